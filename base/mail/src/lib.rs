@@ -1,0 +1,33 @@
+//! The words of mail: values that parse, print and compare. No I/O, no clock, no chance.
+//!
+//! Promise: past this crate nobody handles an address, a domain or a reply as loose text. What a peer sent is a value
+//! of this crate or a [`Fault`](trouble::Fault).
+//!
+//! Exposure: parses what strangers send, so nothing here may panic, loop without end or grow without bound on any input.
+
+pub mod address;
+pub mod attempt;
+pub mod client;
+pub mod control;
+pub mod domain;
+pub mod envelope;
+pub mod event;
+pub mod fact;
+pub mod message;
+pub mod outcome;
+pub mod proof;
+pub mod quoted;
+pub mod reply;
+pub mod secret;
+pub mod trouble;
+pub mod verdict;
+
+pub use address::{ForwardPath, LocalPart, Mailbox, ReversePath};
+pub use domain::{Domain, HeloName, Host};
+pub use envelope::{Envelope, MessageId, Recipient};
+pub use outcome::{Outcome, Scope};
+pub use quoted::Quoted;
+pub use reply::{Reply, ReplyCode, Status};
+pub use secret::Secret;
+pub use trouble::Outage;
+pub use verdict::{Decision, Effect, Finding, RuleName, Verdict};

@@ -1,0 +1,448 @@
+//! Replies (RFC 5321 §4.2) with their enhanced status codes (RFC 3463, RFC 2034). Every reply we ever send is a named constructor
+//! here, so that code, status and words of a situation are chosen once.
+//!
+//! Promise: a text holds no line end and no control character, so peer text quoted in a reply cannot become a second reply.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::proof::Committed;
+use crate::trouble::{Fault, Outage};
+
+/// Three digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ReplyCode(pub u16);
+
+impl ReplyCode {
+    /// 2yz.
+    #[must_use]
+    pub const fn is_positive(self) -> bool {
+        self.0 / 100 == 2
+    }
+
+    /// 3yz.
+    #[must_use]
+    pub const fn is_intermediate(self) -> bool {
+        self.0 / 100 == 3
+    }
+
+    /// 4yz.
+    #[must_use]
+    pub const fn is_transient(self) -> bool {
+        self.0 / 100 == 4
+    }
+
+    /// 5yz.
+    #[must_use]
+    pub const fn is_permanent(self) -> bool {
+        self.0 / 100 == 5
+    }
+}
+
+/// An enhanced status code (RFC 3463 §2): class, subject, detail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Status {
+    /// 2, 4 or 5.
+    pub class: u8,
+    /// RFC 3463 §3.
+    pub subject: u16,
+    /// RFC 3463 §3 and the IANA registry.
+    pub detail: u16,
+}
+
+impl Status {
+    /// From its three numbers.
+    #[must_use]
+    pub const fn new(class: u8, subject: u16, detail: u16) -> Self {
+        Self { class, subject, detail }
+    }
+
+    /// Reads `5.1.1` at the start of `text` and gives the rest behind the space.
+    #[must_use]
+    pub fn parse_prefix(text: &str) -> Option<(Self, &str)> {
+        let (code, rest) = text.split_once(' ').unwrap_or((text, ""));
+        let mut parts = code.split('.');
+        let (class, subject, detail) = (parts.next()?, parts.next()?, parts.next()?);
+        if parts.next().is_some() || !matches!(class, "2" | "4" | "5") {
+            return None;
+        }
+        let number = |part: &str| {
+            let fits = (1..=3).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
+            if fits { part.parse::<u16>().ok() } else { None }
+        };
+        Some((Self::new(class.parse().ok()?, number(subject)?, number(detail)?), rest))
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.class, self.subject, self.detail)
+    }
+}
+
+/// One reply of one or more lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// Three digits.
+    pub code: ReplyCode,
+    /// Enhanced status; absent for the greeting, EHLO, 334 and 354 (RFC 2034 §4).
+    pub status: Option<Status>,
+    lines: Cow<'static, str>,
+}
+
+fn clean(text: Cow<'static, str>) -> Cow<'static, str> {
+    if text.chars().all(|c| !c.is_control() || c == '\n') {
+        text
+    } else {
+        Cow::Owned(text.chars().map(|c| if c.is_control() && c != '\n' { '?' } else { c }).collect())
+    }
+}
+
+impl Reply {
+    fn plain(code: u16, text: impl Into<Cow<'static, str>>) -> Self {
+        Self { code: ReplyCode(code), status: None, lines: clean(text.into()) }
+    }
+
+    fn with(code: u16, (subject, detail): (u16, u16), text: impl Into<Cow<'static, str>>) -> Self {
+        let class = u8::try_from(code / 100).unwrap_or(5);
+        Self { code: ReplyCode(code), status: Some(Status::new(class, subject, detail)), lines: clean(text.into()) }
+    }
+
+    /// The texts, line by line, without code and status. Never empty.
+    pub fn lines(&self) -> impl Iterator<Item = &str> {
+        self.lines.split('\n')
+    }
+
+    /// The text on one line.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.lines
+    }
+
+    // ---- greeting and hello
+
+    /// 220. Tells no version (RFC 5321 §4.3.1 lets us).
+    #[must_use]
+    pub fn greeting(hostname: &str) -> Self {
+        Self::plain(220, format!("{hostname} ESMTP"))
+    }
+
+    /// 250 to HELO.
+    #[must_use]
+    pub fn hello(hostname: &str) -> Self {
+        Self::plain(250, hostname.to_owned())
+    }
+
+    /// 250 to EHLO: our name, then a keyword a line.
+    #[must_use]
+    pub fn extensions(hostname: &str, keywords: &[String]) -> Self {
+        let mut text = hostname.to_owned();
+        for keyword in keywords {
+            text.push('\n');
+            text.push_str(keyword);
+        }
+        Self::plain(250, text)
+    }
+
+    /// 421 when we stop, or are too busy to start.
+    #[must_use]
+    pub fn closing(hostname: &str, why: &str) -> Self {
+        Self::with(421, (3, 2), format!("{hostname} {why}, closing connection"))
+    }
+
+    /// 421 before work is done, when a ceiling on connections is reached.
+    #[must_use]
+    pub fn too_many_connections(hostname: &str) -> Self {
+        Self::with(421, (4, 5), format!("{hostname} too many connections, try again later"))
+    }
+
+    /// 421 when a time limit ran out.
+    #[must_use]
+    pub fn timed_out(hostname: &str) -> Self {
+        Self::with(421, (4, 2), format!("{hostname} timeout exceeded, closing connection"))
+    }
+
+    /// 221.
+    #[must_use]
+    pub fn goodbye() -> Self {
+        Self::with(221, (0, 0), "goodbye")
+    }
+
+    // ---- good
+
+    /// 250 for RSET, NOOP.
+    #[must_use]
+    pub fn ok() -> Self {
+        Self::with(250, (0, 0), "ok")
+    }
+
+    /// 250 to MAIL.
+    #[must_use]
+    pub fn sender_ok() -> Self {
+        Self::with(250, (1, 0), "sender ok")
+    }
+
+    /// 250 to RCPT.
+    #[must_use]
+    pub fn recipient_ok() -> Self {
+        Self::with(250, (1, 5), "recipient ok")
+    }
+
+    /// 354.
+    #[must_use]
+    pub fn start_data() -> Self {
+        Self::plain(354, "go ahead, end with <CRLF>.<CRLF>")
+    }
+
+    /// 250 to a BDAT chunk that is not the last (RFC 3030 §2).
+    #[must_use]
+    pub fn chunk_ok(bytes: u64) -> Self {
+        Self::with(250, (0, 0), format!("{bytes} octets received"))
+    }
+
+    /// 250 after data. Needs the spool's proof: there is no other way to make this reply.
+    #[must_use]
+    pub fn queued(receipt: &Committed) -> Self {
+        Self::with(250, (0, 0), format!("queued as {}", receipt.id()))
+    }
+
+    /// 220 to STARTTLS.
+    #[must_use]
+    pub fn start_tls() -> Self {
+        Self::with(220, (0, 0), "go ahead with TLS")
+    }
+
+    /// 334 with a challenge already in base64.
+    #[must_use]
+    pub fn challenge(base64: String) -> Self {
+        Self::plain(334, base64)
+    }
+
+    /// 235.
+    #[must_use]
+    pub fn authenticated() -> Self {
+        Self::with(235, (7, 0), "authentication succeeded")
+    }
+
+    /// 252 to VRFY: it is off, and says so without saying who exists (RFC 5321 §7.3).
+    #[must_use]
+    pub fn cannot_verify() -> Self {
+        Self::with(252, (5, 0), "not verified here; send mail to find out")
+    }
+
+    /// 214 to HELP.
+    #[must_use]
+    pub fn help() -> Self {
+        Self::with(214, (0, 0), "see RFC 5321")
+    }
+
+    // ---- protocol faults
+
+    /// 500: not a command.
+    #[must_use]
+    pub fn unknown_command() -> Self {
+        Self::with(500, (5, 2), "command not recognised")
+    }
+
+    /// 502: a command we know and have off.
+    #[must_use]
+    pub fn not_implemented() -> Self {
+        Self::with(502, (5, 1), "command not implemented")
+    }
+
+    /// 503: known, but not now. `why` says what must come first.
+    #[must_use]
+    pub fn out_of_order(why: &'static str) -> Self {
+        Self::with(503, (5, 1), why)
+    }
+
+    /// 500, 501, 553 or 555, whatever fits the fault of a command line.
+    #[must_use]
+    pub fn fault(fault: Fault) -> Self {
+        match fault {
+            Fault::UnknownCommand => Self::unknown_command(),
+            Fault::LineTooLong => Self::with(500, (5, 6), fault.words()),
+            Fault::UnknownParameter => Self::with(555, (5, 4), fault.words()),
+            Fault::BadParameter | Fault::Syntax | Fault::Base64 | Fault::Hello => Self::with(501, (5, 4), fault.words()),
+            Fault::Path => Self::with(501, (5, 2), fault.words()),
+            Fault::Domain | Fault::LocalPart => Self::with(501, (1, 3), fault.words()),
+            Fault::NotUtf8 => Self::with(553, (6, 7), "address outside ASCII needs SMTPUTF8, as valid UTF-8"),
+            Fault::BareCr | Fault::BareLf | Fault::Nul => Self::broken_framing(fault),
+        }
+    }
+
+    /// 554 and the end of the session: a bare CR, a bare LF or a NUL.
+    #[must_use]
+    pub fn broken_framing(fault: Fault) -> Self {
+        Self::with(554, (5, 2), format!("{}: only CRLF ends a line; closing connection", fault.words()))
+    }
+
+    /// 554 and the end of the session: input before its turn in the pipeline (RFC 2920 §3.1).
+    #[must_use]
+    pub fn improper_pipelining() -> Self {
+        Self::with(554, (5, 0), "improper pipelining: wait for the reply; closing connection")
+    }
+
+    /// 421 and the end of the session: the fault budget is spent.
+    #[must_use]
+    pub fn too_many_faults(hostname: &str) -> Self {
+        Self::with(421, (7, 0), format!("{hostname} too many errors, closing connection"))
+    }
+
+    // ---- mail
+
+    /// 552: SIZE= or the body is over the limit.
+    #[must_use]
+    pub fn too_big(limit: u64) -> Self {
+        Self::with(552, (3, 4), format!("message is over the limit of {limit} octets"))
+    }
+
+    /// 452: the disk is almost full.
+    #[must_use]
+    pub fn no_space() -> Self {
+        Self::with(452, (3, 1), "insufficient storage, try again later")
+    }
+
+    /// 451: something of ours or of the world failed.
+    #[must_use]
+    pub fn outage(outage: &Outage) -> Self {
+        match outage {
+            Outage::DiskFull => Self::no_space(),
+            Outage::Dns(_) => Self::with(451, (4, 3), "cannot look this up now, try again later"),
+            Outage::Service(_) => Self::with(451, (4, 0), "a service needed here does not answer, try again later"),
+            Outage::Overload => Self::with(451, (3, 2), "too busy, try again later"),
+            Outage::Disk(_) | Outage::Bug(_) => Self::with(451, (3, 0), "local error, nothing was taken, try again later"),
+        }
+    }
+
+    /// 452: too many recipients in one message; the rest may come in another (RFC 5321 §4.5.3.1.10).
+    #[must_use]
+    pub fn too_many_recipients() -> Self {
+        Self::with(452, (5, 3), "too many recipients, send the rest in another message")
+    }
+
+    /// 452: too many messages in one connection.
+    #[must_use]
+    pub fn too_many_messages() -> Self {
+        Self::with(452, (4, 5), "too many messages in one connection, connect again")
+    }
+
+    /// 550: no such mailbox in a domain of ours.
+    #[must_use]
+    pub fn no_such_recipient(to: &str) -> Self {
+        Self::with(550, (1, 1), format!("no mailbox {to} here"))
+    }
+
+    /// 550: not ours, and this client may not send elsewhere.
+    #[must_use]
+    pub fn relay_denied() -> Self {
+        Self::with(550, (7, 1), "relaying denied: not a domain of this server, and you are not authenticated")
+    }
+
+    /// 554 to DATA or BDAT when no recipient was accepted (RFC 5321 §3.3, RFC 2920 §3.1).
+    #[must_use]
+    pub fn no_valid_recipients() -> Self {
+        Self::with(554, (5, 1), "no valid recipients")
+    }
+
+    /// 550: the domain takes no mail (RFC 7505 §4.2).
+    #[must_use]
+    pub fn null_mx() -> Self {
+        Self::with(556, (1, 10), "the domain takes no mail")
+    }
+
+    /// 554: too many Received headers (RFC 5321 §6.3).
+    #[must_use]
+    pub fn loop_detected() -> Self {
+        Self::with(554, (4, 6), "the message has passed too many servers: a loop")
+    }
+
+    /// 550: an account used a sender that is not its own.
+    #[must_use]
+    pub fn sender_not_owned(account: &str, which: &str) -> Self {
+        Self::with(550, (7, 1), format!("{account} may not send with this {which} address"))
+    }
+
+    /// 550: the header section cannot be judged.
+    #[must_use]
+    pub fn bad_header(why: &'static str) -> Self {
+        Self::with(550, (6, 0), why)
+    }
+
+    /// 550: REQUIRETLS without TLS (RFC 8689 §3), or towards a place that cannot keep the promise.
+    #[must_use]
+    pub fn require_tls_impossible() -> Self {
+        Self::with(550, (7, 30), "REQUIRETLS needs a TLS connection")
+    }
+
+    // ---- authentication and TLS
+
+    /// 530: submission without AUTH (RFC 4954 §6).
+    #[must_use]
+    pub fn authentication_required() -> Self {
+        Self::with(530, (7, 0), "authentication required")
+    }
+
+    /// 530: AUTH or MAIL before STARTTLS (RFC 3207 §4).
+    #[must_use]
+    pub fn tls_required() -> Self {
+        Self::with(530, (7, 0), "must issue a STARTTLS command first")
+    }
+
+    /// 535 (RFC 4954 §6).
+    #[must_use]
+    pub fn authentication_failed() -> Self {
+        Self::with(535, (7, 8), "authentication credentials invalid")
+    }
+
+    /// 454: the check of credentials itself failed (RFC 4954 §6).
+    #[must_use]
+    pub fn authentication_unavailable() -> Self {
+        Self::with(454, (7, 0), "temporary authentication failure, try again later")
+    }
+
+    /// 504: a mechanism that is not offered (RFC 4954 §4).
+    #[must_use]
+    pub fn mechanism_unknown() -> Self {
+        Self::with(504, (5, 4), "authentication mechanism not offered")
+    }
+
+    /// 501: the client gave AUTH up with `*` (RFC 4954 §4).
+    #[must_use]
+    pub fn authentication_aborted() -> Self {
+        Self::with(501, (7, 0), "authentication aborted")
+    }
+
+    /// 454: no TLS now (RFC 3207 §4).
+    #[must_use]
+    pub fn tls_unavailable() -> Self {
+        Self::with(454, (7, 0), "TLS not available now")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peer_text_cannot_become_a_second_line() {
+        let reply = Reply::no_such_recipient("a\r250 ok");
+        assert!(!reply.text().contains('\r'));
+    }
+
+    #[test]
+    fn a_status_has_the_class_of_its_code() {
+        for reply in [Reply::ok(), Reply::no_space(), Reply::relay_denied(), Reply::authenticated(), Reply::too_many_faults("h")]
+        {
+            assert_eq!(u16::from(reply.status.unwrap().class), reply.code.0 / 100, "{reply:?}");
+        }
+    }
+
+    #[test]
+    fn enhanced_codes_are_read_from_the_start_only() {
+        assert_eq!(Status::parse_prefix("5.1.1 no such user"), Some((Status::new(5, 1, 1), "no such user")));
+        for bad in ["3.1.1 x", "5.1 x", "5.1.1.1 x", "5.1234.1 x", "5.+1.1 x", "", "ok 5.1.1"] {
+            assert_eq!(Status::parse_prefix(bad), None, "{bad}");
+        }
+    }
+}

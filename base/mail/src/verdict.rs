@@ -1,0 +1,143 @@
+//! Judgement: what rules say, and what came of it. Promise: a [`Verdict`] can only be built from findings, so there is always a trail.
+
+use crate::reply::Reply;
+
+/// Strictest wins. The order of the variants is the order of strictness.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Decision {
+    /// Go on.
+    Pass,
+    /// Take it, and keep it back for a person.
+    Hold,
+    /// 4yz: come again.
+    Defer,
+    /// 5yz.
+    Refuse,
+    /// 5yz or 4yz, and the connection ends.
+    Hangup,
+}
+
+/// A rule's name, as it stands in configuration, trail and metrics.
+pub type RuleName = &'static str;
+
+/// What a rule wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// A decision of its own.
+    Wants(Decision),
+    /// Tenths of a point towards a sum.
+    Points(i16),
+    /// Takes back what another rule said. The waived finding stays in the trail, marked.
+    Waives(RuleName),
+}
+
+/// What one rule says, and the evidence an operator would want to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Who says it.
+    pub rule: RuleName,
+    /// What it wants.
+    pub says: Effect,
+    /// Why, in words.
+    pub because: String,
+    /// How the peer is told, should this finding decide. Without one the stage has a general reply.
+    pub reply: Option<Reply>,
+}
+
+impl Finding {
+    /// The rule looked, and has nothing against it.
+    #[must_use]
+    pub fn pass(rule: RuleName, because: impl Into<String>) -> Self {
+        Self { rule, says: Effect::Wants(Decision::Pass), because: because.into(), reply: None }
+    }
+
+    /// The rule wants a refusal, told in `reply`.
+    #[must_use]
+    pub fn refuse(rule: RuleName, because: impl Into<String>, reply: Reply) -> Self {
+        Self { rule, says: Effect::Wants(Decision::Refuse), because: because.into(), reply: Some(reply) }
+    }
+
+    /// The rule wants the peer to come again, told in `reply`.
+    #[must_use]
+    pub fn defer(rule: RuleName, because: impl Into<String>, reply: Reply) -> Self {
+        Self { rule, says: Effect::Wants(Decision::Defer), because: because.into(), reply: Some(reply) }
+    }
+}
+
+/// All findings of a stage, and what they come to.
+#[must_use]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    decision: Decision,
+    trail: Vec<Finding>,
+}
+
+impl Verdict {
+    /// The strictest finding that is not waived decides; of equals the first.
+    pub fn of(trail: Vec<Finding>) -> Self {
+        let decision = Self::deciding(&trail).map_or(Decision::Pass, |(decision, _)| decision);
+        Self { decision, trail }
+    }
+
+    fn deciding(trail: &[Finding]) -> Option<(Decision, &Finding)> {
+        let waived = |rule| trail.iter().any(|f| matches!(f.says, Effect::Waives(name) if name == rule));
+        let mut strictest: Option<(Decision, &Finding)> = None;
+        for finding in trail.iter().filter(|f| !waived(f.rule)) {
+            if let Effect::Wants(decision) = finding.says {
+                if strictest.is_none_or(|(so_far, _)| decision > so_far) {
+                    strictest = Some((decision, finding));
+                }
+            }
+        }
+        strictest
+    }
+
+    /// What was decided.
+    #[must_use]
+    pub fn decision(&self) -> Decision {
+        self.decision
+    }
+
+    /// Everything that was found, in the order the rules ran.
+    #[must_use]
+    pub fn trail(&self) -> &[Finding] {
+        &self.trail
+    }
+
+    /// The finding that decided.
+    #[must_use]
+    pub fn decided_by(&self) -> Option<&Finding> {
+        Self::deciding(&self.trail).map(|(_, finding)| finding)
+    }
+
+    /// The reply of the deciding finding, for decisions that end in a refusal.
+    #[must_use]
+    pub fn reply(&self) -> Option<&Reply> {
+        self.decided_by().and_then(|finding| finding.reply.as_ref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wants(rule: RuleName, decision: Decision) -> Finding {
+        Finding { rule, says: Effect::Wants(decision), because: String::new(), reply: None }
+    }
+
+    #[test]
+    fn the_strictest_finding_decides_and_the_trail_is_kept() {
+        let verdict = Verdict::of(vec![wants("a", Decision::Pass), wants("b", Decision::Refuse), wants("c", Decision::Defer)]);
+        assert_eq!(verdict.decision(), Decision::Refuse);
+        assert_eq!(verdict.decided_by().unwrap().rule, "b");
+        assert_eq!(verdict.trail().len(), 3);
+    }
+
+    #[test]
+    fn a_waived_finding_stays_in_the_trail_and_does_not_decide() {
+        let waiver = Finding { rule: "allow", says: Effect::Waives("b"), because: String::new(), reply: None };
+        let verdict = Verdict::of(vec![wants("b", Decision::Refuse), waiver]);
+        assert_eq!(verdict.decision(), Decision::Pass);
+        assert_eq!(verdict.trail().len(), 2);
+    }
+}

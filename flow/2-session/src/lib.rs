@@ -1,0 +1,1 @@
+//! The SMTP server conversation as a state machine.

@@ -1,0 +1,1 @@
+//! Facts in, verdict out, with the trail of reasons.

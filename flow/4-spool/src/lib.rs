@@ -1,0 +1,1 @@
+//! Durable: nothing is acknowledged before it is here.

@@ -1,0 +1,1 @@
+//! Who is next, when, and how many at once.

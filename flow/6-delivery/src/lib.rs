@@ -1,0 +1,1 @@
+//! Connects, talks SMTP and LMTP as a client, reports an outcome per recipient.

@@ -1,0 +1,1 @@
+//! HTTP: metrics and health; later the admin pages and forms.

@@ -1,0 +1,1 @@
+//! Faulty disk, two-ended conversation, real peers; only ever a dev-dependency.
