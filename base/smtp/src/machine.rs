@@ -82,8 +82,8 @@ pub enum Action {
         /// Octets after un-stuffing.
         limit: u64,
     },
-    /// Read exactly `size` octets (RFC 3030 §2); [`Input::BodyEnded`] follows. With `keep` false they are thrown away. `last`: the
-    /// message must end in CRLF here.
+    /// Read exactly `size` octets (RFC 3030 §2); [`Input::BodyEnded`] follows. With `keep` false they are thrown away.
+    /// `last`: a CR that ends the chunk is then a lone one.
     ReadChunk {
         /// Octets.
         size: u64,
