@@ -162,6 +162,12 @@ impl Reply {
         Self::with(421, (4, 2), format!("{hostname} timeout exceeded, closing connection"))
     }
 
+    /// 421 when a promise of ours broke and this session cannot go on.
+    #[must_use]
+    pub fn internal_error(hostname: &str) -> Self {
+        Self::with(421, (3, 0), format!("{hostname} internal error, closing connection"))
+    }
+
     /// 221.
     #[must_use]
     pub fn goodbye() -> Self {
@@ -263,8 +269,9 @@ impl Reply {
             Fault::UnknownCommand => Self::unknown_command(),
             Fault::LineTooLong => Self::with(500, (5, 6), fault.words()),
             Fault::UnknownParameter => Self::with(555, (5, 4), fault.words()),
-            Fault::BadParameter | Fault::Syntax | Fault::Base64 | Fault::Hello => Self::with(501, (5, 4), fault.words()),
-            Fault::Path => Self::with(501, (5, 2), fault.words()),
+            Fault::BadParameter | Fault::Syntax | Fault::Hello => Self::with(501, (5, 4), fault.words()),
+            // RFC 4954 §4: a response that is not base64 is 501 with 5.5.2.
+            Fault::Path | Fault::Base64 => Self::with(501, (5, 2), fault.words()),
             Fault::Domain | Fault::LocalPart => Self::with(501, (1, 3), fault.words()),
             Fault::NotUtf8 => Self::with(553, (6, 7), "address outside ASCII needs SMTPUTF8, as valid UTF-8"),
             Fault::BareCr | Fault::BareLf | Fault::Nul => Self::broken_framing(fault),
