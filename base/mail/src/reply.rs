@@ -144,6 +144,12 @@ impl Reply {
         Self::plain(250, text)
     }
 
+    /// 554 in place of the greeting: only QUIT is served to this client (RFC 5321 §3.1).
+    #[must_use]
+    pub fn no_service(hostname: &str) -> Self {
+        Self::with(554, (7, 1), format!("{hostname} no service for this client"))
+    }
+
     /// 421 when we stop, or are too busy to start.
     #[must_use]
     pub fn closing(hostname: &str, why: &str) -> Self {
