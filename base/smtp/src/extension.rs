@@ -5,7 +5,7 @@
 
 use postern_mail::fact::Mechanism;
 
-/// What we offer. PIPELINING (RFC 2920 §3.1), 8BITMIME (RFC 6152 §2) and ENHANCEDSTATUSCODES (RFC 2034 §3) are in every offer.
+/// What we offer. PIPELINING (RFC 2920 §2), 8BITMIME (RFC 6152 §2) and ENHANCEDSTATUSCODES (RFC 2034 §3) are in every offer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Offer {
     /// SIZE: the largest message in octets (RFC 1870 §4); `None` names no figure.
