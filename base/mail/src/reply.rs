@@ -144,6 +144,12 @@ impl Reply {
         Self::plain(250, text)
     }
 
+    /// 554 in place of the greeting: only QUIT is served to this client (RFC 5321 §3.1).
+    #[must_use]
+    pub fn no_service(hostname: &str) -> Self {
+        Self::with(554, (7, 1), format!("{hostname} no service for this client"))
+    }
+
     /// 421 when we stop, or are too busy to start.
     #[must_use]
     pub fn closing(hostname: &str, why: &str) -> Self {
@@ -368,6 +374,34 @@ impl Reply {
     #[must_use]
     pub fn sender_not_owned(account: &str, which: &str) -> Self {
         Self::with(550, (7, 1), format!("{account} may not send with this {which} address"))
+    }
+
+    /// 550: not ours, and this server sends nothing elsewhere, whoever asks.
+    #[must_use]
+    pub fn outbound_off() -> Self {
+        Self::with(
+            550,
+            (7, 1),
+            "not a domain of this server, and sending to others is switched off here (outbound.enabled = false)",
+        )
+    }
+
+    /// 550: an account used the null sender for something else than a report or an automatic reply.
+    #[must_use]
+    pub fn null_sender_not_automatic() -> Self {
+        Self::with(550, (7, 1), "the null sender is for reports and automatic replies only; use an address of yours")
+    }
+
+    /// 550: a rule refused without words of its own.
+    #[must_use]
+    pub fn refused_by_policy() -> Self {
+        Self::with(550, (7, 1), "refused by a rule of this server")
+    }
+
+    /// 451: a rule deferred without words of its own.
+    #[must_use]
+    pub fn deferred_by_policy() -> Self {
+        Self::with(451, (7, 1), "deferred by a rule of this server, try again later")
     }
 
     /// 550: the header section cannot be judged.

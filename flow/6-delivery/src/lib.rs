@@ -1,1 +1,18 @@
-//! Connects, talks SMTP and LMTP as a client, reports an outcome per recipient.
+//! Connects, talks SMTP and LMTP as a client, files into Maildirs, and reports an outcome per recipient.
+//!
+//! Promise: every recipient of an attempt gets exactly one [`Outcome`](postern_mail::Outcome), whatever the peer does; what we send is
+//! clean by the rule we receive by; no credentials and no REQUIRETLS message ever go out in clear.
+//!
+//! Exposure: a hostile next hop chooses every octet we read here, and how slowly it comes. Replies are bounded by `postern-smtp`, time by
+//! [`Timeouts`].
+
+pub mod body;
+pub mod classify;
+pub mod maildir;
+pub mod next_hop;
+pub mod settings;
+
+pub use body::{BodyPieces, BodySource, BoxFuture, InlineBody};
+pub use maildir::{Maildirs, Template};
+pub use next_hop::{Credentials, HostAddresses, Message, NextHop, Place, Protocol, TlsPolicy};
+pub use settings::{Settings, Timeouts};
