@@ -61,7 +61,11 @@ impl Options {
     pub(crate) fn loopback(&self, name: &str) -> Result<SocketAddr, String> {
         let text = self.0.get(name).ok_or_else(|| format!("--{name} IP:PORT is needed"))?;
         let address: SocketAddr = text.parse().map_err(|_| format!("--{name} wants IP:PORT, not {text:?}"))?;
-        if address.ip().is_loopback() { Ok(address) } else { Err(format!("{address} is not on loopback; nothing else is ever a target")) }
+        if address.ip().is_loopback() {
+            Ok(address)
+        } else {
+            Err(format!("{address} is not on loopback; nothing else is ever a target"))
+        }
     }
 }
 

@@ -139,7 +139,8 @@ pub(crate) async fn run(options: &Options) -> Result<Value, String> {
     let listener: TcpListener = socket.listen(4096).map_err(|error| error.to_string())?;
     let counts = Arc::new(Counts::default());
     let tls = if options.flag("starttls") { Some(certificate()?) } else { None };
-    let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).map_err(|error| error.to_string())?;
+    let mut terminated =
+        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).map_err(|error| error.to_string())?;
     let end = tokio::time::sleep(options.seconds(600)?);
     tokio::pin!(end);
     loop {

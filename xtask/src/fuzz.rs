@@ -45,7 +45,13 @@ pub(crate) fn run(seconds: u32) -> Outcome {
         eprintln!("fuzzing {target} for {seconds} s");
         let output = Command::new(&binary)
             .arg(&corpus)
-            .args([&format!("-max_total_time={seconds}"), "-timeout=5", "-rss_limit_mb=1024", "-verbosity=0", "-print_final_stats=1"])
+            .args([
+                &format!("-max_total_time={seconds}"),
+                "-timeout=5",
+                "-rss_limit_mb=1024",
+                "-verbosity=0",
+                "-print_final_stats=1",
+            ])
             .current_dir(&folder)
             .output()
             .map_err(|error| format!("{}: {error}", binary.display()))?;

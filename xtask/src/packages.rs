@@ -28,7 +28,11 @@ const UNPACKED: &[(&str, &str)] = &[
 ];
 
 fn missing() -> Vec<&'static str> {
-    INSTALLED.iter().filter(|(package, file)| !Path::new(file).exists() && !is_installed(package)).map(|(package, _)| *package).collect()
+    INSTALLED
+        .iter()
+        .filter(|(package, file)| !Path::new(file).exists() && !is_installed(package))
+        .map(|(package, _)| *package)
+        .collect()
 }
 
 fn is_installed(package: &str) -> bool {

@@ -66,7 +66,8 @@ fn comments(source: &str) -> Vec<String> {
     let mut open = false;
     for line in source.lines() {
         let trimmed = line.trim_start();
-        let comment = ["///", "//!", "//", "#"].iter().find_map(|mark| trimmed.strip_prefix(mark)).filter(|_| !trimmed.starts_with("#["));
+        let comment =
+            ["///", "//!", "//", "#"].iter().find_map(|mark| trimmed.strip_prefix(mark)).filter(|_| !trimmed.starts_with("#["));
         match (comment, all.last_mut()) {
             (Some(text), Some(last)) if open => {
                 last.push(' ');
@@ -142,7 +143,8 @@ pub(crate) fn table() -> Result<String, String> {
                 }
                 files.sort_unstable();
                 files.dedup();
-                let mut points: Vec<&str> = mentions.iter().filter(|m| m.how == how && !m.text.is_empty()).map(|m| m.text.as_str()).collect();
+                let mut points: Vec<&str> =
+                    mentions.iter().filter(|m| m.how == how && !m.text.is_empty()).map(|m| m.text.as_str()).collect();
                 points.sort_unstable();
                 points.dedup();
                 let word = match how {

@@ -93,7 +93,11 @@ fn crates() -> Result<Vec<Crate>, String> {
             .and_then(toml::Value::as_table)
             .map(|table| table.keys().filter(|name| name.starts_with("postern")).cloned().collect())
             .unwrap_or_default();
-        let folder = path.parent().and_then(|folder| folder.strip_prefix(root()).ok()).map(|f| f.display().to_string()).unwrap_or_default();
+        let folder = path
+            .parent()
+            .and_then(|folder| folder.strip_prefix(root()).ok())
+            .map(|f| f.display().to_string())
+            .unwrap_or_default();
         let name = package.get("name").and_then(toml::Value::as_str).unwrap_or_default().to_owned();
         all.push(Crate { folder, name, powers, imports });
     }
@@ -124,13 +128,20 @@ fn check_file(file: &str, source: &str, powers: &[String], complaints: &mut Vec<
         if !test && !trimmed.starts_with("//") {
             for (power, marks) in POWERS {
                 if (head || powers.iter().all(|held| held != power)) && marks.iter().any(|mark| line.contains(mark)) {
-                    complaints.push(format!("{at}: needs the power {power:?}, which this {} does not hold", if head { "head" } else { "crate" }));
+                    complaints.push(format!(
+                        "{at}: needs the power {power:?}, which this {} does not hold",
+                        if head { "head" } else { "crate" }
+                    ));
                 }
             }
         }
         if !file.starts_with("xtask/") {
             for (mint, places) in MINTS {
-                if !test && line.contains(mint) && places.iter().all(|place| !file.starts_with(place)) && !trimmed.starts_with("//") {
+                if !test
+                    && line.contains(mint)
+                    && places.iter().all(|place| !file.starts_with(place))
+                    && !trimmed.starts_with("//")
+                {
                     complaints.push(format!("{at}: `{mint}` may only be called in {}", places.join(" or ")));
                 }
             }

@@ -203,7 +203,8 @@ impl<C: Conversations> Connection<C> {
         let tls = self.conversations.tls();
         let delay = self.conversations.greeting_delay();
         Some(async move {
-            if !delay.is_zero() && self.kind != ListenerKind::Submissions && talks_early(&stream, delay, !buffer.is_empty()).await {
+            if !delay.is_zero() && self.kind != ListenerKind::Submissions && talks_early(&stream, delay, !buffer.is_empty()).await
+            {
                 self.counters.early_talkers.fetch_add(1, Ordering::Relaxed);
                 self.conversations.turned_away(&facts, "talked before the greeting");
                 turn_away(stream, &Reply::improper_pipelining());

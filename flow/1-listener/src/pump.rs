@@ -121,7 +121,7 @@ impl<M: Machine, H: Host> Pump<M, H> {
             input,
             used: 0,
             output: Vec::new(),
-            framer: LineFramer::new(),
+            framer: LineFramer::default(),
             clean: Cleanliness::new(),
             actions: Vec::new(),
         }
@@ -202,13 +202,15 @@ impl<M: Machine, H: Host> Pump<M, H> {
     fn forget_input(&mut self) {
         self.input = Vec::new();
         self.used = 0;
-        self.framer = LineFramer::new();
+        self.framer = LineFramer::default();
     }
 
     async fn handshake(&mut self) -> Result<(), Ended> {
         let Some(config) = self.tls.clone() else { return Err(Ended::HandshakeFailed) };
         // The socket moves into the TLS session; a failed handshake leaves nothing to go back to.
-        let Stream::Plain(socket) = std::mem::replace(&mut self.stream, Stream::Parked) else { return Err(Ended::HandshakeFailed) };
+        let Stream::Plain(socket) = std::mem::replace(&mut self.stream, Stream::Parked) else {
+            return Err(Ended::HandshakeFailed);
+        };
         let accept = Box::pin(TlsAcceptor::from(config).accept(socket));
         let session = match timeout(self.settings.handshake_timeout, accept).await {
             Ok(Ok(session)) => session,
@@ -354,7 +356,9 @@ impl<M: Machine, H: Host> Pump<M, H> {
             let deadline = match &expect {
                 Expect::Line => return Ok(()),
                 Expect::Data { bytes, started, .. } => self.body_deadline(*started, *bytes),
-                Expect::Chunk { reader, size, started, .. } => self.body_deadline(*started, size.saturating_sub(reader.remaining())),
+                Expect::Chunk { reader, size, started, .. } => {
+                    self.body_deadline(*started, size.saturating_sub(reader.remaining()))
+                }
             };
             match self.fill(deadline).await? {
                 Filled::Bytes => {}
@@ -397,18 +401,17 @@ impl<M: Machine, H: Host> Pump<M, H> {
 
     async fn decode_chunk(&mut self, reader: &mut ChunkReader, size: u64, keep: bool, last: bool) -> Option<BodyEnd> {
         let buffered = self.input.get(self.used..).unwrap_or_default();
-        let mut unchecked = Cleanliness::new();
-        // What is thrown away need not be clean.
-        let clean = if keep { &mut self.clean } else { &mut unchecked };
-        match reader.take(buffered, clean) {
-            Ok(piece) => {
-                self.used += piece.len();
-                if keep {
+        if keep {
+            match reader.take(buffered, &mut self.clean) {
+                Ok(piece) => {
+                    self.used += piece.len();
                     self.host.body(piece).await;
                 }
+                Err(fault) => return Some(BodyEnd::Broken(fault)),
             }
-            Err(fault) if keep => return Some(BodyEnd::Broken(fault)),
-            Err(_) => self.used += usize::try_from(reader.skip(buffered.len())).unwrap_or(buffered.len()),
+        } else {
+            // What is thrown away need not be clean.
+            self.used += reader.skip(buffered).len();
         }
         if !reader.is_done() {
             return None;

@@ -58,14 +58,11 @@ pub(crate) fn facts(session: &TlsStream<TcpStream>) -> TlsFacts {
     let connection = session.get_ref().1;
     let is_13 = connection.protocol_version() == Some(rustls::ProtocolVersion::TLSv1_3);
     // RFC 9266 §2: the label; §3: only where the exporter is bound to the whole handshake, as in TLS 1.3.
-    let exporter = is_13.then(|| connection.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b"")).ok()).flatten();
+    let exporter =
+        is_13.then(|| connection.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b"")).ok()).flatten();
     TlsFacts {
         version: if is_13 { "TLSv1.3" } else { "TLSv1.2" },
-        cipher: connection
-            .negotiated_cipher_suite()
-            .and_then(|suite| suite.suite().as_str())
-            .unwrap_or("unknown")
-            .into(),
+        cipher: connection.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or("unknown").into(),
         exporter: exporter.map(Box::new),
     }
 }

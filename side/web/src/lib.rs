@@ -87,7 +87,11 @@ pub fn bind(address: SocketAddr) -> io::Result<StdListener> {
 ///
 /// # Errors
 /// When the socket cannot be given to the runtime.
-pub async fn serve(listener: StdListener, source: Arc<dyn Source>, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
+pub async fn serve(
+    listener: StdListener,
+    source: Arc<dyn Source>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
     let shared = Arc::new(Shared { source, places: Semaphore::new(REQUESTS_MAX) });
     let pages = Router::new().route("/metrics", get(metrics)).route("/health", get(health)).fallback(nothing).with_state(shared);
     axum::serve(TcpListener::from_std(listener)?, pages).with_graceful_shutdown(stop).await
