@@ -134,7 +134,7 @@ pub enum Answer {
     Hangup(Reply),
     /// 334: the challenge, not yet in base64.
     Challenge(Vec<u8>),
-    /// 235. What a mechanism says last, as SCRAM does, came as one more challenge before, which the client answered with an empty line
+    /// Reply 235. What a mechanism says last, as SCRAM does, came as one more challenge before, which the client answered with an empty line
     /// (RFC 4954 §4).
     Authenticated {
         /// The proof.
