@@ -1,0 +1,7 @@
+//! The manual of settings.
+
+/// `docs/config.md`.
+#[must_use]
+pub fn markdown() -> String {
+    String::new()
+}
