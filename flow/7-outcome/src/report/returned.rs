@@ -1,4 +1,4 @@
-//! The third part of a report: the message, or its header section (RFC 3461 §6.2, RFC 6533 §5). Promise: what is returned is clean by
+//! The third part of a report: the message, or its header section (RFC 3461 §6.2, RFC 6533 §4). Promise: what is returned is clean by
 //! our own rule, or it is left at a cleaned header section; a report is never refused for what it returns.
 
 use std::borrow::Cow;
@@ -18,7 +18,7 @@ pub(crate) struct Part<'a> {
 /// Chooses what is returned. `message` is the whole message or at least its header section; `international` when it was sent with
 /// SMTPUTF8 and has header text outside ASCII.
 pub(crate) fn part(message: &[u8], returned: Returned, international: bool) -> Part<'_> {
-    // RFC 6532 §3.7, RFC 6533 §5: the `global` types are for UTF-8 and nothing else.
+    // RFC 6532 §3.7, RFC 6533 §4: the `global` types are for UTF-8 and nothing else.
     if returned == Returned::Full && is_clean(message) {
         let content_type = if international { "message/global" } else { "message/rfc822" };
         return Part { content_type, bytes: Cow::Borrowed(message) };
