@@ -1,0 +1,1 @@
+//! Conversations nobody wrote. Promise: the failing case is printed and shrunk.
