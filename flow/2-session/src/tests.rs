@@ -1,5 +1,6 @@
 //! Tests of the whole conversation: every file in `transcripts/` is one.
 
+mod direct;
 mod pump;
 mod random;
 mod transcript;

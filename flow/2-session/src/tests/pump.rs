@@ -103,8 +103,11 @@ impl<'a> Pump<'a> {
         matches!(self.reading, Reading::Nothing)
     }
 
-    pub(super) fn has_open_message(&self) -> bool {
-        self.open.is_some()
+    /// The handshake that stalled is done after all.
+    pub(super) fn shake_hands(&mut self) {
+        assert!(matches!(self.reading, Reading::Handshake));
+        self.reading = Reading::Lines;
+        self.feed(Input::Secured(secured(self.world)));
     }
 
     /// Bytes arrive.

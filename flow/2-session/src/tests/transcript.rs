@@ -9,6 +9,7 @@
 //! closed         the connection is closed
 //! timeout        the client keeps us waiting
 //! stopping       the server is told to stop
+//! handshake      a handshake that stalled is done
 //! taken ...      the next message that was committed has this envelope
 //! body ...       ... and this content
 //! by ...         ... and came by this protocol, from a client of this name
@@ -34,6 +35,7 @@ enum Step {
     Closed,
     TimedOut,
     Stopping,
+    Handshake,
     Taken(String),
     Body(Vec<u8>),
     By(String),
@@ -115,6 +117,7 @@ impl Transcript {
                 "closed" => Step::Closed,
                 "timeout" => Step::TimedOut,
                 "stopping" => Step::Stopping,
+                "handshake" => Step::Handshake,
                 "taken" => Step::Taken(rest.trim().to_owned()),
                 "body" => Step::Body(unescape(rest)),
                 "by" => Step::By(rest.trim().to_owned()),
@@ -152,7 +155,7 @@ impl Transcript {
             }
             match step {
                 Step::Server(expected) => expect_line(name, &mut said, expected),
-                Step::Client(_) | Step::TimedOut | Step::Stopping | Step::Closed => {
+                Step::Client(_) | Step::TimedOut | Step::Stopping | Step::Handshake | Step::Closed => {
                     assert!(said.is_empty(), "{name}: before {step:?} the server also said {said:?}");
                 }
                 _ => {}
@@ -165,6 +168,7 @@ impl Transcript {
                 }
                 Step::TimedOut => pump.feed(Input::TimedOut),
                 Step::Stopping => pump.feed(Input::Stopping),
+                Step::Handshake => pump.shake_hands(),
                 Step::Closed => assert!(pump.is_closed(), "{name}: still open"),
                 Step::Taken(envelope) => {
                     let taken = pump.taken.get(read).unwrap_or_else(|| panic!("{name}: nothing was taken"));
