@@ -79,14 +79,12 @@ impl Turn<'_> {
         }
     }
 
-    /// RFC 4954 §3: AUTH is offered where it would be accepted: to a client of a submission listener, under TLS, once. A
-    /// mechanism with channel binding needs a channel that can be bound (RFC 9266).
+    /// A mechanism with channel binding needs a channel that can be bound (RFC 9266 §2).
     pub(crate) fn offers(&self, mechanism: Mechanism) -> bool {
-        let Some(tls) = &self.standing.tls else { return false };
-        self.standing.client.listener.is_submission()
-            && self.standing.who.is_none()
+        let bindable = self.standing.tls.as_ref().is_some_and(|tls| tls.exporter.is_some());
+        self.standing.may_authenticate()
             && self.settings().mechanisms.contains(&mechanism)
-            && (mechanism != Mechanism::ScramSha256Plus || tls.exporter.is_some())
+            && (mechanism != Mechanism::ScramSha256Plus || bindable)
     }
 
     /// RFC 5321 §4.5.3.1.8: the limit on recipients that holds for this client. On a submission listener nobody sends

@@ -9,6 +9,7 @@ use postern_mail::Reply;
 use postern_mail::fact::ClientFacts;
 use postern_mail::trouble::Fault;
 use postern_smtp::command::Command;
+use postern_smtp::line::{COMMAND_LINE_BYTES_MAX, SASL_LINE_BYTES_MAX};
 use postern_smtp::machine::{Action, Input, Machine, Patience};
 
 use crate::patience::{Tally, patience};
@@ -65,6 +66,15 @@ impl Machine for Session {
 
     fn patience(&self, now: Instant) -> Patience {
         patience(&self.standing, &self.state, now)
+    }
+
+    /// RFC 4954 §4: a SASL response, and an AUTH command with its initial response, may be longer than other lines.
+    fn line_bytes_max(&self) -> usize {
+        match self.state {
+            State::Challenged(_) => SASL_LINE_BYTES_MAX,
+            State::Listening(Place::Ready(_)) if self.standing.may_authenticate() => SASL_LINE_BYTES_MAX,
+            _ => COMMAND_LINE_BYTES_MAX,
+        }
     }
 }
 

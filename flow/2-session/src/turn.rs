@@ -29,6 +29,13 @@ pub(crate) struct Standing {
     pub(crate) stopping: bool,
 }
 
+impl Standing {
+    /// RFC 4954 §3 and RFC 8314 §3.3: AUTH is for a client of a submission listener, under TLS, once.
+    pub(crate) fn may_authenticate(&self) -> bool {
+        self.client.listener.is_submission() && self.tls.is_some() && self.who.is_none()
+    }
+}
+
 /// One input's turn.
 pub(crate) struct Turn<'a> {
     pub(crate) standing: &'a mut Standing,
