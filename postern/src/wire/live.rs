@@ -1,0 +1,198 @@
+//! The configuration in force, and the plain settings that each step is given from it. Replaced as a whole by a reload.
+//!
+//! Promise: every setting of a step is filled in here and nowhere else.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use postern_config::Config;
+use postern_delivery::tls_policy::{Roots, TlsClient};
+use postern_delivery::{Delivery, Settings as DeliverySettings, Timeouts};
+use postern_listener::{CeilingSettings, PumpSettings};
+use postern_lookup::{LookupSettings, Resolver};
+use postern_mail::client::ListenerKind;
+use postern_policy::{Outbound, Policy};
+use postern_scheduler::{Backoff, Expiry, SchedulerSettings, Shaping};
+use postern_session::SessionSettings;
+use postern_smtp::line::SASL_LINE_BYTES_MAX;
+use postern_spool::SpoolSettings;
+
+/// Hosts whose rate of connections is remembered.
+const RATES_MAX: usize = 100_000;
+/// A body may be this slow to begin with.
+const DATA_RATE_GRACE: Duration = Duration::from_secs(10);
+/// Messages up to this size are written to a next hop in one piece with their commands.
+const AT_ONCE_BYTES_MAX: usize = 256 * 1024;
+
+/// What connections and deliveries work with from now on.
+pub struct Live {
+    /// As it was loaded.
+    pub config: Config,
+    /// The rules' settings.
+    pub policy: Policy,
+    /// What we call ourselves.
+    pub hostname: Arc<str>,
+    /// The pump's limits.
+    pub pump: Arc<PumpSettings>,
+    /// Asks DNS.
+    pub resolver: Resolver,
+    /// Speaks to next hops.
+    pub delivery: Delivery,
+    session: Arc<SessionSettings>,
+}
+
+impl Live {
+    /// Makes everything anew from a configuration.
+    ///
+    /// # Errors
+    /// In words, for the operator: what the configuration names cannot be used.
+    pub fn new(config: Config, own_addresses: Vec<SocketAddr>) -> Result<Self, String> {
+        let limits = &config.limits;
+        let session = SessionSettings {
+            hostname: config.server.hostname.clone(),
+            message_size: limits.message_size.0,
+            recipients_per_message: limits.recipients_per_message,
+            recipients_per_submission: limits.recipients_per_message_authenticated,
+            messages_per_connection: limits.messages_per_connection,
+            faults_per_session: u16::try_from(limits.faults_per_session).unwrap_or(u16::MAX),
+            recipients_unknown_per_session: u16::try_from(limits.recipients_unknown_per_session).unwrap_or(u16::MAX),
+            command_timeout: limits.command_timeout,
+            data_timeout: limits.data_timeout,
+            transaction_timeout: limits.transaction_timeout,
+            session_timeout: limits.session_timeout,
+            tls_available: true,
+            mechanisms: config.auth.mechanisms.clone(),
+        };
+        let pump = PumpSettings {
+            line_bytes_max: SASL_LINE_BYTES_MAX,
+            handshake_timeout: limits.handshake_timeout,
+            write_timeout: limits.command_timeout,
+            data_rate_min: limits.data_rate_min.0.0,
+            data_rate_grace: DATA_RATE_GRACE,
+        };
+        let policy = Policy {
+            relay_networks: config.server.relay_networks.clone(),
+            outbound: if config.outbound.enabled { Outbound::Enabled } else { Outbound::Disabled },
+            message_bytes_max: limits.message_size.0,
+            received_max: usize::try_from(limits.received_max).unwrap_or(usize::MAX),
+        };
+        let resolver = Resolver::new(LookupSettings {
+            servers: config.dns.servers.clone(),
+            timeout: config.dns.timeout,
+            cache_entries_max: usize::try_from(config.dns.cache_entries).unwrap_or(usize::MAX),
+            ..LookupSettings::default()
+        })
+        .map_err(|failure| failure.to_string())?;
+        let delivery = delivery(&config, own_addresses)?;
+        Ok(Self {
+            policy,
+            hostname: config.server.hostname.as_str().into(),
+            pump: Arc::new(pump),
+            resolver,
+            delivery,
+            session: Arc::new(session),
+            config,
+        })
+    }
+
+    /// What a session on such a listener goes by.
+    #[must_use]
+    pub fn session(&self, _: ListenerKind) -> Arc<SessionSettings> {
+        Arc::clone(&self.session)
+    }
+}
+
+fn delivery(config: &Config, own_addresses: Vec<SocketAddr>) -> Result<Delivery, String> {
+    let outbound = &config.outbound;
+    let times = &outbound.timeouts;
+    let egress = outbound.egress.first();
+    let hostname = egress.and_then(|egress| egress.helo.as_ref()).unwrap_or(&config.server.hostname);
+    let roots = match &outbound.ca_file {
+        None => Roots::Platform,
+        Some(path) => Roots::Pem(std::fs::read(path).map_err(|error| format!("[outbound] ca_file {}: {error}", path.display()))?),
+    };
+    let tls = TlsClient::new(&roots).map_err(|fault| fault.to_string())?;
+    let settings = DeliverySettings {
+        hostname: hostname.as_str().into(),
+        timeouts: Timeouts {
+            connect: times.connect,
+            greeting: times.greeting,
+            hello: times.hello,
+            handshake: times.handshake,
+            mail: times.mail,
+            recipient: times.recipient,
+            data_start: times.data,
+            data_piece: times.data_block,
+            data_end: times.data_end,
+            attempt: times.attempt,
+        },
+        egress: egress.map(|egress| egress.addresses.clone()).unwrap_or_default(),
+        own_addresses,
+        addresses_max: usize::try_from(outbound.addresses_max).unwrap_or(usize::MAX),
+        messages_per_connection_max: outbound.messages_per_connection,
+        kept_max: usize::try_from(outbound.kept_connections_max).unwrap_or(usize::MAX),
+        kept_idle: outbound.kept_idle,
+        at_once_bytes_max: AT_ONCE_BYTES_MAX,
+        ..DeliverySettings::default()
+    };
+    Ok(Delivery::new(settings, tls))
+}
+
+/// Ceilings on connections.
+#[must_use]
+pub fn ceiling(config: &Config) -> CeilingSettings {
+    let limits = &config.limits;
+    let number = |value: u32| usize::try_from(value).unwrap_or(usize::MAX);
+    CeilingSettings {
+        connections: number(limits.connections),
+        connections_per_host: number(limits.connections_per_address),
+        connections_per_network: number(limits.connections_per_network),
+        connections_per_minute_per_host: limits.connections_per_minute_per_address,
+        rates_max: RATES_MAX,
+    }
+}
+
+/// The scheduler's settings.
+#[must_use]
+pub fn scheduler(config: &Config) -> SchedulerSettings {
+    let (outbound, lanes, retry) = (&config.outbound, &config.outbound.lanes, &config.outbound.retry);
+    let small = |value: u32| u16::try_from(value).unwrap_or(u16::MAX);
+    SchedulerSettings {
+        tickets_max: usize::try_from(config.spool.messages_max).unwrap_or(usize::MAX),
+        concurrency_total: usize::try_from(lanes.concurrency_total).unwrap_or(usize::MAX),
+        lanes_max: usize::try_from(lanes.lanes_max).unwrap_or(usize::MAX),
+        lane_memory: lanes.remembered,
+        shaping: Shaping {
+            window_first: small(lanes.connections_per_destination_start),
+            window_max: small(lanes.connections_per_destination_max),
+            pace_per_minute: lanes.messages_per_minute_per_destination,
+        },
+        retry: Backoff { first: retry.first, factor: retry.factor, longest: retry.longest, jitter: retry.jitter },
+        lane_retry: Backoff { first: lanes.pause_first, factor: 2.0, longest: lanes.pause_longest, jitter: retry.jitter },
+        expiry: Expiry {
+            give_up: retry.give_up,
+            warn_after: Some(outbound.delay_warning_after).filter(|after| !after.is_zero()),
+            grace: retry.longest,
+        },
+        ..SchedulerSettings::default()
+    }
+}
+
+/// The spool's settings.
+#[must_use]
+pub fn spool(config: &Config) -> SpoolSettings {
+    let spool = &config.spool;
+    let size = |value: postern_config::Size| usize::try_from(value.0).unwrap_or(usize::MAX);
+    SpoolSettings {
+        dir: Path::new(&config.server.data_dir).join("spool"),
+        segment_bytes: spool.segment_size.0,
+        group_bytes_max: size(spool.group_size_max),
+        body_inline_max: size(spool.body_inline_max),
+        free_space_min: spool.free_space_min.0,
+        finished_delay: spool.finished_delay,
+        writers: usize::from(spool.writers),
+        ..SpoolSettings::default()
+    }
+}
