@@ -5,6 +5,8 @@
 
 use postern_mail::fact::Mechanism;
 
+use crate::params::decimal;
+
 /// What we offer. PIPELINING (RFC 2920 §2), 8BITMIME (RFC 6152 §2) and ENHANCEDSTATUSCODES (RFC 2034 §3) are in every offer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Offer {
@@ -58,6 +60,101 @@ impl Offer {
     }
 }
 
+/// What a server offered us in its reply to EHLO.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Offered {
+    /// PIPELINING (RFC 2920 §2).
+    pub pipelining: bool,
+    /// 8BITMIME (RFC 6152 §2).
+    pub eight_bit_mime: bool,
+    /// ENHANCEDSTATUSCODES (RFC 2034 §3).
+    pub enhanced_status_codes: bool,
+    /// SIZE was offered, so SIZE= may be given (RFC 1870 §4).
+    pub size: bool,
+    /// The largest message it takes, in octets; `None` where it names none or 0 (RFC 1870 §4).
+    pub size_max: Option<u64>,
+    /// STARTTLS (RFC 3207 §4).
+    pub starttls: bool,
+    /// The mechanisms of AUTH that we know, in its order.
+    pub auth: Vec<Mechanism>,
+    /// SMTPUTF8 (RFC 6531 §3.1).
+    pub smtputf8: bool,
+    /// CHUNKING (RFC 3030 §2).
+    pub chunking: bool,
+    /// DSN (RFC 3461 §3).
+    pub dsn: bool,
+    /// REQUIRETLS (RFC 8689 §2).
+    pub require_tls: bool,
+    /// LIMITS RCPTMAX (RFC 9422 §4.2).
+    pub recipients_max: Option<u32>,
+    /// LIMITS MAILMAX (RFC 9422 §4.1).
+    pub messages_max: Option<u32>,
+}
+
+impl Offered {
+    /// Reads the lines of a positive reply to EHLO; the first is the server's name and no keyword.
+    #[must_use]
+    pub fn parse<S: AsRef<str>>(lines: &[S]) -> Self {
+        let mut offered = Self::default();
+        for line in lines.iter().skip(1) {
+            let mut words = line.as_ref().split(' ').filter(|word| !word.is_empty());
+            if let Some(keyword) = words.next() {
+                offered.take(&keyword.to_ascii_uppercase(), words);
+            }
+        }
+        offered
+    }
+
+    fn take<'a>(&mut self, keyword: &str, mut words: impl Iterator<Item = &'a str>) {
+        match keyword {
+            "PIPELINING" => self.pipelining = true,
+            "8BITMIME" => self.eight_bit_mime = true,
+            "ENHANCEDSTATUSCODES" => self.enhanced_status_codes = true,
+            "SIZE" => {
+                self.size = true;
+                // RFC 1870 §4: 0 means that no maximum is in force.
+                self.size_max = words.next().and_then(|octets| decimal(octets).ok()).filter(|octets| *octets > 0);
+            }
+            "STARTTLS" => self.starttls = true,
+            "AUTH" => self.mechanisms(words),
+            "SMTPUTF8" => self.smtputf8 = true,
+            "CHUNKING" => self.chunking = true,
+            "DSN" => self.dsn = true,
+            "REQUIRETLS" => self.require_tls = true,
+            "LIMITS" => words.for_each(|limit| self.limit(limit)),
+            // An old form from before RFC 2554, still sent beside the right one: `AUTH=LOGIN PLAIN`.
+            _ => {
+                if let Some(first) = keyword.strip_prefix("AUTH=") {
+                    self.mechanisms(std::iter::once(first));
+                    self.mechanisms(words);
+                }
+            }
+        }
+    }
+
+    fn mechanisms<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
+        for mechanism in names.filter_map(Mechanism::by_name) {
+            if !self.auth.contains(&mechanism) {
+                self.auth.push(mechanism);
+            }
+        }
+    }
+
+    fn limit(&mut self, limit: &str) {
+        // RFC 9422 §3: a limit we do not know, or cannot read, is as if it were not there.
+        let Some((name, value)) = limit.split_once('=') else { return };
+        let Some(value) = decimal(value).ok().filter(|value| *value > 0).map(|value| u32::try_from(value).unwrap_or(u32::MAX))
+        else {
+            return;
+        };
+        match name.to_ascii_uppercase().as_str() {
+            "RCPTMAX" => self.recipients_max = Some(value),
+            "MAILMAX" => self.messages_max = Some(value),
+            _ => {}
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,5 +182,60 @@ mod tests {
             assert!(keywords.iter().any(|keyword| keyword == wanted), "{wanted}");
         }
         assert_eq!(keywords.last().unwrap(), "LIMITS RCPTMAX=100 MAILMAX=7");
+    }
+
+    #[test]
+    fn what_one_side_offers_the_other_side_reads() {
+        let offer = Offer {
+            size: Some(50),
+            starttls: true,
+            auth: vec![Mechanism::ScramSha256Plus, Mechanism::Login],
+            smtputf8: true,
+            chunking: true,
+            dsn: true,
+            require_tls: true,
+            recipients_max: Some(100),
+            messages_max: Some(7),
+        };
+        let mut lines = vec!["mx.example".to_owned()];
+        lines.extend(offer.keywords());
+        let offered = Offered::parse(&lines);
+        let wanted = Offered {
+            pipelining: true,
+            eight_bit_mime: true,
+            enhanced_status_codes: true,
+            size: true,
+            size_max: Some(50),
+            starttls: true,
+            auth: offer.auth,
+            smtputf8: true,
+            chunking: true,
+            dsn: true,
+            require_tls: true,
+            recipients_max: Some(100),
+            messages_max: Some(7),
+        };
+        assert_eq!(offered, wanted);
+    }
+
+    #[test]
+    fn odd_offers_are_read_for_what_they_are_worth() {
+        let offered = Offered::parse(&[
+            "STARTTLS",
+            "size",
+            "auth=login PLAIN",
+            "AUTH PLAIN GSSAPI",
+            "X-THING 1",
+            "",
+            "LIMITS RCPTMAX=0 MAILMAX=x Y",
+        ]);
+        assert!(!offered.starttls, "the first line is a name");
+        assert!(offered.size);
+        assert_eq!(offered.size_max, None);
+        assert_eq!(offered.auth, [Mechanism::Login, Mechanism::Plain]);
+        assert_eq!((offered.recipients_max, offered.messages_max), (None, None));
+        assert_eq!(Offered::parse(&["mx", "SIZE 0"]).size_max, None);
+        assert_eq!(Offered::parse(&["mx", "SIZE 99999999999999999999999"]).size_max, None);
+        assert_eq!(Offered::parse::<&str>(&[]), Offered::default());
     }
 }
