@@ -3,6 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use crate::classify::Stage;
+
 /// How long each step may take (RFC 5321 §4.5.3.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timeouts {
@@ -26,6 +28,21 @@ pub struct Timeouts {
     pub data_end: Duration,
     /// The whole attempt, all hosts together.
     pub attempt: Duration,
+}
+
+impl Timeouts {
+    /// For the reply to what is done at this stage.
+    pub(crate) fn of(&self, stage: Stage) -> Duration {
+        match stage {
+            Stage::Connect => self.connect,
+            Stage::Greeting => self.greeting,
+            Stage::Hello | Stage::StartTls | Stage::Auth => self.hello,
+            Stage::Mail => self.mail,
+            Stage::Rcpt => self.recipient,
+            Stage::Data => self.data_start,
+            Stage::Body => self.data_end,
+        }
+    }
 }
 
 impl Default for Timeouts {
