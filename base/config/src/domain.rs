@@ -9,12 +9,12 @@ use toml::de::DeValue;
 use crate::next_hop::{Credentials, LmtpAddress, Target, TlsMode};
 use crate::read::{Fields, Node, Report};
 use crate::table::{Kind, section};
-use crate::value::{Secrets, Value, choice, print_table, quote, text_of, text_values};
+use crate::value::{Secrets, Value, choice, path_word, print_table, quote, text_of, text_values};
 
 mod resolve;
 
 pub use resolve::Resolution;
-pub(crate) use resolve::expand;
+pub(crate) use resolve::{ALIAS_TARGETS_MAX, Expansion, expand};
 
 section! {
     /// Mail we take in: for which recipients, and where it is put.
@@ -133,7 +133,9 @@ impl Value for Aliases {
         let mut aliases = BTreeMap::new();
         let mut all_right = true;
         for (name, value) in entries {
-            let entry = Node { value, path: format!("{}.{}", node.path, name.get_ref()), key: node.key };
+            let entry =
+                Node { value, path: format!("{}.{}", node.path, path_word(&name.get_ref().to_lowercase())), key: node.key };
+            report.note(&entry);
             let targets = Vec::<Mailbox>::read(&entry, report);
             let local = LocalPart::parse(name.get_ref());
             if local.is_err() {
@@ -299,13 +301,13 @@ impl Value for Deliver {
             },
             DeliverKind::Lmtp => {
                 if keys.address.is_none() {
-                    fields.wrong("address", "is missing with kind = \"lmtp\"", report);
+                    fields.wrong("address", "is needed with kind = \"lmtp\"", report);
                 }
                 keys.address.map(|address| Self::Lmtp { address })
             }
             DeliverKind::Relay => {
                 if keys.host.is_none() {
-                    fields.wrong("host", "is missing with kind = \"relay\"", report);
+                    fields.wrong("host", "is needed with kind = \"relay\"", report);
                 }
                 keys.host.map(|host| Self::Relay { host, port: keys.port, tls: keys.tls, credentials: keys.credentials })
             }

@@ -53,21 +53,14 @@ pub fn load(text: &str, file: &str, machine: &Machine) -> Result<Config, Vec<Con
             config.file = file.to_owned();
             config.positions = positions;
             index_domains(&mut config);
-            let (cross, warnings) = check::check(&config);
+            let (cross, warnings) = check::check(&config, &errors);
             errors.extend(cross);
             config.warnings = warnings;
             if errors.is_empty() {
                 return Ok(config);
             }
         }
-        None if errors.is_empty() => errors.push(ConfigError {
-            file: file.to_owned(),
-            position: Position::default(),
-            path: String::new(),
-            problem: "the configuration could not be read".to_owned(),
-            nearest: None,
-            example: None,
-        }),
+        // Without a name for the server, of which an error tells, there is nothing to check further.
         None => {}
     }
     errors.sort_by_key(|error| error.position);

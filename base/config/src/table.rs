@@ -78,6 +78,16 @@ impl Table {
     }
 }
 
+/// The key at a path such as `domain[2].deliver`, below `table`.
+pub(crate) fn key_at(table: &'static Table, path: &str) -> Option<&'static Key> {
+    let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));
+    let key = table.key(first.split('[').next().unwrap_or(first))?;
+    match (rest, (key.kind)().table) {
+        (Some(rest), Some(within)) => key_at(within, rest),
+        _ => Some(key),
+    }
+}
+
 impl Key {
     /// A line that would be right, `connections = 10000`; none for tables, which have lines of their own.
     #[must_use]

@@ -65,6 +65,12 @@ pub(crate) fn quote(text: &str) -> String {
     quoted
 }
 
+/// A word of a setting's path: as it is, or quoted where it would be unclear or unsafe in print.
+pub(crate) fn path_word(word: &str) -> String {
+    let plain = !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "_-+".contains(c));
+    if plain { word.to_owned() } else { quote(word) }
+}
+
 /// Prints an inline table.
 pub(crate) fn print_table<'a>(entries: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let entries: Vec<_> = entries.map(|(name, value)| format!("{name} = {value}")).collect();
@@ -158,7 +164,7 @@ macro_rules! count_values {
                 match Self::from_str_radix(number.as_str(), number.radix()) {
                     Ok(value) => Some(value),
                     Err(_) => {
-                        report.wrong(node, format!("{number} is not within 0 and {}", Self::MAX));
+                        report.wrong(node, format!("{number} is out of range, which is 0 to {}", Self::MAX));
                         None
                     }
                 }
@@ -292,8 +298,7 @@ impl<T: Value> Value for Vec<T> {
             .enumerate()
             .map(|(index, entry)| {
                 let node = node.entry(index, entry);
-                let position = report.position(entry.span().start);
-                report.positions.insert(node.path.clone(), position);
+                report.note(&node);
                 T::read(&node, report)
             })
             .collect();
