@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use postern_delivery::{BodyPieces, BodySource, BoxFuture, Message, maildir};
-use postern_mail::attempt::{Attempt, Ticket};
+use postern_config::Deliver;
+use postern_mail::attempt::{Attempt, Destination, Ticket};
 use postern_mail::event::Event;
 use postern_mail::outcome::Evidence;
 use postern_mail::{Envelope, MessageId, Outcome, Recipient, Scope, Status};
@@ -93,7 +94,7 @@ fn recipients_of(
     live: &Live,
     envelope: &Envelope,
     progress: &Progress,
-    wanted: impl Fn(&postern_mail::attempt::Destination) -> bool,
+    wanted: impl Fn(&Destination) -> bool,
 ) -> Vec<usize> {
     progress
         .open()
@@ -149,7 +150,7 @@ async fn conclude(server: &Server, live: &Live, attempt: &Attempt, stored: &Stor
             .zip(&outcomes)
             .filter_map(|(index, outcome)| {
                 let recipient = stored.envelope.recipients.get(*index)?;
-                Some(Ended { recipient, outcome, reach: reach(attempt) })
+                Some(Ended { recipient, outcome, reach: reach(live, attempt) })
             })
             .collect();
         match reports_due(&stored.envelope, &ended, delay) {
@@ -180,9 +181,11 @@ async fn conclude(server: &Server, live: &Live, attempt: &Attempt, stored: &Stor
 }
 
 /// A mailbox of ours is the end of the way; everything else passes responsibility on (RFC 3464 §2.3.3, `delivered` and `relayed`).
-fn reach(attempt: &Attempt) -> Reach {
-    match attempt.destination {
-        postern_mail::attempt::Destination::Hosted(_) => Reach::Mailbox,
+fn reach(live: &Live, attempt: &Attempt) -> Reach {
+    match &attempt.destination {
+        Destination::Hosted(name) if !matches!(live.config.domain(name).map(|d| &d.deliver), Some(Deliver::Relay { .. })) => {
+            Reach::Mailbox
+        }
         _ => Reach::NextHop,
     }
 }
@@ -269,7 +272,7 @@ pub async fn notice(server: Arc<Server>, notice: Notice) {
         .zip(&outcomes)
         .filter_map(|(index, outcome)| {
             let recipient = stored.envelope.recipients.get(*index)?;
-            Some(Ended { recipient, outcome, reach: reach(&attempt) })
+            Some(Ended { recipient, outcome, reach: reach(&live, &attempt) })
         })
         .collect();
     let warn = !is_expired && !stored.progress.delay_reported;

@@ -16,7 +16,6 @@ use postern_mail::client::ListenerKind;
 use postern_policy::{Outbound, Policy};
 use postern_scheduler::{Backoff, Expiry, SchedulerSettings, Shaping};
 use postern_session::SessionSettings;
-use postern_smtp::line::SASL_LINE_BYTES_MAX;
 use postern_spool::SpoolSettings;
 
 /// Hosts whose rate of connections is remembered.
@@ -66,7 +65,6 @@ impl Live {
             mechanisms: config.auth.mechanisms.clone(),
         };
         let pump = PumpSettings {
-            line_bytes_max: SASL_LINE_BYTES_MAX,
             handshake_timeout: limits.handshake_timeout,
             write_timeout: limits.command_timeout,
             data_rate_min: limits.data_rate_min.0.0,
@@ -159,6 +157,8 @@ pub fn ceiling(config: &Config) -> CeilingSettings {
 pub fn scheduler(config: &Config) -> SchedulerSettings {
     let (outbound, lanes, retry) = (&config.outbound, &config.outbound.lanes, &config.outbound.retry);
     let small = |value: u32| u16::try_from(value).unwrap_or(u16::MAX);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the configuration keeps it between 0 and 0.5")]
+    let jitter_percent = (retry.jitter * 100.0) as u8;
     SchedulerSettings {
         tickets_max: usize::try_from(config.spool.messages_max).unwrap_or(usize::MAX),
         concurrency_total: usize::try_from(lanes.concurrency_total).unwrap_or(usize::MAX),
@@ -169,8 +169,8 @@ pub fn scheduler(config: &Config) -> SchedulerSettings {
             window_max: small(lanes.connections_per_destination_max),
             pace_per_minute: lanes.messages_per_minute_per_destination,
         },
-        retry: Backoff { first: retry.first, factor: retry.factor, longest: retry.longest, jitter: retry.jitter },
-        lane_retry: Backoff { first: lanes.pause_first, factor: 2.0, longest: lanes.pause_longest, jitter: retry.jitter },
+        retry: Backoff { first: retry.first, factor: retry.factor, longest: retry.longest, jitter_percent },
+        lane_retry: Backoff { first: lanes.pause_first, factor: 2.0, longest: lanes.pause_longest, jitter_percent },
         expiry: Expiry {
             give_up: retry.give_up,
             warn_after: Some(outbound.delay_warning_after).filter(|after| !after.is_zero()),

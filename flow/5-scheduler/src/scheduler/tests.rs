@@ -25,7 +25,7 @@ const GREYLISTED: Report = Report { trouble: Some((Scope::Recipient, Status::new
 const BOUNCED: Report = Report { trouble: Some((Scope::Recipient, Status::new(5, 1, 1))), deferred: false };
 
 fn exact(first: Duration, longest: Duration) -> Backoff {
-    Backoff { first, factor: 2, longest, jitter_percent: 0 }
+    Backoff { first, factor: 2.0, longest, jitter_percent: 0 }
 }
 
 /// Waits without jitter, so that tests can say when.
