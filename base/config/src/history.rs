@@ -1,0 +1,24 @@
+//! `[history]`: how long the story of a message can be told.
+
+use std::time::Duration;
+
+use crate::table::section;
+
+section! {
+    /// How long `postern trace` can tell the story of a message.
+    pub struct History: Default {
+        /// How long stories are kept.
+        #[key(
+            example = "\"30d\"",
+            why = "complaints come within a month; what is older is a burden under data protection law",
+            within = Duration::ZERO..=Duration::from_secs(86_400 * 3650)
+        )]
+        pub keep: Duration = Duration::from_secs(86_400 * 30);
+        /// How many messages have a story, the oldest being forgotten first.
+        #[key(example = "1000000", why = "about 1 GiB on disk", within = 0..=1_000_000_000)]
+        pub messages_max: u64 = 1_000_000;
+        /// Events waiting to be written. Beyond it they are dropped and counted, since mail must not wait for its story.
+        #[key(example = "10000", why = "about five seconds of a busy server", within = 100..=10_000_000, restart = true)]
+        pub queue_max: u32 = 10_000;
+    }
+}
