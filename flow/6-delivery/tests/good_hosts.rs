@@ -1,4 +1,5 @@
 //! Deliveries to hosts that keep to the rules: one write per message, kept connections, limits, LMTP, TLS.
+#![allow(clippy::unwrap_used, reason = "test code")]
 
 mod peer;
 

@@ -1,5 +1,6 @@
 //! Deliveries to hosts that are slow, broken, or out to harm. Whatever they do: one outcome per recipient, after a bounded time, and never
 //! `Delivered` without a positive reply to the whole body.
+#![allow(clippy::unwrap_used, reason = "test code")]
 
 mod peer;
 

@@ -1,5 +1,11 @@
 //! A scripted next hop on loopback: each connection it takes is played by the next script; a connection too many finds nobody.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of this")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "test code; each file uses its own part of this"
+)]
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -213,7 +219,7 @@ pub fn settings() -> Settings {
         data_end: patient,
         attempt: Duration::from_secs(60),
     };
-    Settings { hostname: "us.example".into(), timeouts, ..Settings::default() }
+    Settings { timeouts, ..Settings::new(&postern_config::Outbound::default(), "us.example", Vec::new()) }
 }
 
 /// With time limits that a silent peer reaches at once.
