@@ -135,7 +135,7 @@ mod tests {
         let place = Place::Hosts(hosts);
         let hop = NextHop { place, protocol: Protocol::Smtp, tls: TlsPolicy::None, credentials: None };
         let own_addresses = own.iter().map(|own| own.parse().unwrap()).collect();
-        let settings = Settings { own_addresses, ..Settings::default() };
+        let settings = Settings::new(&postern_config::Outbound::default(), "us.example", own_addresses);
         endpoints(&hop, &settings).map(|found| found.iter().map(ToString::to_string).collect())
     }
 

@@ -18,6 +18,7 @@ pub mod next_hop;
 mod reuse;
 mod send_body;
 pub mod settings;
+mod tally;
 pub mod tls_policy;
 
 pub use attempt::{Counts, Delivery};
