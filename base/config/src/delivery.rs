@@ -76,13 +76,14 @@ section! {
 section! {
     /// How mail leaves this server.
     pub struct Outbound: Default {
-        /// False: nothing leaves for mail exchangers. Mail goes to hosted domains and routes only, and a recipient elsewhere is refused.
+        /// False: nothing leaves for mail exchangers. Mail goes to hosted domains and routes only, and a recipient elsewhere is
+        /// refused.
         #[key(example = "false", why = "a mail server sends mail; who may do so is a matter of accounts")]
         pub enabled: bool = true;
         /// How TLS is used towards mail exchangers: `none`, `opportunistic`, `require` or `verify`.
         #[key(
             example = "\"opportunistic\"",
-            why = "many hosts have no certificate that could be verified, some have no TLS; DANE and MTA-STS are for those that do"
+            why = "many hosts have no certificate that could be verified, and some have no TLS"
         )]
         pub tls: TlsMode = TlsMode::Opportunistic;
         /// Authorities whose certificates `verify` trusts, in PEM.

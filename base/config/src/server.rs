@@ -11,8 +11,8 @@ use crate::table::section;
 section! {
     /// Who this server is, where its data lives, and which networks are treated as its own.
     pub struct Server {
-        /// The name this server gives itself in its greeting, in EHLO and in trace headers. It should resolve to the address other
-        /// servers see, and that address back to it.
+        /// The name this server gives itself in its greeting, in EHLO and in trace headers. It should resolve to the address
+        /// other servers see, and that address back to it.
         #[key(
             example = "\"mx.example.org\"",
             why = "the machine's name is what its administrator chose for it",

@@ -1,4 +1,5 @@
-//! `[limits]`: how much of everything a client may have. Promise: each of them is checked before work is done, and none is infinite.
+//! `[limits]`: how much of everything a client may have. Promise: each of them is checked before work is done, and none is
+//! infinite.
 
 use std::time::Duration;
 
@@ -28,10 +29,11 @@ section! {
         )]
         pub connections_per_minute_per_address: u32 = 120;
         /// How long a client may take for one whole command line.
-        // RFC 5321 §4.5.3.2.7 DEPARTS: it asks for five minutes; a slot held that long by a silent stranger is one nobody else has.
+        // RFC 5321 §4.5.3.2.7 DEPARTS: it asks for five minutes; a slot held that long by a silent stranger is one nobody else
+        // has.
         #[key(
             example = "\"60s\"",
-            why = "RFC 5321 §4.5.3.2.7 asks for five minutes; servers that mean it answer within seconds, and silence holds a slot",
+            why = "RFC 5321 §4.5.3.2.7 asks for five minutes, but silence holds a slot, and live servers answer within seconds",
             within = SECOND..=DAY
         )]
         pub command_timeout: Duration = Duration::from_secs(60);

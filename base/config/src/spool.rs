@@ -47,7 +47,8 @@ section! {
             restart = true
         )]
         pub finished_delay: Duration = Duration::from_millis(20);
-        /// The share of the log that must be live mail. Below it, the mail of the oldest segment is moved so that the segment is free.
+        /// The share of the log that must be live mail. Below it, the mail of the oldest segment is moved so that the segment is
+        /// free.
         #[key(
             example = "0.5",
             why = "each octet is moved once on average, and the log is at most twice the mail in it",
