@@ -130,6 +130,19 @@ section! {
         /// Connections kept open for the next message, in all.
         #[key(example = "200", why = "as many as may be in use", within = 0..=100_000)]
         pub kept_connections_max: u32 = 200;
+        /// Connections kept open for the next message, to one destination.
+        #[key(example = "20", why = "as many as one destination may have in use", within = 0..=10_000)]
+        pub kept_connections_per_destination_max: u32 = 20;
+        /// Recipients in one transaction; a message with more is sent in several.
+        #[key(example = "100", why = "RFC 5321 §4.5.3.1.8 lets every host take 100", within = 1..=100_000)]
+        pub recipients_per_transaction: u32 = 100;
+        /// Messages up to this size are written in one piece with their commands, where the host offers PIPELINING and CHUNKING.
+        #[key(
+            example = "\"256KiB\"",
+            why = "one round trip for each message, and no more memory than that",
+            within = Size(0)..=Size::mib(16)
+        )]
+        pub at_once_size_max: Size = Size::kib(256);
         /// Addresses tried in one attempt.
         #[key(example = "10", why = "the rest will hardly answer where these did not", within = 1..=100)]
         pub addresses_max: u32 = 10;

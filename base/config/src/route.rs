@@ -57,7 +57,7 @@ impl fmt::Display for Pattern {
 }
 
 text_values! {
-    Pattern, "pattern of domains", Pattern::parse, ToString::to_string;
+    Pattern, "domain pattern", Pattern::parse, ToString::to_string;
 }
 
 section! {

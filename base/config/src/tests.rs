@@ -225,7 +225,7 @@ fn every_number_out_of_its_range_is_an_error() {
 #[test]
 fn the_manual_checked_in_is_the_one_the_keys_make() {
     let checked_in = include_str!("../../../docs/config.md");
-    assert!(checked_in == markdown(), "docs/config.md is old; make it again from postern_config::markdown()");
+    assert!(checked_in == markdown(), "docs/config.md is old; run cargo xtask config-doc");
 }
 
 #[test]

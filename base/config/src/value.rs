@@ -284,7 +284,8 @@ impl<T: Value> Value for Option<T> {
 impl<T: Value> Value for Vec<T> {
     fn kind() -> Kind {
         let one = T::kind();
-        Kind { words: format!("list of {}", plural(&one.words)), repeated: true, ..one }
+        let several = if one.words.starts_with('"') { format!("any of {}", one.words) } else { plural(&one.words) };
+        Kind { words: format!("list of {several}"), repeated: true, ..one }
     }
 
     fn read(node: &Node<'_>, report: &mut Report<'_>) -> Option<Self> {

@@ -174,8 +174,9 @@ fn limits_that_contradict_each_other_are_told() {
     one_error("[outbound]\nretry = { longest = \"1m\" }", "f:2:21: outbound.retry.longest", "the first wait (5m)");
     one_error("[outbound.lanes]\npause_first = \"1h\"", "f:2:15", "longer than the longest");
     one_error("[outbound.lanes]\nconnections_per_destination_max = 2", "f:2:35", "start with 5");
-    one_error("[spool]\nsegment_size = \"2MiB\"", "f:2:16: spool.segment_size", "does not fit half a segment");
-    one_error("[spool]\nbody_inline_max = \"3MiB\"", "f:2:19: spool.body_inline_max", "does not fit half a group");
+    one_error("[spool]\nsegment_size = \"2MiB\"", "f:2:16: spool.segment_size", "does not hold four groups");
+    one_error("[spool]\nbody_inline_max = \"3MiB\"", "f:2:19: spool.body_inline_max", "does not hold four bodies");
+    one_error("[spool]\nsegment_size = 70000001", "f:2:16: spool.segment_size", "no multiple of 4KiB");
     one_warning("[limits]\nrecipients_per_message = 50", "f:2:26", "RFC 5321 §4.5.3.1.8");
     one_warning("[limits]\nconnections = 10\nconnections_per_network = 20", "f:3:27", "never reached");
     assert_eq!(warnings("[limits]\nconnections = 10"), "", "a default beside a small limit is no contradiction");
