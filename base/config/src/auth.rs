@@ -45,7 +45,8 @@ section! {
         #[key(
             example = "\"5m\"",
             why = "spares most checks, and is kept as a keyed hash only",
-            within = Duration::ZERO..=Duration::from_secs(86_400)
+            within = Duration::ZERO..=Duration::from_secs(86_400),
+            restart = true
         )]
         pub remembered: Duration = Duration::from_secs(300);
         /// How many of them.

@@ -9,7 +9,7 @@ section! {
     /// Who is asked for names, and how long we wait.
     pub struct Dns: Default {
         /// Resolvers as address and port.
-        #[key(example = "[\"127.0.0.1:53\"]", why = "the system's own are known to work", shown = "the system's", restart = true)]
+        #[key(example = "[\"127.0.0.1:53\"]", why = "the system's own are known to work", shown = "the system's")]
         pub servers: Vec<SocketAddr> = Vec::new();
         /// For one question, all tries together.
         #[key(
@@ -25,8 +25,7 @@ section! {
         #[key(
             example = "10000",
             why = "about 5 MiB, and more domains than most servers meet in an hour",
-            within = 0..=10_000_000,
-            restart = true
+            within = 0..=10_000_000
         )]
         pub cache_entries: u32 = 10_000;
         /// No answer is kept longer than this, whatever it says.

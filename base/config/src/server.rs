@@ -16,8 +16,7 @@ section! {
         #[key(
             example = "\"mx.example.org\"",
             why = "the machine's name is what its administrator chose for it",
-            shown = "the machine's name",
-            restart = true
+            shown = "the machine's name"
         )]
         pub hostname: Domain => |machine| machine.hostname.clone();
         /// Where the spool, the accounts, the history and a self-signed certificate live.

@@ -36,7 +36,8 @@ section! {
         #[key(
             example = "\"256MiB\"",
             why = "leaves room for deliveries and their records to free space again",
-            within = Size(0)..=Size::gib(1 << 20)
+            within = Size(0)..=Size::gib(1 << 20),
+            restart = true
         )]
         pub free_space_min: Size = Size::mib(256);
         /// How long the record that a message is finished may wait for others to share its sync.
@@ -85,7 +86,12 @@ section! {
         #[key(example = "65536", why = "about two seconds of deliveries", within = 1..=10_000_000, restart = true)]
         pub notes_max: u32 = 65_536;
         /// Messages in the queue. Beyond it, mail is refused with 452.
-        #[key(example = "5000000", why = "at 300 octets of memory each, these cost 1.5 GB", within = 1..=1_000_000_000)]
+        #[key(
+            example = "5000000",
+            why = "at 300 octets of memory each, these cost 1.5 GB",
+            within = 1..=1_000_000_000,
+            restart = true
+        )]
         pub messages_max: u64 = 5_000_000;
     }
 }
