@@ -30,7 +30,7 @@ use crate::privilege::{self, Confinement, Reach};
 use crate::telemetry::log;
 use crate::telemetry::metrics::Metrics;
 use crate::wire::inbound::Gate;
-use crate::wire::{Live, Server, clock, control, dispatch, live, progress_locks, reload};
+use crate::wire::{Live, Server, clock, control, dispatch, live, progress_locks, reload, stopped};
 
 /// How often metrics that are read rather than counted are taken.
 const GAUGE_INTERVAL: Duration = Duration::from_secs(2);
@@ -169,7 +169,8 @@ fn recover(config: &Config, scheduler: &mut Scheduler) -> Result<Spool, String> 
             bar.set_position(count);
         }
         let mut destinations = Vec::with_capacity(1);
-        for mailbox in &message.open_recipients {
+        let open = message.progress.open().filter_map(|index| message.envelope.recipients.get(index));
+        for mailbox in open.map(|recipient| recipient.address()) {
             let destination = crate::wire::routing::destination(config, mailbox);
             if !destinations.contains(&destination) {
                 destinations.push(destination);
@@ -179,16 +180,16 @@ fn recover(config: &Config, scheduler: &mut Scheduler) -> Result<Spool, String> 
             let ticket = Ticket {
                 id: message.id,
                 destination,
-                account: message.account.clone(),
-                received: message.received,
-                due: message.due,
-                attempts: message.attempts,
+                account: message.envelope.account.clone(),
+                received: message.envelope.received,
+                due: message.progress.due,
+                attempts: message.progress.attempts,
             };
             if scheduler.insert(now, ticket).is_err() {
                 tracing::error!(id = %message.id, "the queue is full: raise [spool] messages_max and restart");
             }
         }
-        if message.is_held {
+        if message.progress.held.is_some() {
             scheduler.hold(now, message.id);
         }
     };
@@ -196,7 +197,7 @@ fn recover(config: &Config, scheduler: &mut Scheduler) -> Result<Spool, String> 
     bar.finish_and_clear();
     let (spool, recovered) = opened.map_err(|error| error.to_string())?;
     for damage in &recovered.damage {
-        tracing::error!("spool: {damage}");
+        tracing::error!(set_aside = damage.set_aside.as_deref().unwrap_or("nothing"), "spool: {}", damage.what);
     }
     tracing::info!(messages = recovered.messages, bytes = recovered.bytes_read, took_ms = recovered.duration.as_millis(), "spool is open");
     Ok(spool)
@@ -208,11 +209,12 @@ fn authentication(config: &Config) -> AuthenticationSettings {
     AuthenticationSettings {
         argon2_concurrency: match auth.argon2_concurrency {
             0 => defaults.argon2_concurrency,
-            number => usize::try_from(number).unwrap_or(usize::MAX),
+            number => live::number(number),
         },
-        waiting_max: usize::try_from(auth.argon2_waiting_max).unwrap_or(usize::MAX),
+        waiting_max: live::number(auth.argon2_waiting_max),
+        wait: auth.argon2_wait,
         remember_for: auth.remembered,
-        ..defaults
+        remembered_max: u64::from(auth.remembered_max),
     }
 }
 
@@ -305,7 +307,7 @@ async fn serve(
         let mut stopping = stopping.clone();
         let source: Arc<dyn postern_web::Source> = Arc::clone(&server) as _;
         tokio::spawn(postern_web::serve(socket, source, async move {
-            let _ = stopping.wait_for(|stopping| *stopping).await;
+            stopped(&mut stopping).await;
         }));
     }
     let reloader = Arc::new(reload::Reloader::new(source.clone(), Arc::clone(&server), own_addresses, data_dir.clone()));
@@ -360,8 +362,8 @@ async fn until_stopped(reloader: &reload::Reloader, spool: &Spool, died: &mut mp
                 // What went wrong has been logged, and nothing was changed.
                 let _ = reloader.reload().await;
             }
-            () = spool.poisoned() => {
-                return Ok(Some("the disk of the spool failed; nothing is taken until a restart has read it anew".to_owned()));
+            outage = spool.poisoned() => {
+                return Ok(Some(format!("the spool stopped ({outage}); nothing is taken until a restart has read it anew")));
             }
             Some(why) = died.recv() => return Ok(Some(why)),
         }
@@ -378,12 +380,12 @@ async fn watch_gauges(server: Arc<Server>, mut stopping: watch::Receiver<bool>) 
                 let metrics = &server.metrics;
                 metrics.connections.set(i64::try_from(server.ceiling.open()).unwrap_or(i64::MAX));
                 metrics.queued.set(i64::try_from(stats.messages).unwrap_or(i64::MAX));
-                metrics.syncs.set(signed(stats.syncs));
+                metrics.syncs.set(signed(stats.groups));
                 metrics.live_bytes.set(signed(stats.live_bytes));
                 metrics.free_bytes.set(signed(stats.free_space));
                 server.history.pause(server.spool.check_room().is_err());
             }
-            _ = stopping.wait_for(|stopping| *stopping) => return,
+            () = stopped(&mut stopping) => return,
         }
     }
 }
@@ -395,7 +397,7 @@ async fn sweep(server: Arc<Server>, reloader: Arc<reload::Reloader>, check_inter
         tokio::select! {
             _ = ticks.tick() => server.live.load_full().delivery.close_idle().await,
             _ = certificates.tick() => reloader.renew_certificate(),
-            _ = stopping.wait_for(|stopping| *stopping) => return,
+            () = stopped(&mut stopping) => return,
         }
     }
 }

@@ -92,7 +92,25 @@ pub struct BodyFile {
 }
 
 impl BodyFile {
-    async fn next_piece(&mut self) -> Result<Option<Vec<u8>>, LoadError> {
+    /// The same body, from its start: for another next hop.
+    #[must_use]
+    pub fn from_start(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            id: self.id,
+            file: Arc::clone(&self.file),
+            length: self.length,
+            sum: self.sum,
+            done: 0,
+            hasher: crc32fast::Hasher::new(),
+        }
+    }
+
+    /// The next piece of at most 256 KiB; `None` at the end. See [`Body::next_piece`].
+    ///
+    /// # Errors
+    /// [`LoadError::Damaged`] or [`LoadError::Outage`].
+    pub async fn next_piece(&mut self) -> Result<Option<Vec<u8>>, LoadError> {
         let left = usize::try_from(self.length - self.done).unwrap_or(usize::MAX).min(PIECE_BYTES);
         if left == 0 {
             return Ok(None);

@@ -24,7 +24,7 @@ use crate::control::{
 };
 use crate::wire::dispatch::{self, Steering};
 use crate::wire::reload::Reloader;
-use crate::wire::{Server, clock, report, routing};
+use crate::wire::{Server, clock, report, routing, stopped};
 
 /// Orders carried out at a time.
 const ORDERS_AT_ONCE: usize = 8;
@@ -58,7 +58,7 @@ pub fn listen(server: Arc<Server>, reloader: Arc<Reloader>, data_dir: &Path, mut
                         continue;
                     }
                 },
-                _ = stopping.wait_for(|stopping| *stopping) => return,
+                () = stopped(&mut stopping) => return,
             };
             let (server, reloader, places) = (Arc::clone(&server), Arc::clone(&reloader), Arc::clone(&places));
             tokio::spawn(async move {
@@ -150,7 +150,7 @@ async fn status(server: &Server) -> Answer {
         uptime_seconds: server.began.elapsed().as_secs(),
         listeners: server.listeners.iter().map(|(kind, address)| format!("{kind} {address}")).collect(),
         connections: server.ceiling.open(),
-        messages: usize::try_from(stats.messages).unwrap_or(usize::MAX),
+        messages: stats.messages,
         waiting: counts.waiting,
         deferred: counts.deferred,
         active: counts.active,
@@ -305,7 +305,7 @@ async fn keep(server: &Server, id: MessageId, held: Option<&str>) -> Result<(), 
     let _lock = server.lock_progress(id).await;
     let (_, mut progress, _) = server.spool.load_envelope(id).await.map_err(|error| error.to_string())?;
     progress.held = held.map(|reason| if reason.is_empty() { "held by hand" } else { reason }.into());
-    server.spool.record(id, progress).await.map_err(|outage| outage.to_string())
+    server.spool.record(id, &progress).await.map_err(|outage| outage.to_string())
 }
 
 /// Tells the sender that the open recipients will not get it.

@@ -26,7 +26,7 @@ use postern_spool::Spool;
 use postern_mail::client::ListenerKind;
 use postern_state::{Accounts, Authenticator, History, Owned};
 use rustls::ServerConfig;
-use tokio::sync::{Mutex, MutexGuard, mpsc};
+use tokio::sync::{Mutex, MutexGuard, mpsc, watch};
 
 pub use crate::wire::live::Live;
 use crate::privilege::Confinement;
@@ -75,6 +75,12 @@ pub struct Server {
 #[must_use]
 pub fn clock() -> UnixMillis {
     UnixMillis::from_system(SystemTime::now())
+}
+
+/// Resolves when the server is told to stop.
+pub async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    // An error means that whoever could tell is gone, which is a stop as well.
+    let _ = stopping.wait_for(|stopping| *stopping).await;
 }
 
 /// Locks for [`Server::progress_locks`].
