@@ -94,6 +94,9 @@ impl Delivery {
 
     /// Delivers a message to a next hop. One outcome per recipient, in their order.
     pub async fn deliver(&self, hop: &NextHop, message: Message<'_>) -> Vec<Outcome> {
+        if message.recipients.is_empty() {
+            return Vec::new();
+        }
         let mut board = Board::of(message.recipients.len());
         let limit = self.settings.timeouts.attempt;
         let timed_out = timeout(limit, self.attempt(hop, message, &mut board)).await.is_err();
@@ -156,10 +159,12 @@ impl Delivery {
         for key in endpoints.iter().map(key) {
             let Some(connection) = self.take_kept(&key).await else { continue };
             self.count(|counters| &counters.reused);
-            if let End::Full = self.converse(connection, key, message, board).await {
-                return;
+            match self.converse(connection, key, message, board).await {
+                End::Full => return,
+                End::Exhausted => {}
+                // It died while it was kept: a fresh one shows what the host thinks.
+                End::Useless(_) => self.count(|counters| &counters.found_dead),
             }
-            // It died while it was kept, or is used up: a fresh one shows what the host thinks.
             break;
         }
         let mut useless = Vec::new();
