@@ -260,6 +260,7 @@ impl Delivery {
         let offered =
             connection.peer.offered.recipients_max.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
         let recipients_max = self.settings.recipients_max.min(offered).max(1);
+        let mut worked = false;
         loop {
             let some: Vec<usize> = board.open().take(recipients_max).collect();
             if some.is_empty() {
@@ -272,11 +273,13 @@ impl Delivery {
             }
             connection.messages_left -= 1;
             match self.transact(&mut connection, message, &body, &some, board).await {
-                Transacted::Ended => {}
+                Transacted::Ended => worked = true,
                 Transacted::Over(outcome) => {
                     board.settle_rest(&outcome);
                     return End::Full;
                 }
+                // It took some and closed between two messages, as it may; a fresh connection takes more.
+                Transacted::Unheard(_) if worked => return End::Exhausted,
                 Transacted::Unheard(outcome) => return End::Useless(Useless { outcome, about_tls: false }),
             }
         }
@@ -319,7 +322,8 @@ impl Delivery {
         }
         *dirty = transaction.left_dirty();
         let unheard = step == Step::Close && !transaction.was_heard();
-        if unheard && let Some((_, outcome)) = transaction.take_settled().next() {
+        // The last one: those before it may be about single recipients that were never asked for.
+        if unheard && let Some((_, outcome)) = transaction.take_settled().last() {
             return Transacted::Unheard(outcome);
         }
         tally.take(transaction.take_settled(), board);

@@ -169,7 +169,7 @@ impl<'m> Transaction<'m> {
         let recipients: Vec<_> = recipients.filter_map(fits).collect();
         let next = if dirty { Next::Reset } else { Next::Mail };
         let expected = VecDeque::with_capacity(recipients.len() + 3);
-        Self { peer, by, content, recipients, next, expected, ends_left: None, heard: false, clean: true, settled }
+        Self { peer, by, content, recipients, next, expected, ends_left: None, heard: false, clean: !dirty, settled }
     }
 
     /// Writes the first commands.

@@ -173,6 +173,13 @@ fn a_chunk_sent_to_nobody_leaves_the_connection_to_be_reset() {
 }
 
 #[test]
+fn a_reset_that_was_not_sent_is_still_needed() {
+    let mut nobody = case("PIPELINING", &["jürgen@x.example"]);
+    nobody.dirty = true;
+    nobody.play("bounced Recipient 5.6.7\ndirty");
+}
+
+#[test]
 fn with_pipelining_alone_the_body_waits_for_354() {
     case("PIPELINING", &["a@x.example", "b@x.example"]).play(
         "C: MAIL FROM:<s@us.example>
