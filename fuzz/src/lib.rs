@@ -35,7 +35,8 @@ mod tests {
     /// Every seed and every input that was found once.
     #[test]
     fn the_stored_inputs_hold() {
-        let checks: [(&str, fn(&[u8])); 7] = [
+        type Check = fn(&[u8]);
+        let checks: [(&str, Check); 7] = [
             ("address", crate::address::check),
             ("bdat", crate::bdat::check),
             ("body", crate::body::check),

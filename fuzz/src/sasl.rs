@@ -48,9 +48,10 @@ fn scram(data: &[u8]) {
         }
     }
     // A server's messages, read by our client. The least number of iterations it takes is slow; only what needs none is run.
-    if !data.windows(2).any(|octets| octets == b"i=") {
-        if let Ok(client) = ScramClient::new("user", Secret::new(b"x".to_vec()), "abc", ClientBinding::Unable) {
-            assert!(client.last(data).is_err());
-        }
+    if data.windows(2).any(|octets| octets == b"i=") {
+        return;
     }
+    let client =
+        ScramClient::new("user", Secret::new(b"x".to_vec()), "abc", ClientBinding::Unable).expect("name and nonce are fine");
+    assert!(client.last(data).is_err());
 }
