@@ -323,7 +323,7 @@ impl Delivery {
         *dirty = transaction.left_dirty();
         let unheard = step == Step::Close && !transaction.was_heard();
         // The last one: those before it may be about single recipients that were never asked for.
-        if unheard && let Some((_, outcome)) = transaction.take_settled().last() {
+        if unheard && let Some((_, outcome)) = transaction.take_settled().next_back() {
             return Transacted::Unheard(outcome);
         }
         tally.take(transaction.take_settled(), board);
