@@ -1,1 +1,100 @@
-fn main() {}
+//! Measuring SMTP servers on loopback: a generator of load, a sink that stores nothing, a holder of idle connections, and a comparison that runs
+//! postern, Postfix and the sink in alternation.
+//!
+//! Promise: every target is on loopback, every loop is bounded in count and time.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+mod client;
+mod hold;
+mod load;
+mod sink;
+
+const HELP: &str = "\
+postern-bench COMMAND --option value ...     every command prints one JSON object
+
+  load   --target IP:PORT   --sessions 20 --messages 2000 --per-session 1 (0: as many as there are) --size 4096
+         --recipients 1 --to rcpt@sink.test --from load@src.test
+         --pipelining (MAIL, RCPT, DATA in one write)  --bdat (BDAT LAST, with --pipelining all in one write)  --starttls
+         --seconds 30 (stop then)
+  sink   --listen IP:PORT   --seconds 600 (stop then)  --starttls
+  hold   --target IP:PORT   --count 10000 --seconds 20 --sources 250 (addresses 127.3.0.1 and up)
+";
+
+/// `--name value` or a bare `--flag`.
+pub(crate) struct Options(HashMap<String, String>);
+
+impl Options {
+    fn parse(arguments: &[String]) -> Result<Self, String> {
+        let mut options = HashMap::new();
+        let mut rest = arguments.iter().peekable();
+        while let Some(argument) = rest.next() {
+            let name = argument.strip_prefix("--").ok_or_else(|| format!("unexpected argument {argument:?}"))?;
+            let value = rest.next_if(|next| !next.starts_with("--")).cloned().unwrap_or_default();
+            options.insert(name.to_owned(), value);
+        }
+        Ok(Self(options))
+    }
+
+    pub(crate) fn number(&self, name: &str, default: u64) -> Result<u64, String> {
+        match self.0.get(name) {
+            None => Ok(default),
+            Some(value) => value.parse().map_err(|_| format!("--{name} wants a number, not {value:?}")),
+        }
+    }
+
+    pub(crate) fn text(&self, name: &str, default: &str) -> String {
+        self.0.get(name).cloned().unwrap_or_else(|| default.to_owned())
+    }
+
+    pub(crate) fn flag(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    pub(crate) fn seconds(&self, default: u64) -> Result<Duration, String> {
+        Ok(Duration::from_secs(self.number("seconds", default)?))
+    }
+
+    pub(crate) fn loopback(&self, name: &str) -> Result<SocketAddr, String> {
+        let text = self.0.get(name).ok_or_else(|| format!("--{name} IP:PORT is needed"))?;
+        let address: SocketAddr = text.parse().map_err(|_| format!("--{name} wants IP:PORT, not {text:?}"))?;
+        if address.ip().is_loopback() {
+            Ok(address)
+        } else {
+            Err(format!("{address} is not on loopback; nothing else is ever a target"))
+        }
+    }
+}
+
+fn runtime(threads: usize) -> Result<tokio::runtime::Runtime, String> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build().map_err(|error| error.to_string())
+}
+
+fn command(arguments: &[String]) -> Result<serde_json::Value, String> {
+    let (name, rest) = arguments.split_first().ok_or_else(|| HELP.to_owned())?;
+    let options = Options::parse(rest)?;
+    let threads = usize::try_from(options.number("threads", 2)?).unwrap_or(2);
+    match name.as_str() {
+        "load" => runtime(threads)?.block_on(load::run(load::Load::from_options(&options)?)),
+        "sink" => runtime(1)?.block_on(sink::run(&options)),
+        "hold" => runtime(1)?.block_on(hold::run(&options)),
+        _ => Err(HELP.to_owned()),
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match command(&arguments) {
+        Ok(result) => {
+            println!("{result}");
+            ExitCode::SUCCESS
+        }
+        Err(what) => {
+            eprintln!("{what}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -52,13 +52,6 @@ section! {
         /// How many of them.
         #[key(example = "10000", why = "about 100 octets each", within = 0..=10_000_000, restart = true)]
         pub remembered_max: u32 = 10_000;
-        /// Iterations of PBKDF2 for SCRAM keys of passwords set from now on (RFC 7677 §4). The client does them at each login.
-        #[key(
-            example = "100000",
-            why = "a tenth of a second on a phone; RFC 7677 §4 asks for at least 4096",
-            within = 4096..=10_000_000
-        )]
-        pub scram_iterations: u32 = 100_000;
         later "failures_per_address" = "guesses of one address before a ban";
         later "failures_per_network" = "guesses of one network before a ban";
         later "failures_per_account" = "guesses for one account from strangers' addresses";

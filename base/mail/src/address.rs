@@ -115,6 +115,12 @@ impl Mailbox {
         if text.len() + 2 > PATH_BYTES_MAX { Err(Fault::LocalPart) } else { Ok(mailbox) }
     }
 
+    /// `postmaster` at a host: what `RCPT TO:<postmaster>` means on that host (RFC 5321 §4.5.1).
+    #[must_use]
+    pub fn postmaster_of(host: Domain) -> Self {
+        Self { local: LocalPart("postmaster".into()), host: Host::Name(host) }
+    }
+
     /// The domain, where it is a name.
     #[must_use]
     pub fn domain(&self) -> Option<&Domain> {

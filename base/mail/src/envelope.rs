@@ -154,6 +154,13 @@ impl Recipient {
         Self { address, hosted, dsn }
     }
 
+    /// Only the routing of the binary calls this: whom an alias of an admitted recipient leads to; checked by tidy. Where reports about it
+    /// go is unchanged, and so is what they call the recipient, where the sender said so (RFC 3461 §5.2.7.3).
+    #[must_use]
+    pub fn redirected_by_alias(&self, to: Mailbox) -> Self {
+        Self { address: to, hosted: self.hosted, dsn: self.dsn.clone() }
+    }
+
     /// Only the report writer of the binary calls this: the recipient of a report is the reverse path of a message that was accepted
     /// (RFC 3464); checked by tidy.
     #[must_use]

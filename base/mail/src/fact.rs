@@ -134,8 +134,8 @@ pub enum Answer {
     Hangup(Reply),
     /// 334: the challenge, not yet in base64.
     Challenge(Vec<u8>),
-    /// 235. `additional` is the server's last SASL data, sent as one more challenge that the client answers with an empty
-    /// line (RFC 4954 §4, RFC 7677 over SMTP).
+    /// Reply 235. What a mechanism says last, as SCRAM does, came as one more challenge before, which the client answered with an empty line
+    /// (RFC 4954 §4).
     Authenticated {
         /// The proof.
         who: Authenticated,

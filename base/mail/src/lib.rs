@@ -8,7 +8,6 @@
 pub mod address;
 pub mod attempt;
 pub mod client;
-pub mod control;
 pub mod domain;
 pub mod envelope;
 pub mod event;

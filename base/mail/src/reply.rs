@@ -144,6 +144,12 @@ impl Reply {
         Self::plain(250, text)
     }
 
+    /// 554 in place of the greeting: only QUIT is served to this client (RFC 5321 §3.1).
+    #[must_use]
+    pub fn no_service(hostname: &str) -> Self {
+        Self::with(554, (7, 1), format!("{hostname} no service for this client"))
+    }
+
     /// 421 when we stop, or are too busy to start.
     #[must_use]
     pub fn closing(hostname: &str, why: &str) -> Self {
@@ -160,6 +166,12 @@ impl Reply {
     #[must_use]
     pub fn timed_out(hostname: &str) -> Self {
         Self::with(421, (4, 2), format!("{hostname} timeout exceeded, closing connection"))
+    }
+
+    /// 421 when a promise of ours broke and this session cannot go on.
+    #[must_use]
+    pub fn internal_error(hostname: &str) -> Self {
+        Self::with(421, (3, 0), format!("{hostname} internal error, closing connection"))
     }
 
     /// 221.
@@ -263,8 +275,9 @@ impl Reply {
             Fault::UnknownCommand => Self::unknown_command(),
             Fault::LineTooLong => Self::with(500, (5, 6), fault.words()),
             Fault::UnknownParameter => Self::with(555, (5, 4), fault.words()),
-            Fault::BadParameter | Fault::Syntax | Fault::Base64 | Fault::Hello => Self::with(501, (5, 4), fault.words()),
-            Fault::Path => Self::with(501, (5, 2), fault.words()),
+            Fault::BadParameter | Fault::Syntax | Fault::Hello => Self::with(501, (5, 4), fault.words()),
+            // RFC 4954 §4: a response that is not base64 is 501 with 5.5.2.
+            Fault::Path | Fault::Base64 => Self::with(501, (5, 2), fault.words()),
             Fault::Domain | Fault::LocalPart => Self::with(501, (1, 3), fault.words()),
             Fault::NotUtf8 => Self::with(553, (6, 7), "address outside ASCII needs SMTPUTF8, as valid UTF-8"),
             Fault::BareCr | Fault::BareLf | Fault::Nul => Self::broken_framing(fault),
@@ -361,6 +374,34 @@ impl Reply {
     #[must_use]
     pub fn sender_not_owned(account: &str, which: &str) -> Self {
         Self::with(550, (7, 1), format!("{account} may not send with this {which} address"))
+    }
+
+    /// 550: not ours, and this server sends nothing elsewhere, whoever asks.
+    #[must_use]
+    pub fn outbound_off() -> Self {
+        Self::with(
+            550,
+            (7, 1),
+            "not a domain of this server, and sending to others is switched off here (outbound.enabled = false)",
+        )
+    }
+
+    /// 550: an account used the null sender for something else than a report or an automatic reply.
+    #[must_use]
+    pub fn null_sender_not_automatic() -> Self {
+        Self::with(550, (7, 1), "the null sender is for reports and automatic replies only; use an address of yours")
+    }
+
+    /// 550: a rule refused without words of its own.
+    #[must_use]
+    pub fn refused_by_policy() -> Self {
+        Self::with(550, (7, 1), "refused by a rule of this server")
+    }
+
+    /// 451: a rule deferred without words of its own.
+    #[must_use]
+    pub fn deferred_by_policy() -> Self {
+        Self::with(451, (7, 1), "deferred by a rule of this server, try again later")
     }
 
     /// 550: the header section cannot be judged.

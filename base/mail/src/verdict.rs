@@ -83,10 +83,10 @@ impl Verdict {
         let waived = |rule| trail.iter().any(|f| matches!(f.says, Effect::Waives(name) if name == rule));
         let mut strictest: Option<(Decision, &Finding)> = None;
         for finding in trail.iter().filter(|f| !waived(f.rule)) {
-            if let Effect::Wants(decision) = finding.says {
-                if strictest.is_none_or(|(so_far, _)| decision > so_far) {
-                    strictest = Some((decision, finding));
-                }
+            if let Effect::Wants(decision) = finding.says
+                && strictest.is_none_or(|(so_far, _)| decision > so_far)
+            {
+                strictest = Some((decision, finding));
             }
         }
         strictest

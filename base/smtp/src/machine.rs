@@ -11,6 +11,8 @@ use postern_mail::proof::{Authenticated, Committed};
 use postern_mail::trouble::{Fault, Outage};
 use postern_mail::{HeloName, Reply};
 
+use crate::line::COMMAND_LINE_BYTES_MAX;
+
 /// What comes in.
 #[derive(Debug)]
 pub enum Input<'a> {
@@ -82,8 +84,8 @@ pub enum Action {
         /// Octets after un-stuffing.
         limit: u64,
     },
-    /// Read exactly `size` octets (RFC 3030 §2); [`Input::BodyEnded`] follows. With `keep` false they are thrown away. `last`: the
-    /// message must end in CRLF here.
+    /// Read exactly `size` octets (RFC 3030 §2); [`Input::BodyEnded`] follows. With `keep` false they are thrown away.
+    /// `last`: a CR that ends the chunk is then a lone one.
     ReadChunk {
         /// Octets.
         size: u64,
@@ -116,4 +118,9 @@ pub trait Machine {
 
     /// How long to wait for the next input.
     fn patience(&self, now: Instant) -> Patience;
+
+    /// How long the next line may be, with its CRLF, in octets.
+    fn line_bytes_max(&self) -> usize {
+        COMMAND_LINE_BYTES_MAX
+    }
 }

@@ -1,1 +1,19 @@
-//! Sockets, TLS, ceilings and deadlines; pumps bytes between a socket and a machine.
+//! The first step of the path: sockets, TLS, ceilings and deadlines.
+//!
+//! Promises: every ceiling is checked before work is done for a stranger; nothing sent before a TLS handshake is read after it; a peer
+//! that is slow, in whatever way, is gone within the configured time; an idle connection holds no buffer.
+//!
+//! Exposure: the whole Internet, from the first packet. This crate frames bytes and counts; it never decides what they mean.
+
+pub mod accept;
+pub mod ceiling;
+pub mod proxy_protocol;
+pub mod pump;
+pub mod shed;
+pub mod stream;
+pub mod tls;
+
+pub use accept::{Conversations, Listener, bind};
+pub use ceiling::{Ceiling, CeilingSettings};
+pub use pump::{Host, PumpSettings};
+pub use tls::{CertificateSlot, server_config};

@@ -1,1 +1,16 @@
 //! What happened, and what it teaches policy and scheduler.
+//!
+//! Promise: whoever sent a message hears of it when it fails, once, and a report never causes another.
+//!
+//! Exposure: repeats what hostile next hops said and hostile senders wrote, so everything that goes into a report passes
+//! [`report`]'s one writer of lines.
+
+pub mod due;
+pub mod feedback;
+pub mod record;
+pub mod report;
+
+pub use due::{Action, DelayNotice, Ended, Line, Reach, ReportDue, Returned, reports_due};
+pub use feedback::{Feedback, feedback};
+pub use record::{attempted, expired};
+pub use report::{Original, Report, Reporter};

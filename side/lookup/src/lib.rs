@@ -1,1 +1,17 @@
 //! DNS and everything built on it.
+//!
+//! Promise: every question ends within its time limit with an answer or a reason, and what is remembered is bounded and never outlives
+//! its time to live. No name is special: `localhost`, `.test` and `.example` are asked for like any other.
+//!
+//! Exposure: parses what name servers, and through them strangers, send. The parsing itself is the library's; what comes out of it is
+//! turned into words of `base/mail` here or skipped.
+
+mod cache;
+pub mod mx;
+pub mod resolver;
+
+pub use mx::{Exchange, MxAnswer};
+pub use resolver::{LookupFailure, LookupSettings, Resolver, SetupFailure};
+
+#[cfg(test)]
+mod test_server;

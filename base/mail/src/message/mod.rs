@@ -2,4 +2,5 @@
 
 pub mod date;
 pub mod headers;
+pub mod mailbox_list;
 pub mod received;

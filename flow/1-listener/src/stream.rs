@@ -1,0 +1,68 @@
+//! A client's byte stream, in clear or under TLS. Promise: while a clear connection waits, it owns no read buffer.
+
+use std::io;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+
+/// Octets asked for at once. Large enough for a pipelined message of ordinary size in one system call.
+const READ_BYTES: usize = 16 * 1024;
+
+/// In clear or under TLS.
+pub(crate) enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+    /// The socket is inside a handshake; if that fails, there is nothing left to talk to.
+    Parked,
+}
+
+fn parked() -> io::Error {
+    io::Error::from(io::ErrorKind::NotConnected)
+}
+
+impl Stream {
+    /// Appends what has arrived to `buffer`; 0 is the end of the stream.
+    pub(crate) async fn read(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => loop {
+                if buffer.is_empty() {
+                    // Nothing to keep: give the memory back before waiting, so that ten thousand idle clients cost no buffers.
+                    *buffer = Vec::new();
+                }
+                socket.readable().await?;
+                buffer.reserve(READ_BYTES);
+                match socket.try_read_buf(buffer) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    result => return result,
+                }
+            },
+            Self::Tls(session) => {
+                buffer.reserve(READ_BYTES);
+                session.read_buf(buffer).await
+            }
+            Self::Parked => Err(parked()),
+        }
+    }
+
+    /// Writes all of `bytes` and flushes.
+    pub(crate) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Plain(socket) => socket.write_all(bytes).await,
+            Self::Tls(session) => {
+                session.write_all(bytes).await?;
+                session.flush().await
+            }
+            Self::Parked => Err(parked()),
+        }
+    }
+
+    /// Says that no more will be written: close_notify under TLS, then FIN.
+    pub(crate) async fn finish(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(socket) => socket.shutdown().await,
+            Self::Tls(session) => session.shutdown().await,
+            Self::Parked => Err(parked()),
+        }
+    }
+}

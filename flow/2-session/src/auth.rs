@@ -1,0 +1,122 @@
+//! AUTH (RFC 4954): the frame around SASL; the mechanisms themselves are the answerer's. Promise: credentials are taken under TLS on
+//! submission listeners only, are wrapped in [`Secret`] the moment they are decoded, and a failed attempt leaves nothing behind.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use postern_mail::fact::{Answer, Mechanism, Question};
+use postern_mail::trouble::Fault;
+use postern_mail::{Reply, Secret};
+use postern_smtp::machine::Action;
+
+use crate::state::{AskingAbort, Hello, Place, State};
+use crate::turn::{Ruling, Turn};
+
+/// RFC 4648 §3.3, §3.5: no line ends, no foreign characters, the padding that belongs there, no stray bits.
+fn decode(text: &[u8]) -> Result<Secret, Fault> {
+    STANDARD.decode(text).map(Secret::new).map_err(|_| Fault::Base64)
+}
+
+impl Turn<'_> {
+    /// AUTH must be the last of a pipelined group, like each SASL response (RFC 4954 §4, RFC 2920 §3.1).
+    pub(crate) fn auth(&mut self, place: Place, mechanism: Option<Mechanism>, initial: Option<&str>, more: bool) -> State {
+        if more {
+            return self.improper_pipelining(place);
+        }
+        match place {
+            Place::Ready(hello) => self.begin_auth(hello, mechanism, initial),
+            Place::Fresh => self.out_of_order("say EHLO first", place),
+            // RFC 4954 §4: not during a mail transaction.
+            Place::InMail(_) | Place::InChunks(_) | Place::Spoiled(_) | Place::Unwelcome => {
+                self.out_of_order("not within a mail transaction", place)
+            }
+        }
+    }
+
+    fn begin_auth(&mut self, hello: Hello, mechanism: Option<Mechanism>, initial: Option<&str>) -> State {
+        if !self.standing.client.listener.is_submission() {
+            // RFC 6409 §3.1: credentials belong on submission ports; another server has none to show.
+            return self.fault(Reply::not_implemented(), hello);
+        }
+        let Some(tls) = &self.standing.tls else {
+            return self.fault(Reply::tls_required(), hello);
+        };
+        let exporter = tls.exporter.clone();
+        if self.standing.who.is_some() {
+            // RFC 4954 §4: after a success no more AUTH in this session.
+            return self.out_of_order("already authenticated", hello);
+        }
+        let Some(mechanism) = mechanism.filter(|mechanism| self.offers(*mechanism)) else {
+            return self.fault(Reply::mechanism_unknown(), hello);
+        };
+        let initial = match initial {
+            None => None,
+            // RFC 4954 §4: `=` is an initial response of no octets.
+            Some("=") => Some(Secret::new(Vec::new())),
+            Some(text) => match decode(text.as_bytes()) {
+                Ok(secret) => Some(secret),
+                Err(fault) => return self.fault(Reply::fault(fault), hello),
+            },
+        };
+        self.act(Action::Ask(Question::AuthStart { mechanism, initial, exporter }));
+        State::AskingCredentials(hello)
+    }
+
+    pub(crate) fn credentials_answered(&mut self, hello: Hello, answer: Answer) -> State {
+        match answer {
+            Answer::Challenge(challenge) => {
+                self.say(Reply::challenge(STANDARD.encode(challenge)));
+                State::Challenged(hello)
+            }
+            Answer::Authenticated { who } => {
+                self.standing.who = Some(who);
+                self.answer(Reply::authenticated(), hello)
+            }
+            // A guess costs as much as any other fault.
+            Answer::Denied => self.fault(Reply::authentication_failed(), hello),
+            // A bare yes proves nobody.
+            Answer::Pass => self.bug(hello),
+            other => match self.ruling(other) {
+                Ruling::Pass => self.bug(hello),
+                Ruling::Refuse(reply) => self.answer(reply, hello),
+                Ruling::Hangup(reply) => self.close(reply, hello),
+            },
+        }
+    }
+
+    /// A SASL response (RFC 4954 §4): base64, an empty line for no octets, or `*` to give up.
+    pub(crate) fn response(&mut self, hello: Hello, text: &[u8], more: bool) -> State {
+        if more {
+            return self.improper_pipelining(hello);
+        }
+        if text == b"*" {
+            return self.abort(hello, None);
+        }
+        match decode(text) {
+            Ok(response) => {
+                self.act(Action::Ask(Question::AuthNext(response)));
+                State::AskingCredentials(hello)
+            }
+            Err(fault) => self.abort(hello, Some(fault)),
+        }
+    }
+
+    /// RFC 4954 §4: a response line that is too long is 500 with 5.5.6 and ends the exchange.
+    pub(crate) fn broken_response(&mut self, hello: Hello, fault: Fault) -> State {
+        if fault.breaks_framing() { self.close(Reply::broken_framing(fault), hello) } else { self.abort(hello, Some(fault)) }
+    }
+
+    fn abort(&mut self, hello: Hello, fault: Option<Fault>) -> State {
+        self.act(Action::Ask(Question::AuthAbort));
+        State::AskingAbort(AskingAbort { hello, fault })
+    }
+
+    /// The answerer has forgotten the exchange; what it says of that decides nothing, but that it may hang up.
+    pub(crate) fn abort_answered(&mut self, asking: AskingAbort, answer: Answer) -> State {
+        let AskingAbort { hello, fault } = asking;
+        match (answer, fault) {
+            (Answer::Hangup(reply), _) => self.close(reply, hello),
+            (_, None) => self.answer(Reply::authentication_aborted(), hello),
+            (_, Some(fault)) => self.fault(Reply::fault(fault), hello),
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! The small commands: RSET, QUIT, VRFY, and those that are known and off. Promise: none of them tells who exists here.
+
+use postern_mail::Reply;
+use postern_smtp::machine::Action;
+
+use crate::state::{InMail, Place, Receiving, State};
+use crate::turn::Turn;
+
+impl Turn<'_> {
+    /// RFC 5321 §4.1.1.5: forgets the transaction and nothing else.
+    pub(crate) fn rset(&mut self, place: Place) -> State {
+        if place.holds_message() {
+            self.act(Action::Discard);
+        }
+        let after = match place {
+            Place::InMail(InMail { hello, .. }) | Place::InChunks(Receiving { hello, .. }) | Place::Spoiled(hello) => {
+                Place::Ready(hello)
+            }
+            Place::Unwelcome | Place::Fresh | Place::Ready(_) => place,
+        };
+        self.answer(Reply::ok(), after)
+    }
+
+    /// RFC 5321 §4.1.1.10: 221, and the open transaction is given up.
+    pub(crate) fn quit(&mut self, place: Place) -> State {
+        self.close(Reply::goodbye(), place)
+    }
+
+    /// RFC 5321 §7.3: 252 says nothing about the mailbox, whoever asks.
+    pub(crate) fn vrfy(&mut self, place: Place) -> State {
+        self.answer(Reply::cannot_verify(), place)
+    }
+
+    /// RFC 5321 §4.2.4: 502 for what we know and do not do: EXPN, ETRN, TURN and their like.
+    pub(crate) fn off(&mut self, place: Place) -> State {
+        self.answer(Reply::not_implemented(), place)
+    }
+}

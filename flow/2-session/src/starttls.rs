@@ -1,0 +1,38 @@
+//! STARTTLS (RFC 3207). Promise: nothing said before the handshake is known after it.
+
+use postern_mail::Reply;
+use postern_mail::fact::TlsFacts;
+use postern_smtp::machine::Action;
+
+use crate::state::{Place, State};
+use crate::turn::Turn;
+
+impl Turn<'_> {
+    /// STARTTLS must be the last of a pipelined group (RFC 3207 §4): what lies behind it in clear was never part of the TLS
+    /// session, and a session that carries it is not worth saving.
+    pub(crate) fn starttls(&mut self, place: Place, more: bool) -> State {
+        if more {
+            return self.improper_pipelining(place);
+        }
+        match place {
+            Place::Ready(hello) if self.standing.tls.is_some() => self.out_of_order("TLS is on already", hello),
+            Place::Ready(hello) if !self.settings().tls_available => self.answer(Reply::tls_unavailable(), hello),
+            // RFC 3207 §4.2: the hello is dropped here; the client must begin again.
+            Place::Ready(_) => {
+                self.say(Reply::start_tls());
+                self.act(Action::StartTls);
+                State::Handshaking
+            }
+            Place::Fresh => self.out_of_order("say EHLO first", place),
+            Place::InMail(_) | Place::InChunks(_) | Place::Spoiled(_) | Place::Unwelcome => {
+                self.out_of_order("not within a mail transaction", place)
+            }
+        }
+    }
+
+    /// The handshake is done. RFC 3207 §4.2: we go on as if the connection had just been greeted.
+    pub(crate) fn secured(&mut self, tls: TlsFacts, next: State) -> State {
+        self.standing.tls = Some(Box::new(tls));
+        next
+    }
+}

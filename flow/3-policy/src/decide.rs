@@ -1,0 +1,67 @@
+//! From findings to what the session is told. Promise: only a verdict to pass or hold lets anything through, and a refusal always has
+//! a reply.
+
+use postern_mail::envelope::Admission;
+use postern_mail::fact::Answer;
+use postern_mail::{Decision, Finding, Reply, RuleName, Verdict};
+
+/// The rule behind a recipient without proof. It never has a finding of its own unless a rule forgot to admit.
+const ADMISSION: RuleName = "admission";
+
+/// The verdict of a stage that admits a recipient. A finding against it takes the admission away, and without an admission the
+/// verdict cannot be to pass.
+pub fn admit(mut trail: Vec<Finding>, admission: Option<Admission>) -> (Verdict, Option<Admission>) {
+    if admission.is_none() {
+        let verdict = Verdict::of(trail.clone());
+        if lets_through(verdict.decision()) {
+            trail.push(Finding::refuse(ADMISSION, "no rule admitted this recipient", Reply::relay_denied()));
+        }
+    }
+    let verdict = Verdict::of(trail);
+    let admission = admission.filter(|_| lets_through(verdict.decision()));
+    (verdict, admission)
+}
+
+/// A held message is taken, and kept back later.
+fn lets_through(decision: Decision) -> bool {
+    matches!(decision, Decision::Pass | Decision::Hold)
+}
+
+/// What the session is told. A finding without a reply is told in general words.
+#[must_use]
+pub fn answer(verdict: &Verdict, admission: Option<Admission>) -> Answer {
+    let reply = |general: fn() -> Reply| verdict.reply().cloned().unwrap_or_else(general);
+    match verdict.decision() {
+        Decision::Pass | Decision::Hold => admission.map_or(Answer::Pass, Answer::Admitted),
+        Decision::Defer => Answer::Refuse(reply(Reply::deferred_by_policy)),
+        Decision::Refuse => Answer::Refuse(reply(Reply::refused_by_policy)),
+        Decision::Hangup => Answer::Hangup(reply(Reply::refused_by_policy)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use postern_mail::Effect;
+
+    use super::*;
+
+    #[test]
+    fn without_an_admission_nothing_passes() {
+        let (verdict, admission) = admit(vec![Finding::pass("x", "fine")], None);
+        assert_eq!(verdict.decision(), Decision::Refuse);
+        assert!(admission.is_none());
+        assert!(matches!(answer(&verdict, admission), Answer::Refuse(reply) if reply.code.0 == 550));
+    }
+
+    #[test]
+    fn a_finding_without_words_is_told_in_general_ones() {
+        for (decision, code) in [(Decision::Defer, 451), (Decision::Refuse, 550), (Decision::Hangup, 550)] {
+            let verdict =
+                Verdict::of(vec![Finding { rule: "x", says: Effect::Wants(decision), because: String::new(), reply: None }]);
+            match answer(&verdict, None) {
+                Answer::Refuse(reply) | Answer::Hangup(reply) => assert_eq!(reply.code.0, code),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}

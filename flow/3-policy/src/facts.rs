@@ -1,0 +1,94 @@
+//! What the rules of each stage are given. Promise: plain values, so that a recorded decision can be made again.
+
+use postern_mail::fact::{ClientFacts, Fact};
+use postern_mail::message::headers::Headers;
+use postern_mail::proof::Authenticated;
+use postern_mail::{Domain, Envelope, Mailbox, Outage, ReversePath};
+
+/// Who the client proved to be, and what it may say about itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Identity<'a> {
+    /// The proof.
+    pub who: &'a Authenticated,
+    /// Its own addresses.
+    pub owned: &'a Fact<OwnedAddresses>,
+}
+
+/// At MAIL FROM.
+#[derive(Clone, Copy, Debug)]
+pub struct SenderFacts<'a> {
+    /// The connection.
+    pub client: &'a ClientFacts,
+    /// MAIL FROM.
+    pub from: &'a ReversePath,
+    /// After AUTH.
+    pub identity: Option<Identity<'a>>,
+    /// SIZE=, where it was given.
+    pub size: Option<u64>,
+}
+
+/// At RCPT TO.
+#[derive(Clone, Copy, Debug)]
+pub struct RecipientFacts<'a> {
+    /// The connection.
+    pub client: &'a ClientFacts,
+    /// RCPT TO.
+    pub to: &'a Mailbox,
+    /// After AUTH.
+    pub who: Option<&'a Authenticated>,
+}
+
+/// At the end of the body.
+#[derive(Clone, Copy, Debug)]
+pub struct MessageFacts<'a> {
+    /// The connection.
+    pub client: &'a ClientFacts,
+    /// MAIL FROM and the admitted recipients.
+    pub envelope: &'a Envelope,
+    /// After AUTH.
+    pub identity: Option<Identity<'a>>,
+    /// The header section as it came, without what we add.
+    pub headers: &'a Headers,
+    /// Octets of the message as it came.
+    pub size: u64,
+}
+
+/// The addresses an account may send as, in the envelope and in From.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnedAddresses {
+    /// Single addresses.
+    pub exact: Vec<Mailbox>,
+    /// Every address of these domains, but not of domains below them.
+    pub domains: Vec<Domain>,
+}
+
+impl OwnedAddresses {
+    /// True when `mailbox` is one of them.
+    ///
+    /// RFC 5321 §2.4 DEPARTS: local parts are compared without regard to ASCII case. Whoever owns `alice` and writes `Alice` is not
+    /// somebody else, and no host that takes part in this tells the two apart.
+    #[must_use]
+    pub fn contains(&self, mailbox: &Mailbox) -> bool {
+        let same = |own: &Mailbox| own.host == mailbox.host && own.local.as_str().eq_ignore_ascii_case(mailbox.local.as_str());
+        mailbox.domain().is_some_and(|domain| self.domains.contains(domain)) || self.exact.iter().any(same)
+    }
+}
+
+/// What is known of a recipient before it is accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostedAnswer {
+    /// Not a domain of this server.
+    NotOurs,
+    /// The domain is ours and takes mail for it: by list, alias, sub-address or catch-all.
+    Exists,
+    /// The domain is ours, and there is no such mailbox.
+    Unknown,
+    /// The domain is ours or may be, and we could not find out more.
+    Unavailable(Outage),
+}
+
+/// Answers which recipients are ours.
+pub trait Directory {
+    /// Looks one up.
+    fn hosted(&self, mailbox: &Mailbox) -> HostedAnswer;
+}

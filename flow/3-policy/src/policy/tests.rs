@@ -1,0 +1,396 @@
+use postern_mail::client::ListenerKind;
+use postern_mail::envelope::{BodyKind, DsnRequest, UnixMillis};
+use postern_mail::fact::{ClientFacts, Fact};
+use postern_mail::message::headers::Headers;
+use postern_mail::proof::Authenticated;
+use postern_mail::{Decision, Domain, Envelope, Mailbox, Outage, Recipient, ReversePath};
+
+use super::*;
+use crate::facts::{HostedAnswer, Identity, OwnedAddresses};
+
+const KINDS: [ListenerKind; 3] = [ListenerKind::Mx, ListenerKind::Submission, ListenerKind::Submissions];
+
+/// Answers by the first letter of the local part, for `here.example` only.
+struct Here;
+
+impl Directory for Here {
+    fn hosted(&self, mailbox: &Mailbox) -> HostedAnswer {
+        if mailbox.domain().is_none_or(|domain| domain.as_str() != "here.example") {
+            return HostedAnswer::NotOurs;
+        }
+        match mailbox.local.as_str() {
+            "alice" | "bob" => HostedAnswer::Exists,
+            "silent" => HostedAnswer::Unavailable(Outage::Service("accounts".into())),
+            _ => HostedAnswer::Unknown,
+        }
+    }
+}
+
+fn policy() -> Policy {
+    Policy {
+        relay_networks: vec!["10.0.0.0/8".parse().unwrap(), "10.1.0.0/16".parse().unwrap()],
+        outbound: Outbound::Enabled,
+        message_bytes_max: 1_000,
+        received_max: loops::RECEIVED_MAX,
+    }
+}
+
+fn client(listener: ListenerKind, address: &str) -> ClientFacts {
+    ClientFacts { address: address.parse().unwrap(), port: 40_000, listener }
+}
+
+fn mailbox(text: &str) -> Mailbox {
+    Mailbox::parse(text).unwrap()
+}
+
+fn path(text: &str) -> ReversePath {
+    if text.is_empty() { ReversePath::Null } else { ReversePath::Mailbox(mailbox(text)) }
+}
+
+fn alice() -> Authenticated {
+    Authenticated::mint_after_verification("alice@here.example".into(), "password".into())
+}
+
+fn owned() -> Fact<OwnedAddresses> {
+    Fact::Known(OwnedAddresses {
+        exact: vec![mailbox("alice@here.example")],
+        domains: vec![Domain::parse("shop.example").unwrap()],
+    })
+}
+
+fn silent() -> Fact<OwnedAddresses> {
+    Fact::Unavailable(Outage::Service("accounts".into()))
+}
+
+/// Code and status of the reply.
+fn told(verdict: &Verdict) -> String {
+    let reply = verdict.reply().unwrap_or_else(|| panic!("no reply: {verdict:?}"));
+    format!("{} {}", reply.code.0, reply.status.unwrap())
+}
+
+// ---- RCPT
+
+#[test]
+fn no_stranger_gets_a_relay_permit_in_any_combination() {
+    let addresses = ["203.0.113.9", "10.1.2.3", "::ffff:10.1.2.3", "::ffff:203.0.113.9", "2001:db8::1", "127.0.0.1", "::1"];
+    // What open relays have been fooled with: other people's domains behind ours, before ours, and literals.
+    let targets = [
+        "someone@elsewhere.example",
+        "someone@sub.here.example",
+        "someone@here.example.elsewhere.example",
+        "someone@[203.0.113.1]",
+        "someone@[127.0.0.1]",
+        "someone@localhost",
+        "alice%here.example@elsewhere.example",
+        "\"alice@here.example\"@elsewhere.example",
+        "postmaster@elsewhere.example",
+    ];
+    let who = alice();
+    let mut permits = 0;
+    for listener in KINDS {
+        for address in addresses {
+            for identity in [None, Some(&who)] {
+                for outbound in [Outbound::Enabled, Outbound::Disabled] {
+                    for target in targets {
+                        let policy = Policy { outbound, ..policy() };
+                        let client = client(listener, address);
+                        let to = mailbox(target);
+                        let facts = RecipientFacts { client: &client, to: &to, who: identity };
+                        let (verdict, admission) = policy.recipient(&facts, &Here);
+
+                        let authenticated = identity.is_some() && listener != ListenerKind::Mx;
+                        let in_network = address.ends_with("10.1.2.3");
+                        let may = (authenticated || in_network) && outbound == Outbound::Enabled;
+                        let case = format!("{listener} {address} {identity:?} {outbound:?} {target}");
+                        assert_eq!(verdict.decision() == Decision::Pass, may, "{case}");
+                        match admission {
+                            Some(Admission::Relay(_)) => permits += 1,
+                            Some(Admission::Hosted(_)) => panic!("hosted: {case}"),
+                            None => assert_eq!(told(&verdict), "550 5.7.1", "{case}"),
+                        }
+                        assert_eq!(policy.recipient(&facts, &Here).1.is_some(), may, "{case}");
+                    }
+                }
+            }
+        }
+    }
+    // Per target with sending on: two addresses in the network on three listeners, with and without AUTH, and five others
+    // authenticated on the two submission listeners.
+    assert_eq!(permits, targets.len() * (2 * 3 * 2 + 5 * 2));
+}
+
+#[test]
+fn the_whole_world_in_a_local_part_is_an_unknown_mailbox_of_ours() {
+    let client = client(ListenerKind::Mx, "203.0.113.9");
+    for target in
+        ["someone%elsewhere.example@here.example", "elsewhere.example!someone@here.example", "\"a@b.example\"@here.example"]
+    {
+        let to = mailbox(target);
+        let (verdict, admission) = policy().recipient(&RecipientFacts { client: &client, to: &to, who: None }, &Here);
+        assert_eq!(told(&verdict), "550 5.1.1", "{target}");
+        assert!(admission.is_none(), "{target}");
+    }
+}
+
+#[test]
+fn recipients_of_ours_are_judged_by_the_directory_and_not_by_who_asks() {
+    let who = alice();
+    for (listener, identity) in [(ListenerKind::Mx, None), (ListenerKind::Submission, Some(&who))] {
+        for outbound in [Outbound::Enabled, Outbound::Disabled] {
+            for (target, expected) in [
+                ("alice@here.example", None),
+                ("nobody@here.example", Some("550 5.1.1")),
+                ("PostMaster@here.example", None),
+                ("silent@here.example", Some("451 4.4.0")),
+            ] {
+                let policy = Policy { outbound, ..policy() };
+                let client = client(listener, "203.0.113.9");
+                let to = mailbox(target);
+                let (verdict, admission) = policy.recipient(&RecipientFacts { client: &client, to: &to, who: identity }, &Here);
+                match expected {
+                    None => assert!(matches!(admission, Some(Admission::Hosted(_))), "{target}"),
+                    Some(reply) => {
+                        assert_eq!(told(&verdict), reply, "{target}");
+                        assert!(admission.is_none(), "{target}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn where_sending_is_off_only_those_who_could_send_are_told_so() {
+    let policy = Policy { outbound: Outbound::Disabled, ..policy() };
+    let to = mailbox("someone@elsewhere.example");
+    let who = alice();
+    let text = |client: ClientFacts, who| {
+        let (verdict, _) = policy.recipient(&RecipientFacts { client: &client, to: &to, who }, &Here);
+        verdict.reply().unwrap().text().to_owned()
+    };
+    assert!(text(client(ListenerKind::Submission, "203.0.113.9"), Some(&who)).contains("switched off"));
+    assert!(text(client(ListenerKind::Mx, "203.0.113.9"), None).contains("relaying denied"));
+}
+
+#[test]
+fn a_network_client_is_counted_by_its_narrowest_network() {
+    assert_eq!(policy().network_account("10.1.2.3".parse().unwrap()).as_deref(), Some("network:10.1.0.0/16"));
+    assert_eq!(policy().network_account("::ffff:10.2.0.1".parse().unwrap()).as_deref(), Some("network:10.0.0.0/8"));
+    assert_eq!(policy().network_account("192.0.2.1".parse().unwrap()), None);
+}
+
+// ---- MAIL
+
+fn at_mail(listener: ListenerKind, from: &str, owned: Option<&Fact<OwnedAddresses>>, size: Option<u64>) -> Verdict {
+    let who = alice();
+    let client = client(listener, "203.0.113.9");
+    let identity = owned.map(|owned| Identity { who: &who, owned });
+    policy().sender(&SenderFacts { client: &client, from: &path(from), identity, size })
+}
+
+#[test]
+fn an_account_begins_only_with_an_address_of_its_own() {
+    for (from, reply) in [
+        ("alice@here.example", None),
+        ("ALICE@here.example", None),
+        ("anything@shop.example", None),
+        ("anything@sub.shop.example", Some("550 5.7.1")),
+        ("anything@badshop.example", Some("550 5.7.1")),
+        ("bob@here.example", Some("550 5.7.1")),
+        ("alice@elsewhere.example", Some("550 5.7.1")),
+        ("alice@[203.0.113.9]", Some("550 5.7.1")),
+        ("", None),
+    ] {
+        let verdict = at_mail(ListenerKind::Submission, from, Some(&owned()), None);
+        match reply {
+            None => assert_eq!(verdict.decision(), Decision::Pass, "{from}"),
+            Some(reply) => assert_eq!(told(&verdict), reply, "{from}"),
+        }
+    }
+}
+
+#[test]
+fn an_account_store_that_does_not_answer_defers_and_never_passes() {
+    for from in ["alice@here.example", "bob@here.example", ""] {
+        let verdict = at_mail(ListenerKind::Submissions, from, Some(&silent()), None);
+        assert_eq!(verdict.decision(), Decision::Defer, "{from}");
+        assert_eq!(told(&verdict), "451 4.4.0");
+    }
+}
+
+#[test]
+fn submission_without_auth_does_not_begin() {
+    for listener in [ListenerKind::Submission, ListenerKind::Submissions] {
+        for from in ["alice@here.example", ""] {
+            assert_eq!(told(&at_mail(listener, from, None, None)), "530 5.7.0", "{from}");
+        }
+    }
+    let client = client(ListenerKind::Submission, "10.0.0.1");
+    let from = path("printer@here.example");
+    let verdict = policy().sender(&SenderFacts { client: &client, from: &from, identity: None, size: None });
+    assert_eq!(verdict.decision(), Decision::Pass, "a relay network needs no AUTH");
+}
+
+#[test]
+fn other_servers_may_use_any_sender_and_the_null_one() {
+    for from in ["", "bob@elsewhere.example", "bob@[203.0.113.9]"] {
+        assert_eq!(at_mail(ListenerKind::Mx, from, None, None).decision(), Decision::Pass, "{from}");
+    }
+}
+
+#[test]
+fn a_told_size_over_the_limit_is_refused_before_the_body() {
+    assert_eq!(at_mail(ListenerKind::Mx, "", None, Some(1_000)).decision(), Decision::Pass);
+    assert_eq!(told(&at_mail(ListenerKind::Mx, "", None, Some(1_001))), "552 5.3.4");
+}
+
+// ---- the end of the body
+
+struct Case<'a> {
+    listener: ListenerKind,
+    from: &'a str,
+    to: &'a [&'a str],
+    owned: Option<Fact<OwnedAddresses>>,
+    header: &'a str,
+    size: u64,
+}
+
+impl Case<'_> {
+    fn submitted(header: &str) -> Case<'_> {
+        let owned = Some(owned());
+        Case {
+            listener: ListenerKind::Submission,
+            from: "alice@here.example",
+            to: &["bob@here.example"],
+            owned,
+            header,
+            size: 10,
+        }
+    }
+
+    fn incoming(header: &str) -> Case<'_> {
+        Case { listener: ListenerKind::Mx, from: "x@y.example", to: &["bob@here.example"], owned: None, header, size: 10 }
+    }
+
+    fn judge(&self) -> Verdict {
+        let who = alice();
+        let client = client(self.listener, "203.0.113.9");
+        let admitted = |text: &&str| {
+            let to = mailbox(text);
+            let facts = RecipientFacts { client: &client, to: &to, who: self.owned.as_ref().map(|_| &who) };
+            let (_, admission) = policy().recipient(&facts, &Here);
+            Recipient::admitted(to.clone(), &admission.unwrap(), DsnRequest::default())
+        };
+        let envelope = Envelope {
+            from: path(self.from),
+            recipients: self.to.iter().map(admitted).collect(),
+            body: BodyKind::SevenBit,
+            smtputf8: false,
+            require_tls: false,
+            ret: None,
+            envid: None,
+            account: None,
+            client: Some(client.address),
+            received: UnixMillis(0),
+        };
+        let headers = Headers::parse(self.header.as_bytes());
+        let identity = self.owned.as_ref().map(|owned| Identity { who: &who, owned });
+        policy().message(&MessageFacts { client: &client, envelope: &envelope, identity, headers: &headers, size: self.size })
+    }
+}
+
+#[test]
+fn an_account_writes_only_as_itself() {
+    for header in [
+        "From: alice@here.example\r\n\r\n",
+        "From: \"Bob <bob@here.example>\" <alice@here.example>\r\n\r\n",
+        "From: Alice <alice@here.example>, Shop <info@shop.example>\r\n\r\n",
+        "From: Alice <alice@here.example>\r\nSender: info@shop.example\r\n\r\n",
+    ] {
+        assert_eq!(Case::submitted(header).judge().decision(), Decision::Pass, "{header:?}");
+    }
+    for header in [
+        "From: bob@here.example\r\n\r\n",
+        "From: alice@here.example, bob@here.example\r\n\r\n",
+        "From: Alice: bob@here.example;\r\n\r\n",
+        "From: alice@here.example\r\nSender: bob@here.example\r\n\r\n",
+        "From: bob@here.example\r\nSender: alice@here.example\r\n\r\n",
+    ] {
+        assert_eq!(told(&Case::submitted(header).judge()), "550 5.7.1", "{header:?}");
+    }
+}
+
+#[test]
+fn a_from_that_cannot_be_judged_is_refused_in_words_that_say_why() {
+    for (header, words) in [
+        ("Subject: x\r\n\r\n", "no From"),
+        ("From: alice@here.example\r\nFrom: bob@here.example\r\n\r\n", "more than one From"),
+        ("From: alice\r\n\r\n", "not a list of valid addresses"),
+        ("From : alice@here.example\r\n\r\n", "field name"),
+        ("Fr om: bob@here.example\r\nFrom: alice@here.example\r\n\r\n", "field name"),
+        ("From: alice@here.example\r\nSender: a, b\r\n\r\n", "Sender"),
+        ("From: alice@here.example\r\n \r\nFrom: bob@here.example\r\n\r\n", "folded line"),
+    ] {
+        let verdict = Case::submitted(header).judge();
+        assert_eq!(told(&verdict), "550 5.6.0", "{header:?}");
+        assert!(verdict.reply().unwrap().text().contains(words), "{header:?}: {:?}", verdict.reply());
+        assert_eq!(
+            Case::incoming(header).judge().decision(),
+            Decision::Pass,
+            "other servers' headers are not refused: {header:?}"
+        );
+    }
+    let unknown = Case { owned: Some(silent()), ..Case::submitted("From: alice@here.example\r\n\r\n") };
+    assert_eq!(told(&unknown.judge()), "451 4.4.0");
+}
+
+#[test]
+fn the_null_sender_on_submission_is_for_reports_and_automatic_replies() {
+    let with = |field: &str| {
+        let header = format!("From: alice@here.example\r\n{field}\r\n\r\n");
+        Case { from: "", ..Case::submitted(&header) }.judge()
+    };
+    for field in [
+        "Auto-Submitted: auto-replied",
+        "auto-submitted: auto-generated; x=y",
+        "Content-Type: multipart/report; report-type=disposition-notification; boundary=x",
+    ] {
+        assert_eq!(with(field).decision(), Decision::Pass, "{field}");
+    }
+    for field in ["Subject: x", "Auto-Submitted: no", "Auto-Submitted: no; x", "Auto-Submitted:", "Content-Type: text/plain"] {
+        let verdict = with(field);
+        assert_eq!(told(&verdict), "550 5.7.1", "{field}");
+        assert!(verdict.reply().unwrap().text().contains("null sender"), "{field}");
+    }
+    let forged = Case { from: "", ..Case::submitted("From: bob@here.example\r\nAuto-Submitted: auto-replied\r\n\r\n") };
+    assert_eq!(told(&forged.judge()), "550 5.7.1", "From is checked all the same");
+    assert_eq!(Case { from: "", ..Case::incoming("\r\n") }.judge().decision(), Decision::Pass);
+}
+
+#[test]
+fn a_message_that_has_passed_too_many_servers_is_a_loop() {
+    let header = |count: usize| format!("{}From: a@b.example\r\n\r\n", "Received: x\r\n".repeat(count));
+    assert_eq!(Case::incoming(&header(loops::RECEIVED_MAX)).judge().decision(), Decision::Pass);
+    assert_eq!(told(&Case::incoming(&header(loops::RECEIVED_MAX + 1)).judge()), "554 5.4.6");
+    let broken = format!("broken\r\n{}", header(loops::RECEIVED_MAX + 1));
+    assert_eq!(told(&Case::incoming(&broken).judge()), "554 5.4.6", "a malformed section hides no loop");
+}
+
+#[test]
+fn a_message_does_not_come_to_the_same_mailbox_twice() {
+    let header = "Delivered-To: bob@here.example\r\nFrom: alice@here.example\r\n\r\n";
+    assert_eq!(told(&Case::incoming(header).judge()), "554 5.4.6");
+    let other = Case { to: &["alice@here.example"], ..Case::incoming(header) };
+    assert_eq!(other.judge().decision(), Decision::Pass, "forwarded from one mailbox of ours to another");
+    let header = "Delivered-To: c@elsewhere.example\r\nFrom: alice@here.example\r\n\r\n";
+    let relayed = Case { to: &["c@elsewhere.example"], ..Case::submitted(header) };
+    assert_eq!(relayed.judge().decision(), Decision::Pass, "other people's mailboxes are for their servers to judge");
+}
+
+#[test]
+fn a_body_over_the_limit_is_refused_and_every_rule_is_in_the_trail() {
+    let verdict = Case { size: 1_001, ..Case::submitted("From: bob@here.example\r\n\r\n") }.judge();
+    assert_eq!(told(&verdict), "552 5.3.4");
+    let rules: Vec<&str> = verdict.trail().iter().map(|finding| finding.rule).collect();
+    assert_eq!(rules, ["size", "loops", "sender", "sender_identity"]);
+}

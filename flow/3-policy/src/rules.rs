@@ -1,0 +1,9 @@
+//! One rule a file. A rule is a pure function from facts and settings to a [`Finding`](postern_mail::Finding); its header says what it
+//! does when it cannot know.
+
+pub mod loops;
+pub mod recipient;
+pub mod relay;
+pub mod sender;
+pub mod sender_identity;
+pub mod size;

@@ -1,0 +1,181 @@
+//! What the scheduler says and is told, beside the `Ticket` and `Attempt` of `base/mail`.
+
+use postern_mail::attempt::{Destination, LaneId};
+use postern_mail::envelope::{MessageId, UnixMillis};
+use postern_mail::{Outcome, Scope, Status};
+
+/// Why a ticket was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejected {
+    /// `tickets_max` are queued. The message is as safe as before; whoever accepts mail must stop before this.
+    Full,
+    /// This message is in this lane already.
+    Twice,
+}
+
+/// What came of an attempt, as far as it matters to what is tried next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The trouble that reached farthest; `None` when every recipient was taken.
+    pub trouble: Option<(Scope, Status)>,
+    /// At least one recipient must be tried again.
+    pub deferred: bool,
+}
+
+impl Report {
+    /// Everything was taken.
+    pub const WORKED: Self = Self { trouble: None, deferred: false };
+
+    /// Sums up what became of the recipients of one attempt.
+    #[must_use]
+    pub fn of<'a>(outcomes: impl IntoIterator<Item = &'a Outcome>) -> Self {
+        let mut report = Self::WORKED;
+        for outcome in outcomes {
+            report.deferred |= !outcome.is_final();
+            if let Outcome::Deferred { scope, status, .. } | Outcome::Bounced { scope, status, .. } = outcome {
+                let is_wider = report.trouble.is_none_or(|(widest, _)| reach(*scope) > reach(widest));
+                if is_wider {
+                    report.trouble = Some((*scope, *status));
+                }
+            }
+        }
+        report
+    }
+}
+
+fn reach(scope: Scope) -> u8 {
+    match scope {
+        Scope::Recipient => 0,
+        Scope::Message => 1,
+        Scope::Host => 2,
+        Scope::Destination => 3,
+    }
+}
+
+/// What becomes of a message in its lane after an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disposition {
+    /// Nothing is left to do in this lane.
+    Done,
+    /// It will be tried again.
+    Again {
+        /// Not before this.
+        due: UnixMillis,
+        /// How many attempts it has had.
+        number: u16,
+        /// Tell the sender now that it is late; this is said once (RFC 3464 §2.3.3, action `delayed`).
+        warn_delay: bool,
+    },
+    /// It waits for `release`.
+    Held {
+        /// How many attempts it has had.
+        number: u16,
+    },
+    /// It was tried for as long as is configured; what is left of its recipients must be reported to the sender.
+    Expired,
+    /// It was removed while the attempt ran, and the attempt did not finish it.
+    Removed,
+    /// No such attempt was out: a bug of the caller. Nothing changed.
+    Unknown,
+}
+
+/// Something that came due by age alone, without an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// Which message.
+    pub id: MessageId,
+    /// In which lane.
+    pub lane: LaneId,
+    /// Where it should have gone.
+    pub destination: Destination,
+    /// When it was accepted.
+    pub received: UnixMillis,
+    /// How often it was tried.
+    pub attempts: u16,
+    /// What is to be said.
+    pub kind: NoticeKind,
+}
+
+/// What a [`Notice`] says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoticeKind {
+    /// It is late, and is still tried. Said once.
+    Delayed,
+    /// It was given up and has left the scheduler.
+    Expired,
+}
+
+/// How many tickets are in which state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Could go now, as far as their own time is concerned.
+    pub waiting: usize,
+    /// Wait for their time.
+    pub deferred: usize,
+    /// Are being tried.
+    pub active: usize,
+    /// Wait for a person.
+    pub held: usize,
+}
+
+impl Counts {
+    /// All of them.
+    #[must_use]
+    pub fn total(self) -> usize {
+        self.waiting + self.deferred + self.active + self.held
+    }
+}
+
+/// One lane as an operator wants to see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaneSummary {
+    /// Where to.
+    pub destination: Destination,
+    /// How many tickets in which state.
+    pub counts: Counts,
+    /// How many may be tried at once.
+    pub window: u16,
+    /// Nothing is tried before this, because the destination did not answer.
+    pub blocked_until: Option<UnixMillis>,
+    /// When the oldest message in it was accepted.
+    pub oldest: Option<UnixMillis>,
+    /// What went wrong last.
+    pub trouble: Option<LastTrouble>,
+}
+
+/// What went wrong in a lane, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastTrouble {
+    /// When it was reported.
+    pub at: UnixMillis,
+    /// How far it reached.
+    pub scope: Scope,
+    /// RFC 3463.
+    pub status: Status,
+}
+
+#[cfg(test)]
+mod tests {
+    use postern_mail::outcome::Evidence;
+
+    use super::*;
+
+    #[test]
+    fn a_report_keeps_the_trouble_that_reaches_farthest() {
+        let evidence = || Evidence { by: "mx.example".into(), text: "451".into() };
+        let taken = Outcome::Delivered { evidence: evidence(), dsn_passed_on: false };
+        let deferred = |scope, status| Outcome::Deferred { scope, status, evidence: evidence() };
+        let bounced = Outcome::Bounced { scope: Scope::Recipient, status: Status::new(5, 1, 1), evidence: evidence() };
+        assert_eq!(Report::of([&taken]), Report::WORKED);
+        assert_eq!(
+            Report::of([&taken, &bounced]),
+            Report { trouble: Some((Scope::Recipient, Status::new(5, 1, 1))), deferred: false }
+        );
+        let host = deferred(Scope::Host, Status::new(4, 4, 2));
+        let recipient = deferred(Scope::Recipient, Status::new(4, 2, 2));
+        assert_eq!(
+            Report::of([&recipient, &host, &bounced]),
+            Report { trouble: Some((Scope::Host, Status::new(4, 4, 2))), deferred: true }
+        );
+    }
+}

@@ -1,0 +1,130 @@
+//! Prometheus metrics. Promise: no label takes its values from peers, so the number of series is fixed.
+
+use std::sync::atomic::AtomicU64;
+
+use postern_mail::event::Event;
+use postern_mail::outcome::Outcome;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct At {
+    at: &'static str,
+    class: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Kind {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Why {
+    why: &'static str,
+}
+
+/// All metrics of the server.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    accepted: Counter,
+    accepted_bytes: Counter,
+    refused: Family<At, Counter>,
+    outcomes: Family<Kind, Counter>,
+    turned_away: Family<Why, Counter>,
+    ended: Family<Why, Counter>,
+    /// Connections open.
+    pub connections: Gauge,
+    /// Messages in the spool.
+    pub queued: Gauge,
+    /// Syncs of the log.
+    pub syncs: Gauge<i64>,
+    /// Octets of live messages in the log.
+    pub live_bytes: Gauge<i64>,
+    /// Octets free on the disk of the spool.
+    pub free_bytes: Gauge<i64>,
+    /// History entries dropped because its writer was behind.
+    pub history_dropped: Counter<u64, AtomicU64>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("postern"),
+            accepted: Counter::default(),
+            accepted_bytes: Counter::default(),
+            refused: Family::default(),
+            outcomes: Family::default(),
+            turned_away: Family::default(),
+            ended: Family::default(),
+            connections: Gauge::default(),
+            queued: Gauge::default(),
+            syncs: Gauge::default(),
+            live_bytes: Gauge::default(),
+            free_bytes: Gauge::default(),
+            history_dropped: Counter::default(),
+        };
+        let registry = &mut metrics.registry;
+        registry.register("messages_accepted", "Messages made durable and acknowledged", metrics.accepted.clone());
+        registry.register_with_unit("accepted", "Octets of accepted messages", Unit::Bytes, metrics.accepted_bytes.clone());
+        registry.register("refused", "Refusals by command and class of the reply", metrics.refused.clone());
+        registry.register("deliveries", "Attempts by outcome, a recipient each", metrics.outcomes.clone());
+        registry.register("connections_turned_away", "Connections not taken, by the ceiling that was reached", metrics.turned_away.clone());
+        registry.register("connections_ended", "How conversations ended", metrics.ended.clone());
+        registry.register("connections_open", "Connections open now", metrics.connections.clone());
+        registry.register("queue_messages", "Messages in the spool now", metrics.queued.clone());
+        registry.register("spool_syncs", "Syncs of the spool's log since the start", metrics.syncs.clone());
+        registry.register_with_unit("spool_live", "Live messages in the log", Unit::Bytes, metrics.live_bytes.clone());
+        registry.register_with_unit("spool_free", "Free on the disk of the spool", Unit::Bytes, metrics.free_bytes.clone());
+        registry.register("history_dropped", "History entries dropped because the writer was behind", metrics.history_dropped.clone());
+        metrics
+    }
+}
+
+impl Metrics {
+    /// Counts an event.
+    pub fn count(&self, event: &Event) {
+        match event {
+            Event::Accepted { size, .. } => {
+                self.accepted.inc();
+                self.accepted_bytes.inc_by(*size);
+            }
+            Event::Refused { at, reply, .. } => {
+                let class = if reply.code.is_permanent() { "5yz" } else { "4yz" };
+                self.refused.get_or_create(&At { at, class }).inc();
+            }
+            Event::Attempted { outcome, .. } => {
+                let outcome = match outcome {
+                    Outcome::Delivered { .. } => "delivered",
+                    Outcome::Deferred { .. } => "deferred",
+                    Outcome::Bounced { .. } => "bounced",
+                    Outcome::Expired { .. } => "expired",
+                };
+                self.outcomes.get_or_create(&Kind { outcome }).inc();
+            }
+            Event::Finished { .. } | Event::Ordered { .. } => {}
+        }
+    }
+
+    /// A client was turned away at a ceiling.
+    pub fn turned_away(&self, why: &'static str) {
+        self.turned_away.get_or_create(&Why { why }).inc();
+    }
+
+    /// A conversation ended.
+    pub fn ended(&self, why: &'static str) {
+        self.ended.get_or_create(&Why { why }).inc();
+    }
+
+    /// Everything in the OpenMetrics text format.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // A `String` never refuses what is written into it.
+        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
+        text
+    }
+}

@@ -1,0 +1,312 @@
+//! One attempt, from the spool to outcomes and back into the spool.
+//!
+//! Promise: a message leaves the spool only when each of its recipients has come to an end and every report about that is durable. A crash
+//! at any line means a second try, never a loss.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use postern_delivery::{BodyPieces, BodySource, BoxFuture, InlinePieces, Message, maildir};
+use postern_config::Deliver;
+use postern_mail::attempt::{Attempt, Destination, Ticket};
+use postern_mail::event::Event;
+use postern_mail::outcome::Evidence;
+use postern_mail::{Envelope, MessageId, Outcome, Recipient, Scope, Status};
+use postern_outcome::{DelayNotice, Ended, Reach, record, reports_due};
+use postern_scheduler::{Disposition, Notice, NoticeKind, Report};
+use postern_spool::{Body, BodyFile, LoadError, Progress, Reason, RecipientState, Stored};
+use tokio::sync::oneshot;
+
+use crate::wire::dispatch::Order;
+use crate::wire::routing::Way;
+use crate::wire::{Live, Server, clock, report, routing};
+
+/// When a report cannot be stored, the message it is about is taken up again after this.
+const REPORT_RETRY: Duration = Duration::from_secs(600);
+
+/// The spool's body as delivery wants it.
+struct SpooledBody<'a> {
+    body: &'a Body,
+    size: u64,
+}
+
+impl BodySource for SpooledBody<'_> {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn whole(&self) -> Option<&[u8]> {
+        match self.body {
+            Body::Inline(bytes) => Some(bytes),
+            Body::File(_) => None,
+        }
+    }
+
+    fn open(&self) -> BoxFuture<'_, io::Result<Box<dyn BodyPieces + '_>>> {
+        match self.body {
+            Body::Inline(bytes) => {
+                Box::pin(async move { Ok(Box::new(InlinePieces::of(bytes)) as Box<dyn BodyPieces + '_>) })
+            }
+            Body::File(file) => {
+                Box::pin(async move { Ok(Box::new(SpooledPieces(file.from_start())) as Box<dyn BodyPieces + '_>) })
+            }
+        }
+    }
+}
+
+struct SpooledPieces(BodyFile);
+
+impl BodyPieces for SpooledPieces {
+    fn append_next<'a>(&'a mut self, into: &'a mut Vec<u8>) -> BoxFuture<'a, io::Result<usize>> {
+        Box::pin(async move {
+            match self.0.next_piece().await {
+                Ok(Some(piece)) => {
+                    into.extend_from_slice(&piece);
+                    Ok(piece.len())
+                }
+                Ok(None) => Ok(0),
+                Err(error) => Err(io::Error::other(error.to_string())),
+            }
+        })
+    }
+}
+
+/// Tries a message for the recipients of one lane.
+pub async fn attempt(server: Arc<Server>, attempt: Attempt) {
+    let live = server.live.load_full();
+    let stored = match server.spool.load(attempt.id).await {
+        Ok(stored) => stored,
+        Err(LoadError::Unknown) => {
+            // Taken out by a person in the meantime.
+            finished(&server, &attempt, Report::WORKED).await;
+            return;
+        }
+        Err(error) => {
+            tracing::error!(id = %attempt.id, %error, "a message cannot be read back; it is tried again later");
+            finished(&server, &attempt, Report { trouble: None, deferred: true }).await;
+            return;
+        }
+    };
+    let mine = recipients_of(&live, &stored.envelope, &stored.progress, |destination| *destination == attempt.destination);
+    if mine.is_empty() {
+        // Routes have changed since it was scheduled: it goes on in other lanes.
+        let open = stored.progress.open().filter_map(|index| stored.envelope.recipients.get(index)).map(Recipient::address);
+        let tickets = routing::tickets(&live.config, attempt.id, &stored.envelope, open, (clock(), attempt.number.saturating_sub(1)));
+        finished(&server, &attempt, Report::WORKED).await;
+        let _ = server.dispatcher.send(Order::Insert(tickets)).await;
+        return;
+    }
+    let recipients: Vec<Recipient> = mine.iter().filter_map(|index| stored.envelope.recipients.get(*index).cloned()).collect();
+    let outcomes = deliver(&server, &live, &attempt, &stored, &recipients).await;
+    conclude(&server, &live, &attempt, &stored, &mine, outcomes).await;
+}
+
+/// Indices of open recipients whose lane is wanted.
+fn recipients_of(
+    live: &Live,
+    envelope: &Envelope,
+    progress: &Progress,
+    wanted: impl Fn(&Destination) -> bool,
+) -> Vec<usize> {
+    progress
+        .open()
+        .filter(|index| {
+            let recipient = envelope.recipients.get(*index);
+            recipient.is_some_and(|recipient| wanted(&routing::destination(&live.config, recipient.address())))
+        })
+        .collect()
+}
+
+async fn deliver(server: &Server, live: &Live, attempt: &Attempt, stored: &Stored, recipients: &[Recipient]) -> Vec<Outcome> {
+    let body = SpooledBody { body: &stored.body, size: stored.size };
+    let message = Message { id: attempt.id, envelope: &stored.envelope, recipients, body: &body };
+    match routing::way(&live.config, &live.resolver, &attempt.destination).await {
+        Err(outcome) => vec![outcome; recipients.len()],
+        Ok(Way::Discard) => maildir::discard(message),
+        Ok(Way::Maildir(template)) => server.maildirs.deliver(&template, message).await,
+        Ok(Way::Hop(hop)) => live.delivery.deliver(&hop, message).await,
+    }
+}
+
+async fn finished(server: &Server, attempt: &Attempt, report: Report) -> Disposition {
+    let (answer, disposition) = oneshot::channel();
+    let order = Order::Finished { attempt: attempt.clone(), report, answer };
+    if server.dispatcher.send(order).await.is_err() {
+        return Disposition::Unknown;
+    }
+    disposition.await.unwrap_or(Disposition::Unknown)
+}
+
+async fn conclude(server: &Server, live: &Live, attempt: &Attempt, stored: &Stored, mine: &[usize], outcomes: Vec<Outcome>) {
+    let now = clock();
+    let disposition = finished(server, attempt, Report::of(&outcomes)).await;
+    let (outcomes, next, warn) = match disposition {
+        Disposition::Expired => (outcomes.into_iter().map(record::expired).collect::<Vec<_>>(), None, false),
+        Disposition::Again { due, warn_delay, .. } => (outcomes, Some(due), warn_delay),
+        _ => (outcomes, None, false),
+    };
+    for (index, outcome) in mine.iter().zip(&outcomes) {
+        if let Some(recipient) = stored.envelope.recipients.get(*index) {
+            server.emit(record::attempted(attempt, recipient.address(), outcome, now, next));
+        }
+    }
+    let warn = warn && !stored.progress.delay_reported;
+    let delay = if warn {
+        DelayNotice::Due { retry_until: stored.envelope.received.plus(live.config.outbound.retry.give_up) }
+    } else {
+        DelayNotice::NotDue
+    };
+    let reported = {
+        let ended: Vec<Ended<'_>> = mine
+            .iter()
+            .zip(&outcomes)
+            .filter_map(|(index, outcome)| {
+                let recipient = stored.envelope.recipients.get(*index)?;
+                Some(Ended { recipient, outcome, reach: reach(live, attempt) })
+            })
+            .collect();
+        match reports_due(&stored.envelope, &ended, delay) {
+            None => Ok(()),
+            Some(due) => report::send(server, live, attempt.id, stored, &due).await,
+        }
+    };
+    if let Err(outage) = reported {
+        tracing::error!(id = %attempt.id, %outage, "a report could not be stored; the message is taken up again later");
+        let ticket = Ticket {
+            id: attempt.id,
+            destination: attempt.destination.clone(),
+            account: stored.envelope.account.clone(),
+            received: attempt.received,
+            due: now.plus(REPORT_RETRY),
+            attempts: attempt.number,
+        };
+        let _ = server.dispatcher.send(Order::Insert(vec![ticket])).await;
+        return;
+    }
+    let changes: Vec<(usize, &Outcome)> = mine.iter().copied().zip(&outcomes).collect();
+    settle(server, attempt.id, &stored.envelope, &changes, |progress| {
+        progress.attempts = progress.attempts.max(attempt.number);
+        progress.due = next.unwrap_or(progress.due);
+        progress.delay_reported |= warn;
+    })
+    .await;
+}
+
+/// A mailbox of ours is the end of the way; everything else passes responsibility on (RFC 3464 §2.3.3, `delivered` and `relayed`).
+fn reach(live: &Live, attempt: &Attempt) -> Reach {
+    match &attempt.destination {
+        Destination::Hosted(name) if !matches!(live.config.domain(name).map(|d| &d.deliver), Some(Deliver::Relay { .. })) => {
+            Reach::Mailbox
+        }
+        _ => Reach::NextHop,
+    }
+}
+
+fn state(outcome: &Outcome) -> RecipientState {
+    match outcome {
+        Outcome::Delivered { .. } => RecipientState::Delivered,
+        Outcome::Deferred { .. } => RecipientState::Open,
+        Outcome::Bounced { .. } => RecipientState::Bounced,
+        Outcome::Expired { .. } => RecipientState::Expired,
+    }
+}
+
+fn reason(outcome: &Outcome) -> Reason {
+    let status = match outcome {
+        Outcome::Delivered { .. } => None,
+        Outcome::Deferred { status, .. } | Outcome::Bounced { status, .. } | Outcome::Expired { status, .. } => Some(*status),
+    };
+    let Evidence { by, text } = outcome.evidence();
+    Reason { status, by: by.clone(), text: text.clone() }
+}
+
+/// Writes what became of some recipients; when nothing is left to do, the message leaves the spool.
+pub async fn settle(
+    server: &Server,
+    id: MessageId,
+    envelope: &Envelope,
+    changes: &[(usize, &Outcome)],
+    also: impl FnOnce(&mut Progress),
+) {
+    let all_final = changes.iter().all(|(_, outcome)| outcome.is_final());
+    if !(all_final && changes.len() == envelope.recipients.len()) {
+        let _lock = server.lock_progress(id).await;
+        let mut progress = match server.spool.load_envelope(id).await {
+            Ok((_, progress, _)) => progress,
+            Err(LoadError::Unknown) => return,
+            Err(error) => {
+                tracing::error!(%id, %error, "progress cannot be read back; its recipients may be tried twice");
+                return;
+            }
+        };
+        for (index, outcome) in changes {
+            if let Some(recipient) = progress.recipients.get_mut(*index) {
+                recipient.state = state(outcome);
+                recipient.last = Some(reason(outcome));
+            }
+        }
+        also(&mut progress);
+        if progress.open().next().is_some() {
+            if let Err(outage) = server.spool.record(id, &progress).await {
+                tracing::error!(%id, %outage, "progress could not be recorded; its recipients may be tried twice");
+            }
+            return;
+        }
+    }
+    match server.spool.finish(id).await {
+        Ok(()) => server.emit(Event::Finished { id }),
+        Err(outage) => tracing::error!(%id, %outage, "a finished message could not be marked so; it may be sent twice"),
+    }
+}
+
+/// A message in a lane that is not being tried became late, or too old.
+pub async fn notice(server: Arc<Server>, notice: Notice) {
+    let live = server.live.load_full();
+    let Ok(stored) = server.spool.load(notice.id).await else { return };
+    let attempt = Attempt {
+        id: notice.id,
+        lane: notice.lane,
+        destination: notice.destination,
+        received: notice.received,
+        number: notice.attempts,
+    };
+    let mine = recipients_of(&live, &stored.envelope, &stored.progress, |destination| *destination == attempt.destination);
+    let last = |index: &usize| {
+        let last = stored.progress.recipients.get(*index).and_then(|recipient| recipient.last.clone());
+        let reason = last.unwrap_or(Reason { status: None, by: "".into(), text: "its destination could not be reached".into() });
+        let evidence = Evidence { by: reason.by, text: reason.text };
+        Outcome::Deferred { scope: Scope::Destination, status: reason.status.unwrap_or(Status::new(4, 4, 7)), evidence }
+    };
+    let is_expired = matches!(notice.kind, NoticeKind::Expired);
+    let outcomes: Vec<Outcome> = mine.iter().map(last).map(|outcome| if is_expired { record::expired(outcome) } else { outcome }).collect();
+    let ended: Vec<Ended<'_>> = mine
+        .iter()
+        .zip(&outcomes)
+        .filter_map(|(index, outcome)| {
+            let recipient = stored.envelope.recipients.get(*index)?;
+            Some(Ended { recipient, outcome, reach: reach(&live, &attempt) })
+        })
+        .collect();
+    let warn = !is_expired && !stored.progress.delay_reported;
+    let delay = if warn {
+        DelayNotice::Due { retry_until: stored.envelope.received.plus(live.config.outbound.retry.give_up) }
+    } else {
+        DelayNotice::NotDue
+    };
+    if let Some(due) = reports_due(&stored.envelope, &ended, delay)
+        && let Err(outage) = report::send(&server, &live, attempt.id, &stored, &due).await
+    {
+        tracing::error!(id = %attempt.id, %outage, "a report could not be stored; it is written after the next start");
+        return;
+    }
+    if is_expired {
+        for (index, outcome) in mine.iter().zip(&outcomes) {
+            if let Some(recipient) = stored.envelope.recipients.get(*index) {
+                server.emit(record::attempted(&attempt, recipient.address(), outcome, clock(), None));
+            }
+        }
+    }
+    let changes: Vec<(usize, &Outcome)> = mine.iter().copied().zip(&outcomes).collect();
+    settle(&server, attempt.id, &stored.envelope, &changes, |progress| progress.delay_reported |= warn).await;
+}

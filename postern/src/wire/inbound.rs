@@ -1,0 +1,339 @@
+//! Listener, session, policy and spool, joined: from a socket to `250`. No decisions here: the session asks, policy answers.
+//!
+//! Promise: what an idle connection owns of this file is a few words; everything a message needs is boxed and goes with it.
+
+use std::mem;
+use std::sync::Arc;
+use std::time::Duration;
+
+use postern_listener::pump::Ended;
+use postern_listener::{Conversations, Host, PumpSettings};
+use postern_mail::event::Event;
+use postern_mail::fact::{Answer, ClientFacts, Fact, Mechanism, Question};
+use postern_mail::message::date::MailDate;
+use postern_mail::message::headers::{HeaderCollector, Headers};
+use postern_mail::message::received::{Received, protocol};
+use postern_mail::proof::{Authenticated, Committed};
+use postern_mail::trouble::Outage;
+use postern_mail::{Envelope, Mailbox, Reply, ReversePath, Secret, Verdict};
+use postern_policy::facts::{Identity, MessageFacts, OwnedAddresses, RecipientFacts, SenderFacts};
+use postern_policy::stage::Stage;
+use postern_policy::{decide, explain};
+use postern_session::Session;
+use postern_smtp::machine::TraceFacts;
+use postern_spool::Writer;
+use postern_state::{Exchange, Start, Step};
+use rustls::ServerConfig;
+
+use crate::wire::directory::Directory;
+use crate::wire::{Live, Server, clock, routing};
+
+/// Answers the questions of one session and takes its bodies.
+pub struct Inbound {
+    server: Arc<Server>,
+    live: Arc<Live>,
+    client: ClientFacts,
+    exchange: Option<Box<Exchange>>,
+    message: Option<Box<Incoming>>,
+}
+
+/// A message while it arrives.
+struct Incoming {
+    envelope: Envelope,
+    trace: TraceFacts,
+    writer: Result<Writer, Outage>,
+    head: Head,
+    /// Our trace header until the first piece is written.
+    trace_header: Vec<u8>,
+    /// A submission's header section until it is whole: what it lacks can only be added then.
+    section: Vec<u8>,
+    size: u64,
+}
+
+enum Head {
+    Collecting(HeaderCollector),
+    Whole(Headers),
+}
+
+impl Inbound {
+    fn refused(&self, at: &'static str, verdict: &Verdict, stage: Stage, address: Option<String>) {
+        if let Some(reply) = verdict.reply() {
+            let because = explain::explain(stage, verdict);
+            self.note_refusal(at, reply, because, address);
+        }
+    }
+
+    fn note_refusal(&self, at: &'static str, reply: &Reply, because: String, address: Option<String>) {
+        self.server.emit(Event::Refused {
+            at,
+            reply: reply.clone(),
+            because,
+            client: self.client.address,
+            listener: self.client.listener,
+            address: address.map(String::into_boxed_str),
+        });
+    }
+
+    /// The addresses of an account, as they are now: what was taken from it since it logged in is gone.
+    fn owned(&self, who: &Authenticated) -> Fact<OwnedAddresses> {
+        self.server.owned_addresses(who.account())
+    }
+
+    fn sender(&self, from: &ReversePath, who: Option<Authenticated>, size: Option<u64>) -> Answer {
+        // Asked before anything is judged: a full disk refuses early (RFC 5321 §4.2.3, 452).
+        if let Err(outage) = self.server.spool.check_room() {
+            let reply = Reply::outage(&outage);
+            self.note_refusal("MAIL", &reply, outage.to_string(), Some(from.to_string()));
+            return Answer::Refuse(reply);
+        }
+        let owned = who.as_ref().map(|who| self.owned(who));
+        let identity = who.as_ref().zip(owned.as_ref()).map(|(who, owned)| Identity { who, owned });
+        let verdict = self.live.policy.sender(&SenderFacts { client: &self.client, from, identity, size });
+        self.refused("MAIL", &verdict, Stage::Sender, Some(from.to_string()));
+        decide::answer(&verdict, None)
+    }
+
+    fn recipient(&self, to: &Mailbox, who: Option<&Authenticated>) -> Answer {
+        let facts = RecipientFacts { client: &self.client, to, who };
+        let (verdict, admission) = self.live.policy.recipient(&facts, &Directory(&self.live.config));
+        self.refused("RCPT", &verdict, Stage::Recipient, Some(to.to_string()));
+        decide::answer(&verdict, admission)
+    }
+
+    async fn login(&mut self, mechanism: Mechanism, initial: Option<Secret>, exporter: Option<Box<[u8; 32]>>) -> Answer {
+        let offered_plus = self.live.config.auth.mechanisms.contains(&Mechanism::ScramSha256Plus) && exporter.is_some();
+        let start = Start { mechanism, initial, exporter, offered_plus };
+        let (exchange, step) = self.server.authenticator.start(clock(), start).await;
+        self.step(exchange, step)
+    }
+
+    async fn login_on(&mut self, response: Secret) -> Answer {
+        let Some(mut exchange) = self.exchange.take() else { return Answer::Denied };
+        let step = exchange.next(clock(), &response).await;
+        self.step(*exchange, step)
+    }
+
+    fn step(&mut self, exchange: Exchange, step: Step) -> Answer {
+        match step {
+            Step::Challenge(challenge) => {
+                self.exchange = Some(Box::new(exchange));
+                Answer::Challenge(challenge)
+            }
+            Step::Authenticated(who) => {
+                tracing::info!(account = %who.account(), credential = %who.credential(), client = %self.client.address, "authenticated");
+                Answer::Authenticated { who }
+            }
+            Step::Denied => {
+                let user = exchange.user().map(str::to_owned);
+                self.note_refusal("AUTH", &Reply::authentication_failed(), "wrong credentials".to_owned(), user);
+                Answer::Denied
+            }
+            Step::Unavailable => {
+                let reply = Reply::authentication_unavailable();
+                self.note_refusal("AUTH", &reply, "too many attempts wait for their turn".to_owned(), None);
+                Answer::Refuse(reply)
+            }
+        }
+    }
+
+    fn judge_message(&mut self) -> Answer {
+        let Some(message) = &mut self.message else { return Answer::Refuse(Reply::outage(&Outage::Bug("no message".to_owned()))) };
+        if let Err(outage) = &message.writer {
+            // Not a matter of judgement: committing will say it again, and this way the peer hears it from the right place.
+            tracing::warn!(%outage, "a message could not be stored");
+            return Answer::Pass;
+        }
+        message.head.finish();
+        let Some(Incoming { envelope, trace, head: Head::Whole(headers), size, .. }) = self.message.as_deref() else {
+            return Answer::Refuse(Reply::outage(&Outage::Bug("no headers".to_owned())));
+        };
+        let owned = trace.who.as_ref().map(|who| self.owned(who));
+        let identity = trace.who.as_ref().zip(owned.as_ref()).map(|(who, owned)| Identity { who, owned });
+        let verdict = self.live.policy.message(&MessageFacts { client: &self.client, envelope, identity, headers, size: *size });
+        self.refused("DATA", &verdict, Stage::Message, Some(envelope.from.to_string()));
+        decide::answer(&verdict, None)
+    }
+}
+
+impl Head {
+    fn finish(&mut self) {
+        if let Self::Collecting(collector) = self {
+            *self = Self::Whole(mem::take(collector).finish());
+        }
+    }
+}
+
+impl Incoming {
+    /// The octets to write for this piece; empty while a submission's header section is incomplete.
+    fn take(&mut self, piece: &[u8], hostname: &str) -> Option<Vec<u8>> {
+        if let Head::Collecting(collector) = &mut self.head {
+            collector.push(piece);
+            if !collector.wants_more() {
+                self.head.finish();
+            }
+            if self.trace.who.is_some() {
+                self.section.extend_from_slice(piece);
+                return matches!(self.head, Head::Whole(_)).then(|| self.complete_section(hostname));
+            }
+        }
+        if self.trace_header.is_empty() {
+            return None;
+        }
+        let mut joined = mem::take(&mut self.trace_header);
+        joined.extend_from_slice(piece);
+        Some(joined)
+    }
+
+    /// RFC 6409 §8.1, §8.3: a submission server adds the Date and the Message-ID that a program left out.
+    fn complete_section(&mut self, hostname: &str) -> Vec<u8> {
+        let submitted_and_unwritten = self.trace.who.is_some() && !self.trace_header.is_empty();
+        let mut whole = mem::take(&mut self.trace_header);
+        if let (Head::Whole(headers), Ok(writer)) = (&self.head, &self.writer)
+            && submitted_and_unwritten
+            && headers.fault().is_none()
+        {
+            if headers.count("Date") == 0 {
+                whole.extend_from_slice(format!("Date: {}\r\n", MailDate(self.envelope.received)).as_bytes());
+            }
+            if headers.count("Message-ID") == 0 {
+                whole.extend_from_slice(format!("Message-ID: <{}@{hostname}>\r\n", writer.id()).as_bytes());
+            }
+        }
+        whole.append(&mut self.section);
+        whole
+    }
+
+    async fn write(&mut self, bytes: &[u8]) {
+        if let Ok(open) = &mut self.writer
+            && let Err(outage) = open.write(bytes).await
+        {
+            self.writer = Err(outage);
+        }
+    }
+}
+
+impl Host for Inbound {
+    async fn ask(&mut self, question: Question) -> Answer {
+        match question {
+            Question::Connect | Question::Hello(_) => Answer::Pass,
+            Question::Sender { from, who, size } => self.sender(&from, who, size),
+            Question::Recipient { to, who, .. } => self.recipient(&to, who.as_ref()),
+            Question::Message => self.judge_message(),
+            // Boxed: only a few connections ever log in, and the rest should not carry the room for it.
+            Question::AuthStart { mechanism, initial, exporter } => Box::pin(self.login(mechanism, initial, exporter)).await,
+            Question::AuthNext(response) => Box::pin(self.login_on(response)).await,
+            Question::AuthAbort => {
+                self.exchange = None;
+                Answer::Pass
+            }
+        }
+    }
+
+    fn open(&mut self, envelope: Box<Envelope>, trace: Box<TraceFacts>) {
+        let (mut envelope, trace) = (*envelope, *trace);
+        envelope.received = clock();
+        envelope.client = Some(self.client.address);
+        if envelope.account.is_none() {
+            envelope.account = self.live.policy.network_account(self.client.address);
+        }
+        routing::expand_aliases(&mut envelope, &self.live.config);
+        let writer = self.server.spool.begin();
+        let mut trace_header = Vec::with_capacity(512);
+        if let Ok(writer) = &writer {
+            let only = match envelope.recipients.as_slice() {
+                [one] => Some(one.address()),
+                _ => None,
+            };
+            let tls = trace.tls.as_ref();
+            Received {
+                helo: &trace.helo,
+                client: if trace.who.is_none() { Some(self.client.address) } else { None },
+                by: &self.live.hostname,
+                with: protocol(trace.esmtp, tls.is_some(), trace.who.is_some(), envelope.smtputf8),
+                tls: tls.map(|tls| (tls.version, &*tls.cipher)),
+                id: writer.id(),
+                only_recipient: only,
+                at: envelope.received,
+            }
+            .write(&mut trace_header);
+        }
+        let head = Head::Collecting(HeaderCollector::new());
+        self.message = Some(Box::new(Incoming { envelope, trace, writer, head, trace_header, section: Vec::new(), size: 0 }));
+    }
+
+    async fn body(&mut self, piece: &[u8]) {
+        let Some(message) = &mut self.message else { return };
+        message.size = message.size.saturating_add(piece.len() as u64);
+        match message.take(piece, &self.live.hostname) {
+            Some(joined) => message.write(&joined).await,
+            None if message.section.is_empty() => message.write(piece).await,
+            None => {}
+        }
+    }
+
+    async fn commit(&mut self) -> Result<Committed, Outage> {
+        let Some(message) = self.message.take() else { return Err(Outage::Bug("commit without a message".to_owned())) };
+        let mut message = *message;
+        message.head.finish();
+        // A body that is empty, or nothing but a header section, has left this unwritten.
+        let rest = message.complete_section(&self.live.hostname);
+        let Incoming { envelope, writer, size, .. } = message;
+        let mut writer = writer?;
+        if !rest.is_empty() {
+            writer.write(&rest).await?;
+        }
+        let committed = writer.commit(&envelope).await?;
+        self.server.accepted(committed.id(), envelope, size).await;
+        Ok(committed)
+    }
+
+    fn discard(&mut self) {
+        self.message = None;
+    }
+}
+
+/// Begins sessions for the listeners.
+pub struct Gate(pub Arc<Server>);
+
+impl Conversations for Gate {
+    type Machine = Session;
+    type Host = Inbound;
+
+    fn begin(&self, client: &ClientFacts) -> (Session, Inbound) {
+        let live = self.0.live.load_full();
+        let session = Session::new(live.session(client.listener), client.clone());
+        (session, Inbound { server: Arc::clone(&self.0), live, client: client.clone(), exchange: None, message: None })
+    }
+
+    fn pump_settings(&self) -> Arc<PumpSettings> {
+        Arc::clone(&self.0.live.load().pump)
+    }
+
+    fn tls(&self) -> Option<Arc<ServerConfig>> {
+        Some(Arc::clone(&self.0.tls))
+    }
+
+    fn hostname(&self) -> Arc<str> {
+        Arc::clone(&self.0.live.load().hostname)
+    }
+
+    fn greeting_delay(&self) -> Duration {
+        self.0.live.load().config.limits.greeting_delay
+    }
+
+    fn turned_away(&self, client: &ClientFacts, why: &'static str) {
+        self.0.metrics.turned_away(why);
+        tracing::debug!(client = %client.address, listener = %client.listener, why, "turned away");
+    }
+
+    fn ended(&self, client: &ClientFacts, how: Ended) {
+        let how = match how {
+            Ended::Closed => "closed",
+            Ended::Gone => "client gone",
+            Ended::TimedOut => "timed out",
+            Ended::HandshakeFailed => "TLS handshake failed",
+        };
+        self.0.metrics.ended(how);
+        tracing::debug!(client = %client.address, listener = %client.listener, how, "connection ended");
+    }
+}

@@ -1,0 +1,213 @@
+//! The configuration in force, and the plain settings that each step is given from it. Replaced as a whole by a reload.
+//!
+//! Promise: every setting of a step is filled in here and nowhere else.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use postern_config::Config;
+use postern_delivery::tls_policy::{Roots, TlsClient};
+use postern_delivery::{Delivery, Settings as DeliverySettings, Timeouts};
+use postern_listener::{CeilingSettings, PumpSettings};
+use postern_lookup::{LookupSettings, Resolver};
+use postern_mail::client::ListenerKind;
+use postern_policy::{Outbound, Policy};
+use postern_scheduler::{Backoff, Expiry, SchedulerSettings, Shaping};
+use postern_session::SessionSettings;
+use postern_spool::SpoolSettings;
+
+/// Hosts whose rate of connections is remembered.
+const RATES_MAX: usize = 100_000;
+
+/// A count of the configuration.
+#[must_use]
+pub fn number(value: u32) -> usize {
+    usize::try_from(value).unwrap_or(usize::MAX)
+}
+
+fn size(value: postern_config::Size) -> usize {
+    usize::try_from(value.0).unwrap_or(usize::MAX)
+}
+
+/// What connections and deliveries work with from now on.
+pub struct Live {
+    /// As it was loaded.
+    pub config: Config,
+    /// The rules' settings.
+    pub policy: Policy,
+    /// What we call ourselves.
+    pub hostname: Arc<str>,
+    /// The pump's limits.
+    pub pump: Arc<PumpSettings>,
+    /// Asks DNS.
+    pub resolver: Resolver,
+    /// Speaks to next hops.
+    pub delivery: Delivery,
+    session: Arc<SessionSettings>,
+}
+
+impl Live {
+    /// Makes everything anew from a configuration.
+    ///
+    /// # Errors
+    /// In words, for the operator: what the configuration names cannot be used.
+    pub fn new(config: Config, own_addresses: Vec<SocketAddr>) -> Result<Self, String> {
+        let limits = &config.limits;
+        let session = SessionSettings {
+            hostname: config.server.hostname.clone(),
+            message_size: limits.message_size.0,
+            recipients_per_message: limits.recipients_per_message,
+            recipients_per_submission: limits.recipients_per_message_authenticated,
+            messages_per_connection: limits.messages_per_connection,
+            faults_per_session: u16::try_from(limits.faults_per_session).unwrap_or(u16::MAX),
+            recipients_unknown_per_session: u16::try_from(limits.recipients_unknown_per_session).unwrap_or(u16::MAX),
+            command_timeout: limits.command_timeout,
+            data_timeout: limits.data_timeout,
+            transaction_timeout: limits.transaction_timeout,
+            session_timeout: limits.session_timeout,
+            tls_available: true,
+            mechanisms: config.auth.mechanisms.clone(),
+        };
+        let pump = PumpSettings {
+            handshake_timeout: limits.handshake_timeout,
+            write_timeout: limits.command_timeout,
+            data_rate_min: limits.data_rate_min.0.0,
+            data_rate_grace: limits.data_rate_grace,
+        };
+        let policy = Policy {
+            relay_networks: config.server.relay_networks.clone(),
+            outbound: if config.outbound.enabled { Outbound::Enabled } else { Outbound::Disabled },
+            message_bytes_max: limits.message_size.0,
+            received_max: number(limits.received_max),
+        };
+        let resolver = Resolver::new(LookupSettings {
+            servers: config.dns.servers.clone(),
+            timeout: config.dns.timeout,
+            attempts: config.dns.attempts,
+            cache_entries_max: number(config.dns.cache_entries),
+            cache_time_max: config.dns.cache_longest,
+            cache_negative_time_max: config.dns.cache_negative_longest,
+            exchangers_max: number(config.dns.exchangers_max),
+            addresses_max: number(config.dns.addresses_max),
+        })
+        .map_err(|failure| failure.to_string())?;
+        let delivery = delivery(&config, own_addresses)?;
+        Ok(Self {
+            policy,
+            hostname: config.server.hostname.as_str().into(),
+            pump: Arc::new(pump),
+            resolver,
+            delivery,
+            session: Arc::new(session),
+            config,
+        })
+    }
+
+    /// What a session on such a listener goes by.
+    #[must_use]
+    pub fn session(&self, _: ListenerKind) -> Arc<SessionSettings> {
+        Arc::clone(&self.session)
+    }
+}
+
+fn delivery(config: &Config, own_addresses: Vec<SocketAddr>) -> Result<Delivery, String> {
+    let outbound = &config.outbound;
+    let times = &outbound.timeouts;
+    let egress = outbound.egress.first();
+    let hostname = egress.and_then(|egress| egress.helo.as_ref()).unwrap_or(&config.server.hostname);
+    let roots = match &outbound.ca_file {
+        None => Roots::Platform,
+        Some(path) => Roots::Pem(std::fs::read(path).map_err(|error| format!("[outbound] ca_file {}: {error}", path.display()))?),
+    };
+    let tls = TlsClient::new(&roots).map_err(|fault| fault.to_string())?;
+    let settings = DeliverySettings {
+        hostname: hostname.as_str().into(),
+        timeouts: Timeouts {
+            connect: times.connect,
+            greeting: times.greeting,
+            hello: times.hello,
+            handshake: times.handshake,
+            mail: times.mail,
+            recipient: times.recipient,
+            data_start: times.data,
+            data_piece: times.data_block,
+            data_end: times.data_end,
+            attempt: times.attempt,
+        },
+        egress: egress.map(|egress| egress.addresses.clone()).unwrap_or_default(),
+        own_addresses,
+        addresses_max: number(outbound.addresses_max),
+        recipients_max: number(outbound.recipients_per_transaction),
+        messages_per_connection_max: outbound.messages_per_connection,
+        kept_max: number(outbound.kept_connections_max),
+        kept_per_key_max: number(outbound.kept_connections_per_destination_max),
+        kept_idle: outbound.kept_idle,
+        at_once_bytes_max: size(outbound.at_once_size_max),
+    };
+    Ok(Delivery::new(settings, tls))
+}
+
+/// Ceilings on connections.
+#[must_use]
+pub fn ceiling(config: &Config) -> CeilingSettings {
+    let limits = &config.limits;
+    CeilingSettings {
+        connections: number(limits.connections),
+        connections_per_host: number(limits.connections_per_address),
+        connections_per_network: number(limits.connections_per_network),
+        connections_per_minute_per_host: limits.connections_per_minute_per_address,
+        rates_max: RATES_MAX,
+    }
+}
+
+/// The scheduler's settings.
+#[must_use]
+pub fn scheduler(config: &Config) -> SchedulerSettings {
+    let (outbound, lanes, retry) = (&config.outbound, &config.outbound.lanes, &config.outbound.retry);
+    let small = |value: u32| u16::try_from(value).unwrap_or(u16::MAX);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the configuration keeps it between 0 and 0.5")]
+    let jitter_percent = (retry.jitter * 100.0) as u8;
+    SchedulerSettings {
+        tickets_max: usize::try_from(config.spool.messages_max).unwrap_or(usize::MAX),
+        concurrency_total: number(lanes.concurrency_total),
+        lanes_max: number(lanes.lanes_max),
+        lane_memory: lanes.remembered,
+        shaping: Shaping {
+            window_first: small(lanes.connections_per_destination_start),
+            window_max: small(lanes.connections_per_destination_max),
+            pace_per_minute: lanes.messages_per_minute_per_destination,
+        },
+        retry: Backoff { first: retry.first, factor: retry.factor, longest: retry.longest, jitter_percent },
+        lane_retry: Backoff { first: lanes.pause_first, factor: 2.0, longest: lanes.pause_longest, jitter_percent },
+        expiry: Expiry {
+            give_up: retry.give_up,
+            warn_after: Some(outbound.delay_warning_after).filter(|after| !after.is_zero()),
+            grace: retry.longest,
+        },
+        ..SchedulerSettings::default()
+    }
+}
+
+/// The spool's settings.
+#[must_use]
+pub fn spool(config: &Config) -> SpoolSettings {
+    let spool = &config.spool;
+    #[expect(clippy::cast_possible_truncation, reason = "a share between 0.05 and 0.95")]
+    let clean_below = spool.live_share_min as f32;
+    SpoolSettings {
+        dir: Path::new(&config.server.data_dir).join("spool"),
+        segment_bytes: spool.segment_size.0,
+        group_bytes_max: size(spool.group_size_max),
+        body_inline_max: size(spool.body_inline_max),
+        free_space_min: spool.free_space_min.0,
+        finished_delay: spool.finished_delay,
+        writers: usize::from(spool.writers),
+        readers: usize::from(spool.readers),
+        body_sync_bytes: size(spool.body_sync_size),
+        clean_below,
+        spare_segments_max: usize::from(spool.spare_segments_max),
+        waiting_max: number(spool.waiting_max),
+        notes_max: number(spool.notes_max),
+    }
+}

@@ -1,0 +1,148 @@
+//! Joins the steps. What is decided here is only who is asked, in which order; the answers come from heads.
+
+pub mod control;
+pub mod deliver;
+pub mod directory;
+pub mod dispatch;
+pub mod inbound;
+pub mod live;
+pub mod reload;
+pub mod report;
+pub mod routing;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use arc_swap::ArcSwap;
+use postern_delivery::Maildirs;
+use postern_listener::{Ceiling, CertificateSlot};
+use postern_mail::envelope::UnixMillis;
+use postern_mail::event::Event;
+use postern_mail::fact::Fact;
+use postern_mail::{Envelope, MessageId};
+use postern_policy::facts::OwnedAddresses;
+use postern_spool::Spool;
+use postern_mail::client::ListenerKind;
+use postern_state::{Accounts, Authenticator, History, Owned};
+use rustls::ServerConfig;
+use tokio::sync::{Mutex, MutexGuard, mpsc, watch};
+
+pub use crate::wire::live::Live;
+use crate::privilege::Confinement;
+use crate::telemetry::{log, metrics::Metrics};
+use crate::wire::dispatch::Order;
+
+/// Messages whose progress is being changed at the same time share this many locks.
+const PROGRESS_LOCKS: usize = 64;
+
+/// What all parts of the running server share.
+pub struct Server {
+    /// The configuration in force and what was made of it.
+    pub live: ArcSwap<Live>,
+    /// Accepted mail.
+    pub spool: Spool,
+    /// Who may submit mail.
+    pub accounts: Arc<Accounts>,
+    /// Verifies that.
+    pub authenticator: Arc<Authenticator>,
+    /// Stories of messages.
+    pub history: History,
+    /// The scheduler's owner.
+    pub dispatcher: mpsc::Sender<Order>,
+    /// Mailboxes of this machine.
+    pub maildirs: Maildirs,
+    /// TLS for clients.
+    pub tls: Arc<ServerConfig>,
+    /// The certificate in it.
+    pub certificate: Arc<CertificateSlot>,
+    /// Ceilings on connections.
+    pub ceiling: Arc<Ceiling>,
+    /// Counters.
+    pub metrics: Metrics,
+    /// See [`Server::lock_progress`].
+    pub progress_locks: [Mutex<()>; PROGRESS_LOCKS],
+    /// What could be had of this kernel.
+    pub confinement: Confinement,
+    /// When it began.
+    pub began: Instant,
+    /// Where it listens.
+    pub listeners: Vec<(ListenerKind, SocketAddr)>,
+}
+
+/// The time, as it is written to disk.
+#[expect(clippy::disallowed_methods, reason = "the one calendar of the server")]
+#[must_use]
+pub fn clock() -> UnixMillis {
+    UnixMillis::from_system(SystemTime::now())
+}
+
+/// Resolves when the server is told to stop.
+pub async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    // An error means that whoever could tell is gone, which is a stop as well.
+    let _ = stopping.wait_for(|stopping| *stopping).await;
+}
+
+/// Locks for [`Server::progress_locks`].
+#[must_use]
+pub fn progress_locks() -> [Mutex<()>; PROGRESS_LOCKS] {
+    std::array::from_fn(|_| Mutex::new(()))
+}
+
+impl Server {
+    /// Something happened: log, metrics, history.
+    pub fn emit(&self, event: Event) {
+        log::write(&event);
+        self.metrics.count(&event);
+        self.history.record(clock(), event);
+    }
+
+    /// A message is durable: tell the scheduler, then the world. When the scheduler cannot take it (it is full, or stopping), the
+    /// message is as safe as before and is scheduled after the next start.
+    pub async fn accepted(&self, id: MessageId, envelope: Envelope, size: u64) {
+        let live = self.live.load_full();
+        let open = envelope.recipients.iter().map(|recipient| recipient.address());
+        let tickets = routing::tickets(&live.config, id, &envelope, open, (envelope.received, 0));
+        self.emit(Event::Accepted {
+            id,
+            from: envelope.from,
+            recipients: envelope.recipients.into_iter().map(|recipient| recipient.address().clone()).collect(),
+            account: envelope.account,
+            client: envelope.client,
+            size,
+        });
+        let _ = self.dispatcher.send(Order::Insert(tickets)).await;
+    }
+
+    /// The addresses an account may send as.
+    #[must_use]
+    pub fn owned_addresses(&self, account: &str) -> Fact<OwnedAddresses> {
+        let mut owned = OwnedAddresses::default();
+        if let Some(account) = self.accounts.find(account) {
+            for address in &account.addresses {
+                match address {
+                    Owned::Address(mailbox) => owned.exact.push(mailbox.clone()),
+                    Owned::Domain(domain) => owned.domains.push(domain.clone()),
+                }
+            }
+        }
+        Fact::Known(owned)
+    }
+
+    /// Two lanes of one message may end at the same time; whoever changes its progress reads and writes it under this lock.
+    pub async fn lock_progress(&self, id: MessageId) -> MutexGuard<'_, ()> {
+        let [first, rest @ ..] = &self.progress_locks;
+        let index = usize::try_from(id.0).unwrap_or(0) % PROGRESS_LOCKS;
+        index.checked_sub(1).and_then(|index| rest.get(index)).unwrap_or(first).lock().await
+    }
+}
+
+impl postern_web::Source for Server {
+    fn metrics(&self) -> String {
+        self.metrics.text()
+    }
+
+    fn health(&self) -> Result<(), String> {
+        self.spool.check_room().map_err(|outage| outage.to_string())
+    }
+}

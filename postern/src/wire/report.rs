@@ -1,0 +1,73 @@
+//! Puts a delivery report into the spool, like any other message: with a null sender, so that it never causes another
+//! (RFC 5321 §4.5.5).
+
+use postern_mail::trouble::Outage;
+use postern_mail::{Envelope, MessageId, Recipient, ReversePath};
+use postern_outcome::{Original, ReportDue, Reporter, Returned};
+use postern_spool::{Body, Stored};
+use rustls::crypto::aws_lc_rs::default_provider;
+
+use crate::wire::{Live, Server, clock};
+
+/// Header sections longer than this are cut in a report.
+const HEADER_BYTES_MAX: usize = 64 * 1024;
+
+/// Reads the start of a body, at most `bytes_max` octets.
+async fn start_of(body: &Body, bytes_max: usize) -> Result<Vec<u8>, Outage> {
+    let mut pieces = match body {
+        Body::Inline(whole) => return Ok(whole.get(..bytes_max.min(whole.len())).unwrap_or_default().to_vec()),
+        Body::File(file) => file.from_start(),
+    };
+    let mut start = Vec::new();
+    while start.len() < bytes_max {
+        match pieces.next_piece().await {
+            Ok(Some(piece)) => start.extend_from_slice(&piece),
+            Ok(None) => break,
+            Err(error) => return Err(Outage::Disk(error.to_string())),
+        }
+    }
+    start.truncate(bytes_max);
+    Ok(start)
+}
+
+fn seed() -> u64 {
+    let mut bytes = [0; 8];
+    // The generator of the operating system; it fails at no time after boot. A boundary of zeros would still be a boundary.
+    let _ = default_provider().secure_random.fill(&mut bytes);
+    u64::from_le_bytes(bytes)
+}
+
+/// Writes and stores a report; it is durable when this returns.
+///
+/// # Errors
+/// The spool's. The message it is about must then stay.
+pub async fn send(server: &Server, live: &Live, about: MessageId, stored: &Stored, due: &ReportDue<'_>) -> Result<(), Outage> {
+    let full_bytes_max = live.config.outbound.report_body_max.0;
+    let returned = due.returned(&stored.envelope, stored.size, full_bytes_max);
+    let bytes_max = match returned {
+        Returned::Full => usize::try_from(full_bytes_max).unwrap_or(usize::MAX),
+        _ => HEADER_BYTES_MAX,
+    };
+    let bytes = start_of(&stored.body, bytes_max).await?;
+    let mut writer = server.spool.begin()?;
+    let now = clock();
+    let reporter = Reporter { hostname: &live.hostname, now, id: writer.id(), seed: seed() };
+    let report = reporter.write(due, &Original { envelope: &stored.envelope, id: about, bytes: &bytes, returned });
+    writer.write(&report.bytes).await?;
+    let envelope = Envelope {
+        from: ReversePath::Null,
+        recipients: vec![Recipient::of_report(due.to.clone())],
+        body: report.body,
+        smtputf8: report.smtputf8,
+        // RFC 8689 §5: a report about a message that asked for TLS is sent as carefully.
+        require_tls: stored.envelope.require_tls,
+        ret: None,
+        envid: None,
+        account: None,
+        client: None,
+        received: now,
+    };
+    let committed = writer.commit(&envelope).await?;
+    server.accepted(committed.id(), envelope, report.bytes.len() as u64).await;
+    Ok(())
+}

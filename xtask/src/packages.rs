@@ -1,0 +1,111 @@
+//! The real peers that tests and benchmarks talk to, from Debian's packages. Postfix is installed; Exim and OpenSMTPD exclude it as packages,
+//! so they are downloaded and unpacked into `target/peers`. Nothing installed is started as a service.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use crate::{Outcome, root, run, run_with};
+
+const INSTALLED: &[(&str, &str)] = &[
+    ("swaks", "/usr/bin/swaks"),
+    ("libnet-ssleay-perl", "/usr/lib/x86_64-linux-gnu/perl5/5.36/Net/SSLeay.pm"),
+    ("gsasl", "/usr/bin/gsasl"),
+    ("openssl", "/usr/bin/openssl"),
+    ("postfix", "/usr/sbin/postfix"),
+    ("dovecot-core", "/usr/sbin/dovecot"),
+    ("dovecot-lmtpd", "/usr/lib/dovecot/lmtp"),
+    ("g++", "/usr/bin/g++"),
+];
+
+/// Package, and a file that shows it was unpacked.
+const UNPACKED: &[(&str, &str)] = &[
+    ("exim4-daemon-heavy", "usr/sbin/exim4"),
+    ("exim4-base", "usr/sbin/exim_dumpdb"),
+    ("opensmtpd", "usr/sbin/smtpd"),
+    ("libasr0", "usr/lib/x86_64-linux-gnu/libasr.so.0"),
+];
+
+fn missing() -> Vec<&'static str> {
+    INSTALLED
+        .iter()
+        .filter(|(package, file)| !Path::new(file).exists() && !is_installed(package))
+        .map(|(package, _)| *package)
+        .collect()
+}
+
+fn is_installed(package: &str) -> bool {
+    Command::new("dpkg-query")
+        .args(["-W", "-f", "${db:Status-Status}", package])
+        .output()
+        .is_ok_and(|output| output.stdout == b"installed")
+}
+
+fn may_install() -> bool {
+    Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+        && Path::new("/usr/bin/apt-get").exists()
+}
+
+/// Keeps Debian from starting what it installs, for as long as this value lives.
+struct NoServices {
+    made: bool,
+}
+
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+impl NoServices {
+    fn begin() -> Self {
+        let made = !Path::new(POLICY).exists()
+            && fs::write(POLICY, "#!/bin/sh\nexit 101\n").is_ok()
+            && fs::set_permissions(POLICY, fs::Permissions::from_mode(0o755)).is_ok();
+        Self { made }
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if self.made {
+            let _ = fs::remove_file(POLICY);
+        }
+    }
+}
+
+/// Installs what is missing. Without root or apt it only says what tests will skip.
+pub(crate) fn install() -> Outcome {
+    let missing = missing();
+    let peers = root().join("target/peers");
+    let unpack: Vec<_> = UNPACKED.iter().filter(|(_, file)| !peers.join(file).exists()).map(|(package, _)| *package).collect();
+    if missing.is_empty() && unpack.is_empty() {
+        return Ok(());
+    }
+    if !may_install() {
+        eprintln!("not root, or no apt-get: tests that need {} will be skipped", [missing, unpack].concat().join(", "));
+        return Ok(());
+    }
+    let quiet = [("DEBIAN_FRONTEND", "noninteractive")];
+    let _guard = NoServices::begin();
+    run_with("apt-get", &["update", "-q"], &quiet)?;
+    if !missing.is_empty() {
+        run_with("apt-get", &[&["install", "-q", "-y", "--no-install-recommends"], missing.as_slice()].concat(), &quiet)?;
+    }
+    if !unpack.is_empty() {
+        let downloads = peers.join("deb");
+        fs::create_dir_all(&downloads).map_err(|error| format!("{}: {error}", downloads.display()))?;
+        for package in unpack {
+            let status = Command::new("apt-get")
+                .args(["download", "-q", package])
+                .current_dir(&downloads)
+                .status()
+                .map_err(|error| format!("apt-get: {error}"))?;
+            if !status.success() {
+                return Err(format!("apt-get download {package}: {status}"));
+            }
+        }
+        let entries = fs::read_dir(&downloads).map_err(|error| error.to_string())?;
+        for entry in entries.flatten() {
+            run("dpkg", &["-x", &entry.path().to_string_lossy(), &peers.to_string_lossy()])?;
+        }
+    }
+    Ok(())
+}
