@@ -1,3 +1,5 @@
+//! Replies and failures by stage, and what they come to.
+
 use super::*;
 
 fn read(stage: Stage, code: u16, text: &str) -> Outcome {

@@ -1,3 +1,5 @@
+//! Transactions, played as transcripts, and one property over whatever a host says.
+
 use postern_mail::envelope::{Notify, Return, UnixMillis};
 use postern_mail::{Mailbox, ReversePath};
 use postern_smtp::extension::Offered;
