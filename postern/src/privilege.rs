@@ -65,10 +65,29 @@ fn user(name: &str) -> io::Result<User> {
     }
 }
 
-/// Hands what root made to the user it will be used by.
-fn give(path: &Path, to: &User) -> io::Result<()> {
-    std::fs::create_dir_all(path)?;
-    rustix::fs::chown(path, Some(to.uid), Some(to.gid))?;
+/// Hands everything below a folder to the user the server will run as, when root made it. Links are handed over themselves, never what they
+/// lead to.
+///
+/// # Errors
+/// The disk's; a user that does not exist is no error here, but when the server starts.
+pub fn hand_over(to: &str, folder: &Path) -> io::Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let Ok(user) = user(to) else { return Ok(()) };
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        rustix::fs::chown(&folder, Some(user.uid), Some(user.gid))?;
+        for entry in std::fs::read_dir(&folder)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                folders.push(entry.path());
+            } else {
+                let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
+                rustix::fs::chownat(rustix::fs::CWD, entry.path(), Some(user.uid), Some(user.gid), flags)?;
+            }
+        }
+    }
     Ok(())
 }
 
@@ -81,7 +100,8 @@ pub fn drop_root(to: &str, data_dir: &Path) -> io::Result<Option<String>> {
         return Ok(None);
     }
     let user = user(to)?;
-    give(data_dir, &user)?;
+    std::fs::create_dir_all(data_dir)?;
+    hand_over(to, data_dir)?;
     rustix::thread::set_thread_groups(&[])?;
     rustix::thread::set_thread_res_gid(user.gid, user.gid, user.gid)?;
     rustix::thread::set_thread_res_uid(user.uid, user.uid, user.uid)?;

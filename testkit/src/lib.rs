@@ -13,6 +13,7 @@
 pub mod certificate;
 pub mod client;
 pub mod dns;
+pub mod faulty_disk;
 pub mod maildir;
 pub mod peers;
 pub mod program;

@@ -1,9 +1,153 @@
-//! Rules that span keys and sections.
+//! Rules that span keys and sections. Promise: what can be known to be an open relay, a loop or a dead end before the first
+//! message is an error here, and not a surprise later.
+
+use std::collections::HashMap;
 
 use crate::Config;
-use crate::error::{ConfigError, Warning};
+use crate::error::{ConfigError, Position, Warning};
+use crate::table::key_at;
 
-/// Everything that is wrong or doubtful about a configuration whose single values are right.
-pub(crate) fn check(_config: &Config) -> (Vec<ConfigError>, Vec<Warning>) {
-    (Vec::new(), Vec::new())
+mod domains;
+mod network;
+mod numbers;
+
+/// A rule, and the settings it looks at.
+type Rule = (fn(&mut Findings<'_>), &'static [&'static str]);
+
+const RULES: &[Rule] = &[
+    (network::listeners, &["listener", "http.bind", "server.hostname"]),
+    (network::networks, &["server.relay_networks", "server.trusted_networks"]),
+    (network::routes, &["route", "listener", "server.hostname"]),
+    (network::egress, &["outbound.egress"]),
+    (domains::domains, &["domain", "route", "listener", "server.hostname", "server.postmaster", "outbound.enabled"]),
+    (certificate, &["tls"]),
+    (self_signed, &["tls", "listener"]),
+    (auth, &["auth.mechanisms", "listener"]),
+    (numbers::limits, &["limits"]),
+    (
+        numbers::retry,
+        &["outbound.retry.first", "outbound.retry.longest", "outbound.retry.give_up", "outbound.delay_warning_after"],
+    ),
+    (numbers::lanes, &["outbound.lanes"]),
+    (numbers::spool, &["spool"]),
+];
+
+/// Everything that is wrong or doubtful about a configuration whose single values are right. A rule that looks at a value about
+/// which there is an error already is left out: what stands in for the value would only cause errors nobody made.
+pub(crate) fn check(config: &Config, already: &[ConfigError]) -> (Vec<ConfigError>, Vec<Warning>) {
+    let mut findings = Findings { config, errors: Vec::new(), warnings: Vec::new() };
+    for (rule, looks_at) in RULES {
+        let spoilt = |path: &str| already.iter().any(|error| is_below(&error.path, path) || is_below(path, &error.path));
+        if !looks_at.iter().any(|path| spoilt(path)) {
+            rule(&mut findings);
+        }
+    }
+    (findings.errors, findings.warnings)
 }
+
+/// True when `path` is `above`, or a key or entry in it.
+fn is_below(path: &str, above: &str) -> bool {
+    path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+}
+
+/// What the checks find.
+struct Findings<'a> {
+    config: &'a Config,
+    errors: Vec<ConfigError>,
+    warnings: Vec<Warning>,
+}
+
+impl Findings<'_> {
+    /// Where a setting stands, or the nearest thing around it that stands in the file.
+    fn position(&self, path: &str) -> Option<Position> {
+        let mut path = path;
+        loop {
+            if let Some(position) = self.config.position(path) {
+                return Some(position);
+            }
+            path = path.get(..path.rfind(['.', '['])?)?;
+        }
+    }
+
+    fn line(&self, path: &str) -> usize {
+        self.position(path).unwrap_or_default().line
+    }
+
+    fn error(&mut self, path: &str, problem: &str) {
+        self.errors.push(ConfigError {
+            file: self.config.file.clone(),
+            position: self.position(path).unwrap_or(Position { line: 1, column: 1 }),
+            path: path.to_owned(),
+            problem: format!("{path}: {problem}"),
+            nearest: None,
+            example: key_at(Config::TABLE, path).and_then(|key| key.example_line()),
+        });
+    }
+
+    /// Notes a contradiction of two settings at the first of them that the file sets.
+    fn error_at_either(&mut self, paths: [&str; 2], problem: &str) {
+        let [first, second] = paths;
+        self.error(if self.is_set(first) { first } else { second }, problem);
+    }
+
+    fn warn(&mut self, path: &str, text: &str) {
+        self.warnings.push(Warning {
+            file: self.config.file.clone(),
+            position: self.position(path),
+            path: path.to_owned(),
+            text: text.to_owned(),
+        });
+    }
+
+    /// True when the file sets it.
+    fn is_set(&self, path: &str) -> bool {
+        self.config.position(path).is_some()
+    }
+}
+
+/// The things that occur twice, as pairs of the first and the later index.
+fn twice<T: std::hash::Hash + Eq>(things: impl Iterator<Item = T>) -> Vec<(usize, usize)> {
+    let mut first = HashMap::new();
+    let mut pairs = Vec::new();
+    for (index, thing) in things.enumerate() {
+        match first.get(&thing) {
+            Some(before) => pairs.push((*before, index)),
+            None => {
+                first.insert(thing, index);
+            }
+        }
+    }
+    pairs
+}
+
+fn certificate(findings: &mut Findings<'_>) {
+    let tls = &findings.config.tls;
+    match (&tls.certificate, &tls.key) {
+        (Some(_), None) => findings.error("tls.certificate", "is there without tls.key; set both, or neither"),
+        (None, Some(_)) => findings.error("tls.key", "is there without tls.certificate; set both, or neither"),
+        _ => {}
+    }
+}
+
+fn self_signed(findings: &mut Findings<'_>) {
+    let reached = |listener: &crate::Listener| listener.bind.iter().any(|bind| !bind.ip().is_loopback());
+    let number = findings.config.listeners.iter().position(|listener| listener.kind.is_submission() && reached(listener));
+    if let Some(number) = number.filter(|_| findings.config.tls.certificate.is_none()) {
+        let path = format!("listener[{}].kind", number + 1);
+        findings
+            .warn(&path, "mail programs refuse the self-signed certificate that is shown here; set tls.certificate and tls.key");
+    }
+}
+
+fn auth(findings: &mut Findings<'_>) {
+    let mechanisms = &findings.config.auth.mechanisms;
+    for (_, later) in twice(mechanisms.iter()) {
+        findings.error(&format!("auth.mechanisms[{}]", later + 1), "is named twice");
+    }
+    if mechanisms.is_empty() && findings.config.listeners.iter().any(|listener| listener.kind.is_submission()) {
+        findings.error("auth.mechanisms", "nobody could log in on the submission listeners; name at least one");
+    }
+}
+
+#[cfg(test)]
+mod tests;

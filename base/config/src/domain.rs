@@ -9,12 +9,12 @@ use toml::de::DeValue;
 use crate::next_hop::{Credentials, LmtpAddress, Target, TlsMode};
 use crate::read::{Fields, Node, Report};
 use crate::table::{Kind, section};
-use crate::value::{Secrets, Value, choice, print_table, quote, text_of, text_values};
+use crate::value::{Secrets, Value, choice, path_word, print_table, quote, text_of, text_values};
 
 mod resolve;
 
 pub use resolve::Resolution;
-pub(crate) use resolve::expand;
+pub(crate) use resolve::{ALIAS_TARGETS_MAX, Expansion, expand};
 
 section! {
     /// Mail we take in: for which recipients, and where it is put.
@@ -22,8 +22,8 @@ section! {
         /// The domain.
         #[key(example = "\"example.org\"", why = "there is none for everybody")]
         pub name: Domain;
-        /// Who exists there: a list of names, `"any"`, or a file with one name a line. Others are refused with 550 while the sender is
-        /// still there, so that no bounces are made. Upper and lower case are the same. `postmaster` always exists.
+        /// Who exists there: a list of names, `"any"`, or a file with one name a line. Others are refused with 550 while the
+        /// sender is still there, so that no bounces are made. Upper and lower case are the same. `postmaster` always exists.
         #[key(example = "[\"alice\", \"bob\", \"sales\"]", why = "taking mail for people who do not exist makes backscatter")]
         pub recipients: Recipients;
         /// Names whose mail goes to other mailboxes, here or elsewhere. An alias may name itself to keep a copy.
@@ -52,7 +52,8 @@ pub enum Recipients {
     File {
         /// Which file.
         path: PathBuf,
-        /// What it holds, once the caller has read it and given its text to [`Config::fill_recipients`](crate::Config::fill_recipients).
+        /// What it holds, once the caller has read it and given its text to
+        /// [`Config::fill_recipients`](crate::Config::fill_recipients).
         names: Option<BTreeSet<LocalPart>>,
     },
 }
@@ -133,7 +134,9 @@ impl Value for Aliases {
         let mut aliases = BTreeMap::new();
         let mut all_right = true;
         for (name, value) in entries {
-            let entry = Node { value, path: format!("{}.{}", node.path, name.get_ref()), key: node.key };
+            let entry =
+                Node { value, path: format!("{}.{}", node.path, path_word(&name.get_ref().to_lowercase())), key: node.key };
+            report.note(&entry);
             let targets = Vec::<Mailbox>::read(&entry, report);
             let local = LocalPart::parse(name.get_ref());
             if local.is_err() {
@@ -233,11 +236,12 @@ choice! {
 section! {
     /// Where the mail of a domain is put.
     pub(crate) struct DeliverKeys {
-        /// `maildir`: into a Maildir for each mailbox. `lmtp`: to an LMTP server such as Dovecot. `relay`: to another SMTP server.
-        /// `discard`: thrown away.
+        /// `maildir`: into a Maildir for each mailbox. `lmtp`: to an LMTP server such as Dovecot. `relay`: to another SMTP
+        /// server. `discard`: thrown away.
         #[key(example = "\"maildir\"", why = "the kinds differ too much to guess")]
         pub kind: DeliverKind;
-        /// Of a Maildir: its path, absolute or beginning with `{data_dir}`, with `{domain}` and `{local}` filled in for each mailbox.
+        /// Of a Maildir: its path, absolute or beginning with `{data_dir}`, with `{domain}` and `{local}` filled in for each
+        /// mailbox.
         #[key(example = "\"/var/mail/{domain}/{local}\"", why = "beside everything else this server keeps")]
         pub path: String = MAILDIR_DEFAULT.to_owned();
         /// Of an LMTP server: `host:port` or `unix:/path`.
@@ -299,13 +303,13 @@ impl Value for Deliver {
             },
             DeliverKind::Lmtp => {
                 if keys.address.is_none() {
-                    fields.wrong("address", "is missing with kind = \"lmtp\"", report);
+                    fields.wrong("address", "is needed with kind = \"lmtp\"", report);
                 }
                 keys.address.map(|address| Self::Lmtp { address })
             }
             DeliverKind::Relay => {
                 if keys.host.is_none() {
-                    fields.wrong("host", "is missing with kind = \"relay\"", report);
+                    fields.wrong("host", "is needed with kind = \"relay\"", report);
                 }
                 keys.host.map(|host| Self::Relay { host, port: keys.port, tls: keys.tls, credentials: keys.credentials })
             }

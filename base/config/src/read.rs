@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 use crate::error::{ConfigError, Position, nearest};
 use crate::load::Machine;
 use crate::table::{Key, Table};
-use crate::value::{Secrets, Value};
+use crate::value::{Secrets, Value, path_word};
 
 /// What is gathered while a file is read.
 pub(crate) struct Report<'a> {
@@ -37,6 +37,12 @@ impl<'a> Report<'a> {
         let start = self.lines.get(line.saturating_sub(1)).copied().unwrap_or(0);
         let column = self.text.get(start..offset).map_or(0, |before| before.chars().count()) + 1;
         Position { line, column }
+    }
+
+    /// Notes where a setting stands.
+    pub(crate) fn note(&mut self, node: &Node<'_>) {
+        let position = self.position(node.value.span().start);
+        self.positions.insert(node.path.clone(), position);
     }
 
     /// Notes that the value of a setting is wrong, and shows a right one.
@@ -151,7 +157,8 @@ impl<'a> Fields<'a> {
     }
 
     fn path_of(&self, name: &str) -> String {
-        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+        let word = path_word(name);
+        if self.path.is_empty() { word } else { format!("{}.{word}", self.path) }
     }
 
     fn node(&self, key: &'static Key) -> Option<Node<'a>> {
@@ -167,24 +174,32 @@ impl<'a> Fields<'a> {
     /// Reads a key, or takes what holds without it. `None` when an error was noted.
     pub(crate) fn field<T: Value>(&self, name: &str, fallback: Fallback<T>, report: &mut Report<'_>) -> Option<T> {
         let key = self.table.key(name)?;
-        if let Some(node) = self.node(key) {
-            let position = report.position(node.value.span().start);
-            report.positions.insert(node.path.clone(), position);
-            return T::read(&node, report);
+        let node = self.node(key);
+        if let Some(node) = &node {
+            report.note(node);
+            if let Some(value) = T::read(node, report) {
+                return Some(value);
+            }
+            // An error was noted, so nobody will use the configuration. What holds without the key stands in for the value, so
+            // that the rest can still be read and checked.
         }
         let nested = T::kind();
         match (fallback, nested.table) {
             (Fallback::Plain(value), _) => Some(value()),
-            (Fallback::Machine(value), _) => value(report.machine).or_else(|| self.missing(key, report)),
+            (Fallback::Machine(value), _) => value(report.machine).or_else(|| self.missing(key, node.as_ref(), report)),
             (Fallback::Required, Some(table)) if !nested.repeated => {
                 let nothing = Fields { entries: None, span: self.span.clone(), path: self.path_of(name), table };
                 T::read_fields(&nothing, report)
             }
-            (Fallback::Required, _) => self.missing(key, report),
+            (Fallback::Required, _) => self.missing(key, node.as_ref(), report),
         }
     }
 
-    fn missing<T>(&self, key: &'static Key, report: &mut Report<'_>) -> Option<T> {
+    /// Notes that a key must be set and is not.
+    fn missing<T>(&self, key: &'static Key, found: Option<&Node<'_>>, report: &mut Report<'_>) -> Option<T> {
+        if found.is_some() {
+            return None;
+        }
         let position = report.position(self.span.start);
         let path = self.path_of(key.name);
         report.push(position, &path, format!("{path} is missing"), None, Some(key));
@@ -219,7 +234,8 @@ impl<'a> Fields<'a> {
     ) {
         if let Some(value) = value.filter(|value| !range.contains(value)) {
             let print = |value: &T| value.print(Secrets::Hidden);
-            let problem = format!("{} is not within {} and {}", print(value), print(range.start()), print(range.end()));
+            let problem =
+                format!("{} is out of range, which is {} to {}", print(value), print(range.start()), print(range.end()));
             self.wrong(name, &problem, report);
         }
     }

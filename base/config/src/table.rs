@@ -78,6 +78,16 @@ impl Table {
     }
 }
 
+/// The key at a path such as `domain[2].deliver`, below `table`.
+pub(crate) fn key_at(table: &'static Table, path: &str) -> Option<&'static Key> {
+    let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));
+    let key = table.key(first.split('[').next().unwrap_or(first))?;
+    match (rest, (key.kind)().table) {
+        (Some(rest), Some(within)) => key_at(within, rest),
+        _ => Some(key),
+    }
+}
+
 impl Key {
     /// A line that would be right, `connections = 10000`; none for tables, which have lines of their own.
     #[must_use]
@@ -95,8 +105,9 @@ impl Key {
 /// Declares a section of the configuration: a public struct with one field for each key, and its [`Table`].
 ///
 /// `by FIELD` names the field that tells several such tables apart; `: Default` derives `Default` from the defaults. A field is
-/// `name: Type = default;`, or `=> |machine| ..` where the default depends on the machine and may be missing, or neither where the key
-/// must be set (tables are then read from nothing, so that their own defaults hold). `keeps` declares fields that are no keys.
+/// `name: Type = default;`, or `=> |machine| ..` where the default depends on the machine and may be missing, or neither where
+/// the key must be set (tables are then read from nothing, so that their own defaults hold). `keeps` declares fields that are no
+/// keys.
 macro_rules! section {
     (
         $(#[doc = $about:literal])+
@@ -190,7 +201,10 @@ macro_rules! section {
             }
         }
 
-        section!(@derive $name $($marker)?; { $($field: section!(@plain_default $type; $($value)?),)* $($kept: Default::default(),)* });
+        section!(@derive $name $($marker)?; {
+            $($field: section!(@plain_default $type; $($value)?),)*
+            $($kept: Default::default(),)*
+        });
     };
 
     (@derive $name:ident; $fields:tt) => {};

@@ -23,7 +23,7 @@ impl Turn<'_> {
     fn begin_transaction(&mut self, hello: Hello, mail: Mail) -> State {
         let settings = &self.standing.settings;
         if self.standing.client.listener.is_submission() {
-            // RFC 6409 §4.3, RFC 4954 §6 and RFC 3207 §4: first TLS, then AUTH, then mail.
+            // RFC 6409 §4.3, RFC 4954 §6, RFC 3207 §4: first TLS, then AUTH, then mail.
             if self.standing.tls.is_none() {
                 return self.fault(Reply::tls_required(), hello);
             }
@@ -48,7 +48,7 @@ impl Turn<'_> {
         let envelope = Envelope {
             from: mail.from.clone(),
             recipients: Vec::new(),
-            // RFC 6152 §3, RFC 6531 §3.4, RFC 3461 §4.3 and §4.4: kept as they were asked for, and passed on with the message.
+            // RFC 6152 §3, RFC 6531 §3.4, RFC 3461 §4.3, §4.4: kept as they were asked for, and passed on with the message.
             body: mail.body.unwrap_or_default(),
             smtputf8: mail.smtputf8,
             require_tls: mail.require_tls,

@@ -55,7 +55,7 @@ pub(crate) fn patience(standing: &Standing, state: &State, now: Instant) -> Pati
 }
 
 impl Turn<'_> {
-    /// RFC 5321 §3.8 and §4.5.3.2: a client that keeps us waiting gets 421 and the end.
+    /// RFC 5321 §3.8, §4.5.3.2: a client that keeps us waiting gets 421 and the end.
     pub(crate) fn timed_out(&mut self, state: State) -> State {
         if let State::Handshaking = state {
             // There is no reply in the middle of a handshake.

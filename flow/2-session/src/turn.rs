@@ -30,7 +30,7 @@ pub(crate) struct Standing {
 }
 
 impl Standing {
-    /// RFC 4954 §3 and RFC 8314 §3.3: AUTH is for a client of a submission listener, under TLS, once.
+    /// RFC 4954 §3, RFC 6409 §3.1: AUTH is for a client of a submission listener, under TLS, once.
     pub(crate) fn may_authenticate(&self) -> bool {
         self.client.listener.is_submission() && self.tls.is_some() && self.who.is_none()
     }

@@ -8,12 +8,12 @@ use crate::chance::Chance;
 //
 // RFC 5321 §4.5.4.1 DEPARTS: it asks for 30 minutes before the first retry; greylisting servers take a message after five, and
 // the lane of a destination that does not answer at all waits on its own account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Backoff {
     /// After the first failure.
     pub first: Duration,
-    /// Each wait is this many times the one before.
-    pub factor: u32,
+    /// Each wait is this many times the one before; at least 1.
+    pub factor: f64,
     /// But not longer than this, jitter aside.
     pub longest: Duration,
     /// Each wait is up to this many per cent shorter or longer, so that what failed together is not tried together.
@@ -31,7 +31,8 @@ impl Backoff {
     fn plain(&self, failures: u16) -> Duration {
         let mut wait = self.first.min(self.longest);
         for _ in 1..failures {
-            let longer = wait.saturating_mul(self.factor.max(1)).min(self.longest);
+            let longer = Duration::try_from_secs_f64(wait.as_secs_f64() * self.factor.max(1.0));
+            let longer = longer.unwrap_or(self.longest).min(self.longest);
             if longer == wait {
                 break;
             }
@@ -52,7 +53,7 @@ mod tests {
     use super::*;
 
     const RETRY: Backoff =
-        Backoff { first: Duration::from_secs(300), factor: 2, longest: Duration::from_secs(14_400), jitter_percent: 15 };
+        Backoff { first: Duration::from_secs(300), factor: 2.0, longest: Duration::from_secs(14_400), jitter_percent: 15 };
 
     #[test]
     fn waits_double_up_to_the_longest() {
@@ -74,7 +75,7 @@ mod tests {
         fn jitter_stays_in_its_bounds(seed: u64, failures: u16, first in 1..100_000_u64, longest in 1..1_000_000_u64,
                                       factor in 0..10_u32, jitter_percent in 0..=100_u8) {
             let backoff = Backoff {
-                first: Duration::from_millis(first), factor, longest: Duration::from_millis(longest), jitter_percent,
+                first: Duration::from_millis(first), factor: f64::from(factor), longest: Duration::from_millis(longest), jitter_percent,
             };
             let plain = backoff.plain(failures);
             let wait = backoff.wait(failures, &mut Chance::new(seed));
@@ -84,7 +85,7 @@ mod tests {
 
         #[test]
         fn no_setting_makes_a_wait_overflow(seed: u64, failures: u16, factor: u32, jitter_percent: u8) {
-            let backoff = Backoff { first: Duration::MAX, factor, longest: Duration::MAX, jitter_percent };
+            let backoff = Backoff { first: Duration::MAX, factor: f64::from(factor), longest: Duration::MAX, jitter_percent };
             backoff.wait(failures, &mut Chance::new(seed));
         }
     }

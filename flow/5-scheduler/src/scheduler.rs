@@ -359,3 +359,6 @@ fn minute_from(at: UnixMillis) -> u32 {
 fn tick(ticks: u64) -> u32 {
     u32::try_from(ticks).unwrap_or(LAST_TICK).min(LAST_TICK)
 }
+
+#[cfg(test)]
+mod tests;

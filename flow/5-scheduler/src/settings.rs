@@ -61,13 +61,13 @@ impl Default for SchedulerSettings {
             shaped: HashMap::new(),
             retry: Backoff {
                 first: Duration::from_secs(5 * 60),
-                factor: 2,
+                factor: 2.0,
                 longest: Duration::from_secs(4 * 3600),
                 jitter_percent: 15,
             },
             lane_retry: Backoff {
                 first: Duration::from_secs(60),
-                factor: 2,
+                factor: 2.0,
                 longest: Duration::from_secs(30 * 60),
                 jitter_percent: 10,
             },

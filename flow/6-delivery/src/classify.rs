@@ -69,6 +69,8 @@ pub enum Failure {
     Handshake(String),
     /// TLS is asked for by policy, and the host has none.
     TlsNotOffered,
+    /// The message asks for REQUIRETLS, and the host does not offer it (RFC 8689 §4.2.1).
+    RequireTlsNotOffered,
     /// Credentials are configured, and the host offers no mechanism of ours.
     AuthNotOffered,
 }
@@ -85,6 +87,7 @@ impl Failure {
             Self::Injected => "octets in clear behind the reply to STARTTLS".to_owned(),
             Self::Handshake(why) => format!("TLS: {why}"),
             Self::TlsNotOffered => "TLS is required here and not offered".to_owned(),
+            Self::RequireTlsNotOffered => "REQUIRETLS is required and not offered".to_owned(),
             Self::AuthNotOffered => "no AUTH mechanism in common under TLS".to_owned(),
         }
     }
@@ -97,7 +100,7 @@ impl Failure {
             // RFC 3463 §3.6: 5.0 other protocol status.
             Self::NotSmtp(_) | Self::OutOfPlace(_) => Status::new(4, 5, 0),
             // RFC 3463 §3.8: 7.4 security features not supported, 7.5 cryptographic failure.
-            Self::TlsNotOffered | Self::AuthNotOffered => Status::new(4, 7, 4),
+            Self::TlsNotOffered | Self::RequireTlsNotOffered | Self::AuthNotOffered => Status::new(4, 7, 4),
             Self::Injected | Self::Handshake(_) => Status::new(4, 7, 5),
         }
     }
@@ -200,7 +203,7 @@ fn by_status(stage: Stage, given: Option<Status>) -> Option<Scope> {
     let Status { class, subject, detail } = given?;
     match (subject, detail) {
         // The sender's address.
-        (1, 7 | 8 | 9) => Some(Scope::Message),
+        (1, 7..=9) => Some(Scope::Message),
         (1, 1..=6 | 10) | (2, 1..) => Some(Scope::Recipient),
         // RFC 7505 §4.2: the sender's domain takes no mail, so nobody could answer.
         (7, 27) => Some(Scope::Message),

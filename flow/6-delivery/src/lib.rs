@@ -6,13 +6,24 @@
 //! Exposure: a hostile next hop chooses every octet we read here, and how slowly it comes. Replies are bounded by `postern-smtp`, time by
 //! [`Timeouts`].
 
+pub mod attempt;
 pub mod body;
 pub mod classify;
+mod connect;
+mod connection;
+mod dialogue;
+pub mod lmtp;
 pub mod maildir;
 pub mod next_hop;
+mod reuse;
+mod send_body;
 pub mod settings;
+mod tally;
+pub mod tls_policy;
 
-pub use body::{BodyPieces, BodySource, BoxFuture, InlineBody};
+pub use attempt::{Counts, Delivery};
+pub use body::{BodyPieces, BodySource, BoxFuture, InlineBody, InlinePieces};
 pub use maildir::{Maildirs, Template};
 pub use next_hop::{Credentials, HostAddresses, Message, NextHop, Place, Protocol, TlsPolicy};
 pub use settings::{Settings, Timeouts};
+pub use tls_policy::{Roots, RootsFault, TlsClient};

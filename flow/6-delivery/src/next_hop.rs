@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use postern_config::TlsMode;
 use postern_mail::envelope::MessageId;
 use postern_mail::{Envelope, Recipient, Secret};
 
@@ -55,6 +56,17 @@ pub enum TlsPolicy {
     Require,
     /// Always, with a certificate for the host's name from a trusted authority.
     Verify,
+}
+
+impl From<TlsMode> for TlsPolicy {
+    fn from(mode: TlsMode) -> Self {
+        match mode {
+            TlsMode::None => Self::None,
+            TlsMode::Opportunistic => Self::Opportunistic,
+            TlsMode::Require => Self::Require,
+            TlsMode::Verify => Self::Verify,
+        }
+    }
 }
 
 /// What we prove ourselves with to a relay host.

@@ -10,7 +10,7 @@ use postern_mail::attempt::{Attempt, Destination, Ticket};
 use postern_scheduler::{Counts, Disposition, LaneSummary, Notice, Rejected, Report, Scheduler, SchedulerSettings};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::wire::{Server, clock, deliver};
+use crate::wire::{Server, clock, deliver, stopped};
 
 /// Orders that wait for the dispatcher; whoever sends more waits.
 pub const ORDERS_MAX: usize = 4096;
@@ -132,7 +132,7 @@ pub async fn run(
                     carry_out(&mut scheduler, order);
                 }
             }
-            _ = stop.wait_for(|stopping| *stopping), if alive.is_some() => alive = None,
+            () = stopped(&mut stop), if alive.is_some() => alive = None,
             () = tokio::time::sleep(wait) => {}
         }
     }

@@ -6,11 +6,13 @@ pub mod directory;
 pub mod dispatch;
 pub mod inbound;
 pub mod live;
+pub mod reload;
 pub mod report;
 pub mod routing;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use postern_delivery::Maildirs;
@@ -21,13 +23,13 @@ use postern_mail::fact::Fact;
 use postern_mail::{Envelope, MessageId};
 use postern_policy::facts::OwnedAddresses;
 use postern_spool::Spool;
-use postern_state::authenticate::Authenticator;
-use postern_state::history::History;
-use postern_state::{Owned, Store};
+use postern_mail::client::ListenerKind;
+use postern_state::{Accounts, Authenticator, History, Owned};
 use rustls::ServerConfig;
-use tokio::sync::{Mutex, MutexGuard, mpsc};
+use tokio::sync::{Mutex, MutexGuard, mpsc, watch};
 
 pub use crate::wire::live::Live;
+use crate::privilege::Confinement;
 use crate::telemetry::{log, metrics::Metrics};
 use crate::wire::dispatch::Order;
 
@@ -40,10 +42,10 @@ pub struct Server {
     pub live: ArcSwap<Live>,
     /// Accepted mail.
     pub spool: Spool,
-    /// Accounts.
-    pub store: Store,
-    /// Who logs in.
-    pub authenticator: Authenticator,
+    /// Who may submit mail.
+    pub accounts: Arc<Accounts>,
+    /// Verifies that.
+    pub authenticator: Arc<Authenticator>,
     /// Stories of messages.
     pub history: History,
     /// The scheduler's owner.
@@ -60,6 +62,12 @@ pub struct Server {
     pub metrics: Metrics,
     /// See [`Server::lock_progress`].
     pub progress_locks: [Mutex<()>; PROGRESS_LOCKS],
+    /// What could be had of this kernel.
+    pub confinement: Confinement,
+    /// When it began.
+    pub began: Instant,
+    /// Where it listens.
+    pub listeners: Vec<(ListenerKind, SocketAddr)>,
 }
 
 /// The time, as it is written to disk.
@@ -67,6 +75,12 @@ pub struct Server {
 #[must_use]
 pub fn clock() -> UnixMillis {
     UnixMillis::from_system(SystemTime::now())
+}
+
+/// Resolves when the server is told to stop.
+pub async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    // An error means that whoever could tell is gone, which is a stop as well.
+    let _ = stopping.wait_for(|stopping| *stopping).await;
 }
 
 /// Locks for [`Server::progress_locks`].
@@ -80,7 +94,7 @@ impl Server {
     pub fn emit(&self, event: Event) {
         log::write(&event);
         self.metrics.count(&event);
-        self.history.record(event);
+        self.history.record(clock(), event);
     }
 
     /// A message is durable: tell the scheduler, then the world. When the scheduler cannot take it (it is full, or stopping), the
@@ -104,7 +118,7 @@ impl Server {
     #[must_use]
     pub fn owned_addresses(&self, account: &str) -> Fact<OwnedAddresses> {
         let mut owned = OwnedAddresses::default();
-        if let Some(account) = self.store.account(account) {
+        if let Some(account) = self.accounts.find(account) {
             for address in &account.addresses {
                 match address {
                     Owned::Address(mailbox) => owned.exact.push(mailbox.clone()),
@@ -120,5 +134,15 @@ impl Server {
         let [first, rest @ ..] = &self.progress_locks;
         let index = usize::try_from(id.0).unwrap_or(0) % PROGRESS_LOCKS;
         index.checked_sub(1).and_then(|index| rest.get(index)).unwrap_or(first).lock().await
+    }
+}
+
+impl postern_web::Source for Server {
+    fn metrics(&self) -> String {
+        self.metrics.text()
+    }
+
+    fn health(&self) -> Result<(), String> {
+        self.spool.check_room().map_err(|outage| outage.to_string())
     }
 }

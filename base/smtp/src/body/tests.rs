@@ -107,6 +107,14 @@ fn a_line_that_lacks_its_crlf_gets_one_before_the_final_dot() {
 }
 
 #[test]
+fn a_body_that_ends_in_half_a_line_end_is_never_sent_as_a_bare_cr() {
+    let (mut stuffer, mut out) = (DotStuffer::new(), Vec::new());
+    stuffer.encode(b"a\r", &mut out);
+    stuffer.finish(&mut out);
+    assert_eq!(out, b"a\r\n.\r\n");
+}
+
+#[test]
 fn cleanliness_finds_what_the_decoder_finds() {
     for (bytes, wanted) in [
         (&b"a\r\nb\r\n"[..], Ok(())),

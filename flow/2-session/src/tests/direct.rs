@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use postern_mail::envelope::Admission;
 use postern_mail::fact::{Answer, ClientFacts, TlsFacts};
 use postern_mail::proof::{Authenticated, Hosted};
 use postern_smtp::line::{COMMAND_LINE_BYTES_MAX, SASL_LINE_BYTES_MAX};
@@ -74,8 +75,7 @@ fn a_transaction_ends_with_its_own_time_however_patiently_it_dribbles() {
     direct.pass();
     direct.wait(10);
     direct.line("RCPT TO:<a@here.example>");
-    let admission = postern_mail::envelope::Admission::Hosted(Hosted::mint_by_rule());
-    direct.feed(Input::Answer(Answer::Admitted(admission)));
+    direct.feed(Input::Answer(Answer::Admitted(Admission::Hosted(Hosted::mint_by_rule()))));
     assert_eq!(direct.patience(), (60, Some(590)));
     direct.line("DATA");
     assert_eq!(direct.patience(), (180, Some(590)), "a piece of the body has a time of its own");
@@ -84,6 +84,36 @@ fn a_transaction_ends_with_its_own_time_however_patiently_it_dribbles() {
     assert_eq!(direct.patience().1, None, "while we decide and write, the client's clock stands still");
     direct.pass();
     assert_eq!(direct.patience().1, None);
+}
+
+/// A session whose message has begun with a chunk that is still being read.
+fn in_a_chunk() -> Direct {
+    let mut direct = Direct::new(&[]);
+    direct.line("MAIL FROM:<x@there.example>");
+    direct.pass();
+    direct.line("RCPT TO:<a@here.example>");
+    direct.feed(Input::Answer(Answer::Admitted(Admission::Hosted(Hosted::mint_by_rule()))));
+    direct.line("BDAT 3");
+    direct
+}
+
+#[test]
+fn chunks_share_the_time_of_their_transaction() {
+    let mut direct = in_a_chunk();
+    direct.wait(100);
+    assert_eq!(direct.patience(), (180, Some(500)));
+    direct.feed(Input::BodyEnded(BodyEnd::Whole { bytes: 3 }));
+    assert_eq!(direct.patience(), (60, Some(500)));
+}
+
+#[test]
+fn a_message_is_discarded_when_the_session_ends_while_a_hello_is_looked_at() {
+    let mut direct = in_a_chunk();
+    direct.feed(Input::BodyEnded(BodyEnd::Whole { bytes: 3 }));
+    direct.line("EHLO other.example");
+    direct.actions.clear();
+    direct.feed(Input::TimedOut);
+    assert!(matches!(direct.actions.as_slice(), [Action::Discard, Action::Reply(_), Action::Close]));
 }
 
 #[test]

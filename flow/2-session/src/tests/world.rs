@@ -87,6 +87,9 @@ impl World {
             ["tls"] => self.tls = true,
             ["tls", "without", "exporter"] => (self.tls, self.exporter) = (true, false),
             ["tls", "unavailable"] => self.settings.tls_available = false,
+            ["mechanisms", names @ ..] => {
+                self.settings.mechanisms = names.iter().map(|name| Mechanism::by_name(name).unwrap()).collect();
+            }
             ["handshake", "stalls"] => self.handshake_stalls = true,
             ["after", rest @ ..] => self.prelude.push(rest.join(" ")),
             ["limit", name, value] => self.limit(name, value),

@@ -1,0 +1,91 @@
+//! Checks of limits against each other.
+
+use std::time::Duration;
+
+use super::Findings;
+use crate::units::{Size, print_duration};
+
+/// What a disk writes whole.
+const SECTOR: Size = Size::kib(4);
+
+pub(super) fn limits(findings: &mut Findings<'_>) {
+    let limits = &findings.config.limits;
+    // RFC 5321 §4.5.3.1.8: fewer than 100 must not be refused.
+    if limits.recipients_per_message < 100 {
+        findings.warn("limits.recipients_per_message", "RFC 5321 §4.5.3.1.8 asks for at least 100");
+    }
+    if limits.recipients_per_message_authenticated < 100 {
+        findings.warn("limits.recipients_per_message_authenticated", "RFC 5321 §4.5.3.1.8 asks for at least 100");
+    }
+    let narrower = [
+        ("connections_per_address", limits.connections_per_address, "connections_per_network", limits.connections_per_network),
+        ("connections_per_network", limits.connections_per_network, "connections", limits.connections),
+    ];
+    for (inner, inner_value, outer, outer_value) in narrower {
+        // A small outer limit beside a default inner one is no contradiction.
+        let path = format!("limits.{inner}");
+        if inner_value > outer_value && findings.is_set(&path) {
+            findings.warn(&path, &format!("is never reached: {outer} is {outer_value}"));
+        }
+    }
+    if limits.transaction_timeout > limits.session_timeout && findings.is_set("limits.transaction_timeout") {
+        let text = format!("is never reached: session_timeout is {}", print_duration(limits.session_timeout));
+        findings.warn("limits.transaction_timeout", &text);
+    }
+}
+
+pub(super) fn retry(findings: &mut Findings<'_>) {
+    let outbound = &findings.config.outbound;
+    let retry = &outbound.retry;
+    if retry.first > retry.longest {
+        let problem = longer(retry.first, retry.longest);
+        findings.error_at_either(["outbound.retry.first", "outbound.retry.longest"], &problem);
+    }
+    if retry.give_up < retry.first {
+        findings.warn("outbound.retry.give_up", "messages are given back before they are tried a second time");
+    }
+    if findings.is_set("outbound.delay_warning_after") && outbound.delay_warning_after >= retry.give_up {
+        let text = format!("is never reached: messages are given back after {}", print_duration(retry.give_up));
+        findings.warn("outbound.delay_warning_after", &text);
+    }
+}
+
+fn longer(first: Duration, longest: Duration) -> String {
+    format!("the first wait ({}) is longer than the longest ({})", print_duration(first), print_duration(longest))
+}
+
+pub(super) fn lanes(findings: &mut Findings<'_>) {
+    let lanes = &findings.config.outbound.lanes;
+    if lanes.pause_first > lanes.pause_longest {
+        let problem = longer(lanes.pause_first, lanes.pause_longest);
+        findings.error_at_either(["outbound.lanes.pause_first", "outbound.lanes.pause_longest"], &problem);
+    }
+    let (start, max) = (lanes.connections_per_destination_start, lanes.connections_per_destination_max);
+    if start > max {
+        let problem = format!("destinations start with {start} connections and may have {max} at most");
+        let paths = ["outbound.lanes.connections_per_destination_start", "outbound.lanes.connections_per_destination_max"];
+        findings.error_at_either(paths, &problem);
+    }
+}
+
+pub(super) fn spool(findings: &mut Findings<'_>) {
+    let spool = &findings.config.spool;
+    let share = |size: Size, n: u64| size.octets() / n;
+    // What the spool itself asks for: no sector that was acknowledged is written again, so sizes are whole sectors; and a message that
+    // is moved must find room beside others.
+    for (path, size) in [("spool.segment_size", spool.segment_size), ("spool.group_size_max", spool.group_size_max)] {
+        if !size.octets().is_multiple_of(SECTOR.octets()) {
+            findings.error(path, &format!("{size} is no multiple of {SECTOR}"));
+        }
+    }
+    let room = Size(spool.segment_size.octets().saturating_sub(2 * SECTOR.octets()));
+    if spool.group_size_max.octets() > share(room, 4) {
+        let problem = format!("a segment of {} does not hold four groups of up to {}", spool.segment_size, spool.group_size_max);
+        findings.error_at_either(["spool.group_size_max", "spool.segment_size"], &problem);
+    }
+    if spool.body_inline_max.octets() > share(spool.group_size_max, 4) {
+        let problem =
+            format!("a group of up to {} does not hold four bodies of up to {}", spool.group_size_max, spool.body_inline_max);
+        findings.error_at_either(["spool.body_inline_max", "spool.group_size_max"], &problem);
+    }
+}

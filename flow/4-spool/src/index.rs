@@ -1,0 +1,121 @@
+//! Where every message is. Promise: an entry points at a record that is durable, and costs at most 64 octets with everything around it.
+//!
+//! The index is split into shards only so that growing is never a long stop: a hash map of a million entries that doubles would hold
+//! up everybody for tens of milliseconds.
+
+use std::collections::HashMap;
+
+use postern_mail::MessageId;
+
+const SHARDS: u64 = 64;
+
+/// A record in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// Generation of the segment.
+    pub(crate) segment: u32,
+    /// Records begin on multiples of eight, which lets 32 bits reach 32 GiB.
+    eighths: u32,
+    /// Header and padding included.
+    pub(crate) bytes: u32,
+    /// Its body is a file of its own.
+    pub(crate) in_file: bool,
+}
+
+impl Place {
+    pub(crate) fn new(segment: u32, offset: u64, bytes: usize, in_file: bool) -> Self {
+        // Both are bounded by the size of a segment, which settings bound to 8 GiB; a place that did not fit would fail to validate.
+        let eighths = u32::try_from(offset / 8).unwrap_or(u32::MAX);
+        Self { segment, eighths, bytes: u32::try_from(bytes).unwrap_or(u32::MAX), in_file }
+    }
+
+    pub(crate) fn offset(&self) -> u64 {
+        u64::from(self.eighths) * 8
+    }
+}
+
+/// All messages, and the progress of those that have any.
+pub(crate) struct Index {
+    shards: Vec<HashMap<MessageId, Place>>,
+    progress: HashMap<MessageId, Place>,
+}
+
+impl Index {
+    pub(crate) fn new() -> Self {
+        Self { shards: (0..SHARDS).map(|_| HashMap::new()).collect(), progress: HashMap::new() }
+    }
+
+    fn shard(id: MessageId) -> usize {
+        usize::try_from(id.0 % SHARDS).unwrap_or(0)
+    }
+
+    pub(crate) fn place(&self, id: MessageId) -> Option<Place> {
+        self.shards.get(Self::shard(id))?.get(&id).copied()
+    }
+
+    /// Gives the place it had before.
+    pub(crate) fn insert(&mut self, id: MessageId, place: Place) -> Option<Place> {
+        self.shards.get_mut(Self::shard(id))?.insert(id, place)
+    }
+
+    pub(crate) fn remove(&mut self, id: MessageId) -> Option<Place> {
+        self.progress.remove(&id);
+        self.shards.get_mut(Self::shard(id))?.remove(&id)
+    }
+
+    pub(crate) fn progress(&self, id: MessageId) -> Option<Place> {
+        self.progress.get(&id).copied()
+    }
+
+    pub(crate) fn set_progress(&mut self, id: MessageId, place: Option<Place>) {
+        match place {
+            Some(place) => self.progress.insert(id, place),
+            None => self.progress.remove(&id),
+        };
+    }
+
+    /// Forgets progress of messages that are not there.
+    pub(crate) fn drop_orphaned_progress(&mut self) {
+        let shards = &self.shards;
+        self.progress.retain(|id, _| shards.get(Self::shard(*id)).is_some_and(|shard| shard.contains_key(id)));
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.shards.iter().map(HashMap::len).sum()
+    }
+
+    pub(crate) fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// The messages of one shard.
+    pub(crate) fn of_shard(&self, shard: usize) -> impl Iterator<Item = (MessageId, Place)> {
+        self.shards.get(shard).into_iter().flatten().map(|(id, place)| (*id, *place))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_stays_small() {
+        assert!(size_of::<(MessageId, Place)>() <= 24);
+    }
+
+    #[test]
+    fn the_longest_offset_of_the_largest_segment_fits() {
+        let place = Place::new(1, (8 << 30) - 8, 32, false);
+        assert_eq!(place.offset(), (8 << 30) - 8);
+    }
+
+    #[test]
+    fn removing_a_message_forgets_its_progress() {
+        let mut index = Index::new();
+        let place = Place::new(1, 64, 32, false);
+        index.insert(MessageId(5), place);
+        index.set_progress(MessageId(5), Some(place));
+        assert_eq!(index.remove(MessageId(5)), Some(place));
+        assert_eq!((index.progress(MessageId(5)), index.len()), (None, 0));
+    }
+}

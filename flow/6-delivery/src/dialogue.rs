@@ -1,0 +1,59 @@
+//! Head: the client's side of the conversation as two machines without sockets: [`hello`] from the greeting to a usable session,
+//! [`transaction`] one message for some recipients. Replies go in; octets to send and what to wait for come out.
+//!
+//! Promise: credentials come out only after the handshake; a body comes out only when the peer is bound to read it as one; and however
+//! the replies fall, every recipient of a transaction is settled once.
+
+pub(crate) mod hello;
+mod login;
+pub(crate) mod transaction;
+
+use postern_mail::Outcome;
+use postern_smtp::extension::Offered;
+use postern_smtp::reply_lines::ReceivedReply;
+
+use crate::classify::{self, Failure, Stage};
+use crate::next_hop::Protocol;
+use crate::tls_policy::Security;
+
+/// Why a conversation does not go on.
+#[derive(Clone, Debug)]
+pub(crate) enum Trouble {
+    /// The peer said so.
+    Reply(Stage, ReceivedReply),
+    /// It did not even say so.
+    Failure(Stage, Failure),
+}
+
+impl Trouble {
+    pub(crate) fn outcome(&self, by: &str) -> Outcome {
+        match self {
+            Self::Reply(stage, reply) => classify::of_reply(*stage, reply.code, reply.status, by, &text(reply)),
+            Self::Failure(stage, failure) => classify::of_failure(*stage, failure, by),
+        }
+    }
+
+    /// True when the way there is not as safe as it must be: what REQUIRETLS returns a message for.
+    pub(crate) fn is_about_tls(&self) -> bool {
+        match self {
+            Self::Reply(stage, _) => *stage == Stage::StartTls,
+            Self::Failure(_, failure) => {
+                matches!(failure, Failure::Handshake(_) | Failure::TlsNotOffered | Failure::RequireTlsNotOffered)
+            }
+        }
+    }
+}
+
+/// A reply on one line, as evidence.
+pub(crate) fn text(reply: &ReceivedReply) -> String {
+    let status = reply.status.map(|status| format!(" {status}")).unwrap_or_default();
+    format!("{}{status} {}", reply.code.0, reply.lines.join(" / "))
+}
+
+/// What is known of a peer once the hello is over.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    pub(crate) offered: Offered,
+    pub(crate) security: Security,
+    pub(crate) protocol: Protocol,
+}

@@ -1,0 +1,459 @@
+//! The words of the control socket: what a person may ask of the server, and what it answers. One JSON object a line, one order a
+//! connection. The same answers are what `--json` prints, so they only grow.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Longest order; one with more is refused.
+pub const ORDER_BYTES_MAX: usize = 1024 * 1024;
+/// For the whole of an order, from connecting to its answer.
+pub const ORDER_TIMEOUT: Duration = Duration::from_secs(60);
+/// Messages one order lists or changes, unless it says otherwise.
+pub const MESSAGES_DEFAULT: usize = 1000;
+
+/// What is asked.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Order {
+    /// How it is.
+    Status,
+    /// Take up the configuration file as it is now.
+    Reload,
+    /// Something of accounts.
+    Account(AccountOrder),
+    /// Something of the queue.
+    Queue(QueueOrder),
+    /// The story of a message, or the messages of an address.
+    Trace {
+        /// An id or an address.
+        what: String,
+        /// Messages at most.
+        limit: usize,
+    },
+}
+
+/// Something of accounts.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AccountOrder {
+    /// A new one.
+    Add {
+        /// Its address.
+        name: String,
+        /// `None`: make one and tell it.
+        password: Option<String>,
+        /// What it may send as; empty: its own address.
+        addresses: Vec<String>,
+    },
+    /// All of them.
+    List,
+    /// One.
+    Show {
+        /// Its address.
+        name: String,
+    },
+    /// A new password.
+    Password {
+        /// Its address.
+        name: String,
+        /// `None`: make one and tell it.
+        password: Option<String>,
+    },
+    /// One more app password.
+    AppPassword {
+        /// Its address.
+        name: String,
+        /// What the app password is called.
+        label: String,
+        /// Milliseconds since 1970.
+        expires: Option<u64>,
+    },
+    /// One app password less.
+    RemoveAppPassword {
+        /// Its address.
+        name: String,
+        /// What the app password is called.
+        label: String,
+    },
+    /// What it may send as.
+    Addresses {
+        /// Its address.
+        name: String,
+        /// Addresses and domains.
+        addresses: Vec<String>,
+    },
+    /// Nobody can log in as it.
+    Disable {
+        /// Its address.
+        name: String,
+    },
+    /// Take that back.
+    Enable {
+        /// Its address.
+        name: String,
+    },
+    /// Forget it.
+    Remove {
+        /// Its address.
+        name: String,
+    },
+}
+
+impl std::fmt::Debug for AccountOrder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Passwords are in some of them.
+        f.write_str("AccountOrder(..)")
+    }
+}
+
+/// Which messages. Everything given must hold.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Selection {
+    /// These.
+    pub ids: Vec<String>,
+    /// Submitted by this account.
+    pub account: Option<String>,
+    /// With an open recipient in this domain.
+    pub domain: Option<String>,
+    /// From this address; `<>` for reports.
+    pub from: Option<String>,
+    /// Accepted longer ago than this, in seconds.
+    pub older_than: Option<u64>,
+    /// Whose last reason holds this text.
+    pub reason: Option<String>,
+    /// Held ones.
+    pub held: bool,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// What is done to messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Change {
+    /// Keep them back.
+    Hold,
+    /// Let them go on.
+    Release,
+    /// Try them now.
+    Retry,
+    /// Give up, and tell the sender.
+    Bounce,
+    /// Forget them, and tell nobody.
+    Drop,
+}
+
+impl Change {
+    /// For log and history.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hold => "hold",
+            Self::Release => "release",
+            Self::Retry => "retry",
+            Self::Bounce => "bounce",
+            Self::Drop => "drop",
+        }
+    }
+}
+
+/// Something of the queue.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum QueueOrder {
+    /// Which messages there are.
+    List(Selection),
+    /// One, with everything that is known of it.
+    Show {
+        /// Its id.
+        id: String,
+    },
+    /// Lanes.
+    Summary {
+        /// At most so many, the fullest first.
+        limit: usize,
+    },
+    /// Change some.
+    Change {
+        /// How.
+        what: Change,
+        /// Which.
+        which: Selection,
+        /// Why, for the history.
+        reason: String,
+        /// Only say which.
+        dry_run: bool,
+    },
+}
+
+/// What comes back.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "kebab-case")]
+pub enum Answer {
+    /// Done, and this is to be said.
+    Done {
+        /// In words.
+        text: String,
+    },
+    /// A password was made; it is shown this once.
+    Password {
+        /// Whose.
+        account: String,
+        /// `password`, or what the app password is called.
+        label: String,
+        /// To be kept by its owner.
+        password: String,
+    },
+    /// How the server is.
+    Status(Box<Status>),
+    /// Accounts.
+    Accounts {
+        /// By name.
+        accounts: Vec<Account>,
+    },
+    /// Messages.
+    Messages {
+        /// Oldest first.
+        messages: Vec<Message>,
+        /// There are more than these.
+        more: bool,
+    },
+    /// Lanes.
+    Lanes {
+        /// Fullest first.
+        lanes: Vec<Lane>,
+    },
+    /// What happened.
+    Stories {
+        /// One for each message.
+        stories: Vec<Story>,
+        /// Refusals, as `postern trace` keeps them.
+        refusals: Vec<serde_json::Value>,
+    },
+    /// It was not done.
+    Failed {
+        /// Exit status of the command: 1 failed, 2 wrong use, 3 nothing matched.
+        exit: u8,
+        /// In words.
+        error: String,
+    },
+}
+
+impl Answer {
+    /// It was not done.
+    #[must_use]
+    pub fn failed(error: impl Into<String>) -> Self {
+        Self::Failed { exit: 1, error: error.into() }
+    }
+
+    /// There is nothing of the kind.
+    #[must_use]
+    pub fn nothing(error: impl Into<String>) -> Self {
+        Self::Failed { exit: 3, error: error.into() }
+    }
+}
+
+/// How the server is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// What it calls itself.
+    pub hostname: String,
+    /// Seconds since it began.
+    pub uptime_seconds: u64,
+    /// `kind address` of each listener.
+    pub listeners: Vec<String>,
+    /// Connections open now.
+    pub connections: usize,
+    /// Messages in the spool.
+    pub messages: usize,
+    /// Of these: waiting for their turn.
+    pub waiting: usize,
+    /// Waiting for another try.
+    pub deferred: usize,
+    /// Being tried.
+    pub active: usize,
+    /// Kept back.
+    pub held: usize,
+    /// Octets of live messages in the log.
+    pub live_bytes: u64,
+    /// Octets free on the disk of the spool.
+    pub free_bytes: u64,
+    /// Whether mail is taken now, or why not.
+    pub accepting: String,
+    /// Landlock.
+    pub landlock: String,
+    /// The system call filter.
+    pub seccomp: bool,
+}
+
+/// An account.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Account {
+    /// Its address.
+    pub name: String,
+    /// Nobody can log in as it.
+    pub disabled: bool,
+    /// What it may send as.
+    pub addresses: Vec<String>,
+    /// Its password and app passwords.
+    pub credentials: Vec<Credential>,
+}
+
+/// A credential of an account.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Credential {
+    /// `password`, or what the app password is called.
+    pub label: String,
+    /// Milliseconds since 1970.
+    pub created: u64,
+    /// Milliseconds since 1970.
+    pub expires: Option<u64>,
+    /// Milliseconds since 1970, to the hour.
+    pub last_used: Option<u64>,
+}
+
+/// A message in the queue.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Message {
+    /// Its id.
+    pub id: String,
+    /// With angle brackets.
+    pub from: String,
+    /// By whom.
+    pub account: Option<String>,
+    /// Octets.
+    pub size: u64,
+    /// Milliseconds since 1970.
+    pub received: u64,
+    /// Attempts so far.
+    pub attempts: u16,
+    /// Milliseconds since 1970.
+    pub due: u64,
+    /// Kept back, and why.
+    pub held: Option<String>,
+    /// To whom.
+    pub recipients: Vec<Recipient>,
+}
+
+/// A recipient of a message in the queue.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Recipient {
+    /// Its address.
+    pub address: String,
+    /// `open`, `delivered`, `bounced`, `expired` or `dropped`.
+    pub state: String,
+    /// Where it goes.
+    pub destination: String,
+    /// What was said last.
+    pub reason: Option<String>,
+}
+
+/// A lane of the scheduler.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Lane {
+    /// Where it leads.
+    pub destination: String,
+    /// Waiting for their turn.
+    pub waiting: usize,
+    /// Waiting for another try.
+    pub deferred: usize,
+    /// Being tried.
+    pub active: usize,
+    /// Kept back.
+    pub held: usize,
+    /// How many at once.
+    pub window: u16,
+    /// Nothing is tried before this; milliseconds since 1970.
+    pub paused_until: Option<u64>,
+    /// The oldest message; milliseconds since 1970.
+    pub oldest: Option<u64>,
+    /// The last trouble.
+    pub trouble: Option<String>,
+}
+
+/// The story of a message.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Story {
+    /// Its id.
+    pub id: String,
+    /// What happened, oldest first.
+    pub entries: Vec<serde_json::Value>,
+    /// It is still in the queue.
+    pub queued: bool,
+}
+
+/// Carries out an order about accounts; works with and without a running server.
+#[must_use]
+pub fn carry_out_account(accounts: &postern_state::Accounts, now: postern_mail::envelope::UnixMillis, order: AccountOrder) -> Answer {
+    let secret = |password: Option<String>| password.map(|text| postern_mail::Secret::new(text.into_bytes()));
+    let told = |account: &str, label: &str, made: Option<postern_mail::Secret>, text: &str| match made {
+        Some(password) => Answer::Password {
+            account: account.to_owned(),
+            label: label.to_owned(),
+            password: String::from_utf8_lossy(password.expose()).into_owned(),
+        },
+        None => Answer::Done { text: format!("{account}: {text}") },
+    };
+    let done = |name: &str, text: &str| Answer::Done { text: format!("{name}: {text}") };
+    let result = match order {
+        AccountOrder::Add { name, password, addresses } => match owned(&addresses) {
+            Err(error) => return Answer::Failed { exit: 2, error },
+            Ok(addresses) => {
+                let new = postern_state::NewAccount { name: &name, password: secret(password), addresses };
+                accounts.add(now, new).map(|made| told(&name, "password", made, "added"))
+            }
+        },
+        AccountOrder::List => Ok(Answer::Accounts { accounts: accounts.list().iter().map(|account| view(account)).collect() }),
+        AccountOrder::Show { name } => accounts.show(&name).map(|account| Answer::Accounts { accounts: vec![view(&account)] }),
+        AccountOrder::Password { name, password } => {
+            accounts.set_password(now, &name, secret(password)).map(|made| told(&name, "password", made, "password changed"))
+        }
+        AccountOrder::AppPassword { name, label, expires } => accounts
+            .add_app_password(now, &name, &label, expires.map(postern_mail::envelope::UnixMillis))
+            .map(|made| told(&name, &label, Some(made), "")),
+        AccountOrder::RemoveAppPassword { name, label } => {
+            accounts.remove_app_password(&name, &label).map(|()| done(&name, "app password removed"))
+        }
+        AccountOrder::Addresses { name, addresses } => match owned(&addresses) {
+            Err(error) => return Answer::Failed { exit: 2, error },
+            Ok(addresses) => {
+                accounts.set_addresses(&name, addresses.unwrap_or_default()).map(|()| done(&name, "addresses changed"))
+            }
+        },
+        AccountOrder::Disable { name } => accounts.disable(&name).map(|()| done(&name, "disabled")),
+        AccountOrder::Enable { name } => accounts.enable(&name).map(|()| done(&name, "enabled")),
+        AccountOrder::Remove { name } => accounts.remove(&name).map(|()| done(&name, "removed")),
+    };
+    result.unwrap_or_else(|failure| match failure {
+        postern_state::AccountFailure::Unknown | postern_state::AccountFailure::UnknownLabel => Answer::nothing(failure.to_string()),
+        other => Answer::failed(other.to_string()),
+    })
+}
+
+fn owned(texts: &[String]) -> Result<Option<Vec<postern_state::Owned>>, String> {
+    if texts.is_empty() {
+        return Ok(None);
+    }
+    let parse = |text: &String| postern_state::Owned::parse(text).map_err(|fault| format!("{text:?} is neither an address nor a domain: {fault}"));
+    texts.iter().map(parse).collect::<Result<_, _>>().map(Some)
+}
+
+fn view(account: &postern_state::Account) -> Account {
+    Account {
+        name: account.name.to_string(),
+        disabled: account.disabled,
+        addresses: account.addresses.iter().map(ToString::to_string).collect(),
+        credentials: account
+            .credentials
+            .iter()
+            .map(|credential| Credential {
+                label: credential.name.to_string(),
+                created: credential.created.0,
+                expires: credential.expires.map(|at| at.0),
+                last_used: credential.last_used.map(|at| at.0),
+            })
+            .collect(),
+    }
+}
