@@ -131,7 +131,9 @@ impl Setup {
         self
     }
 
-    pub(crate) fn mx(&self) -> SocketAddr {
+    /// Where it will take mail from strangers.
+    #[must_use]
+    pub fn mx(&self) -> SocketAddr {
         loopback(self.listeners[0])
     }
 
