@@ -64,7 +64,7 @@ fn print(config: &Config, changed: bool, as_json: bool) {
         return;
     }
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(["setting", "value", "default", "from"]);
+    table.load_style(presets::NOTHING).set_header(["setting", "value", "default", "from"]);
     for setting in &settings {
         let default = setting.default.as_deref().filter(|default| *default != setting.value).unwrap_or("");
         table.add_row([setting.path.as_str(), &setting.value, default, &origin(setting.origin)]);

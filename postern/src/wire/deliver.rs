@@ -77,7 +77,7 @@ pub async fn attempt(server: Arc<Server>, attempt: Attempt) {
     let live = server.live.load_full();
     let stored = match server.spool.load(attempt.id).await {
         Ok(stored) => stored,
-        Err(LoadError::Unknown) => {
+        Err(LoadError::NotFound) => {
             // Taken out by a person in the meantime.
             finished(&server, &attempt, Report::WORKED).await;
             return;
@@ -234,7 +234,7 @@ pub async fn settle(
         let _lock = server.lock_progress(id).await;
         let mut progress = match server.spool.load_envelope(id).await {
             Ok((_, progress, _)) => progress,
-            Err(LoadError::Unknown) => return,
+            Err(LoadError::NotFound) => return,
             Err(error) => {
                 tracing::error!(%id, %error, "progress cannot be read back; its recipients may be tried twice");
                 return;

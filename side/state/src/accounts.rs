@@ -57,8 +57,8 @@ pub enum AccountFailure {
     #[error("the account has no app password of this name")]
     UnknownLabel,
     /// A limit of [`ACCOUNTS_MAX`], [`CREDENTIALS_MAX`] or [`ADDRESSES_MAX`].
-    #[error("at most {0} of these")]
-    TooMany(usize),
+    #[error("there can be at most {1} {0}")]
+    TooMany(&'static str, usize),
     /// The store failed.
     #[error(transparent)]
     State(#[from] StateFailure),
@@ -155,14 +155,14 @@ impl Accounts {
         let own = Mailbox::parse(&name).map_err(AccountFailure::NotAnAddress)?;
         let addresses = new.addresses.unwrap_or_else(|| vec![Owned::Address(own)]);
         if addresses.len() > ADDRESSES_MAX {
-            return Err(AccountFailure::TooMany(ADDRESSES_MAX));
+            return Err(AccountFailure::TooMany("addresses of one account", ADDRESSES_MAX));
         }
         let mut generation = self.lock();
         if self.find(&name).is_some() {
             return Err(AccountFailure::Exists);
         }
         if self.len() >= ACCOUNTS_MAX {
-            return Err(AccountFailure::TooMany(ACCOUNTS_MAX));
+            return Err(AccountFailure::TooMany("accounts", ACCOUNTS_MAX));
         }
         let (password, made) = chosen_or_made(&name, new.password)?;
         // The salt is the one that strangers were told while there was no such account, so that nobody sees an account come into being.
@@ -225,7 +225,7 @@ impl Accounts {
             return Err(AccountFailure::BadLabel);
         }
         if account.credentials.len() >= CREDENTIALS_MAX {
-            return Err(AccountFailure::TooMany(CREDENTIALS_MAX));
+            return Err(AccountFailure::TooMany("passwords of one account", CREDENTIALS_MAX));
         }
         let (password, selector) = self.app_password(&account)?;
         let verifier = self.verifier(&account, &password);
@@ -293,7 +293,7 @@ impl Accounts {
     /// When there is no such account, or these are too many.
     pub fn set_addresses(&self, name: &str, addresses: Vec<Owned>) -> Result<(), AccountFailure> {
         if addresses.len() > ADDRESSES_MAX {
-            return Err(AccountFailure::TooMany(ADDRESSES_MAX));
+            return Err(AccountFailure::TooMany("addresses of one account", ADDRESSES_MAX));
         }
         self.change(name, |account| {
             account.addresses = addresses;

@@ -122,7 +122,7 @@ fn an_account_has_a_bounded_number_of_credentials() {
         accounts.add_app_password(NOW, "alice@example.org", &format!("app {number}"), None).unwrap();
     }
     let refused = accounts.add_app_password(NOW, "alice@example.org", "one more", None);
-    assert!(matches!(refused, Err(AccountFailure::TooMany(CREDENTIALS_MAX))));
+    assert!(matches!(refused, Err(AccountFailure::TooMany(_, CREDENTIALS_MAX))));
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn operations_on_an_account_that_does_not_exist_say_so() {
         assert!(matches!(refused, Err(AccountFailure::Unknown)), "{refused:?}");
     }
     let too_many = vec![Owned::parse("a.example").unwrap(); ADDRESSES_MAX + 1];
-    assert!(matches!(accounts.set_addresses("alice@example.org", too_many), Err(AccountFailure::TooMany(_))));
+    assert!(matches!(accounts.set_addresses("alice@example.org", too_many), Err(AccountFailure::TooMany(_, ADDRESSES_MAX))));
 }
 
 #[test]

@@ -29,13 +29,16 @@ struct Desk {
 
 /// One account, alice's.
 fn desk() -> Desk {
+    desk_with(AuthenticationSettings::default())
+}
+
+fn desk_with(settings: AuthenticationSettings) -> Desk {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
     let hashing = Arc::new(Counted::default());
     let accounts = Arc::new(Accounts::open(&store, Arc::clone(&hashing) as Arc<dyn Hashing>).unwrap());
     let new = NewAccount { name: ALICE, password: Some(secret(PASSPHRASE)), addresses: None };
     accounts.add(NOW, new).unwrap();
-    let settings = AuthenticationSettings::default();
     let authenticator =
         Authenticator::new(&store, Arc::clone(&accounts), Arc::clone(&hashing) as Arc<dyn Hashing>, settings).unwrap();
     Desk { _folder: folder, accounts, hashing, authenticator }
@@ -72,6 +75,16 @@ impl Desk {
             other => (salt, other),
         }
     }
+}
+
+/// Lets the others run until something is so, and gives up after a while.
+async fn until(mut is_so: impl FnMut() -> bool) {
+    let wait = async {
+        while !is_so() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), wait).await.unwrap();
 }
 
 fn who(step: &Step) -> Option<(&str, &str)> {
@@ -206,6 +219,15 @@ async fn a_good_password_is_remembered_for_a_minute() {
 }
 
 #[tokio::test]
+async fn nothing_is_remembered_where_the_time_for_it_is_zero() {
+    let desk = desk_with(AuthenticationSettings { remember_for: Duration::ZERO, ..Default::default() });
+    for hashes in 1..=3 {
+        assert!(who(&desk.plain(ALICE, PASSPHRASE).await).is_some());
+        assert_eq!(desk.hashing.compared(), hashes);
+    }
+}
+
+#[tokio::test]
 async fn any_change_of_the_account_makes_its_passwords_forgotten() {
     let desk = desk();
     let remember = || desk.plain(ALICE, PASSPHRASE);
@@ -298,9 +320,7 @@ async fn the_last_use_of_a_credential_is_noted() {
     let desk = desk();
     assert!(who(&desk.plain(ALICE, PASSPHRASE).await).is_some());
     let noted = || desk.accounts.find(ALICE).unwrap().credentials[0].last_used;
-    while noted().is_none() {
-        tokio::task::yield_now().await;
-    }
+    until(|| noted().is_some()).await;
     assert_eq!(noted(), Some(NOW));
 }
 
@@ -342,13 +362,9 @@ async fn when_too_many_wait_the_next_is_told_to_come_again() {
         tokio::spawn(async move { plain_at(&authenticator, NOW, user, "some password").await })
     };
     let running = spawn("one@example.org");
-    while has_begun.try_recv().is_err() {
-        tokio::task::yield_now().await;
-    }
+    until(|| has_begun.try_recv().is_ok()).await;
     let waiting = spawn("two@example.org");
-    while desk.authenticator.waiting.load(Ordering::SeqCst) == 0 {
-        tokio::task::yield_now().await;
-    }
+    until(|| desk.authenticator.waiting.load(Ordering::SeqCst) == 1).await;
     assert_eq!(desk.plain("three@example.org", "some password").await, Step::Unavailable);
     let_go.send(()).unwrap();
     let_go.send(()).unwrap();
@@ -362,9 +378,7 @@ async fn who_has_waited_long_enough_is_told_to_come_again() {
     let (desk, has_begun, let_go) = held(settings);
     let authenticator = Arc::clone(&desk.authenticator);
     let running = tokio::spawn(async move { plain_at(&authenticator, NOW, ALICE, "some password").await });
-    while has_begun.try_recv().is_err() {
-        tokio::task::yield_now().await;
-    }
+    until(|| has_begun.try_recv().is_ok()).await;
     assert_eq!(desk.plain("two@example.org", "some password").await, Step::Unavailable);
     let_go.send(()).unwrap();
     assert_eq!(running.await.unwrap(), Step::Denied);

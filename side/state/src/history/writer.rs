@@ -203,9 +203,10 @@ impl Writer {
         Ok(())
     }
 
-    /// The oldest rows, as many as are worth reading: a few per thing too many, or a whole piece when looking by age.
+    /// The oldest rows, as many as are worth reading: one per thing too many (most messages are one row; for the others the sweep comes
+    /// round again), or a whole piece when looking by age.
     fn oldest(&self, space: Keyspace, from: &[u8], too_many: u64, cutoff: u64) -> Result<Vec<Row>, StateFailure> {
-        let by_number = usize::try_from(too_many.saturating_mul(4)).unwrap_or(SWEPT_AT_ONCE);
+        let by_number = usize::try_from(too_many).unwrap_or(SWEPT_AT_ONCE);
         let limit = if cutoff > 0 { SWEPT_AT_ONCE } else { by_number.min(SWEPT_AT_ONCE) };
         if limit == 0 { Ok(Vec::new()) } else { self.backend.scan(space, from, None, Order::Ascending, limit) }
     }
