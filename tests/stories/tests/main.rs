@@ -1,0 +1,15 @@
+//! The stories: the whole server as it is shipped, over its sockets, with real peers. Each file tells one; read them as a manual.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a panic is a failed test, and stories keep time"
+)]
+
+mod dovecot_lmtp;
+mod exim_both_ways;
+mod opensmtpd_next_hop;
+mod postfix_both_ways;
+mod prelude;
+mod scram_plus_gsasl;
