@@ -116,7 +116,7 @@ fn reach(config: &Config, source: &Source, data_dir: &Path) -> Reach {
 ///
 /// # Errors
 /// In words, for the operator: why it could not start, or why it had to stop.
-pub fn run(source: Source) -> Result<(), String> {
+pub(crate) fn run(source: Source) -> Result<(), String> {
     let config = source.load()?;
     log::start(config.log.format == LogFormat::Json, config.log.level.as_str())?;
     for warning in config.warnings() {
