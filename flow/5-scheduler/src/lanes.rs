@@ -54,6 +54,8 @@ struct Turn {
     account: u32,
     link: Link,
     waiting: List<ByTurn>,
+    /// It is in the index. The only turn of a lane need not be: most lanes never see a second account.
+    is_indexed: bool,
 }
 
 /// The thread through the turns of one lane.
@@ -165,12 +167,15 @@ impl Lanes {
     pub(crate) fn queue(&mut self, tickets: &mut Slab<Queued>, slot: Slot, ahead: Ahead) {
         let Some((lane, account)) = tickets.get(slot).map(|ticket| (ticket.lane, ticket.account)) else { return };
         let Some(found) = self.cells.get_mut(lane) else { return };
-        let turn = match find_turn(&self.turns, &self.by_account, lane, account) {
+        let turn = match find_turn(&self.turns, &self.by_account, &found.turns, (lane, account)) {
             Some(turn) => turn,
             None => {
-                let new = Turn { lane, account, link: Link::LOOSE, waiting: List::new() };
+                let new = Turn { lane, account, link: Link::LOOSE, waiting: List::new(), is_indexed: false };
                 let Some(turn) = self.turns.insert(new) else { return };
-                self.by_account.insert(turn_hash(lane, account), turn);
+                if let Some(other) = found.turns.first() {
+                    index_turn(&mut self.turns, &mut self.by_account, other);
+                    index_turn(&mut self.turns, &mut self.by_account, turn);
+                }
                 found.turns.push_last(&mut self.turns, turn);
                 turn
             }
@@ -190,12 +195,11 @@ impl Lanes {
     /// Takes a waiting ticket out of its turn.
     pub(crate) fn unqueue(&mut self, tickets: &mut Slab<Queued>, slot: Slot) {
         let Some((lane, account)) = tickets.get(slot).map(|ticket| (ticket.lane, ticket.account)) else { return };
-        let Some(turn) = find_turn(&self.turns, &self.by_account, lane, account) else { return };
-        if let Some(found) = self.turns.get_mut(turn) {
-            found.waiting.remove(tickets, slot);
-        }
-        if let Some(lane) = self.cells.get_mut(lane) {
-            lane.waiting = lane.waiting.saturating_sub(1);
+        let Some(found) = self.cells.get_mut(lane) else { return };
+        let Some(turn) = find_turn(&self.turns, &self.by_account, &found.turns, (lane, account)) else { return };
+        found.waiting = found.waiting.saturating_sub(1);
+        if let Some(turn) = self.turns.get_mut(turn) {
+            turn.waiting.remove(tickets, slot);
         }
         self.drop_turn_if_over(turn);
     }
@@ -213,11 +217,12 @@ impl Lanes {
 
     fn drop_turn_if_over(&mut self, turn: Slot) {
         let Some(found) = self.turns.get(turn).filter(|turn| turn.waiting.is_empty()) else { return };
-        let (lane, account) = (found.lane, found.account);
-        if let Some(lane) = self.cells.get_mut(lane) {
+        if found.is_indexed {
+            self.by_account.remove(turn_hash(found.lane, found.account), turn);
+        }
+        if let Some(lane) = self.cells.get_mut(found.lane) {
             lane.turns.remove(&mut self.turns, turn);
         }
-        self.by_account.remove(turn_hash(lane, account), turn);
         self.turns.remove(turn);
     }
 
@@ -316,9 +321,20 @@ impl Lane {
     }
 }
 
-fn find_turn(turns: &Slab<Turn>, by_account: &Index, lane: Slot, account: u32) -> Option<Slot> {
-    by_account
-        .find(turn_hash(lane, account), |slot| turns.get(slot).is_some_and(|turn| turn.lane == lane && turn.account == account))
+fn find_turn(turns: &Slab<Turn>, by_account: &Index, of_lane: &List<InLane>, (lane, account): (Slot, u32)) -> Option<Slot> {
+    let is_it = |slot| turns.get(slot).is_some_and(|turn| turn.lane == lane && turn.account == account);
+    match of_lane.only() {
+        Some(only) => is_it(only).then_some(only),
+        None if of_lane.is_empty() => None,
+        None => by_account.find(turn_hash(lane, account), is_it),
+    }
+}
+
+fn index_turn(turns: &mut Slab<Turn>, by_account: &mut Index, slot: Slot) {
+    if let Some(turn) = turns.get_mut(slot).filter(|turn| !turn.is_indexed) {
+        turn.is_indexed = true;
+        by_account.insert(turn_hash(turn.lane, turn.account), slot);
+    }
 }
 
 fn turn_hash(lane: Slot, account: u32) -> u64 {
