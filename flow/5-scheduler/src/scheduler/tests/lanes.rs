@@ -117,6 +117,25 @@ fn a_thousand_dead_lanes_leave_most_of_the_attempts_to_the_living() {
 }
 
 #[test]
+fn what_follows_an_answered_probe_does_not_count_as_one() {
+    let mut scheduler = with_messages(settings(), 100, &mx("a.example"));
+    for id in 1_000..1_100 {
+        scheduler.insert(START, ticket(id, &mx("b.example"))).unwrap();
+    }
+    for attempt in due(&mut scheduler, START) {
+        scheduler.finished(START, &attempt, SILENT);
+    }
+    let now = START.plus(MINUTES(1));
+    let probes = due(&mut scheduler, now);
+    assert_eq!((probes.len(), scheduler.lanes.probes_out()), (2, 2));
+    scheduler.finished(now, &probes[0], Report::WORKED);
+    for attempt in due(&mut scheduler, now) {
+        scheduler.finished(now, &attempt, Report::WORKED);
+    }
+    assert_eq!(scheduler.lanes.probes_out(), 1, "the probe of the other lane is still out");
+}
+
+#[test]
 fn a_probe_that_is_answered_opens_the_lane() {
     let mut scheduler = with_messages(settings(), 100, &mx("a.example"));
     let first = due(&mut scheduler, START);
@@ -133,6 +152,20 @@ fn a_probe_that_is_answered_opens_the_lane() {
     // A greylisted message is an answer all the same.
     scheduler.finished(now, &probe[0], GREYLISTED);
     assert_eq!(due(&mut scheduler, now).len(), 2, "as wide as silence left it");
+}
+
+#[test]
+fn any_answer_of_an_attempt_that_was_out_opens_the_lane_at_once() {
+    for answer in [Report::WORKED, GREYLISTED, BOUNCED] {
+        let mut scheduler = with_messages(settings(), 100, &mx("a.example"));
+        let attempts = due(&mut scheduler, START);
+        scheduler.finished(START, &attempts[0], SILENT);
+        assert!(due(&mut scheduler, START).is_empty());
+        for attempt in &attempts[1..] {
+            scheduler.finished(START, attempt, answer);
+        }
+        assert!(!due(&mut scheduler, START).is_empty());
+    }
 }
 
 #[test]
