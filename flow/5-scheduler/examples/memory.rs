@@ -45,7 +45,9 @@ fn main() {
     match std::env::args().nth(1) {
         Some(row) => measure(ROWS[row.parse::<usize>().unwrap()]),
         None => {
-            println!("{TICKETS} tickets    lanes accounts deferred | octets/ticket | insert/s  due+finished/s");
+            println!(
+                "{TICKETS} tickets    lanes accounts deferred | octets/ticket | insert/s  due+finished/s | summary of 20 lanes"
+            );
             for row in 0..ROWS.len() {
                 let itself = std::env::current_exe().unwrap();
                 std::process::Command::new(itself).arg(row.to_string()).status().unwrap();
@@ -90,6 +92,10 @@ fn measure((lanes, accounts, is_deferred): (u64, u64, bool)) {
     }
     let octets = resident().saturating_sub(before) as f64 / TICKETS as f64;
 
+    let clock = spent();
+    assert!(!scheduler.summary(START, 20).is_empty());
+    let summary = (spent() - clock) * 1_000.0;
+
     let now = UnixMillis(START.0 + 6 * 3_600_000);
     let mut attempts: Vec<Attempt> = Vec::new();
     let mut worked_off = 0;
@@ -103,7 +109,7 @@ fn measure((lanes, accounts, is_deferred): (u64, u64, bool)) {
     }
     let working_off = spent() - clock;
     println!(
-        "{:>19}{lanes:>9} {accounts:>8} {is_deferred:>8} | {octets:>13.1} | {:>8.0}  {:>14.0}",
+        "{:>19}{lanes:>9} {accounts:>8} {is_deferred:>8} | {octets:>13.1} | {:>8.0}  {:>14.0} | {summary:>6.1} ms",
         "",
         TICKETS as f64 / inserting,
         TICKETS as f64 / working_off,
