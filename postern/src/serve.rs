@@ -365,8 +365,11 @@ async fn until_stopped(reloader: &reload::Reloader, spool: &Spool, died: &mut mp
             _ = terminate.recv() => return Ok(None),
             _ = interrupt.recv() => return Ok(None),
             _ = hangup.recv() => {
+                let _ = sd_notify::NotifyState::monotonic_usec_now()
+                    .and_then(|now| sd_notify::notify(&[sd_notify::NotifyState::Reloading, now]));
                 // What went wrong has been logged, and nothing was changed.
                 let _ = reloader.reload().await;
+                let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
             }
             outage = spool.poisoned() => {
                 return Ok(Some(format!("the spool stopped ({outage}); nothing is taken until a restart has read it anew")));
