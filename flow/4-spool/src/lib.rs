@@ -1,8 +1,8 @@
 //! Durable: nothing is acknowledged before it is here.
 //!
 //! One log is the whole truth of the queue; there is no second index on disk that could disagree. Messages, what became of them, and
-//! that they are finished are records in it; many records share one write and one sync ([`committer`]); large bodies have files of their
-//! own, so that small messages never wait behind them ([`writer`]).
+//! that they are finished are records in it; many records share one write and one sync (`committer.rs`); large bodies have files of their
+//! own, so that small messages never wait behind them (`writer.rs`).
 //!
 //! The crash table. Every row has a test that cuts the power there, in `tests/power_cuts.rs`:
 //!
@@ -22,7 +22,7 @@
 //! On disk: `format` (one line with the version), `lock`, `log/<generation>.seg` (in use or ready), `log/<generation>.free` (to be used
 //! again), `bodies/<id>`, `damaged/` (what was set aside, for a person).
 //!
-//! Exposure: reads only what it wrote itself, but the bodies in it are strangers' octets; see [`layout`] for why they cannot pass for
+//! Exposure: reads only what it wrote itself, but the bodies in it are strangers' octets; see `layout.rs` for why they cannot pass for
 //! anything else.
 
 mod committer;

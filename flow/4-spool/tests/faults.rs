@@ -216,6 +216,33 @@ fn a_body_file_outlives_its_message_until_the_end_is_durable() {
 }
 
 #[test]
+fn closing_writes_what_waits_even_when_it_needs_another_segment() {
+    let disk = FaultyDisk::new();
+    let (spool, ..) = open(settings(), Arc::new(disk.clone())).unwrap();
+    let ledger = Ledger::default();
+    wait(async {
+        let mut tasks = tokio::task::JoinSet::new();
+        for name in 0..60 {
+            let (spool, ledger) = (spool.clone(), ledger.clone());
+            tasks.spawn(async move { ledger.accept(&spool, name, 3_500).await });
+        }
+        // All of them are queued when the first is through, and they take several segments.
+        tasks.join_next().await.unwrap().unwrap().unwrap();
+        tokio::task::spawn_blocking({
+            let spool = spool.clone();
+            move || spool.close()
+        })
+        .await
+        .unwrap();
+        while tasks.join_next().await.is_some() {}
+        assert!(spool.finish(postern_mail::MessageId(1)).await.is_err() && ledger.accept(&spool, 99, 10).await.is_err());
+    });
+    let (spool, _, found) = open(settings(), Arc::new(disk)).unwrap();
+    assert!(found.len() >= 30, "{}", found.len());
+    wait(ledger.check(&spool, &found));
+}
+
+#[test]
 fn one_lost_header_of_a_segment_is_made_up_for_by_its_copy() {
     let (disk, _) = three_messages();
     disk.corrupt(&first_segment(), 0, &[0xff; 512]);
