@@ -1,5 +1,5 @@
 //! How fast the spool is, on the disk under a directory: `cargo run --release -p postern-spool --example throughput -- DIR [JOB]`.
-//! Jobs: `small`, `medium`, `beside`, `many`, `recover`; all of them without one. `recover` measures what `many` left behind.
+//! Jobs: `small`, `medium`, `beside`, `large`, `many`, `recover`; all of them without one. `recover` measures what `many` left behind.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -120,10 +120,12 @@ async fn beside(dir: &Path) -> Result<(), Failure> {
             let (envelope, piece) = (envelope()?, vec![b'y'; 16 << 10]);
             while !ended.load(Ordering::Relaxed) {
                 let mut writer = other.begin()?;
-                for _ in 0..(25 << 20) / piece.len() {
+                for number in 0..(25 << 20) / piece.len() {
                     writer.write(&piece).await?;
-                    // About the pace of a gigabit line.
-                    tokio::time::sleep(Duration::from_micros(130)).await;
+                    // A timer's tick is about a millisecond: this is the pace of a gigabit line.
+                    if number % 8 == 0 {
+                        tokio::time::sleep(Duration::from_micros(100)).await;
+                    }
                 }
                 let id = writer.commit(&envelope).await?.id();
                 other.finish(id).await?;
@@ -182,6 +184,47 @@ async fn many(dir: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
+/// A hundred sessions with 50 MiB each, at once.
+async fn large(dir: &Path) -> Result<(), Failure> {
+    let spool = open(dir)?;
+    let (before, begun) = (resident(), now());
+    let highest = Arc::new(AtomicU64::new(0));
+    let mut running = Vec::new();
+    for _ in 0..100 {
+        let (spool, highest) = (spool.clone(), Arc::clone(&highest));
+        running.push(tokio::spawn(async move {
+            let (envelope, piece) = (envelope()?, vec![b'y'; 16 << 10]);
+            let mut writer = spool.begin()?;
+            for number in 0..(50 << 20) / piece.len() {
+                writer.write(&piece).await?;
+                if number % 64 == 0 {
+                    highest.fetch_max(resident(), Ordering::Relaxed);
+                }
+            }
+            let id = writer.commit(&envelope).await?.id();
+            spool.finish(id).await?;
+            Ok::<_, Failure>(())
+        }));
+    }
+    for task in running {
+        task.await??;
+    }
+    let grown = highest.load(Ordering::Relaxed).saturating_sub(before) as f64 / 1e6;
+    println!("100 x 50 MiB at once in {:.1?}: resident memory rose by at most {grown:.0} MB", begun.elapsed());
+    tokio::task::spawn_blocking(move || spool.close()).await?;
+    Ok(())
+}
+
+/// Takes the log out of the system's memory, so that it is read from the disk as after a start of the machine.
+fn forget(dir: &Path) -> Result<(), Failure> {
+    for entry in std::fs::read_dir(dir.join("log"))? {
+        let file = std::fs::File::open(entry?.path())?;
+        file.sync_all()?;
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
+    }
+    Ok(())
+}
+
 fn read_once(dir: &Path) -> Result<(u64, Duration), Failure> {
     use std::io::Read;
     let (begun, mut bytes, mut buffer) = (now(), 0, vec![0; 4 << 20]);
@@ -198,15 +241,19 @@ fn read_once(dir: &Path) -> Result<(u64, Duration), Failure> {
 }
 
 fn recover(dir: &Path) -> Result<(), Failure> {
-    for _ in 0..2 {
+    for cold in [false, true, false, true] {
+        let forget_if = || if cold { forget(dir) } else { Ok(()) };
+        forget_if()?;
         let (bytes, reading) = read_once(dir)?;
+        forget_if()?;
         let before = resident();
         let mut recipients = 0;
         let settings = SpoolSettings { dir: dir.to_owned(), ..SpoolSettings::default() };
         let (spool, report) =
             Spool::open(settings, Arc::new(RealDisk), &mut |message| recipients += message.envelope.recipients.len())?;
         println!(
-            "{} messages ({recipients} recipients) recovered in {:.2?}; reading the {:.0} MB once takes {reading:.2?}; {:.0} B resident a message",
+            "{}: {} messages ({recipients} recipients) recovered in {:.2?}; reading the {:.0} MB once takes {reading:.2?}; {:.0} B resident a message",
+            if cold { "from disk" } else { "from memory" },
             report.messages,
             report.duration,
             bytes as f64 / 1e6,
@@ -237,6 +284,9 @@ fn main() -> Result<(), Failure> {
     }
     if wanted("beside") {
         runtime.block_on(beside(&rates))?;
+    }
+    if wanted("large") {
+        runtime.block_on(large(&rates))?;
     }
     if wanted("many") {
         let _ = std::fs::remove_dir_all(&queue);

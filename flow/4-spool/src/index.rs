@@ -4,10 +4,35 @@
 //! up everybody for tens of milliseconds.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use postern_mail::MessageId;
 
 const SHARDS: u64 = 64;
+
+/// Spreads message ids over a map. They are ours and no stranger can choose them, so a multiplication does.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(self.0 ^ u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        let product = value.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = product ^ (product >> 32);
+    }
+}
+
+/// A map by message id.
+type IdMap = HashMap<MessageId, Place, BuildHasherDefault<IdHasher>>;
 
 /// A record in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,9 +62,9 @@ impl Place {
 /// Part of the index.
 #[derive(Default)]
 struct Shard {
-    messages: HashMap<MessageId, Place>,
+    messages: IdMap,
     /// Only of those that have any and were not moved since.
-    progress: HashMap<MessageId, Place>,
+    progress: IdMap,
 }
 
 /// All messages, and the progress of those that have any.

@@ -27,6 +27,7 @@
 
 mod committer;
 pub mod disk;
+mod format;
 mod index;
 mod layout;
 mod log;
@@ -34,6 +35,7 @@ mod progress;
 mod reader;
 mod record;
 mod recover;
+mod scan;
 mod settings;
 mod shared;
 mod spool;
@@ -42,9 +44,10 @@ mod workers;
 mod writer;
 
 pub use disk::{Disk, DiskFile, RealDisk};
+pub use format::SpoolError;
 pub use progress::{Progress, REASON_BYTES_MAX, Reason, RecipientProgress, RecipientState};
 pub use reader::{Body, BodyFile, LoadError, Stored};
-pub use recover::{Damage, Recovered, RecoveredMessage, SpoolError};
+pub use recover::{Damage, Recovered, RecoveredMessage};
 pub use settings::SpoolSettings;
 pub use spool::{Spool, SpoolStats};
 pub use writer::Writer;

@@ -9,12 +9,13 @@ use postern_mail::{MessageId, Outage};
 use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::disk::Disk;
+use crate::format::{SpoolError, check_format};
 use crate::layout::VERSION;
 use crate::log::Paths;
 use crate::progress::Progress;
 use crate::reader::{self, LoadError, Stored};
 use crate::record::encode_progress;
-use crate::recover::{Found, Recovered, RecoveredMessage, SpoolError, check_format, recover};
+use crate::recover::{Found, Recovered, RecoveredMessage, recover};
 use crate::settings::SpoolSettings;
 use crate::shared::{Flush, Shared, State};
 use crate::workers::Workers;
