@@ -14,8 +14,14 @@ use crate::wait::until;
 /// What a program has written so far, both streams together.
 #[derive(Default)]
 struct Said {
-    lines: Mutex<Vec<String>>,
+    lines: Mutex<Lines>,
     more: Condvar,
+}
+
+#[derive(Default)]
+struct Lines {
+    lines: Vec<String>,
+    streams_ended: usize,
 }
 
 /// A running program.
@@ -26,15 +32,18 @@ pub struct Program {
     ended: Option<ExitStatus>,
 }
 
+/// Keeps what comes out of a stream, until it ends.
 fn keep(from: impl Read + Send + 'static, said: Arc<Said>) {
     std::thread::spawn(move || {
         let mut from = BufReader::new(from);
         let mut line = Vec::new();
         while matches!(from.read_until(b'\n', &mut line), Ok(1..)) {
-            said.lines.lock().unwrap().push(String::from_utf8_lossy(&line).trim_end().to_owned());
+            said.lines.lock().unwrap().lines.push(String::from_utf8_lossy(&line).trim_end().to_owned());
             said.more.notify_all();
             line.clear();
         }
+        said.lines.lock().unwrap().streams_ended += 1;
+        said.more.notify_all();
     });
 }
 
@@ -96,13 +105,13 @@ impl Program {
     /// All it has written.
     #[must_use]
     pub fn said(&self) -> String {
-        self.said.lines.lock().unwrap().join("\n")
+        self.said.lines.lock().unwrap().lines.join("\n")
     }
 
     /// How many lines it has written, to look only at later ones.
     #[must_use]
     pub fn lines_said(&self) -> usize {
-        self.said.lines.lock().unwrap().len()
+        self.said.lines.lock().unwrap().lines.len()
     }
 
     /// Waits for a line with these words in it, from the `from`th on, and gives it.
@@ -114,11 +123,12 @@ impl Program {
         let end = Instant::now() + at_most;
         let mut lines = self.said.lines.lock().unwrap();
         loop {
-            if let Some(line) = lines.iter().skip(from).find(|line| line.contains(words)) {
+            if let Some(line) = lines.lines.iter().skip(from).find(|line| line.contains(words)) {
                 return line.clone();
             }
             let left = end.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "{} did not say {words:?} within {at_most:?}, but:\n{}", self.name, lines.join("\n"));
+            let waits = !left.is_zero() && lines.streams_ended < 2;
+            assert!(waits, "{} did not say {words:?} within {at_most:?}, but:\n{}", self.name, lines.lines.join("\n"));
             lines = self.said.more.wait_timeout(lines, left).unwrap().0;
         }
     }

@@ -103,10 +103,11 @@ impl Postern {
     /// Starts it by a command of the test's own.
     ///
     /// # Panics
-    /// When it does not listen; shows why.
+    /// When it does not get ready; shows why.
     pub fn start_by(&mut self, command: &mut Command) {
-        let mut program = Program::start("postern", command.stdin(Stdio::null()));
-        program.wait_for_port(self.mx(), LONG);
+        let program = Program::start("postern", command.stdin(Stdio::null()));
+        // Its ports are bound long before anybody is greeted, so they tell nothing.
+        let _ = program.wait_for_line(0, "ready", LONG);
         self.program = Some(program);
     }
 

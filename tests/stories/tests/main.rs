@@ -7,9 +7,14 @@
     reason = "a panic is a failed test, and stories keep time"
 )]
 
+mod auth_only_under_tls;
 mod dovecot_lmtp;
 mod exim_both_ways;
+mod no_open_relay;
 mod opensmtpd_next_hop;
+mod pipelining;
 mod postfix_both_ways;
 mod prelude;
 mod scram_plus_gsasl;
+mod smuggling;
+mod starttls_injection;
