@@ -10,7 +10,7 @@ use postern_state::{Accounts, Store};
 
 /// Where the configuration comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub(crate) enum Source {
     /// A file.
     File(PathBuf),
     /// None was named: the development default.
@@ -25,7 +25,7 @@ fn machine() -> Machine {
 impl Source {
     /// From `--config`.
     #[must_use]
-    pub fn named(file: Option<PathBuf>) -> Self {
+    pub(crate) fn named(file: Option<PathBuf>) -> Self {
         file.map_or(Self::Development, Self::File)
     }
 
@@ -33,7 +33,7 @@ impl Source {
     ///
     /// # Errors
     /// All errors, a line each, ready to be printed.
-    pub fn load(&self) -> Result<Config, String> {
+    pub(crate) fn load(&self) -> Result<Config, String> {
         let machine = machine();
         let lines = |errors: Vec<postern_config::ConfigError>| {
             errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
@@ -62,7 +62,7 @@ impl Source {
 ///
 /// # Errors
 /// In words.
-pub fn accounts(data_dir: &Path) -> Result<Accounts, String> {
+pub(crate) fn accounts(data_dir: &Path) -> Result<Accounts, String> {
     let store = Store::open(data_dir).map_err(|failure| failure.to_string())?;
     Accounts::open(&store, Arc::new(Argon2id::default())).map_err(|failure| failure.to_string())
 }

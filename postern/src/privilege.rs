@@ -15,7 +15,7 @@ use rustix::process::{Gid, Uid};
 
 /// What could be had of this kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Confinement {
+pub(crate) struct Confinement {
     /// The user we became, if we were root.
     pub became: Option<String>,
     /// `full`, `partial` or `none`, and why.
@@ -26,7 +26,7 @@ pub struct Confinement {
 
 /// What the process may still touch.
 #[derive(Clone, Debug, Default)]
-pub struct Reach {
+pub(crate) struct Reach {
     /// Read and write: data directory, mailboxes.
     pub write: Vec<PathBuf>,
     /// Read: configuration, certificates, password files.
@@ -70,7 +70,7 @@ fn user(name: &str) -> io::Result<User> {
 ///
 /// # Errors
 /// The disk's; a user that does not exist is no error here, but when the server starts.
-pub fn hand_over(to: &str, folder: &Path) -> io::Result<()> {
+pub(crate) fn hand_over(to: &str, folder: &Path) -> io::Result<()> {
     if !rustix::process::geteuid().is_root() {
         return Ok(());
     }
@@ -95,7 +95,7 @@ pub fn hand_over(to: &str, folder: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// When the user does not exist, or the kernel refuses: then the server must not start.
-pub fn drop_root(to: &str, data_dir: &Path) -> io::Result<Option<String>> {
+pub(crate) fn drop_root(to: &str, data_dir: &Path) -> io::Result<Option<String>> {
     if !rustix::process::geteuid().is_root() {
         return Ok(None);
     }
@@ -113,7 +113,7 @@ pub fn drop_root(to: &str, data_dir: &Path) -> io::Result<Option<String>> {
 
 /// Locks the process in: no new privileges, Landlock, seccomp. What the kernel lacks is reported, not an error.
 #[must_use]
-pub fn confine(reach: &Reach, became: Option<String>) -> Confinement {
+pub(crate) fn confine(reach: &Reach, became: Option<String>) -> Confinement {
     let no_new = rustix::thread::set_no_new_privs(true).is_ok();
     let landlock = if no_new { landlock(reach).unwrap_or("none: the rules were refused") } else { "none: no_new_privs was refused" };
     Confinement { became, landlock, seccomp: no_new && seccomp().is_ok() }

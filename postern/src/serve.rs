@@ -116,7 +116,7 @@ fn reach(config: &Config, source: &Source, data_dir: &Path) -> Reach {
 ///
 /// # Errors
 /// In words, for the operator: why it could not start, or why it had to stop.
-pub fn run(source: Source) -> Result<(), String> {
+pub(crate) fn run(source: Source) -> Result<(), String> {
     let config = source.load()?;
     log::start(config.log.format == LogFormat::Json, config.log.level.as_str())?;
     for warning in config.warnings() {
@@ -131,8 +131,14 @@ pub fn run(source: Source) -> Result<(), String> {
             let _ = std::fs::create_dir_all(fixed_part(path, &data_dir));
         }
     }
-    let became = privilege::drop_root(&config.server.user, &data_dir)
-        .map_err(|error| format!("root could not be dropped to [server] user = {:?}: {error}", config.server.user))?;
+    let became = match privilege::drop_root(&config.server.user, &data_dir) {
+        Ok(became) => became,
+        Err(error) if source == Source::Development && error.kind() == std::io::ErrorKind::NotFound => {
+            tracing::warn!("started as root, and there is no user {:?} to become: root is kept, loopback only", config.server.user);
+            None
+        }
+        Err(error) => return Err(format!("root could not be dropped to [server] user = {:?}: {error}", config.server.user)),
+    };
     let confinement = privilege::confine(&reach(&config, &source, &data_dir), became);
     tracing::info!(
         user = confinement.became.as_deref().unwrap_or("unchanged"),

@@ -1,5 +1,5 @@
 //! A disk in memory that loses what a real one may lose. Promise: it is never kinder than POSIX: bytes survive a power cut for certain only
-//! after `sync_data`, names only after `sync_dir`, and a failed sync loses its bytes for good while reads still show them.
+//! after `sync_data`, names only after `sync_dir`, and a failed sync of a file loses its bytes for good while reads still show them.
 //!
 //! Every operation that changes something has a number. [`FaultyDisk::cut_after`] lets that many happen and then the power goes: every
 //! later call fails. [`FaultyDisk::survivors`] is what another computer would then find: unsynced writes are lost, kept, or torn at sectors
@@ -380,7 +380,8 @@ impl Disk for FaultyDisk {
         world.operation()?;
         let world = &mut *world;
         if World::failing(&mut world.syncs, world.failing_sync) {
-            world.unsynced.retain(|change| !change.is_in(dir));
+            // Names stay as uncertain as they were. File systems that cannot write their own records stop altogether, so unlike a file's
+            // pages these are not forgotten behind a later sync that succeeds.
             return Err(io::Error::other("the directory could not be synced"));
         }
         for change in world.unsynced.extract_if(.., |change| change.is_in(dir)) {

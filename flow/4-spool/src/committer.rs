@@ -6,7 +6,8 @@
 //! Order within the log is decided under the lock, when a batch is taken. That is what keeps a message that is finished while it is being
 //! moved from coming back: it is taken out of the index first, so either its move is not taken, or its Finished comes later in the log.
 
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard};
 use std::time::Instant;
 
 use postern_mail::proof::Committed;
@@ -191,7 +192,7 @@ fn next_batch(shared: &Shared) -> Option<Batch> {
             Some(since) if !urgent => {
                 #[expect(clippy::disallowed_methods, reason = "a note waits for a group for a bounded time")]
                 let now = Instant::now();
-                Some(shared.delay().saturating_sub(now.saturating_duration_since(since)))
+                Some(shared.delay(&state.log).saturating_sub(now.saturating_duration_since(since)))
             }
             _ => None,
         };
@@ -199,13 +200,8 @@ fn next_batch(shared: &Shared) -> Option<Batch> {
             if let Some(batch) = plan(&mut state, shared) {
                 return Some(batch);
             }
-            if state.log.full && !state.accepts.is_empty() {
-                let accepts = std::mem::take(&mut state.accepts);
-                state.removals.extend(accepts.iter().filter(|accept| accept.in_file).map(|accept| accept.id));
-                drop(state);
-                for accept in accepts {
-                    let _ = accept.done.send(Err(Outage::DiskFull));
-                }
+            if state.log.full && !(state.accepts.is_empty() && state.flushes.is_empty()) {
+                refuse(shared, state);
                 state = shared.lock();
                 continue;
             }
@@ -220,6 +216,23 @@ fn next_batch(shared: &Shared) -> Option<Batch> {
         } else {
             state = shared.work.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
         }
+    }
+}
+
+/// There is no room: whoever waits for some is told.
+fn refuse(shared: &Shared, mut state: MutexGuard<'_, State>) {
+    let accepts = std::mem::take(&mut state.accepts);
+    let flushes = std::mem::take(&mut state.flushes);
+    state.removals.extend(accepts.iter().filter(|accept| accept.in_file).map(|accept| accept.id));
+    if !accepts.is_empty() {
+        shared.log_full.store(true, Ordering::Relaxed);
+    }
+    drop(state);
+    for accept in accepts {
+        let _ = accept.done.send(Err(Outage::DiskFull));
+    }
+    for flush in flushes {
+        let _ = flush.done.send(Err(Outage::DiskFull));
     }
 }
 

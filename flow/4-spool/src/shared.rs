@@ -4,7 +4,7 @@
 use std::any::Any;
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,9 @@ use crate::index::{Index, Place};
 use crate::log::{Log, Paths};
 use crate::settings::SpoolSettings;
 use crate::workers::Workers;
+
+/// How long notes gather when the disk is full.
+const FULL_DELAY: Duration = Duration::from_secs(1);
 
 /// A message that waits for its sync.
 pub(crate) struct Accept {
@@ -191,6 +194,8 @@ pub(crate) struct Shared {
     pub(crate) newest: AtomicU64,
     /// Octets of free disk when last looked at.
     pub(crate) free_space: AtomicU64,
+    /// A message was refused because the log cannot grow; cleared when it can again.
+    pub(crate) log_full: AtomicBool,
     pub(crate) failure: watch::Sender<Option<Outage>>,
     pub(crate) waiting: Arc<Semaphore>,
     pub(crate) noting: Arc<Semaphore>,
@@ -236,7 +241,8 @@ impl Shared {
 
     pub(crate) fn room(&self) -> Result<(), Outage> {
         self.alive()?;
-        if self.free_space.load(Ordering::Relaxed) < self.settings.free_space_min { Err(Outage::DiskFull) } else { Ok(()) }
+        let low = self.free_space.load(Ordering::Relaxed) < self.settings.free_space_min;
+        if low || self.log_full.load(Ordering::Relaxed) { Err(Outage::DiskFull) } else { Ok(()) }
     }
 
     /// Nothing is acknowledged from here on. After a write or sync that failed nobody knows what the disk holds, and asking it again would
@@ -278,9 +284,10 @@ impl Shared {
         outage
     }
 
-    /// How long a note may wait.
-    pub(crate) fn delay(&self) -> Duration {
-        self.settings.finished_delay
+    /// How long a note may wait. On a full disk only the reserve is left for them, and every group takes a block of it, so more of them
+    /// gather.
+    pub(crate) fn delay(&self, log: &Log) -> Duration {
+        if log.full { self.settings.finished_delay.max(FULL_DELAY) } else { self.settings.finished_delay }
     }
 }
 

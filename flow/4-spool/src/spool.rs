@@ -1,6 +1,6 @@
 //! The door of the spool. Promise: every way in and out is here, and each says what it guarantees when it returns.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -94,6 +94,7 @@ impl Spool {
             chores: Condvar::new(),
             newest: AtomicU64::new(newest.0),
             free_space: AtomicU64::new(free_space),
+            log_full: AtomicBool::new(false),
             failure: watch::Sender::new(None),
             waiting: Arc::new(Semaphore::new(settings.waiting_max)),
             noting: Arc::new(Semaphore::new(settings.notes_max)),
@@ -187,7 +188,8 @@ impl Spool {
     /// Waits until everything recorded and finished so far is durable.
     ///
     /// # Errors
-    /// [`Outage::Disk`] when the spool has failed.
+    /// [`Outage::DiskFull`] when there is no room left even for notes: they stay in memory until there is. [`Outage::Disk`] when the spool
+    /// has failed.
     pub async fn flush(&self) -> Result<(), Outage> {
         let (done, answer) = oneshot::channel();
         {

@@ -8,6 +8,7 @@
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::io::{self, ErrorKind};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use postern_mail::{MessageId, Outage};
@@ -144,6 +145,7 @@ fn prepare_or_say_full(shared: &Shared, generation: u32, spare: Option<u32>) -> 
             let mut state = shared.lock();
             state.log.ready.push_back(segment);
             state.log.full = false;
+            shared.log_full.store(false, Ordering::Relaxed);
         }
         Err(error) if is_full(&error) => {
             let _ = shared.disk.remove(&shared.paths.unfinished(generation));

@@ -94,6 +94,9 @@ impl Delivery {
 
     /// Delivers a message to a next hop. One outcome per recipient, in their order.
     pub async fn deliver(&self, hop: &NextHop, message: Message<'_>) -> Vec<Outcome> {
+        if message.recipients.is_empty() {
+            return Vec::new();
+        }
         let mut board = Board::of(message.recipients.len());
         let limit = self.settings.timeouts.attempt;
         let timed_out = timeout(limit, self.attempt(hop, message, &mut board)).await.is_err();
@@ -156,10 +159,12 @@ impl Delivery {
         for key in endpoints.iter().map(key) {
             let Some(connection) = self.take_kept(&key).await else { continue };
             self.count(|counters| &counters.reused);
-            if let End::Full = self.converse(connection, key, message, board).await {
-                return;
+            match self.converse(connection, key, message, board).await {
+                End::Full => return,
+                End::Exhausted => {}
+                // It died while it was kept: a fresh one shows what the host thinks.
+                End::Useless(_) => self.count(|counters| &counters.found_dead),
             }
-            // It died while it was kept, or is used up: a fresh one shows what the host thinks.
             break;
         }
         let mut useless = Vec::new();
@@ -255,6 +260,7 @@ impl Delivery {
         let offered =
             connection.peer.offered.recipients_max.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
         let recipients_max = self.settings.recipients_max.min(offered).max(1);
+        let mut worked = false;
         loop {
             let some: Vec<usize> = board.open().take(recipients_max).collect();
             if some.is_empty() {
@@ -267,11 +273,13 @@ impl Delivery {
             }
             connection.messages_left -= 1;
             match self.transact(&mut connection, message, &body, &some, board).await {
-                Transacted::Ended => {}
+                Transacted::Ended => worked = true,
                 Transacted::Over(outcome) => {
                     board.settle_rest(&outcome);
                     return End::Full;
                 }
+                // It took some and closed between two messages, as it may; a fresh connection takes more.
+                Transacted::Unheard(_) if worked => return End::Exhausted,
                 Transacted::Unheard(outcome) => return End::Useless(Useless { outcome, about_tls: false }),
             }
         }
@@ -314,7 +322,8 @@ impl Delivery {
         }
         *dirty = transaction.left_dirty();
         let unheard = step == Step::Close && !transaction.was_heard();
-        if unheard && let Some((_, outcome)) = transaction.take_settled().next() {
+        // The last one: those before it may be about single recipients that were never asked for.
+        if unheard && let Some((_, outcome)) = transaction.take_settled().next_back() {
             return Transacted::Unheard(outcome);
         }
         tally.take(transaction.take_settled(), board);

@@ -25,7 +25,7 @@ use crate::tls_policy::{Security, TlsClient, TlsWish};
 /// Octets asked for in one read: replies are short.
 const READ_BYTES: usize = 4096;
 /// Capacity an idle connection may keep for writing.
-const IDLE_OUT_BYTES: usize = 4096;
+const IDLE_OUT_BYTES: usize = 8192;
 /// How long a goodbye may take; nobody waits for its answer.
 const GOODBYE: Duration = Duration::from_secs(1);
 

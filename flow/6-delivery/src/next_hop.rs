@@ -87,7 +87,7 @@ pub struct NextHop {
     pub protocol: Protocol,
     /// How safe the way must be.
     pub tls: TlsPolicy,
-    /// For a relay host that asks for AUTH. Never sent in clear, so they turn [`TlsPolicy::Opportunistic`] into
+    /// For a relay host that asks for AUTH. Never sent in clear, so with them every policy is at least
     /// [`TlsPolicy::Require`].
     pub credentials: Option<Arc<Credentials>>,
 }

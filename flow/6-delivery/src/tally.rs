@@ -95,7 +95,7 @@ pub(crate) fn summary(useless: Vec<Useless>, tls_required: bool) -> Option<Outco
     let only_tls = tls_required && useless.iter().all(|host| host.about_tls);
     let worst = useless.into_iter().map(|host| host.outcome).reduce(|kept, next| if kept.is_final() { next } else { kept })?;
     Some(match worst {
-        // RFC 8689 §5: returned when no host can keep the promise; 5.7.30.
+        // RFC 8689 §4.2.1: returned with 5.7.30 when no host can keep the promise.
         Outcome::Deferred { evidence, .. } if only_tls => {
             Outcome::Bounced { scope: Scope::Message, status: Status::new(5, 7, 30), evidence }
         }

@@ -115,6 +115,20 @@ async fn the_limits_a_host_announces_are_kept() {
 }
 
 #[tokio::test]
+async fn a_host_that_closes_after_each_message_gets_the_rest_over_another_connection() {
+    let one = || {
+        script(|mut talk| async move {
+            talk.greet(&["PIPELINING", "CHUNKING", "LIMITS RCPTMAX=1"]).await;
+            talk.take().await;
+        })
+    };
+    let peer = Peer::start(vec![one(), one(), one()]).await;
+    let to = ["a@x.example", "b@x.example", "c@x.example"];
+    assert_eq!(briefs(&send(&delivery(settings()), &peer.hop(), &to).await), ["delivered"; 3]);
+    peer.done().await;
+}
+
+#[tokio::test]
 async fn a_large_body_is_streamed_in_both_forms() {
     let body = "0123456789abcdef\r\n.begins with a dot\r\n".repeat(40_000).into_bytes();
     for keywords in [&["PIPELINING", "CHUNKING", "SIZE"][..], &["PIPELINING"], &[]] {

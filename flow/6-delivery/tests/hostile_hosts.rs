@@ -5,7 +5,9 @@
 mod peer;
 
 use peer::*;
-use postern_delivery::{HostAddresses, NextHop, Place, Settings};
+use postern_delivery::{BodyPieces, BodySource, BoxFuture, HostAddresses, Message, NextHop, Place, Settings};
+use postern_mail::envelope::{DsnRequest, MessageId};
+use postern_mail::{Mailbox, Recipient};
 
 async fn against(play: Script) -> Vec<String> {
     let peer = Peer::start(vec![play]).await;
@@ -256,5 +258,56 @@ async fn a_message_that_must_not_be_sent_never_leaves() {
             delivery.close_all().await;
             peer.done().await;
         }
+    }
+}
+
+/// A body that does not have the length it says.
+struct Lying(u64);
+
+impl BodySource for Lying {
+    fn size(&self) -> u64 {
+        self.0
+    }
+
+    fn open(&self) -> BoxFuture<'_, std::io::Result<Box<dyn BodyPieces + '_>>> {
+        Box::pin(async { Ok(Box::new(Once(Some(BODY))) as Box<dyn BodyPieces>) })
+    }
+}
+
+struct Once(Option<&'static [u8]>);
+
+impl BodyPieces for Once {
+    fn append_next<'a>(&'a mut self, into: &'a mut Vec<u8>) -> BoxFuture<'a, std::io::Result<usize>> {
+        let piece = self.0.take().unwrap_or_default();
+        into.extend_from_slice(piece);
+        Box::pin(async { Ok(piece.len()) })
+    }
+}
+
+#[tokio::test]
+async fn a_body_of_another_length_than_announced_is_never_read_as_commands() {
+    for (size, at_once_bytes_max) in [(5, 1000), (5, 0), (500, 1000), (500, 0)] {
+        let peer = Peer::start(vec![script(move |mut talk| async move {
+            talk.greet(FAST).await;
+            let mut line = talk.line().await;
+            if line.starts_with("MAIL") {
+                talk.hear("RCPT").await;
+                talk.say("250 ok\n250 ok").await;
+                line = talk.line().await;
+            }
+            if line.starts_with("BDAT") {
+                assert!(talk.rest().await.len() < usize::try_from(size).unwrap(), "the chunk is never filled");
+            } else {
+                assert!(line.is_empty() || line == "QUIT", "{line:?}");
+            }
+        })])
+        .await;
+        let delivery = delivery(Settings { at_once_bytes_max, ..settings() });
+        let to = [Recipient::restored_from_spool(Mailbox::parse("a@x.example").unwrap(), false, DsnRequest::default())];
+        let message = Message { id: MessageId(1), envelope: &envelope(), recipients: &to, body: &Lying(size) };
+        let outcomes = delivery.deliver(&peer.hop(), message).await;
+        assert_eq!(briefs(&outcomes), ["deferred Message 4.3.0"], "{size} announced");
+        delivery.close_all().await;
+        peer.done().await;
     }
 }

@@ -352,7 +352,7 @@ fn carry_out(command: Command) -> Result<(), Stop> {
 }
 
 /// Reads the arguments and does what they say.
-pub fn run() -> ExitCode {
+pub(crate) fn run() -> ExitCode {
     match carry_out(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Stop(code, words)) => {

@@ -10,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 ///
 /// # Errors
 /// When the filter does not read right.
-pub fn start(json: bool, level: &str) -> Result<(), String> {
+pub(crate) fn start(json: bool, level: &str) -> Result<(), String> {
     let filter = EnvFilter::try_new(level).map_err(|error| format!("[log] level: {error}"))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let done = if json {
@@ -23,7 +23,7 @@ pub fn start(json: bool, level: &str) -> Result<(), String> {
 }
 
 /// Writes an event as one line.
-pub fn write(event: &Event) {
+pub(crate) fn write(event: &Event) {
     match event {
         Event::Accepted { id, from, recipients, account, client, size } => info!(
             %id,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use postern_mail::event::Event;
 use postern_mail::outcome::{Evidence, Outcome};
-use postern_mail::{Envelope, Mailbox, MessageId, Scope, Status as StatusCode};
+use postern_mail::{Domain, Envelope, Host, Mailbox, MessageId, Scope, Status as StatusCode};
 use postern_outcome::{DelayNotice, Ended, Reach, reports_due};
 use postern_scheduler::{Counts, LaneSummary};
 use postern_spool::{Progress, RecipientState};
@@ -31,7 +31,7 @@ const ORDERS_AT_ONCE: usize = 8;
 
 /// Where the socket of a server with this data directory is.
 #[must_use]
-pub fn socket_path(data_dir: &Path) -> PathBuf {
+pub(crate) fn socket_path(data_dir: &Path) -> PathBuf {
     data_dir.join("control.sock")
 }
 
@@ -39,7 +39,7 @@ pub fn socket_path(data_dir: &Path) -> PathBuf {
 ///
 /// # Errors
 /// When the socket cannot be made.
-pub fn listen(server: Arc<Server>, reloader: Arc<Reloader>, data_dir: &Path, mut stopping: watch::Receiver<bool>) -> Result<(), String> {
+pub(crate) fn listen(server: Arc<Server>, reloader: Arc<Reloader>, data_dir: &Path, mut stopping: watch::Receiver<bool>) -> Result<(), String> {
     let path = socket_path(data_dir);
     let words = |error: std::io::Error| format!("{}: {error}", path.display());
     // The spool's lock is ours, so a socket that is left is that of a server that was killed.
@@ -250,7 +250,27 @@ async fn steer(server: &Server, what: Steering, id: MessageId) -> usize {
     lanes.await.unwrap_or(0)
 }
 
+/// A whole domain at once, without looking at its messages one by one: its lane is told.
+async fn retry_domain(server: &Server, domain: &str) -> Answer {
+    let Ok(domain) = Domain::parse(domain) else {
+        return Answer::Failed { exit: 2, error: format!("{domain:?} is no domain") };
+    };
+    let destination = routing::destination_of_host(&server.live.load().config, &Host::Name(domain.clone()));
+    let (answer, retried) = oneshot::channel();
+    let order = dispatch::Order::RetryDestination(destination, answer);
+    if server.dispatcher.send(order).await.is_err() {
+        return Answer::failed("the server is stopping");
+    }
+    Answer::Done { text: format!("retry: {} deferred messages for {domain}", retried.await.unwrap_or(0)) }
+}
+
 async fn change(server: &Server, what: Change, which: &Selection, reason: &str, dry_run: bool) -> Answer {
+    let only_domain = Selection { domain: which.domain.clone(), limit: which.limit, ..Selection::default() };
+    if let (Change::Retry, false, Some(domain)) = (what, dry_run, &which.domain)
+        && *which == only_domain
+    {
+        return retry_domain(server, domain).await;
+    }
     let (messages, more) = match select(server, which).await {
         Ok(found) => found,
         Err(answer) => return answer,

@@ -73,7 +73,7 @@ impl BodyPieces for SpooledPieces {
 }
 
 /// Tries a message for the recipients of one lane.
-pub async fn attempt(server: Arc<Server>, attempt: Attempt) {
+pub(crate) async fn attempt(server: Arc<Server>, attempt: Attempt) {
     let live = server.live.load_full();
     let stored = match server.spool.load(attempt.id).await {
         Ok(stored) => stored,
@@ -222,7 +222,7 @@ fn reason(outcome: &Outcome) -> Reason {
 }
 
 /// Writes what became of some recipients; when nothing is left to do, the message leaves the spool.
-pub async fn settle(
+pub(crate) async fn settle(
     server: &Server,
     id: MessageId,
     envelope: &Envelope,
@@ -261,7 +261,7 @@ pub async fn settle(
 }
 
 /// A message in a lane that is not being tried became late, or too old.
-pub async fn notice(server: Arc<Server>, notice: Notice) {
+pub(crate) async fn notice(server: Arc<Server>, notice: Notice) {
     let live = server.live.load_full();
     let Ok(stored) = server.spool.load(notice.id).await else { return };
     let attempt = Attempt {

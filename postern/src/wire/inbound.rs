@@ -29,7 +29,7 @@ use crate::wire::directory::Directory;
 use crate::wire::{Live, Server, clock, routing};
 
 /// Answers the questions of one session and takes its bodies.
-pub struct Inbound {
+pub(crate) struct Inbound {
     server: Arc<Server>,
     live: Arc<Live>,
     client: ClientFacts,
@@ -293,7 +293,7 @@ impl Host for Inbound {
 }
 
 /// Begins sessions for the listeners.
-pub struct Gate(pub Arc<Server>);
+pub(crate) struct Gate(pub Arc<Server>);
 
 impl Conversations for Gate {
     type Machine = Session;

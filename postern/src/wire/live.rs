@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use postern_config::Config;
 use postern_delivery::tls_policy::{Roots, TlsClient};
-use postern_delivery::{Delivery, Settings as DeliverySettings, Timeouts};
+use postern_delivery::{Delivery, Settings as DeliverySettings};
 use postern_listener::{CeilingSettings, PumpSettings};
 use postern_lookup::{LookupSettings, Resolver};
 use postern_mail::client::ListenerKind;
@@ -22,7 +22,7 @@ const RATES_MAX: usize = 100_000;
 
 /// A count of the configuration.
 #[must_use]
-pub fn number(value: u32) -> usize {
+pub(crate) fn number(value: u32) -> usize {
     usize::try_from(value).unwrap_or(usize::MAX)
 }
 
@@ -31,7 +31,7 @@ fn size(value: postern_config::Size) -> usize {
 }
 
 /// What connections and deliveries work with from now on.
-pub struct Live {
+pub(crate) struct Live {
     /// As it was loaded.
     pub config: Config,
     /// The rules' settings.
@@ -52,7 +52,7 @@ impl Live {
     ///
     /// # Errors
     /// In words, for the operator: what the configuration names cannot be used.
-    pub fn new(config: Config, own_addresses: Vec<SocketAddr>) -> Result<Self, String> {
+    pub(crate) fn new(config: Config, own_addresses: Vec<SocketAddr>) -> Result<Self, String> {
         let limits = &config.limits;
         let session = SessionSettings {
             hostname: config.server.hostname.clone(),
@@ -106,14 +106,13 @@ impl Live {
 
     /// What a session on such a listener goes by.
     #[must_use]
-    pub fn session(&self, _: ListenerKind) -> Arc<SessionSettings> {
+    pub(crate) fn session(&self, _: ListenerKind) -> Arc<SessionSettings> {
         Arc::clone(&self.session)
     }
 }
 
 fn delivery(config: &Config, own_addresses: Vec<SocketAddr>) -> Result<Delivery, String> {
     let outbound = &config.outbound;
-    let times = &outbound.timeouts;
     let egress = outbound.egress.first();
     let hostname = egress.and_then(|egress| egress.helo.as_ref()).unwrap_or(&config.server.hostname);
     let roots = match &outbound.ca_file {
@@ -121,36 +120,13 @@ fn delivery(config: &Config, own_addresses: Vec<SocketAddr>) -> Result<Delivery,
         Some(path) => Roots::Pem(std::fs::read(path).map_err(|error| format!("[outbound] ca_file {}: {error}", path.display()))?),
     };
     let tls = TlsClient::new(&roots).map_err(|fault| fault.to_string())?;
-    let settings = DeliverySettings {
-        hostname: hostname.as_str().into(),
-        timeouts: Timeouts {
-            connect: times.connect,
-            greeting: times.greeting,
-            hello: times.hello,
-            handshake: times.handshake,
-            mail: times.mail,
-            recipient: times.recipient,
-            data_start: times.data,
-            data_piece: times.data_block,
-            data_end: times.data_end,
-            attempt: times.attempt,
-        },
-        egress: egress.map(|egress| egress.addresses.clone()).unwrap_or_default(),
-        own_addresses,
-        addresses_max: number(outbound.addresses_max),
-        recipients_max: number(outbound.recipients_per_transaction),
-        messages_per_connection_max: outbound.messages_per_connection,
-        kept_max: number(outbound.kept_connections_max),
-        kept_per_key_max: number(outbound.kept_connections_per_destination_max),
-        kept_idle: outbound.kept_idle,
-        at_once_bytes_max: size(outbound.at_once_size_max),
-    };
+    let settings = DeliverySettings::new(outbound, hostname.as_str(), own_addresses);
     Ok(Delivery::new(settings, tls))
 }
 
 /// Ceilings on connections.
 #[must_use]
-pub fn ceiling(config: &Config) -> CeilingSettings {
+pub(crate) fn ceiling(config: &Config) -> CeilingSettings {
     let limits = &config.limits;
     CeilingSettings {
         connections: number(limits.connections),
@@ -163,7 +139,7 @@ pub fn ceiling(config: &Config) -> CeilingSettings {
 
 /// The scheduler's settings.
 #[must_use]
-pub fn scheduler(config: &Config) -> SchedulerSettings {
+pub(crate) fn scheduler(config: &Config) -> SchedulerSettings {
     let (outbound, lanes, retry) = (&config.outbound, &config.outbound.lanes, &config.outbound.retry);
     let small = |value: u32| u16::try_from(value).unwrap_or(u16::MAX);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the configuration keeps it between 0 and 0.5")]
@@ -191,7 +167,7 @@ pub fn scheduler(config: &Config) -> SchedulerSettings {
 
 /// The spool's settings.
 #[must_use]
-pub fn spool(config: &Config) -> SpoolSettings {
+pub(crate) fn spool(config: &Config) -> SpoolSettings {
     let spool = &config.spool;
     #[expect(clippy::cast_possible_truncation, reason = "a share between 0.05 and 0.95")]
     let clean_below = spool.live_share_min as f32;

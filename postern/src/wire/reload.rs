@@ -14,7 +14,7 @@ use crate::wire::dispatch::Order;
 use crate::wire::{Live, Server, live};
 
 /// Takes up changes of files.
-pub struct Reloader {
+pub(crate) struct Reloader {
     source: Source,
     server: Arc<Server>,
     own_addresses: Vec<SocketAddr>,
@@ -25,7 +25,7 @@ pub struct Reloader {
 impl Reloader {
     /// For a server that began with this.
     #[must_use]
-    pub fn new(source: Source, server: Arc<Server>, own_addresses: Vec<SocketAddr>, data_dir: PathBuf) -> Self {
+    pub(crate) fn new(source: Source, server: Arc<Server>, own_addresses: Vec<SocketAddr>, data_dir: PathBuf) -> Self {
         let reloader = Self { source, server, own_addresses, data_dir, certificate_seen: Mutex::new(None) };
         let seen = reloader.files(&reloader.server.live.load().config).and_then(|files| files.changed());
         *reloader.seen() = seen;
@@ -47,7 +47,7 @@ impl Reloader {
     ///
     /// # Errors
     /// All that is wrong, in words, logged already; nothing has changed then.
-    pub async fn reload(&self) -> Result<Vec<Change>, String> {
+    pub(crate) async fn reload(&self) -> Result<Vec<Change>, String> {
         let result = self.prepare();
         match result {
             Err(what) => {
@@ -86,7 +86,7 @@ impl Reloader {
     }
 
     /// Takes up the certificate when its files have changed. One that cannot be loaded is left alone until it changes again.
-    pub fn renew_certificate(&self) {
+    pub(crate) fn renew_certificate(&self) {
         let Some(files) = self.files(&self.server.live.load().config) else { return };
         let changed = files.changed();
         {

@@ -123,6 +123,13 @@ impl Talk {
         self.hear_bytes(count.parse().unwrap()).await
     }
 
+    /// Everything up to the end.
+    pub async fn rest(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        let _ = self.0.read_to_end(&mut rest).await;
+        rest
+    }
+
     /// Reads until the client goes.
     pub async fn until_gone(&mut self) {
         let _ = self.0.read_to_end(&mut Vec::new()).await;

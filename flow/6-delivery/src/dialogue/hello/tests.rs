@@ -1,3 +1,5 @@
+//! The beginning of a session, played as transcripts.
+
 use postern_mail::Secret;
 use postern_mail::fact::Mechanism;
 use postern_smtp::reply_lines::ReplyReader;

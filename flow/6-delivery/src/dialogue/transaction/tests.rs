@@ -1,3 +1,5 @@
+//! Transactions, played as transcripts, and one property over whatever a host says.
+
 use postern_mail::envelope::{Notify, Return, UnixMillis};
 use postern_mail::{Mailbox, ReversePath};
 use postern_smtp::extension::Offered;
@@ -170,6 +172,13 @@ fn a_chunk_sent_to_nobody_leaves_the_connection_to_be_reset() {
          delivered with dsn
          clean",
     );
+}
+
+#[test]
+fn a_reset_that_was_not_sent_is_still_needed() {
+    let mut nobody = case("PIPELINING", &["jürgen@x.example"]);
+    nobody.dirty = true;
+    nobody.play("bounced Recipient 5.6.7\ndirty");
 }
 
 #[test]
