@@ -125,6 +125,13 @@ impl Setup {
         self.with("dns", "servers", &format!("[\"{}\"]", dns.address()))
     }
 
+    /// Shows a certificate from files, `certificate.pem` and `key.pem` in this folder.
+    #[must_use]
+    pub fn certificate_in(self, folder: &Path) -> Self {
+        let file = |name: &str| format!("{:?}", folder.join(name).display().to_string());
+        self.with("tls", "certificate", &file("certificate.pem")).with("tls", "key", &file("key.pem"))
+    }
+
     /// Adds keys to the `mx` listener.
     #[must_use]
     pub fn mx_listener(mut self, keys: &str) -> Self {
