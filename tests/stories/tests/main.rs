@@ -7,14 +7,21 @@
     reason = "a panic is a failed test, and stories keep time"
 )]
 
+mod aliases;
 mod auth_only_under_tls;
 mod dovecot_lmtp;
+mod dsn;
 mod exim_both_ways;
+mod loops;
+mod mx_lookup;
+mod next_hop_trouble;
 mod no_open_relay;
 mod opensmtpd_next_hop;
 mod pipelining;
 mod postfix_both_ways;
 mod prelude;
 mod scram_plus_gsasl;
+mod sizes;
+mod smtputf8;
 mod smuggling;
 mod starttls_injection;
