@@ -141,21 +141,18 @@ pub(crate) fn ceiling(config: &Config) -> CeilingSettings {
 #[must_use]
 pub(crate) fn scheduler(config: &Config) -> SchedulerSettings {
     let (outbound, lanes, retry) = (&config.outbound, &config.outbound.lanes, &config.outbound.retry);
-    let small = |value: u32| u16::try_from(value).unwrap_or(u16::MAX);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the configuration keeps it between 0 and 0.5")]
-    let jitter_percent = (retry.jitter * 100.0) as u8;
     SchedulerSettings {
         tickets_max: usize::try_from(config.spool.messages_max).unwrap_or(usize::MAX),
         concurrency_total: number(lanes.concurrency_total),
         lanes_max: number(lanes.lanes_max),
         lane_memory: lanes.remembered,
         shaping: Shaping {
-            window_first: small(lanes.connections_per_destination_start),
-            window_max: small(lanes.connections_per_destination_max),
+            window_first: lanes.connections_per_destination_start,
+            window_max: lanes.connections_per_destination_max,
             pace_per_minute: lanes.messages_per_minute_per_destination,
         },
-        retry: Backoff { first: retry.first, factor: retry.factor, longest: retry.longest, jitter_percent },
-        lane_retry: Backoff { first: lanes.pause_first, factor: 2.0, longest: lanes.pause_longest, jitter_percent },
+        retry: Backoff { first: retry.first, factor: retry.factor, longest: retry.longest, jitter: retry.jitter },
+        lane_retry: Backoff { first: lanes.pause_first, factor: 2.0, longest: lanes.pause_longest, jitter: retry.jitter },
         expiry: Expiry {
             give_up: retry.give_up,
             warn_after: Some(outbound.delay_warning_after).filter(|after| !after.is_zero()),
