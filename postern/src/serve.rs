@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use indicatif::{ProgressBar, ProgressStyle};
-use postern_config::{Config, Deliver, LogFormat};
+use postern_config::{Config, Deliver, LogFormat, Password};
 use postern_delivery::Maildirs;
 use postern_listener::accept::Counters;
 use postern_listener::{Ceiling, CertificateSlot, Listener, server_config};
@@ -100,7 +100,7 @@ fn reach(config: &Config, source: &Source, data_dir: &Path) -> Reach {
         }
     }
     // Name resolution, time zones and certificate authorities of the system.
-    reach.read.extend(["/etc", "/usr/share", "/usr/lib/ssl", "/run/systemd/resolve", "/proc/self", "/dev/urandom"].map(PathBuf::from));
+    reach.read.extend(["/etc", "/usr/share", "/usr/local/share/ca-certificates", "/usr/lib/ssl", "/run/systemd/resolve", "/proc/self", "/dev/urandom"].map(PathBuf::from));
     if let Source::File(path) = source {
         reach.read.push(parent(path));
     }
@@ -109,6 +109,16 @@ fn reach(config: &Config, source: &Source, data_dir: &Path) -> Reach {
         reach.read.push(parent(path));
     }
     reach.read.extend(config.recipient_files().map(|(_, path)| parent(path)));
+    // Read for each delivery, so that a changed password is used at once.
+    let relays = config.domains.iter().filter_map(|domain| match &domain.deliver {
+        Deliver::Relay { credentials, .. } => credentials.as_ref(),
+        _ => None,
+    });
+    for credentials in config.routes.iter().filter_map(|route| route.credentials.as_ref()).chain(relays) {
+        if let Password::File(path) = &credentials.password {
+            reach.read.push(parent(path));
+        }
+    }
     reach
 }
 
