@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use postern_testkit::client::base64;
+use postern_testkit::peers::open_folder;
 use postern_testkit::wait::{free_port, loopback};
 
 use crate::prelude::*;
@@ -114,15 +116,32 @@ fn connections_are_kept_for_the_next_message() {
 
 #[test]
 fn tls_is_used_where_offered_and_mail_waits_where_it_is_required() {
-    let secure = Behaviour::default().tls().start();
-    let clear = Sink::start();
+    let (secure, clear, strict) = (Behaviour::default().tls().start(), Sink::start(), Sink::start());
     let setup = Setup::new().route(&["secure.test"], secure.port()).route(&["clear.test"], clear.port());
-    let mut postern = with_alice(setup.route_with(&["strict.test"], clear.port(), "tls = \"require\""));
+    let mut postern = with_alice(setup.route_with(&["strict.test"], strict.port(), "tls = \"require\""));
     from_alice(&postern, "carol@secure.test", "secure");
     assert!(secure.wait_for_subject("secure").tls);
     from_alice(&postern, "carol@clear.test", "clear");
     assert!(!clear.wait_for_subject("clear").tls);
     from_alice(&postern, "carol@strict.test", "strict");
     assert!(postern.wait_for_log("to=carol@strict.test").contains("deferred"));
-    assert_eq!(clear.messages().len(), 1);
+    assert!(strict.messages().is_empty());
+}
+
+#[test]
+fn a_route_logs_in_with_its_credentials_under_tls_only() {
+    let sink = Behaviour::default()
+        .offering(&["PIPELINING", "8BITMIME", "AUTH PLAIN"])
+        .tls()
+        .answering(|heard| if heard.line.starts_with("AUTH") { Say::this("235 2.7.0 welcome") } else { Say::Usual })
+        .start();
+    let elsewhere = open_folder();
+    let file = elsewhere.path().join("relay.password");
+    std::fs::write(&file, "sesame\n").unwrap();
+    let keys = format!("tls = \"require\"\ncredentials = {{ user = \"postern\", password_file = {:?} }}", file.display().to_string());
+    let postern = with_alice(Setup::new().route_with(&["*"], sink.port(), &keys));
+    from_alice(&postern, "carol@there.test", "with credentials");
+    assert!(sink.wait_for_subject("with credentials").tls);
+    let auth = sink.lines().into_iter().find(|line| line.starts_with("AUTH")).expect("AUTH");
+    assert!(auth.ends_with(&base64(b"\0postern\0sesame")), "{auth}");
 }

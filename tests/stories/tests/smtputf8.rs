@@ -1,8 +1,15 @@
 //! Addresses outside ASCII (RFC 6531): in, on, and back where they cannot go on.
 
+use postern_testkit::maildir::Maildir;
+
 use crate::prelude::*;
 
 const SENDER: &str = "jörg@here.test";
+
+/// His Maildir: what is not plain ASCII is escaped in the names of folders.
+fn maildir(postern: &Postern) -> Maildir {
+    postern.maildir("j%C3%B6rg@here.test")
+}
 
 fn with_joerg(sink: &Sink) -> Postern {
     let mut postern = Setup::default().domain("here.test", &["jörg", "alice"]).route(&["*"], sink.port()).prepare();
@@ -27,7 +34,7 @@ fn a_name_outside_ascii_goes_to_a_mailbox_here_and_to_a_host_that_knows_smtputf8
     let sink = Sink::start();
     let postern = with_joerg(&sink);
     assert_eq!(send(&postern, SENDER).code, 250);
-    let here = postern.maildir(SENDER).wait_for_subject("Grüße", LONG);
+    let here = maildir(&postern).wait_for_subject("Grüße", LONG);
     assert_eq!(here.header("Return-Path"), format!("<{SENDER}>"));
 
     assert_eq!(send(&postern, "carol@bücher.test").code, 250);
@@ -41,7 +48,7 @@ fn mail_that_needs_smtputf8_comes_back_from_a_host_that_does_not_know_it() {
     let sink = Behaviour::default().offering(&["PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES", "SIZE", "DSN"]).start();
     let postern = with_joerg(&sink);
     assert_eq!(send(&postern, "carol@there.test").code, 250);
-    let report = postern.maildir(SENDER).wait_for(1, LONG).remove(0);
+    let report = maildir(&postern).wait_for(1, LONG).remove(0);
     // RFC 6531 §3.5 and RFC 5504: 5.6.7, and never a guess at another address.
     assert!(report.0.contains("Status: 5.6.7"), "{}", report.0);
     assert!(sink.messages().is_empty());
