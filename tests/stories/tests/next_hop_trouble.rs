@@ -138,7 +138,8 @@ fn a_route_logs_in_with_its_credentials_under_tls_only() {
     let elsewhere = open_folder();
     let file = elsewhere.path().join("relay.password");
     std::fs::write(&file, "sesame\n").unwrap();
-    let keys = format!("tls = \"require\"\ncredentials = {{ user = \"postern\", password_file = {:?} }}", file.display().to_string());
+    let keys =
+        format!("tls = \"require\"\ncredentials = {{ user = \"postern\", password_file = {:?} }}", file.display().to_string());
     let postern = with_alice(Setup::new().route_with(&["*"], sink.port(), &keys));
     from_alice(&postern, "carol@there.test", "with credentials");
     assert!(sink.wait_for_subject("with credentials").tls);
