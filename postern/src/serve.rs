@@ -100,7 +100,7 @@ fn reach(config: &Config, source: &Source, data_dir: &Path) -> Reach {
         }
     }
     // Name resolution, time zones and certificate authorities of the system.
-    reach.read.extend(["/etc", "/usr/share", "/usr/local/share/ca-certificates", "/usr/lib/ssl", "/run/systemd/resolve", "/proc/self", "/dev/urandom"].map(PathBuf::from));
+    reach.read.extend(["/etc", "/usr/share", "/usr/local/share", "/usr/lib/ssl", "/run/systemd/resolve", "/proc/self", "/dev/urandom"].map(PathBuf::from));
     if let Source::File(path) = source {
         reach.read.push(parent(path));
     }
