@@ -1,3 +1,5 @@
+//! Rules that span keys: each mistake is found, and is told in words with what would be right.
+
 use crate::{Machine, load};
 
 fn errors(text: &str) -> String {

@@ -1,3 +1,5 @@
+//! The end of a body at every split of the bytes, and every known way to fake one.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Lines at every split of the bytes: bare CR, bare LF, NUL, too long.
+
 use proptest::prelude::*;
 
 use super::*;

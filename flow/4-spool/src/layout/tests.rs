@@ -1,3 +1,5 @@
+//! Segments and groups: what was written reads back, and what is torn, foreign or of an earlier life does not.
+
 use super::*;
 
 const SALT: u64 = 0x1234_5678_9abc_def0;

@@ -1,3 +1,5 @@
+//! Records: decoding what was encoded gives the same, and decoding anything else gives nothing.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Accounts: made, changed, closed, and still there after a restart.
+
 use tempfile::TempDir;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Logging in by each mechanism, and that nobody can tell an unknown account from a wrong password.
+
 use std::sync::mpsc;
 use std::sync::{Mutex, PoisonError};
 

@@ -1,3 +1,5 @@
+//! Stories: recorded, told, bounded in number and age, and dropped rather than waited for.
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::mpsc;
 

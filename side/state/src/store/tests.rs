@@ -1,3 +1,5 @@
+//! The store's folder: its modes, its layout number, and its secret.
+
 use std::os::unix::fs::MetadataExt as _;
 
 use super::*;

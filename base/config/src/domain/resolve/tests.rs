@@ -1,3 +1,5 @@
+//! Where a recipient ends: aliases, tags, catch-all and postmaster, and that rings of aliases end too.
+
 use super::*;
 use crate::{Machine, load};
 
