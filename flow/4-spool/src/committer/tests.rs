@@ -159,7 +159,7 @@ fn the_end_of_the_last_segment_is_kept_for_notes() {
 
 #[test]
 fn a_flood_of_notes_leaves_most_of_a_group_to_messages() {
-    let mut still = Still::new();
+    let still = Still::new();
     let mut answers = Vec::new();
     for id in 1..=300 {
         answers.push(still.offer(id, 1));
