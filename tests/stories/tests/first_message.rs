@@ -33,6 +33,8 @@ fn serve_without_a_file_says_how_to_try_it_and_it_works() {
     command.args(["--net", "sh", "-c", script]).arg(&copy).current_dir(folder.path()).stdin(Stdio::null());
     let server = Program::start("postern", &mut command);
     let _ = server.wait_for_line(0, "INFO ready", LONG);
+    // Said on standard output, so it may be seen a moment later.
+    let _ = server.wait_for_line(0, "Stop with Ctrl-C", LONG);
 
     // The printed commands, copied as they are.
     let said = server.said();
