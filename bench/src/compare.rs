@@ -73,8 +73,10 @@ impl Bench {
         fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         let folder = folder.canonicalize().map_err(|error| error.to_string())?;
         let without = options.text("without", "").to_lowercase();
-        let kinds =
-            Kind::ALL.into_iter().filter(|kind| !without.split(',').any(|name| name == kind.name().to_lowercase())).collect();
+        let kinds = Kind::ALL
+            .into_iter()
+            .filter(|kind| !without.split(',').any(|name| kind.name().to_lowercase().split(',').next() == Some(name)))
+            .collect();
         Ok(Self {
             runtime: runtime(usize::try_from(options.number("threads", 2)?).unwrap_or(2))?,
             site: Site { postern: PathBuf::from(postern), bench, folder },
@@ -126,7 +128,7 @@ impl Bench {
             trouble = format!("  failed {} stalled {} ({})", taken.failed, taken.stalled, taken.last_error);
         }
         eprintln!(
-            "  {:8} {:>8}/s  {} CPU s  others {:.0} %{trouble}",
+            "  {:20} {:>8}/s  {} CPU s  others {:.0} %{trouble}",
             kind.name(),
             report::number(taken.rate()),
             report::number(seen.processor_seconds),

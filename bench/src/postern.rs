@@ -57,6 +57,8 @@ delay_warning_after = \"0s\"
 
 [outbound.retry]
 first = \"1d\"
+longest = \"7d\"
+give_up = \"30d\"
 
 [outbound.lanes]
 pause_first = \"1d\"

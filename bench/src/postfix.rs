@@ -1,5 +1,6 @@
 //! Postfix from the system's package, with a configuration and a queue of its own, set up so that it does no work that is not measured: no
-//! look-ups in the DNS, no chroot to fill, no brake on the inflow, and mail that is not relayed goes to the hold queue at once.
+//! look-ups in the DNS, no chroot to fill, no brake on the inflow. Mail that is not relayed is deferred, as for a next hop that is down; or set aside in
+//! the hold queue, which is the least Postfix can do with it.
 
 use std::fs;
 use std::io;
@@ -43,17 +44,19 @@ pub(crate) fn program() -> Result<PathBuf, String> {
         .ok_or_else(|| "Postfix is not installed: cargo xtask packages, or leave it out with --without postfix".to_owned())
 }
 
-/// Writes the configuration and gives its folder.
-pub(crate) fn configure(folder: &Path, port: u16, setup: &Setup) -> io::Result<PathBuf> {
+/// Writes the configuration and gives its folder. With `hold`, nothing is ever tried.
+pub(crate) fn configure(folder: &Path, port: u16, setup: &Setup, hold: bool) -> io::Result<PathBuf> {
     let (config, queue, data) = (folder.join("config"), folder.join("queue"), folder.join("state"));
     for path in [&config, &queue, &data] {
         fs::create_dir_all(path)?;
     }
     let (user, group) = owner().ok_or_else(|| io::Error::other("there is no user postfix"))?;
     std::os::unix::fs::chown(&data, Some(user), Some(group))?;
-    let keep = if setup.next_hop.is_some() { "" } else { "check_recipient_access static:HOLD, " };
-    let transport =
-        setup.next_hop.map_or_else(String::new, |address| format!("relay_transport = relay:[127.0.0.1]:{}\n", address.port()));
+    let hold = if hold { "check_recipient_access static:HOLD, " } else { "" };
+    let transport = setup.next_hop.map_or_else(
+        || "defer_transports = relay\n".to_owned(),
+        |address| format!("relay_transport = relay:[127.0.0.1]:{}\n", address.port()),
+    );
     let tls = if setup.tls {
         let (certificate, key) = certificate(folder)?;
         format!("smtpd_tls_security_level = may\nsmtpd_tls_chain_files = {}, {}\n", key.display(), certificate.display())
@@ -70,7 +73,7 @@ inet_protocols = ipv4
 mynetworks = 127.0.0.0/8
 mydestination =
 relay_domains = sink.test
-{transport}{tls}smtpd_recipient_restrictions = {keep}permit_mynetworks, reject
+{transport}{tls}smtpd_recipient_restrictions = {hold}permit_mynetworks, reject
 smtpd_peername_lookup = no
 smtp_dns_support_level = disabled
 alias_maps =

@@ -25,16 +25,19 @@ const LOOK: Duration = Duration::from_millis(5);
 pub(crate) enum Kind {
     Postern,
     Postfix,
+    /// Postfix that puts everything into its hold queue.
+    PostfixHold,
     Sink,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 3] = [Self::Postern, Self::Postfix, Self::Sink];
+    pub(crate) const ALL: [Self; 4] = [Self::Postern, Self::Postfix, Self::PostfixHold, Self::Sink];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Postern => "postern",
             Self::Postfix => "Postfix",
+            Self::PostfixHold => "Postfix, hold queue",
             Self::Sink => "sink",
         }
     }
@@ -107,7 +110,7 @@ impl Server {
     pub(crate) fn start(kind: Kind, site: &Site, setup: &Setup) -> Result<Self, String> {
         let port = free_port().map_err(|error| error.to_string())?;
         let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let folder = site.folder.join(format!("{}-{port}", kind.name().to_lowercase()));
+        let folder = site.folder.join(format!("{kind:?}-{port}").to_lowercase());
         fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         let text = |error: io::Error| format!("{}: {error}", folder.display());
         let command = match kind {
@@ -115,8 +118,8 @@ impl Server {
                 let config = postern::configure(&folder, port, setup).map_err(text)?;
                 (site.postern.clone(), vec!["serve".to_owned(), "--config".to_owned(), config.display().to_string()])
             }
-            Kind::Postfix => {
-                let config = postfix::configure(&folder, port, setup).map_err(text)?;
+            Kind::Postfix | Kind::PostfixHold => {
+                let config = postfix::configure(&folder, port, setup, kind == Kind::PostfixHold).map_err(text)?;
                 (postfix::program()?, vec!["-c".to_owned(), config.display().to_string(), "start-fg".to_owned()])
             }
             Kind::Sink => {
@@ -150,7 +153,7 @@ impl Server {
         }
         self.ready_after = began.elapsed();
         self.root = match self.kind {
-            Kind::Postfix => postfix::master(&self.folder).unwrap_or(self.child.id()),
+            Kind::Postfix | Kind::PostfixHold => postfix::master(&self.folder).unwrap_or(self.child.id()),
             _ => self.child.id(),
         };
         Ok(())
