@@ -15,7 +15,7 @@ use rustls::sign::CertifiedKey;
 
 /// Where certificate and key are.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Files {
+pub(crate) struct Files {
     /// PEM, leaf first.
     pub certificate: PathBuf,
     /// PEM.
@@ -25,7 +25,7 @@ pub struct Files {
 impl Files {
     /// When they last changed, to notice that they did.
     #[must_use]
-    pub fn changed(&self) -> Option<(SystemTime, SystemTime)> {
+    pub(crate) fn changed(&self) -> Option<(SystemTime, SystemTime)> {
         let time = |path: &Path| fs::metadata(path).and_then(|meta| meta.modified()).ok();
         time(&self.certificate).zip(time(&self.key))
     }
@@ -34,7 +34,7 @@ impl Files {
     ///
     /// # Errors
     /// In words, naming the file.
-    pub fn load(&self) -> Result<Arc<CertifiedKey>, String> {
+    pub(crate) fn load(&self) -> Result<Arc<CertifiedKey>, String> {
         let chain = CertificateDer::pem_file_iter(&self.certificate)
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
             .map_err(|error| format!("{}: {error}", self.certificate.display()))?;
@@ -53,7 +53,7 @@ impl Files {
 ///
 /// # Errors
 /// In words.
-pub fn self_signed(data_dir: &Path, hostname: &str) -> Result<Files, String> {
+pub(crate) fn self_signed(data_dir: &Path, hostname: &str) -> Result<Files, String> {
     let dir = data_dir.join("tls");
     let files = Files { certificate: dir.join("certificate.pem"), key: dir.join("key.pem") };
     if files.certificate.exists() && files.key.exists() {

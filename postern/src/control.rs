@@ -6,16 +6,16 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 /// Longest order; one with more is refused.
-pub const ORDER_BYTES_MAX: usize = 1024 * 1024;
+pub(crate) const ORDER_BYTES_MAX: usize = 1024 * 1024;
 /// For the whole of an order, from connecting to its answer.
-pub const ORDER_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const ORDER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Messages one order lists or changes, unless it says otherwise.
-pub const MESSAGES_DEFAULT: usize = 1000;
+pub(crate) const MESSAGES_DEFAULT: usize = 1000;
 
 /// What is asked.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Order {
+pub(crate) enum Order {
     /// How it is.
     Status,
     /// Take up the configuration file as it is now.
@@ -36,7 +36,7 @@ pub enum Order {
 /// Something of accounts.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum AccountOrder {
+pub(crate) enum AccountOrder {
     /// A new one.
     Add {
         /// Its address.
@@ -108,9 +108,9 @@ impl std::fmt::Debug for AccountOrder {
 }
 
 /// Which messages. Everything given must hold.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Selection {
+pub(crate) struct Selection {
     /// These.
     pub ids: Vec<String>,
     /// Submitted by this account.
@@ -132,7 +132,7 @@ pub struct Selection {
 /// What is done to messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Change {
+pub(crate) enum Change {
     /// Keep them back.
     Hold,
     /// Let them go on.
@@ -148,7 +148,7 @@ pub enum Change {
 impl Change {
     /// For log and history.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Hold => "hold",
             Self::Release => "release",
@@ -162,7 +162,7 @@ impl Change {
 /// Something of the queue.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum QueueOrder {
+pub(crate) enum QueueOrder {
     /// Which messages there are.
     List(Selection),
     /// One, with everything that is known of it.
@@ -191,7 +191,7 @@ pub enum QueueOrder {
 /// What comes back.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "kebab-case")]
-pub enum Answer {
+pub(crate) enum Answer {
     /// Done, and this is to be said.
     Done {
         /// In words.
@@ -244,20 +244,20 @@ pub enum Answer {
 impl Answer {
     /// It was not done.
     #[must_use]
-    pub fn failed(error: impl Into<String>) -> Self {
+    pub(crate) fn failed(error: impl Into<String>) -> Self {
         Self::Failed { exit: 1, error: error.into() }
     }
 
     /// There is nothing of the kind.
     #[must_use]
-    pub fn nothing(error: impl Into<String>) -> Self {
+    pub(crate) fn nothing(error: impl Into<String>) -> Self {
         Self::Failed { exit: 3, error: error.into() }
     }
 }
 
 /// How the server is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Status {
+pub(crate) struct Status {
     /// What it calls itself.
     pub hostname: String,
     /// Seconds since it began.
@@ -290,7 +290,7 @@ pub struct Status {
 
 /// An account.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Account {
+pub(crate) struct Account {
     /// Its address.
     pub name: String,
     /// Nobody can log in as it.
@@ -303,7 +303,7 @@ pub struct Account {
 
 /// A credential of an account.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Credential {
+pub(crate) struct Credential {
     /// `password`, or what the app password is called.
     pub label: String,
     /// Milliseconds since 1970.
@@ -316,7 +316,7 @@ pub struct Credential {
 
 /// A message in the queue.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Message {
+pub(crate) struct Message {
     /// Its id.
     pub id: String,
     /// With angle brackets.
@@ -339,7 +339,7 @@ pub struct Message {
 
 /// A recipient of a message in the queue.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Recipient {
+pub(crate) struct Recipient {
     /// Its address.
     pub address: String,
     /// `open`, `delivered`, `bounced`, `expired` or `dropped`.
@@ -352,7 +352,7 @@ pub struct Recipient {
 
 /// A lane of the scheduler.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Lane {
+pub(crate) struct Lane {
     /// Where it leads.
     pub destination: String,
     /// Waiting for their turn.
@@ -375,7 +375,7 @@ pub struct Lane {
 
 /// The story of a message.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Story {
+pub(crate) struct Story {
     /// Its id.
     pub id: String,
     /// What happened, oldest first.
@@ -386,7 +386,7 @@ pub struct Story {
 
 /// Carries out an order about accounts; works with and without a running server.
 #[must_use]
-pub fn carry_out_account(accounts: &postern_state::Accounts, now: postern_mail::envelope::UnixMillis, order: AccountOrder) -> Answer {
+pub(crate) fn carry_out_account(accounts: &postern_state::Accounts, now: postern_mail::envelope::UnixMillis, order: AccountOrder) -> Answer {
     let secret = |password: Option<String>| password.map(|text| postern_mail::Secret::new(text.into_bytes()));
     let told = |account: &str, label: &str, made: Option<postern_mail::Secret>, text: &str| match made {
         Some(password) => Answer::Password {

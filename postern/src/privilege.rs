@@ -15,7 +15,7 @@ use rustix::process::{Gid, Uid};
 
 /// What could be had of this kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Confinement {
+pub(crate) struct Confinement {
     /// The user we became, if we were root.
     pub became: Option<String>,
     /// `full`, `partial` or `none`, and why.
@@ -26,7 +26,7 @@ pub struct Confinement {
 
 /// What the process may still touch.
 #[derive(Clone, Debug, Default)]
-pub struct Reach {
+pub(crate) struct Reach {
     /// Read and write: data directory, mailboxes.
     pub write: Vec<PathBuf>,
     /// Read: configuration, certificates, password files.
@@ -65,10 +65,29 @@ fn user(name: &str) -> io::Result<User> {
     }
 }
 
-/// Hands what root made to the user it will be used by.
-fn give(path: &Path, to: &User) -> io::Result<()> {
-    std::fs::create_dir_all(path)?;
-    rustix::fs::chown(path, Some(to.uid), Some(to.gid))?;
+/// Hands everything below a folder to the user the server will run as, when root made it. Links are handed over themselves, never what they
+/// lead to.
+///
+/// # Errors
+/// The disk's; a user that does not exist is no error here, but when the server starts.
+pub(crate) fn hand_over(to: &str, folder: &Path) -> io::Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let Ok(user) = user(to) else { return Ok(()) };
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        rustix::fs::chown(&folder, Some(user.uid), Some(user.gid))?;
+        for entry in std::fs::read_dir(&folder)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                folders.push(entry.path());
+            } else {
+                let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
+                rustix::fs::chownat(rustix::fs::CWD, entry.path(), Some(user.uid), Some(user.gid), flags)?;
+            }
+        }
+    }
     Ok(())
 }
 
@@ -76,12 +95,13 @@ fn give(path: &Path, to: &User) -> io::Result<()> {
 ///
 /// # Errors
 /// When the user does not exist, or the kernel refuses: then the server must not start.
-pub fn drop_root(to: &str, data_dir: &Path) -> io::Result<Option<String>> {
+pub(crate) fn drop_root(to: &str, data_dir: &Path) -> io::Result<Option<String>> {
     if !rustix::process::geteuid().is_root() {
         return Ok(None);
     }
     let user = user(to)?;
-    give(data_dir, &user)?;
+    std::fs::create_dir_all(data_dir)?;
+    hand_over(to, data_dir)?;
     rustix::thread::set_thread_groups(&[])?;
     rustix::thread::set_thread_res_gid(user.gid, user.gid, user.gid)?;
     rustix::thread::set_thread_res_uid(user.uid, user.uid, user.uid)?;
@@ -93,7 +113,7 @@ pub fn drop_root(to: &str, data_dir: &Path) -> io::Result<Option<String>> {
 
 /// Locks the process in: no new privileges, Landlock, seccomp. What the kernel lacks is reported, not an error.
 #[must_use]
-pub fn confine(reach: &Reach, became: Option<String>) -> Confinement {
+pub(crate) fn confine(reach: &Reach, became: Option<String>) -> Confinement {
     let no_new = rustix::thread::set_no_new_privs(true).is_ok();
     let landlock = if no_new { landlock(reach).unwrap_or("none: the rules were refused") } else { "none: no_new_privs was refused" };
     Confinement { became, landlock, seccomp: no_new && seccomp().is_ok() }

@@ -9,15 +9,19 @@ use crate::{Outcome, root};
 /// Folders with code of ours.
 const FOLDERS: &[&str] = &["base", "flow", "side", "postern", "testkit", "tests", "xtask", "bench", "fuzz"];
 
-/// What a file without the power must not mention.
+/// What a file without the power must not mention. Names of types rather than paths: an import in braces does not spell the path.
 const POWERS: &[(&str, &[&str])] = &[
-    ("net", &["std::net::TcpStream", "std::net::TcpListener", "std::net::UdpSocket", "UnixStream", "UnixListener", "tokio::net"]),
-    ("disk", &["std::fs", "File::open", "File::create", "rustix::fs"]),
-    ("clock", &["Instant::now(", "SystemTime::now(", "tokio::time"]),
-    ("random", &["rand::fill", "SecureRandom", "getrandom"]),
+    ("net", &["TcpStream", "TcpListener", "UdpSocket", "UnixStream", "UnixListener", "tokio::net"]),
+    ("disk", &["std::fs", "tokio::fs", "File::open", "File::create", "rustix::fs"]),
+    ("clock", &["Instant::now(", "SystemTime::now(", ".elapsed()", "tokio::time"]),
+    ("random", &["rand::fill", "SecureRandom", "SystemRandom", "getrandom"]),
     ("env", &["std::env", "env::var"]),
     ("spawn", &["std::process::Command", "Command::new("]),
 ];
+
+/// Libraries that are a power by themselves: a crate that holds none must not depend on them.
+const POWERFUL: &[&str] =
+    &["tokio", "rustix", "socket2", "fjall", "axum", "hickory-resolver", "tempfile", "jiff", "mimalloc", "tracing"];
 
 /// Which file alone may make a proof.
 const MINTS: &[(&str, &[&str])] = &[
@@ -63,15 +67,21 @@ fn is_test(file: &str) -> bool {
         .any(|mark| file.contains(mark) || file.starts_with(mark))
 }
 
-/// The part of a file before its unit tests.
-fn without_tests(source: &str) -> &str {
-    source.split("#[cfg(test)]").next().unwrap_or(source)
+/// A file's code and its unit tests. Only a module that is written out begins the tests: an import or a module of another file that is there
+/// for tests only has code behind it.
+fn split_at_tests(source: &str) -> (&str, &str) {
+    source.find("#[cfg(test)]\nmod ").filter(|at| opens_a_block(source, *at)).map_or((source, ""), |at| source.split_at(at))
+}
+
+fn opens_a_block(source: &str, at: usize) -> bool {
+    source.get(at..).and_then(|rest| rest.lines().nth(1)).is_some_and(|line| line.ends_with('{'))
 }
 
 struct Crate {
     folder: String,
     name: String,
     powers: Vec<String>,
+    /// What it depends on in the server; what only its tests use does not count.
     imports: Vec<String>,
 }
 
@@ -91,7 +101,7 @@ fn crates() -> Result<Vec<Crate>, String> {
         let imports = manifest
             .get("dependencies")
             .and_then(toml::Value::as_table)
-            .map(|table| table.keys().filter(|name| name.starts_with("postern")).cloned().collect())
+            .map(|table| table.keys().cloned().collect())
             .unwrap_or_default();
         let folder = path
             .parent()
@@ -104,14 +114,28 @@ fn crates() -> Result<Vec<Crate>, String> {
     Ok(all)
 }
 
-/// Steps never import steps; sides never import steps; words import only words below them.
+/// Steps never import steps; sides never import steps; words import only words below them; the test kit is in nothing that is shipped.
 fn may_import(folder: &str, import: &str) -> bool {
     let words = ["postern-mail", "postern-smtp", "postern-config"];
     match folder {
+        _ if !import.starts_with("postern") => true,
         "base/mail" => false,
         "base/smtp" | "base/config" => import == "postern-mail",
         _ if folder.starts_with("flow/") || folder.starts_with("side/") => words.contains(&import),
+        "postern" => import != "postern-testkit",
         _ => true,
+    }
+}
+
+fn check_crate(one: &Crate, complaints: &mut Vec<String>) {
+    for import in &one.imports {
+        if !may_import(&one.folder, import) {
+            complaints.push(format!("{}/Cargo.toml: {} may not import {import}", one.folder, one.name));
+        }
+        // The fuzz targets are in no server and declare no powers.
+        if one.powers.is_empty() && one.folder != "fuzz" && POWERFUL.contains(&import.as_str()) {
+            complaints.push(format!("{}/Cargo.toml: {} holds no power, so it may not import {import}", one.folder, one.name));
+        }
     }
 }
 
@@ -119,51 +143,92 @@ fn check_file(file: &str, source: &str, powers: &[String], complaints: &mut Vec<
     if !source.starts_with("//!") {
         complaints.push(format!("{file}: begins without `//!` saying what it is for"));
     }
-    let test = is_test(file);
-    let code = without_tests(source);
-    let head = source.starts_with("//! Head:");
-    for (number, line) in code.lines().enumerate() {
+    if !is_test(file) {
+        check_powers_and_proofs(file, source, powers, complaints);
+    }
+    // This program names what it looks for.
+    if file.starts_with("xtask/") {
+        return;
+    }
+    let code_lines = split_at_tests(source).0.lines().count();
+    for (number, line) in source.lines().enumerate() {
         let at = format!("{file}:{}", number + 1);
-        let trimmed = line.trim_start();
-        if !test && !trimmed.starts_with("//") {
-            for (power, marks) in POWERS {
-                if (head || powers.iter().all(|held| held != power)) && marks.iter().any(|mark| line.contains(mark)) {
-                    complaints.push(format!(
-                        "{at}: needs the power {power:?}, which this {} does not hold",
-                        if head { "head" } else { "crate" }
-                    ));
-                }
+        for mark in ["FIXME", "XXX", "todo!(", "unimplemented!("] {
+            if line.contains(mark) {
+                complaints.push(format!("{at}: stray {mark}"));
             }
         }
-        if !file.starts_with("xtask/") {
-            for (mint, places) in MINTS {
-                if !test
-                    && line.contains(mint)
-                    && places.iter().all(|place| !file.starts_with(place))
-                    && !trimmed.starts_with("//")
-                {
-                    complaints.push(format!("{at}: `{mint}` may only be called in {}", places.join(" or ")));
-                }
+        if line.contains("TODO") && !line.contains('§') {
+            complaints.push(format!("{at}: TODO without the section of a standard it is missing from"));
+        }
+        let in_test = is_test(file) || number >= code_lines;
+        if in_test && line.contains("sleep(") && !line.contains("tidy: ") && !file.starts_with("bench/") {
+            complaints.push(format!("{at}: a test waits for an event, never for time"));
+        }
+    }
+    check_paths(file, source, complaints);
+}
+
+fn check_powers_and_proofs(file: &str, source: &str, powers: &[String], complaints: &mut Vec<String>) {
+    let head = source.starts_with("//! Head:");
+    for (number, line) in split_at_tests(source).0.lines().enumerate() {
+        let at = format!("{file}:{}", number + 1);
+        if line.trim_start().starts_with("//") {
+            continue;
+        }
+        for (power, marks) in POWERS {
+            if (head || powers.iter().all(|held| held != power)) && marks.iter().any(|mark| line.contains(mark)) {
+                let holder = if head { "head" } else { "crate" };
+                complaints.push(format!("{at}: needs the power {power:?}, which this {holder} does not hold"));
             }
-            for mark in ["FIXME", "XXX", "todo!(", "unimplemented!("] {
-                if line.contains(mark) {
-                    complaints.push(format!("{at}: stray {mark}"));
-                }
-            }
-            if line.contains("TODO") && !line.contains('§') {
-                complaints.push(format!("{at}: TODO without the section of a standard it is missing from"));
+        }
+        for (mint, places) in MINTS {
+            if line.contains(mint) && places.iter().all(|place| !file.starts_with(place)) {
+                complaints.push(format!("{at}: `{mint}` may only be called in {}", places.join(" or ")));
             }
         }
     }
-    if !file.starts_with("xtask/") {
-        for (number, line) in source.lines().enumerate() {
-            if test && line.contains("sleep(") && !line.contains("tidy: ") && !file.starts_with("bench/") {
-                complaints.push(format!("{file}:{}: a test waits for an event, never for time", number + 1));
-            }
-            if ["/work/", "/root/", "/home/"].iter().any(|path| line.contains(path)) {
-                complaints.push(format!("{file}:{}: a path of one machine", number + 1));
-            }
+}
+
+fn check_paths(file: &str, text: &str, complaints: &mut Vec<String>) {
+    for (number, line) in text.lines().enumerate() {
+        if ["/work/", "/root/", "/home/"].iter().any(|path| line.contains(path)) {
+            complaints.push(format!("{file}:{}: a path of one machine", number + 1));
         }
+    }
+}
+
+/// Paths of ours that a page names between backticks.
+fn named_paths(page: &str) -> impl Iterator<Item = &str> {
+    // Every second piece stands between two backticks; blocks of code are three of them and come out as pieces of several lines.
+    page.split('`').skip(1).step_by(2).filter(|piece| {
+        let ours = FOLDERS
+            .iter()
+            .chain(&["docs", "packaging"])
+            .any(|folder| piece.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/')));
+        ours && piece.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-".contains(&b))
+    })
+}
+
+/// Pages for people: at the top, in `docs/` and in `packaging/`.
+fn pages() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for folder in ["", "docs", "docs/decisions", "packaging"] {
+        let entries = fs::read_dir(root().join(folder)).into_iter().flatten().flatten();
+        found.extend(
+            entries
+                .map(|entry| entry.path())
+                .filter(|path| path.is_file() && path.extension().is_none_or(|ending| ending != "lock")),
+        );
+    }
+    found.sort();
+    found
+}
+
+fn check_page(file: &str, page: &str, exists: impl Fn(&str) -> bool, complaints: &mut Vec<String>) {
+    check_paths(file, page, complaints);
+    for path in named_paths(page).filter(|path| !exists(path)) {
+        complaints.push(format!("{file}: names `{path}`, which is not there"));
     }
 }
 
@@ -173,9 +238,7 @@ pub(crate) fn check() -> Outcome {
     let crates = crates()?;
     let architecture = fs::read_to_string(root().join("docs/ARCHITECTURE.md")).unwrap_or_default();
     for one in &crates {
-        for import in one.imports.iter().filter(|import| !may_import(&one.folder, import)) {
-            complaints.push(format!("{}/Cargo.toml: {} may not import {import}", one.folder, one.name));
-        }
+        check_crate(one, &mut complaints);
         if !architecture.contains(&format!("`{}`", one.folder)) {
             complaints.push(format!("docs/ARCHITECTURE.md does not name `{}`", one.folder));
         }
@@ -186,8 +249,19 @@ pub(crate) fn check() -> Outcome {
         let home = crates.iter().filter(|one| file.starts_with(&format!("{}/", one.folder))).max_by_key(|one| one.folder.len());
         check_file(&file, &source, home.map(|one| one.powers.as_slice()).unwrap_or_default(), &mut complaints);
     }
+    for path in pages() {
+        let file = path.strip_prefix(root()).unwrap_or(&path).display().to_string();
+        // Pictures are no text; everything else here is.
+        let Ok(page) = fs::read_to_string(&path) else { continue };
+        // Generated from comments that name files as their authors think of them.
+        let exists = |named: &str| root().join(named).exists() || file == "docs/rfc.md";
+        check_page(&file, &page, exists, &mut complaints);
+    }
     for complaint in &complaints {
         eprintln!("tidy: {complaint}");
     }
     if complaints.is_empty() { Ok(()) } else { Err(format!("tidy: {} complaints", complaints.len())) }
 }
+
+#[cfg(test)]
+mod tests;

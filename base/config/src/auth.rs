@@ -19,7 +19,8 @@ section! {
         )]
         pub mechanisms: Vec<Mechanism> =
             vec![Mechanism::ScramSha256Plus, Mechanism::ScramSha256, Mechanism::Plain, Mechanism::Login];
-        /// Passwords checked at the same time by Argon2id, each with 19 MiB of memory; 0 for as many as there are processor cores.
+        /// Passwords checked at the same time by Argon2id, each with 19 MiB of memory; 0 for as many as there are processor
+        /// cores.
         #[key(
             example = "2",
             why = "more would not be faster, and would let guessing crowd out mail",
@@ -31,21 +32,26 @@ section! {
         /// Checks that may wait for one of those; beyond it AUTH gets 454, and the client comes again.
         #[key(example = "64", why = "the last of them waits about two seconds", within = 0..=100_000, restart = true)]
         pub argon2_waiting_max: u32 = 64;
-        /// How long a right password is remembered, so that a program which logs in for each message does not cost a check each time.
-        /// A changed or disabled account is forgotten at once.
+        /// How long one of them waits before AUTH gets 454.
+        #[key(
+            example = "\"10s\"",
+            why = "mail programs give up soon after",
+            within = Duration::from_millis(10)..=Duration::from_secs(600),
+            restart = true
+        )]
+        pub argon2_wait: Duration = Duration::from_secs(10);
+        /// How long a right password is remembered, so that a program which logs in for each message does not cost a check each
+        /// time. A changed or disabled account is forgotten at once.
         #[key(
             example = "\"5m\"",
             why = "spares most checks, and is kept as a keyed hash only",
-            within = Duration::ZERO..=Duration::from_secs(86_400)
+            within = Duration::ZERO..=Duration::from_secs(86_400),
+            restart = true
         )]
         pub remembered: Duration = Duration::from_secs(300);
-        /// Iterations of PBKDF2 for SCRAM keys of passwords set from now on (RFC 7677 §4). The client does them at each login.
-        #[key(
-            example = "100000",
-            why = "a tenth of a second on a phone; RFC 7677 §4 asks for at least 4096",
-            within = 4096..=10_000_000
-        )]
-        pub scram_iterations: u32 = 100_000;
+        /// How many of them.
+        #[key(example = "10000", why = "about 100 octets each", within = 0..=10_000_000, restart = true)]
+        pub remembered_max: u32 = 10_000;
         later "failures_per_address" = "guesses of one address before a ban";
         later "failures_per_network" = "guesses of one network before a ban";
         later "failures_per_account" = "guesses for one account from strangers' addresses";

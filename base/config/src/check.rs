@@ -1,5 +1,5 @@
-//! Rules that span keys and sections. Promise: what can be known to be an open relay, a loop or a dead end before the first message is
-//! an error here, and not a surprise later.
+//! Rules that span keys and sections. Promise: what can be known to be an open relay, a loop or a dead end before the first
+//! message is an error here, and not a surprise later.
 
 use std::collections::HashMap;
 
@@ -32,8 +32,8 @@ const RULES: &[Rule] = &[
     (numbers::spool, &["spool"]),
 ];
 
-/// Everything that is wrong or doubtful about a configuration whose single values are right. A rule that looks at a value about which
-/// there is an error already is left out: what stands in for the value would only cause errors nobody made.
+/// Everything that is wrong or doubtful about a configuration whose single values are right. A rule that looks at a value about
+/// which there is an error already is left out: what stands in for the value would only cause errors nobody made.
 pub(crate) fn check(config: &Config, already: &[ConfigError]) -> (Vec<ConfigError>, Vec<Warning>) {
     let mut findings = Findings { config, errors: Vec::new(), warnings: Vec::new() };
     for (rule, looks_at) in RULES {

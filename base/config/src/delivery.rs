@@ -76,13 +76,14 @@ section! {
 section! {
     /// How mail leaves this server.
     pub struct Outbound: Default {
-        /// False: nothing leaves for mail exchangers. Mail goes to hosted domains and routes only, and a recipient elsewhere is refused.
+        /// False: nothing leaves for mail exchangers. Mail goes to hosted domains and routes only, and a recipient elsewhere is
+        /// refused.
         #[key(example = "false", why = "a mail server sends mail; who may do so is a matter of accounts")]
         pub enabled: bool = true;
         /// How TLS is used towards mail exchangers: `none`, `opportunistic`, `require` or `verify`.
         #[key(
             example = "\"opportunistic\"",
-            why = "many hosts have no certificate that could be verified, some have no TLS; DANE and MTA-STS are for those that do"
+            why = "many hosts have no certificate that could be verified, and some have no TLS"
         )]
         pub tls: TlsMode = TlsMode::Opportunistic;
         /// Authorities whose certificates `verify` trusts, in PEM.
@@ -129,6 +130,19 @@ section! {
         /// Connections kept open for the next message, in all.
         #[key(example = "200", why = "as many as may be in use", within = 0..=100_000)]
         pub kept_connections_max: u32 = 200;
+        /// Connections kept open for the next message, to one destination.
+        #[key(example = "20", why = "as many as one destination may have in use", within = 0..=10_000)]
+        pub kept_connections_per_destination_max: u32 = 20;
+        /// Recipients in one transaction; a message with more is sent in several.
+        #[key(example = "100", why = "RFC 5321 §4.5.3.1.8 lets every host take 100", within = 1..=100_000)]
+        pub recipients_per_transaction: u32 = 100;
+        /// Messages up to this size are written in one piece with their commands, where the host offers PIPELINING and CHUNKING.
+        #[key(
+            example = "\"256KiB\"",
+            why = "one round trip for each message, and no more memory than that",
+            within = Size(0)..=Size::mib(16)
+        )]
+        pub at_once_size_max: Size = Size::kib(256);
         /// Addresses tried in one attempt.
         #[key(example = "10", why = "the rest will hardly answer where these did not", within = 1..=100)]
         pub addresses_max: u32 = 10;

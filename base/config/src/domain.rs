@@ -22,8 +22,8 @@ section! {
         /// The domain.
         #[key(example = "\"example.org\"", why = "there is none for everybody")]
         pub name: Domain;
-        /// Who exists there: a list of names, `"any"`, or a file with one name a line. Others are refused with 550 while the sender is
-        /// still there, so that no bounces are made. Upper and lower case are the same. `postmaster` always exists.
+        /// Who exists there: a list of names, `"any"`, or a file with one name a line. Others are refused with 550 while the
+        /// sender is still there, so that no bounces are made. Upper and lower case are the same. `postmaster` always exists.
         #[key(example = "[\"alice\", \"bob\", \"sales\"]", why = "taking mail for people who do not exist makes backscatter")]
         pub recipients: Recipients;
         /// Names whose mail goes to other mailboxes, here or elsewhere. An alias may name itself to keep a copy.
@@ -52,7 +52,8 @@ pub enum Recipients {
     File {
         /// Which file.
         path: PathBuf,
-        /// What it holds, once the caller has read it and given its text to [`Config::fill_recipients`](crate::Config::fill_recipients).
+        /// What it holds, once the caller has read it and given its text to
+        /// [`Config::fill_recipients`](crate::Config::fill_recipients).
         names: Option<BTreeSet<LocalPart>>,
     },
 }
@@ -235,11 +236,12 @@ choice! {
 section! {
     /// Where the mail of a domain is put.
     pub(crate) struct DeliverKeys {
-        /// `maildir`: into a Maildir for each mailbox. `lmtp`: to an LMTP server such as Dovecot. `relay`: to another SMTP server.
-        /// `discard`: thrown away.
+        /// `maildir`: into a Maildir for each mailbox. `lmtp`: to an LMTP server such as Dovecot. `relay`: to another SMTP
+        /// server. `discard`: thrown away.
         #[key(example = "\"maildir\"", why = "the kinds differ too much to guess")]
         pub kind: DeliverKind;
-        /// Of a Maildir: its path, absolute or beginning with `{data_dir}`, with `{domain}` and `{local}` filled in for each mailbox.
+        /// Of a Maildir: its path, absolute or beginning with `{data_dir}`, with `{domain}` and `{local}` filled in for each
+        /// mailbox.
         #[key(example = "\"/var/mail/{domain}/{local}\"", why = "beside everything else this server keeps")]
         pub path: String = MAILDIR_DEFAULT.to_owned();
         /// Of an LMTP server: `host:port` or `unix:/path`.

@@ -11,12 +11,24 @@ section! {
         #[key(
             example = "\"30d\"",
             why = "complaints come within a month; what is older is a burden under data protection law",
-            within = Duration::ZERO..=Duration::from_secs(86_400 * 3650)
+            within = Duration::ZERO..=Duration::from_secs(86_400 * 3650),
+            restart = true
         )]
         pub keep: Duration = Duration::from_secs(86_400 * 30);
         /// How many messages have a story, the oldest being forgotten first.
-        #[key(example = "1000000", why = "about 1 GiB on disk", within = 0..=1_000_000_000)]
+        #[key(example = "1000000", why = "about 1 GiB on disk", within = 0..=1_000_000_000, restart = true)]
         pub messages_max: u64 = 1_000_000;
+        /// How many refusals are kept, the oldest being forgotten first.
+        #[key(example = "50000", why = "all of them are read to find an address", within = 0..=100_000_000, restart = true)]
+        pub refusals_max: u64 = 50_000;
+        /// How long events are gathered before they are written.
+        #[key(
+            example = "\"100ms\"",
+            why = "one write for many, and a trace that is never later than a blink",
+            within = Duration::from_millis(1)..=Duration::from_secs(60),
+            restart = true
+        )]
+        pub gather: Duration = Duration::from_millis(100);
         /// Events waiting to be written. Beyond it they are dropped and counted, since mail must not wait for its story.
         #[key(example = "10000", why = "about five seconds of a busy server", within = 100..=10_000_000, restart = true)]
         pub queue_max: u32 = 10_000;

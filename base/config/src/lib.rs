@@ -1,7 +1,7 @@
 //! Every setting: its type, its default, and the reason for the default.
 //!
-//! Text goes in, a [`Config`] or all of its errors come out; nothing here reads a file, the environment or a clock. Promise: nothing in
-//! a configuration is silently ignored, and an empty one is valid and safe.
+//! Text goes in, a [`Config`] or all of its errors come out; nothing here reads a file, the environment or a clock. Promise:
+//! nothing in a configuration is silently ignored, and an empty one is valid and safe.
 
 #![warn(missing_docs)]
 
@@ -113,7 +113,8 @@ section! {
 }
 
 impl Config {
-    /// What `postern serve` without a file uses: loopback only, mail for `localhost` into Maildirs, and nothing leaves the machine.
+    /// What `postern serve` without a file uses: loopback only, mail for `localhost` into Maildirs, and nothing leaves the
+    /// machine.
     ///
     /// # Errors
     /// As [`load`]; for a machine with a usable name there are none.
@@ -145,7 +146,8 @@ impl Config {
         route::route_for(&self.routes, host)
     }
 
-    /// Who a recipient is in the end, all aliases followed, and `postmaster` given to somebody (RFC 5321 §4.5.1). `None`: not ours.
+    /// Who a recipient is in the end, all aliases followed, and `postmaster` given to somebody (RFC 5321 §4.5.1). `None`: not
+    /// ours.
     #[must_use]
     pub fn resolve(&self, mailbox: &Mailbox) -> Option<Resolution> {
         let expansion = domain::expand(self, mailbox)?;
@@ -168,8 +170,8 @@ impl Config {
         })
     }
 
-    /// Takes the text of a file of recipients: one name or address a line, `#` before a remark. Without it the domain's recipients are
-    /// [`Resolution::Unavailable`].
+    /// Takes the text of a file of recipients: one name or address a line, `#` before a remark. Without it the domain's
+    /// recipients are [`Resolution::Unavailable`].
     ///
     /// # Errors
     /// One for each line that is no name of this domain; the names are then left as they were.

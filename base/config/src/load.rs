@@ -48,20 +48,17 @@ pub fn load(text: &str, file: &str, machine: &Machine) -> Result<Config, Vec<Con
     let fields = Fields::open(table.get_ref(), 0..0, String::new(), Config::TABLE, &mut report);
     let config = Config::read_fields(&fields, &mut report);
     let Report { mut errors, positions, .. } = report;
-    match config {
-        Some(mut config) => {
-            config.file = file.to_owned();
-            config.positions = positions;
-            index_domains(&mut config);
-            let (cross, warnings) = check::check(&config, &errors);
-            errors.extend(cross);
-            config.warnings = warnings;
-            if errors.is_empty() {
-                return Ok(config);
-            }
+    // Without some of its parts, of which errors tell, there is nothing to check further.
+    if let Some(mut config) = config {
+        config.file = file.to_owned();
+        config.positions = positions;
+        index_domains(&mut config);
+        let (cross, warnings) = check::check(&config, &errors);
+        errors.extend(cross);
+        config.warnings = warnings;
+        if errors.is_empty() {
+            return Ok(config);
         }
-        // Without a name for the server, of which an error tells, there is nothing to check further.
-        None => {}
     }
     errors.sort_by_key(|error| error.position);
     Err(errors)

@@ -176,3 +176,33 @@ impl Value for Credentials {
         crate::value::print_table([("user", self.user.print(secrets).as_str()), (password.0, password.1.as_str())].into_iter())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_and_a_mistyped_address_is_neither() {
+        for (text, printed) in [
+            ("10.0.0.5", "10.0.0.5"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("Mx.Example", "mx.example"),
+        ] {
+            assert_eq!(Target::parse(text).unwrap().to_string(), printed);
+        }
+        for bad in ["", "10.0.0.256", "10.0.5", "a b", "[mx.example]", "mx..example"] {
+            assert!(Target::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_lmtp_address_has_a_port_or_a_path() {
+        for text in ["127.0.0.1:24", "[::1]:24", "dovecot.example:24", "unix:/run/dovecot/lmtp"] {
+            assert_eq!(LmtpAddress::parse(text).unwrap().to_string(), text);
+        }
+        for bad in ["", "127.0.0.1", "127.0.0.1:0", "127.0.0.1:65536", "::1:24", "unix:run/lmtp", "unix:", ":24", "[::1]24"] {
+            assert!(LmtpAddress::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -180,8 +180,8 @@ impl<'a> Fields<'a> {
             if let Some(value) = T::read(node, report) {
                 return Some(value);
             }
-            // An error was noted, so nobody will use the configuration. What holds without the key stands in for the value, so that
-            // the rest can still be read and checked.
+            // An error was noted, so nobody will use the configuration. What holds without the key stands in for the value, so
+            // that the rest can still be read and checked.
         }
         let nested = T::kind();
         match (fallback, nested.table) {

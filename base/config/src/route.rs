@@ -1,5 +1,5 @@
-//! `[[route]]`: where mail goes that is not for a hosted domain. Promise: of all routes that fit, the most particular is taken, whatever
-//! their order in the file.
+//! `[[route]]`: where mail goes that is not for a hosted domain. Promise: of all routes that fit, the most particular is taken,
+//! whatever their order in the file.
 
 use std::fmt;
 
@@ -57,14 +57,16 @@ impl fmt::Display for Pattern {
 }
 
 text_values! {
-    Pattern, "pattern of domains", Pattern::parse, ToString::to_string;
+    Pattern, "domain pattern", Pattern::parse, ToString::to_string;
 }
 
 section! {
-    /// Where mail goes that is not for a hosted domain. Without a route that fits, it goes to the domain's mail exchangers. Of all routes
-    /// that fit, the most particular is taken: a domain before `*.domain`, a longer one before a shorter one, `*` last.
+    /// Where mail goes that is not for a hosted domain. Without a route that fits, it goes to the domain's mail exchangers. Of
+    /// all routes that fit, the most particular is taken: a domain before `*.domain`, a longer one before a shorter one, `*`
+    /// last.
     pub struct Route {
-        /// Domains: `example.org`, `*.example.org` for everything below it, `*` for everything, `[192.0.2.1]` for an address literal.
+        /// Domains: `example.org`, `*.example.org` for everything below it, `*` for everything, `[192.0.2.1]` for an address
+        /// literal.
         #[key(example = "[\"sink.test\", \"*.corp.example\"]", why = "a route for nothing would be a mistake")]
         pub to: Vec<Pattern>;
         /// The host that takes the mail, by name (its addresses are used, not its MX) or by address.
@@ -73,8 +75,8 @@ section! {
         /// Its TCP port.
         #[key(example = "587", why = "where mail servers listen", within = 1..=u16::MAX)]
         pub port: u16 = 25;
-        /// `none`; `opportunistic`: where offered, with any certificate; `require`: always, with any certificate; `verify`: always, and the
-        /// certificate must be for this host.
+        /// `none`; `opportunistic`: where offered, with any certificate; `require`: always, with any certificate; `verify`:
+        /// always, and the certificate must be for this host.
         #[key(example = "\"verify\"", why = "works with every host and is not readable by passive listeners")]
         pub tls: TlsMode = TlsMode::Opportunistic;
         /// What we log in with there, only ever under TLS.
@@ -96,4 +98,46 @@ pub(crate) fn route_for<'a>(routes: &'a [Route], host: &Host) -> Option<&'a Rout
         }
     }
     closest.map(|(_, route)| route)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Machine, load};
+
+    #[test]
+    fn the_most_particular_route_is_taken_whatever_the_order() {
+        let patterns = ["*", "*.example", "*.corp.example", "www.corp.example", "[192.0.2.1]"];
+        let route = |index: usize, pattern: &str| format!("[[route]]\nto = [\"{pattern}\"]\nhost = \"h{index}.test\"\n");
+        let forward: String = patterns.iter().enumerate().map(|(index, pattern)| route(index, pattern)).collect();
+        let backward: String = patterns.iter().enumerate().rev().map(|(index, pattern)| route(index, pattern)).collect();
+        for text in [forward, backward] {
+            let config = load(&text, "postern.toml", &Machine::named("mx.example.org")).unwrap();
+            let chosen = |host: &str| config.route_for(&Host::parse(host).unwrap()).unwrap().host.to_string();
+            assert_eq!(chosen("www.corp.example"), "h3.test");
+            assert_eq!(chosen("a.b.corp.example"), "h2.test");
+            assert_eq!(chosen("corp.example"), "h1.test", "a star stands for at least one label");
+            assert_eq!(chosen("notcorp.example"), "h1.test");
+            assert_eq!(chosen("example"), "h0.test");
+            assert_eq!(chosen("[192.0.2.1]"), "h4.test");
+            assert_eq!(chosen("[192.0.2.2]"), "h0.test");
+        }
+    }
+
+    #[test]
+    fn without_a_route_that_fits_there_is_none() {
+        let text = "[[route]]\nto = [\"a.example\"]\nhost = \"h.test\"\n";
+        let config = load(text, "postern.toml", &Machine::named("mx.example.org")).unwrap();
+        assert_eq!(config.route_for(&Host::parse("b.example").unwrap()), None);
+    }
+
+    #[test]
+    fn a_star_stands_alone_or_before_a_dot() {
+        for bad in ["*x.example", "a.*.example", "**", "*.", "", "[192.0.2]", "*.[192.0.2.1]"] {
+            assert!(Pattern::parse(bad).is_err(), "{bad}");
+        }
+        for good in ["*", "*.example.org", "example.org", "[192.0.2.1]", "[IPv6:2001:db8::1]"] {
+            assert_eq!(Pattern::parse(good).unwrap().to_string(), good);
+        }
+    }
 }

@@ -57,7 +57,8 @@ section! {
         /// How long a destination that is down waits for its next single try, at first; doubled with each failure.
         #[key(example = "\"1m\"", why = "soon enough for a restart", within = TINY..=DAY)]
         pub pause_first: Duration = MINUTE;
-        /// The longest such wait. All mail to a destination shares it, so that a dead host costs one try and not one for each message.
+        /// The longest such wait. All mail to a destination shares it, so that a dead host costs one try and not one for each
+        /// message.
         #[key(example = "\"30m\"", why = "a host that is back gets its mail within half an hour", within = TINY..=DAY)]
         pub pause_longest: Duration = MINUTE.saturating_mul(30);
         /// How long the window and the trouble of a destination are remembered once no mail is left for it.

@@ -11,13 +11,12 @@ use crate::table::section;
 section! {
     /// Who this server is, where its data lives, and which networks are treated as its own.
     pub struct Server {
-        /// The name this server gives itself in its greeting, in EHLO and in trace headers. It should resolve to the address other
-        /// servers see, and that address back to it.
+        /// The name this server gives itself in its greeting, in EHLO and in trace headers. It should resolve to the address
+        /// other servers see, and that address back to it.
         #[key(
             example = "\"mx.example.org\"",
             why = "the machine's name is what its administrator chose for it",
-            shown = "the machine's name",
-            restart = true
+            shown = "the machine's name"
         )]
         pub hostname: Domain => |machine| machine.hostname.clone();
         /// Where the spool, the accounts, the history and a self-signed certificate live.

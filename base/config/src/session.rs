@@ -1,11 +1,12 @@
-//! `[limits]`: how much of everything a client may have. Promise: each of them is checked before work is done, and none is infinite.
+//! `[limits]`: how much of everything a client may have. Promise: each of them is checked before work is done, and none is
+//! infinite.
 
 use std::time::Duration;
 
 use crate::table::section;
 use crate::units::{Rate, Size};
 
-const SECOND: Duration = Duration::from_secs(1);
+const TINY: Duration = Duration::from_millis(10);
 const DAY: Duration = Duration::from_secs(86_400);
 
 section! {
@@ -28,31 +29,32 @@ section! {
         )]
         pub connections_per_minute_per_address: u32 = 120;
         /// How long a client may take for one whole command line.
-        // RFC 5321 §4.5.3.2.7 DEPARTS: it asks for five minutes; a slot held that long by a silent stranger is one nobody else has.
+        // RFC 5321 §4.5.3.2.7 DEPARTS: it asks for five minutes; a slot held that long by a silent stranger is one nobody else
+        // has.
         #[key(
             example = "\"60s\"",
-            why = "RFC 5321 §4.5.3.2.7 asks for five minutes; servers that mean it answer within seconds, and silence holds a slot",
-            within = SECOND..=DAY
+            why = "RFC 5321 §4.5.3.2.7 asks for five minutes, but silence holds a slot, and live servers answer within seconds",
+            within = TINY..=DAY
         )]
         pub command_timeout: Duration = Duration::from_secs(60);
         /// How long a client may pause within a message body.
-        #[key(example = "\"3m\"", why = "RFC 5321 §4.5.3.2.5", within = SECOND..=DAY)]
+        #[key(example = "\"3m\"", why = "RFC 5321 §4.5.3.2.5", within = TINY..=DAY)]
         pub data_timeout: Duration = Duration::from_secs(180);
         /// How long a transaction may take from MAIL to the end of the body.
-        #[key(example = "\"10m\"", why = "the largest message takes less over 1 Mbit/s", within = SECOND..=DAY)]
+        #[key(example = "\"10m\"", why = "the largest message takes less over 1 Mbit/s", within = TINY..=DAY)]
         pub transaction_timeout: Duration = Duration::from_secs(600);
         /// How long a session may last, whatever happens in it.
         #[key(
             example = "\"1h\"",
             why = "long enough for any queue to be sent over one connection, short enough to end what never ends",
-            within = SECOND..=DAY
+            within = TINY..=DAY
         )]
         pub session_timeout: Duration = Duration::from_secs(3600);
         /// How long a TLS handshake may take.
         #[key(
             example = "\"30s\"",
             why = "a handshake is three flights; no line is that slow",
-            within = SECOND..=Duration::from_secs(600)
+            within = TINY..=Duration::from_secs(600)
         )]
         pub handshake_timeout: Duration = Duration::from_secs(30);
         /// A body that arrives more slowly than this, measured over a while, ends the session.
@@ -62,6 +64,9 @@ section! {
             within = Rate(Size(0))..=Rate(Size::gib(1))
         )]
         pub data_rate_min: Rate = Rate(Size::kib(1));
+        /// For this long from the start of a body its rate is not looked at.
+        #[key(example = "\"10s\"", why = "a slow start is no fault", within = Duration::ZERO..=Duration::from_secs(3600))]
+        pub data_rate_grace: Duration = Duration::from_secs(10);
         /// How long the greeting is kept back. A client that talks before it is no mail server.
         #[key(
             example = "\"5s\"",
@@ -94,7 +99,7 @@ section! {
         #[key(example = "10", why = "honest clients make none; a program under development makes a few", within = 1..=1000)]
         pub faults_per_session: u32 = 10;
         /// Unknown recipients in one session; then 421.
-        #[key(example = "10", why = "a stale list has a few, a harvester has thousands", within = 1..=100_000)]
+        #[key(example = "10", why = "a stale list has a few, a harvester has thousands", within = 1..=60_000)]
         pub recipients_unknown_per_session: u32 = 10;
         /// Received headers in a message; with more it is in a loop (RFC 5321 §6.3).
         #[key(example = "100", why = "RFC 5321 §6.3 asks for at least 100 where hops are only counted", within = 10..=1000)]

@@ -105,8 +105,9 @@ impl Key {
 /// Declares a section of the configuration: a public struct with one field for each key, and its [`Table`].
 ///
 /// `by FIELD` names the field that tells several such tables apart; `: Default` derives `Default` from the defaults. A field is
-/// `name: Type = default;`, or `=> |machine| ..` where the default depends on the machine and may be missing, or neither where the key
-/// must be set (tables are then read from nothing, so that their own defaults hold). `keeps` declares fields that are no keys.
+/// `name: Type = default;`, or `=> |machine| ..` where the default depends on the machine and may be missing, or neither where
+/// the key must be set (tables are then read from nothing, so that their own defaults hold). `keeps` declares fields that are no
+/// keys.
 macro_rules! section {
     (
         $(#[doc = $about:literal])+
@@ -200,7 +201,10 @@ macro_rules! section {
             }
         }
 
-        section!(@derive $name $($marker)?; { $($field: section!(@plain_default $type; $($value)?),)* $($kept: Default::default(),)* });
+        section!(@derive $name $($marker)?; {
+            $($field: section!(@plain_default $type; $($value)?),)*
+            $($kept: Default::default(),)*
+        });
     };
 
     (@derive $name:ident; $fields:tt) => {};

@@ -63,6 +63,12 @@ fn what_is_no_toml_is_one_error_with_its_place() {
 }
 
 #[test]
+fn one_pair_of_brackets_too_few_is_told_as_such() {
+    let found = wrong("[listener]\nkind = \"mx\"\n");
+    assert_eq!(found, "postern.toml:1:1: listener: is written [[listener]] above the keys of each, not as a table\n");
+}
+
+#[test]
 fn a_name_nobody_could_use_must_be_set() {
     let found = report(&load("", "postern.toml", &Machine::named("my machine")).unwrap_err());
     assert_eq!(found, "postern.toml:1:1: server.hostname is missing; a right value looks like: hostname = \"mx.example.org\"\n");
@@ -143,8 +149,10 @@ fn diff_tells_what_changed_and_what_needs_a_restart() {
     assert_eq!(diff(&old, &old), []);
 }
 
+type Visit<'a> = &'a mut dyn FnMut(&str, &'static Key, &dyn Fn(&str) -> String);
+
 /// Each key with its path, and the text of a file that sets it and nothing else.
-fn each_key(table: &'static Table, heading: &str, visit: &mut dyn FnMut(&str, &'static Key, &dyn Fn(&str) -> String)) {
+fn each_key(table: &'static Table, heading: &str, visit: Visit<'_>) {
     for key in table.keys {
         let kind = (key.kind)();
         let path = if heading.is_empty() { key.name.to_owned() } else { format!("{heading}.{}", key.name) };
@@ -217,7 +225,7 @@ fn every_number_out_of_its_range_is_an_error() {
 #[test]
 fn the_manual_checked_in_is_the_one_the_keys_make() {
     let checked_in = include_str!("../../../docs/config.md");
-    assert!(checked_in == markdown(), "docs/config.md is old; make it again from postern_config::markdown()");
+    assert!(checked_in == markdown(), "docs/config.md is old; run cargo xtask config-doc");
 }
 
 #[test]

@@ -17,8 +17,8 @@ choice! {
 }
 
 section! {
-    /// The certificate this server shows. With neither certificate nor key, a self-signed one is made in `data_dir` on the first start:
-    /// good enough for mail from other servers, not for mail programs, which check it.
+    /// The certificate this server shows. With neither certificate nor key, a self-signed one is made in `data_dir` on the first
+    /// start: good enough for mail from other servers, not for mail programs, which check it.
     pub struct Tls: Default {
         /// The chain in PEM, the server's own certificate first. Read again when the file changes.
         #[key(

@@ -1,5 +1,5 @@
-//! The sorts of values a key can take: how each is read, printed and walked through. Promise: what is printed reads back as the same
-//! value, except for secrets, which are never printed.
+//! The sorts of values a key can take: how each is read, printed and walked through. Promise: what is printed reads back as the
+//! same value, except for secrets, which are never printed.
 
 use std::hash::{DefaultHasher, Hasher};
 use std::net::{IpAddr, SocketAddr};
@@ -284,12 +284,17 @@ impl<T: Value> Value for Option<T> {
 impl<T: Value> Value for Vec<T> {
     fn kind() -> Kind {
         let one = T::kind();
-        Kind { words: format!("list of {}", plural(&one.words)), repeated: true, ..one }
+        let several = if one.words.starts_with('"') { format!("any of {}", one.words) } else { plural(&one.words) };
+        Kind { words: format!("list of {several}"), repeated: true, ..one }
     }
 
     fn read(node: &Node<'_>, report: &mut Report<'_>) -> Option<Self> {
         let DeValue::Array(entries) = node.value.get_ref() else {
-            report.wrong(node, format!("a list is needed here, not {}", node.sort()));
+            let problem = match node.key.filter(|key| key.example.is_empty()) {
+                Some(key) => format!("is written [[{}]] above the keys of each, not as {}", key.name, node.sort()),
+                None => format!("a list is needed here, not {}", node.sort()),
+            };
+            report.wrong(node, problem);
             return None;
         };
         // All entries are read before the first bad one ends it, so that each error is noted.

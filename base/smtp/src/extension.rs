@@ -7,7 +7,7 @@ use postern_mail::fact::Mechanism;
 
 use crate::params::decimal;
 
-/// What we offer. PIPELINING (RFC 2920 §2), 8BITMIME (RFC 6152 §2) and ENHANCEDSTATUSCODES (RFC 2034 §3) are in every offer.
+/// What we offer. PIPELINING (RFC 2920 §2), 8BITMIME (RFC 6152 §2) and ENHANCEDSTATUSCODES (RFC 2034 §2) are in every offer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Offer {
     /// SIZE: the largest message in octets (RFC 1870 §4); `None` names no figure.
@@ -67,7 +67,7 @@ pub struct Offered {
     pub pipelining: bool,
     /// 8BITMIME (RFC 6152 §2).
     pub eight_bit_mime: bool,
-    /// ENHANCEDSTATUSCODES (RFC 2034 §3).
+    /// ENHANCEDSTATUSCODES (RFC 2034 §2).
     pub enhanced_status_codes: bool,
     /// SIZE was offered, so SIZE= may be given (RFC 1870 §4).
     pub size: bool,

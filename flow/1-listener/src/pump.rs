@@ -41,8 +41,6 @@ pub trait Host: Send {
 /// Time and size limits of the pump itself; those of the conversation belong to the machine.
 #[derive(Clone, Debug)]
 pub struct PumpSettings {
-    /// Longest command line or SASL response, octets with CRLF.
-    pub line_bytes_max: usize,
     /// From the first to the last octet of a TLS handshake.
     pub handshake_timeout: Duration,
     /// For the client to take what we write.
@@ -283,7 +281,7 @@ impl<M: Machine, H: Host> Pump<M, H> {
         let mut deadline = None;
         loop {
             let buffered = self.input.get(self.used..).unwrap_or_default();
-            match self.framer.frame(buffered, self.settings.line_bytes_max) {
+            match self.framer.frame(buffered, self.machine.line_bytes_max()) {
                 Framing::Line { len, consumed } => {
                     let text = buffered.get(..len).unwrap_or_default();
                     let more = buffered.len() > consumed;

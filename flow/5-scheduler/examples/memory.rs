@@ -14,6 +14,8 @@ use postern_mail::envelope::{MessageId, UnixMillis};
 use postern_scheduler::{Report, Scheduler, SchedulerSettings};
 
 const TICKETS: u64 = 1_000_000;
+/// Tickets made at a time, outside of what is timed.
+const BATCH: u64 = 10_000;
 const START: UnixMillis = UnixMillis(1_700_000_000_000);
 
 /// Lanes, accounts, and whether the tickets are deferred.
@@ -43,7 +45,9 @@ fn main() {
     match std::env::args().nth(1) {
         Some(row) => measure(ROWS[row.parse::<usize>().unwrap()]),
         None => {
-            println!("{TICKETS} tickets    lanes accounts deferred | octets/ticket | insert/s  due+finished/s");
+            println!(
+                "{TICKETS} tickets    lanes accounts deferred | octets/ticket | insert/s  due+finished/s | summary of 20 lanes"
+            );
             for row in 0..ROWS.len() {
                 let itself = std::env::current_exe().unwrap();
                 std::process::Command::new(itself).arg(row.to_string()).status().unwrap();
@@ -60,26 +64,37 @@ fn measure((lanes, accounts, is_deferred): (u64, u64, bool)) {
     let due = if is_deferred { UnixMillis(START.0 + 3_600_000) } else { START };
 
     let mut pick = 0x2545_F491_4F6C_DD1D_u64;
-    let before = resident();
-    let clock = spent();
-    for id in 0..TICKETS {
-        // The first round visits every lane, the rest go anywhere.
+    let mut ticket = |id| {
         pick ^= pick << 13;
         pick ^= pick >> 7;
         pick ^= pick << 17;
+        // The first round visits every lane, the rest go anywhere.
         let lane = if id < lanes { id } else { pick % lanes };
-        let ticket = Ticket {
+        Ticket {
             id: MessageId(START.0 * 1_000 + id),
             destination: destinations[usize::try_from(lane).unwrap()].clone(),
             account: Some(names[usize::try_from(pick >> 32).unwrap() % names.len()].clone()),
             received: UnixMillis(START.0 + id / 1_000),
             due: UnixMillis(due.0 + if is_deferred { pick % 14_400_000 } else { 0 }),
             attempts: 0,
-        };
-        scheduler.insert(START, ticket).unwrap();
+        }
+    };
+
+    let before = resident();
+    let mut inserting = 0.0;
+    for batch in 0..TICKETS / BATCH {
+        let tickets: Vec<Ticket> = (batch * BATCH..(batch + 1) * BATCH).map(&mut ticket).collect();
+        let clock = spent();
+        for ticket in tickets {
+            scheduler.insert(START, ticket).unwrap();
+        }
+        inserting += spent() - clock;
     }
-    let inserting = spent() - clock;
     let octets = resident().saturating_sub(before) as f64 / TICKETS as f64;
+
+    let clock = spent();
+    assert!(!scheduler.summary(START, 20).is_empty());
+    let summary = (spent() - clock) * 1_000.0;
 
     let now = UnixMillis(START.0 + 6 * 3_600_000);
     let mut attempts: Vec<Attempt> = Vec::new();
@@ -94,7 +109,7 @@ fn measure((lanes, accounts, is_deferred): (u64, u64, bool)) {
     }
     let working_off = spent() - clock;
     println!(
-        "{:>19}{lanes:>9} {accounts:>8} {is_deferred:>8} | {octets:>13.1} | {:>8.0}  {:>14.0}",
+        "{:>19}{lanes:>9} {accounts:>8} {is_deferred:>8} | {octets:>13.1} | {:>8.0}  {:>14.0} | {summary:>6.1} ms",
         "",
         TICKETS as f64 / inserting,
         TICKETS as f64 / working_off,

@@ -16,6 +16,10 @@ use crate::ticket::{ByTurn, Queued};
 use crate::window::Window;
 use crate::words::LastTrouble;
 
+/// One in this many attempts may be a probe of a silent destination, so that however many destinations are dead, and however long
+/// each takes to say so, the living have the rest.
+const PROBES_SHARE: usize = 4;
+
 /// Where a group of messages goes.
 #[derive(Debug)]
 pub(crate) struct Lane {
@@ -26,6 +30,8 @@ pub(crate) struct Lane {
     pub(crate) trouble: Option<LastTrouble>,
     pub(crate) waiting: u32,
     pub(crate) active: u32,
+    /// The one attempt that is out is a probe.
+    is_probe_out: bool,
     /// All its tickets, those that wait, are active, deferred or held.
     tickets: u32,
     /// The accounts with something waiting, in the order of their turns.
@@ -41,6 +47,8 @@ enum Place {
     Idle,
     /// In the ring of lanes whose next message may go now.
     Ready,
+    /// In the ring of silent lanes whose probe may go now.
+    ReadyToProbe,
     /// Its next message may go then.
     Asleep(UnixMillis),
     /// Without tickets since then; only remembered.
@@ -54,6 +62,8 @@ struct Turn {
     account: u32,
     link: Link,
     waiting: List<ByTurn>,
+    /// It is in the index. The only turn of a lane need not be: most lanes never see a second account.
+    is_indexed: bool,
 }
 
 /// The thread through the turns of one lane.
@@ -65,7 +75,7 @@ impl Threaded<Turn> for InLane {
     }
 }
 
-/// The thread through the lanes that are ready, or through those that are empty.
+/// The thread through the lanes that are ready, ready to probe, or empty.
 #[derive(Debug)]
 struct InPlace;
 impl Threaded<Lane> for InPlace {
@@ -84,6 +94,8 @@ pub(crate) struct Lanes {
     turns: Slab<Turn>,
     by_account: Index,
     ready: List<InPlace>,
+    ready_to_probe: List<InPlace>,
+    probes_out: usize,
     empty: List<InPlace>,
     asleep: BTreeSet<(UnixMillis, Slot)>,
     /// The name of the next new lane. Names are not reused (before 2^32 of them), since connections are kept by them.
@@ -99,6 +111,8 @@ impl Lanes {
             turns: Slab::new(),
             by_account: Index::new(),
             ready: List::new(),
+            ready_to_probe: List::new(),
+            probes_out: 0,
             empty: List::new(),
             asleep: BTreeSet::new(),
             next_name: 0,
@@ -137,6 +151,7 @@ impl Lanes {
             trouble: None,
             waiting: 0,
             active: 0,
+            is_probe_out: false,
             tickets: 0,
             turns: List::new(),
             place: Place::Idle,
@@ -165,12 +180,15 @@ impl Lanes {
     pub(crate) fn queue(&mut self, tickets: &mut Slab<Queued>, slot: Slot, ahead: Ahead) {
         let Some((lane, account)) = tickets.get(slot).map(|ticket| (ticket.lane, ticket.account)) else { return };
         let Some(found) = self.cells.get_mut(lane) else { return };
-        let turn = match find_turn(&self.turns, &self.by_account, lane, account) {
+        let turn = match find_turn(&self.turns, &self.by_account, &found.turns, (lane, account)) {
             Some(turn) => turn,
             None => {
-                let new = Turn { lane, account, link: Link::LOOSE, waiting: List::new() };
+                let new = Turn { lane, account, link: Link::LOOSE, waiting: List::new(), is_indexed: false };
                 let Some(turn) = self.turns.insert(new) else { return };
-                self.by_account.insert(turn_hash(lane, account), turn);
+                if let Some(other) = found.turns.first() {
+                    index_turn(&mut self.turns, &mut self.by_account, other);
+                    index_turn(&mut self.turns, &mut self.by_account, turn);
+                }
                 found.turns.push_last(&mut self.turns, turn);
                 turn
             }
@@ -190,12 +208,11 @@ impl Lanes {
     /// Takes a waiting ticket out of its turn.
     pub(crate) fn unqueue(&mut self, tickets: &mut Slab<Queued>, slot: Slot) {
         let Some((lane, account)) = tickets.get(slot).map(|ticket| (ticket.lane, ticket.account)) else { return };
-        let Some(turn) = find_turn(&self.turns, &self.by_account, lane, account) else { return };
-        if let Some(found) = self.turns.get_mut(turn) {
-            found.waiting.remove(tickets, slot);
-        }
-        if let Some(lane) = self.cells.get_mut(lane) {
-            lane.waiting = lane.waiting.saturating_sub(1);
+        let Some(found) = self.cells.get_mut(lane) else { return };
+        let Some(turn) = find_turn(&self.turns, &self.by_account, &found.turns, (lane, account)) else { return };
+        found.waiting = found.waiting.saturating_sub(1);
+        if let Some(turn) = self.turns.get_mut(turn) {
+            turn.waiting.remove(tickets, slot);
         }
         self.drop_turn_if_over(turn);
     }
@@ -203,7 +220,11 @@ impl Lanes {
     /// Takes the next ticket of a lane: the account whose turn it is gives one message and goes to the end.
     pub(crate) fn take(&mut self, tickets: &mut Slab<Queued>, lane: Slot) -> Option<Slot> {
         let found = self.cells.get_mut(lane)?;
-        let turn = found.turns.pop_first(&mut self.turns)?;
+        let Some(turn) = found.turns.pop_first(&mut self.turns) else {
+            // Cannot be; but a lane that is wrong about what waits must not be asked for it for ever.
+            found.waiting = 0;
+            return None;
+        };
         found.turns.push_last(&mut self.turns, turn);
         found.waiting = found.waiting.saturating_sub(1);
         let ticket = self.turns.get_mut(turn)?.waiting.pop_first(tickets);
@@ -213,11 +234,12 @@ impl Lanes {
 
     fn drop_turn_if_over(&mut self, turn: Slot) {
         let Some(found) = self.turns.get(turn).filter(|turn| turn.waiting.is_empty()) else { return };
-        let (lane, account) = (found.lane, found.account);
-        if let Some(lane) = self.cells.get_mut(lane) {
+        if found.is_indexed {
+            self.by_account.remove(turn_hash(found.lane, found.account), turn);
+        }
+        if let Some(lane) = self.cells.get_mut(found.lane) {
             lane.turns.remove(&mut self.turns, turn);
         }
-        self.by_account.remove(turn_hash(lane, account), turn);
         self.turns.remove(turn);
     }
 
@@ -232,6 +254,7 @@ impl Lanes {
         match old {
             Place::Idle => {}
             Place::Ready => self.ready.remove(&mut self.cells, slot),
+            Place::ReadyToProbe => self.ready_to_probe.remove(&mut self.cells, slot),
             Place::Asleep(until) => {
                 self.asleep.remove(&(until, slot));
             }
@@ -240,6 +263,7 @@ impl Lanes {
         match place {
             Place::Idle => {}
             Place::Ready => self.ready.push_last(&mut self.cells, slot),
+            Place::ReadyToProbe => self.ready_to_probe.push_last(&mut self.cells, slot),
             Place::Asleep(until) => {
                 self.asleep.insert((until, slot));
             }
@@ -247,9 +271,30 @@ impl Lanes {
         }
     }
 
-    /// The lane whose turn it is. The next one is next when this one was [`settle`](Self::settle_behind)d.
-    pub(crate) fn next_ready(&self) -> Option<Slot> {
-        self.ready.first()
+    /// The lane whose turn it is, of `total` attempts that may be out. Probes go first, since few may be out at once. The next lane is
+    /// next when this one was [`settle_behind`](Self::settle_behind).
+    pub(crate) fn next_ready(&self, total: usize) -> Option<Slot> {
+        let may_probe = self.probes_out < (total / PROBES_SHARE).max(1);
+        self.ready_to_probe.first().filter(|_| may_probe).or_else(|| self.ready.first())
+    }
+
+    /// Counts an attempt that goes out.
+    pub(crate) fn go_out(&mut self, slot: Slot) {
+        let Some(lane) = self.cells.get_mut(slot) else { return };
+        lane.active = lane.active.saturating_add(1);
+        if lane.window.is_silent() {
+            lane.is_probe_out = true;
+            self.probes_out += 1;
+        }
+    }
+
+    /// Counts an attempt that came back. A probe is always alone, so it is what came back if one was out.
+    pub(crate) fn come_back(&mut self, slot: Slot) {
+        let Some(lane) = self.cells.get_mut(slot) else { return };
+        lane.active = lane.active.saturating_sub(1);
+        if std::mem::take(&mut lane.is_probe_out) {
+            self.probes_out = self.probes_out.saturating_sub(1);
+        }
     }
 
     /// Like `settle`, but a lane that is still ready goes behind the others.
@@ -312,13 +357,30 @@ impl Lane {
             return Place::Idle;
         }
         let from = self.window.blocked_until().max(self.pace.next());
-        if from > now { Place::Asleep(from) } else { Place::Ready }
+        if from > now {
+            Place::Asleep(from)
+        } else if self.window.is_silent() {
+            Place::ReadyToProbe
+        } else {
+            Place::Ready
+        }
     }
 }
 
-fn find_turn(turns: &Slab<Turn>, by_account: &Index, lane: Slot, account: u32) -> Option<Slot> {
-    by_account
-        .find(turn_hash(lane, account), |slot| turns.get(slot).is_some_and(|turn| turn.lane == lane && turn.account == account))
+fn find_turn(turns: &Slab<Turn>, by_account: &Index, of_lane: &List<InLane>, (lane, account): (Slot, u32)) -> Option<Slot> {
+    let is_it = |slot| turns.get(slot).is_some_and(|turn| turn.lane == lane && turn.account == account);
+    match of_lane.only() {
+        Some(only) => is_it(only).then_some(only),
+        None if of_lane.is_empty() => None,
+        None => by_account.find(turn_hash(lane, account), is_it),
+    }
+}
+
+fn index_turn(turns: &mut Slab<Turn>, by_account: &mut Index, slot: Slot) {
+    if let Some(turn) = turns.get_mut(slot).filter(|turn| !turn.is_indexed) {
+        turn.is_indexed = true;
+        by_account.insert(turn_hash(turn.lane, turn.account), slot);
+    }
 }
 
 fn turn_hash(lane: Slot, account: u32) -> u64 {
@@ -329,6 +391,10 @@ fn turn_hash(lane: Slot, account: u32) -> u64 {
 impl Lanes {
     pub(crate) fn len(&self) -> usize {
         self.cells.len()
+    }
+
+    pub(crate) fn probes_out(&self) -> usize {
+        self.probes_out
     }
 
     pub(crate) fn turns_open(&self) -> usize {

@@ -102,7 +102,7 @@ impl Scheduler {
         self.return_deferred(now);
         self.lanes.wake(now);
         while self.counts.active < self.settings.concurrency_total {
-            let Some(lane) = self.lanes.next_ready() else { break };
+            let Some(lane) = self.lanes.next_ready(self.settings.concurrency_total) else { break };
             if let Some(attempt) = self.hand_out(now, lane) {
                 attempts.push(attempt);
             }
@@ -218,7 +218,9 @@ impl Scheduler {
     /// they have something already. `None`: nothing until then.
     #[must_use]
     pub fn next_wakeup(&self, now: UnixMillis) -> Option<UnixMillis> {
-        if self.counts.active < self.settings.concurrency_total && self.lanes.next_ready().is_some() {
+        if self.counts.active < self.settings.concurrency_total
+            && self.lanes.next_ready(self.settings.concurrency_total).is_some()
+        {
             return Some(now);
         }
         let deferred = self.deferred.next().map(time_of_second);
@@ -254,11 +256,7 @@ impl Scheduler {
         match state {
             State::Waiting => self.lanes.queue(&mut self.tickets.cells, slot, ahead),
             State::Deferred => self.deferred.add(&mut self.tickets.cells, slot, due),
-            State::Active => {
-                if let Some(lane) = self.lanes.get_mut(lane) {
-                    lane.active = lane.active.saturating_add(1);
-                }
-            }
+            State::Active => self.lanes.go_out(lane),
             State::Held => {}
         }
     }
@@ -273,11 +271,7 @@ impl Scheduler {
         match state {
             State::Waiting => self.lanes.unqueue(&mut self.tickets.cells, slot),
             State::Deferred => self.deferred.remove(&mut self.tickets.cells, slot, due),
-            State::Active => {
-                if let Some(lane) = self.lanes.get_mut(lane) {
-                    lane.active = lane.active.saturating_sub(1);
-                }
-            }
+            State::Active => self.lanes.come_back(lane),
             State::Held => {}
         }
     }

@@ -36,10 +36,10 @@ pub struct SchedulerSettings {
 /// How many at once and how fast, for one lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shaping {
-    /// Attempts at once, before anything is known of the destination.
-    pub window_first: u16,
-    /// Attempts at once, however well it goes.
-    pub window_max: u16,
+    /// Attempts at once, before anything is known of the destination; at least 1.
+    pub window_first: u32,
+    /// Attempts at once, however well it goes; at least 1, at most 65,535.
+    pub window_max: u32,
     /// Messages a minute; 0 is no limit.
     pub pace_per_minute: u32,
 }
@@ -55,21 +55,21 @@ impl Default for SchedulerSettings {
         Self {
             tickets_max: 4_000_000,
             concurrency_total: 200,
-            lanes_max: 10_000,
-            lane_memory: Duration::from_secs(15 * 60),
+            lanes_max: 100_000,
+            lane_memory: Duration::from_secs(10 * 60),
             shaping: Shaping::default(),
             shaped: HashMap::new(),
             retry: Backoff {
                 first: Duration::from_secs(5 * 60),
-                factor: 2,
+                factor: 2.0,
                 longest: Duration::from_secs(4 * 3600),
-                jitter_percent: 15,
+                jitter: 0.1,
             },
             lane_retry: Backoff {
                 first: Duration::from_secs(60),
-                factor: 2,
+                factor: 2.0,
                 longest: Duration::from_secs(30 * 60),
-                jitter_percent: 10,
+                jitter: 0.1,
             },
             expiry: Expiry {
                 give_up: Duration::from_secs(5 * 24 * 3600),

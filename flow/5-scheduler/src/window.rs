@@ -25,20 +25,25 @@ pub(crate) struct Window {
 
 impl Window {
     pub(crate) fn new(shaping: Shaping) -> Self {
-        let most = shaping.window_max.max(1);
-        let size = shaping.window_first.clamp(1, most);
+        let most = at_least_one(shaping.window_max);
+        let size = at_least_one(shaping.window_first).min(most);
         Self { size, most, credit: 0, forgiven: 0, silence: 0, blocked_until: UnixMillis(0) }
     }
 
     /// Keeps what was learnt, within other bounds.
     pub(crate) fn change(&mut self, shaping: Shaping) {
-        self.most = shaping.window_max.max(1);
+        self.most = at_least_one(shaping.window_max);
         self.size = self.size.min(self.most);
     }
 
     /// Attempts at once. A destination that gave no answer gets a single probe.
     pub(crate) fn limit(&self) -> u16 {
-        if self.silence > 0 { 1 } else { self.size }
+        if self.is_silent() { 1 } else { self.size }
+    }
+
+    /// Nobody answered last time.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.silence > 0
     }
 
     /// Nothing goes out before this; it may be past.
@@ -64,7 +69,7 @@ impl Window {
             }
             Some(Scope::Recipient | Scope::Message) => self.answered(),
             // While nobody answered, only an answer opens the lane again.
-            Some(Scope::Host) if self.silence == 0 => self.shrink_unless(is_forgiven, out),
+            Some(Scope::Host) if !self.is_silent() => self.shrink_unless(is_forgiven, out),
             // A destination that refuses for good has answered: each sender is owed that answer, only not twenty at a time.
             Some(Scope::Destination) if !report.deferred => {
                 self.answered();
@@ -72,7 +77,7 @@ impl Window {
             }
             Some(Scope::Host | Scope::Destination) => {
                 self.shrink_unless(is_forgiven, out);
-                if !is_forgiven || self.silence == 0 {
+                if !is_forgiven || !self.is_silent() {
                     self.silence = self.silence.saturating_add(1);
                     self.blocked_until = now.plus(wait.wait(self.silence, chance));
                 }
@@ -101,4 +106,8 @@ impl Window {
             self.forgiven = u16::try_from(out).unwrap_or(u16::MAX);
         }
     }
+}
+
+fn at_least_one(attempts: u32) -> u16 {
+    u16::try_from(attempts).unwrap_or(u16::MAX).max(1)
 }

@@ -5,18 +5,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use postern_mail::{Outcome, Scope, Status};
+use postern_mail::Outcome;
 use tokio::time::timeout;
 
 use crate::classify::{self, Failure, Stage};
 use crate::connect::{self, Endpoint};
 use crate::connection::{Connection, Introduction, Wire};
 use crate::dialogue::Trouble;
+use crate::dialogue::hello::Proof;
 use crate::dialogue::transaction::{Content, Step, Transaction, breaks_require_tls, needs_body_facts, obstacle};
-use crate::next_hop::{Message, NextHop, Protocol, TlsPolicy};
+use crate::next_hop::{Credentials, Message, NextHop, Protocol, TlsPolicy};
 use crate::reuse::Shelf;
 use crate::send_body::{BodyTrouble, Prepared};
 use crate::settings::Settings;
+use crate::tally::{Board, Tally, Useless, lost, summary};
 use crate::tls_policy::{TlsClient, TlsWish};
 
 /// How long a host that broke the connection is listened to.
@@ -61,19 +63,6 @@ pub struct Delivery {
     counters: Counters,
 }
 
-/// A host that was of no use: another may be, or the same one later.
-struct Useless {
-    outcome: Outcome,
-    /// Only because the way there is not safe enough.
-    about_tls: bool,
-}
-
-impl Useless {
-    fn because(trouble: &Trouble, by: &str) -> Self {
-        Self { outcome: trouble.outcome(by), about_tls: trouble.is_about_tls() }
-    }
-}
-
 /// How a conversation ended.
 enum End {
     /// Nobody is left.
@@ -94,27 +83,6 @@ enum Transacted {
     Unheard(Outcome),
 }
 
-/// The outcomes so far.
-struct Board(Vec<Option<Outcome>>);
-
-impl Board {
-    fn open(&self) -> impl Iterator<Item = usize> + '_ {
-        self.0.iter().enumerate().filter(|(_, outcome)| outcome.is_none()).map(|(at, _)| at)
-    }
-
-    fn settle(&mut self, at: usize, outcome: Outcome) {
-        if let Some(slot) = self.0.get_mut(at) {
-            slot.get_or_insert(outcome);
-        }
-    }
-
-    fn settle_rest(&mut self, outcome: &Outcome) {
-        for slot in &mut self.0 {
-            slot.get_or_insert_with(|| outcome.clone());
-        }
-    }
-}
-
 impl Delivery {
     /// Ready to deliver; connects to nothing yet.
     #[must_use]
@@ -126,7 +94,10 @@ impl Delivery {
 
     /// Delivers a message to a next hop. One outcome per recipient, in their order.
     pub async fn deliver(&self, hop: &NextHop, message: Message<'_>) -> Vec<Outcome> {
-        let mut board = Board(vec![None; message.recipients.len()]);
+        if message.recipients.is_empty() {
+            return Vec::new();
+        }
+        let mut board = Board::of(message.recipients.len());
         let limit = self.settings.timeouts.attempt;
         let timed_out = timeout(limit, self.attempt(hop, message, &mut board)).await.is_err();
         let rest = if timed_out {
@@ -135,7 +106,7 @@ impl Delivery {
             // `attempt` settles everybody; this is what a mistake in it would look like.
             classify::of_failure(Stage::Connect, &Failure::Lost("the attempt ended without an outcome".to_owned()), "")
         };
-        board.0.into_iter().map(|outcome| outcome.unwrap_or_else(|| rest.clone())).collect()
+        board.outcomes(&rest)
     }
 
     /// Closes connections that were idle for too long. To be called about once a second.
@@ -188,10 +159,12 @@ impl Delivery {
         for key in endpoints.iter().map(key) {
             let Some(connection) = self.take_kept(&key).await else { continue };
             self.count(|counters| &counters.reused);
-            if let End::Full = self.converse(connection, key, message, board).await {
-                return;
+            match self.converse(connection, key, message, board).await {
+                End::Full => return,
+                End::Exhausted => {}
+                // It died while it was kept: a fresh one shows what the host thinks.
+                End::Useless(_) => self.count(|counters| &counters.found_dead),
             }
-            // It died while it was kept, or is used up: a fresh one shows what the host thinks.
             break;
         }
         let mut useless = Vec::new();
@@ -240,7 +213,7 @@ impl Delivery {
             protocol: hop.protocol,
             wish,
             verify: tls == TlsPolicy::Verify,
-            credentials: hop.credentials.clone(),
+            credentials: hop.credentials.as_ref().map(proof),
             name: match endpoint {
                 Endpoint::Tcp { name, .. } => name,
                 Endpoint::Unix(_) => "",
@@ -287,6 +260,7 @@ impl Delivery {
         let offered =
             connection.peer.offered.recipients_max.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
         let recipients_max = self.settings.recipients_max.min(offered).max(1);
+        let mut worked = false;
         loop {
             let some: Vec<usize> = board.open().take(recipients_max).collect();
             if some.is_empty() {
@@ -299,11 +273,13 @@ impl Delivery {
             }
             connection.messages_left -= 1;
             match self.transact(&mut connection, message, &body, &some, board).await {
-                Transacted::Ended => {}
+                Transacted::Ended => worked = true,
                 Transacted::Over(outcome) => {
                     board.settle_rest(&outcome);
                     return End::Full;
                 }
+                // It took some and closed between two messages, as it may; a fresh connection takes more.
+                Transacted::Unheard(_) if worked => return End::Exhausted,
                 Transacted::Unheard(outcome) => return End::Useless(Useless { outcome, about_tls: false }),
             }
         }
@@ -346,7 +322,8 @@ impl Delivery {
         }
         *dirty = transaction.left_dirty();
         let unheard = step == Step::Close && !transaction.was_heard();
-        if unheard && let Some((_, outcome)) = transaction.take_settled().next() {
+        // The last one: those before it may be about single recipients that were never asked for.
+        if unheard && let Some((_, outcome)) = transaction.take_settled().next_back() {
             return Transacted::Unheard(outcome);
         }
         tally.take(transaction.take_settled(), board);
@@ -387,43 +364,6 @@ impl Delivery {
     }
 }
 
-/// What a transaction's outcomes come to.
-#[derive(Default)]
-struct Tally {
-    delivered: bool,
-    /// Recipients the host found too many for one transaction.
-    too_many: Vec<(usize, Outcome)>,
-    /// The last outcome that would be everybody's.
-    general: Option<Outcome>,
-}
-
-impl Tally {
-    fn take(&mut self, settled: impl Iterator<Item = (usize, Outcome)>, board: &mut Board) {
-        for (at, outcome) in settled {
-            if classify::is_too_many_recipients(&outcome) {
-                self.too_many.push((at, outcome));
-                continue;
-            }
-            match &outcome {
-                Outcome::Deferred { scope, .. } | Outcome::Bounced { scope, .. } if *scope != Scope::Recipient => {
-                    self.general = Some(outcome.clone());
-                }
-                Outcome::Delivered { .. } => self.delivered = true,
-                _ => {}
-            }
-            board.settle(at, outcome);
-        }
-    }
-
-    /// RFC 5321 §4.5.3.1.10: who was too many comes again at once, as long as others get through.
-    fn end(self, board: &mut Board) -> Option<Outcome> {
-        if !self.delivered {
-            self.too_many.into_iter().for_each(|(at, outcome)| board.settle(at, outcome));
-        }
-        self.general
-    }
-}
-
 /// The connection broke while we were writing. Hosts that refuse a body halfway say why before they close, and that is worth more than
 /// what the network says. A positive reply to a body that was never sent whole is worth nothing.
 async fn last_words(wire: &mut Wire, transaction: &mut Transaction<'_>, failure: Failure) {
@@ -441,21 +381,12 @@ async fn last_words(wire: &mut Wire, transaction: &mut Transaction<'_>, failure:
     transaction.lost(failure);
 }
 
-fn lost(by: &str) -> Outcome {
-    classify::of_failure(Stage::Body, &Failure::Lost("the connection ended before this recipient's turn".to_owned()), by)
-}
-
-/// What is said to those no host was of use to. A host that did not answer may answer later, so a bounce needs all of them to agree.
-fn summary(useless: Vec<Useless>, tls_required: bool) -> Option<Outcome> {
-    let only_tls = tls_required && useless.iter().all(|host| host.about_tls);
-    let worst = useless.into_iter().map(|host| host.outcome).reduce(|kept, next| if kept.is_final() { next } else { kept })?;
-    Some(match worst {
-        // RFC 8689 §5: returned when no host can keep the promise; 5.7.30.
-        Outcome::Deferred { evidence, .. } if only_tls => {
-            Outcome::Bounced { scope: Scope::Message, status: Status::new(5, 7, 30), evidence }
-        }
-        other => other,
-    })
+/// Credentials with a nonce for this connection.
+fn proof(credentials: &Arc<Credentials>) -> Proof {
+    let mut random = [0; 18];
+    // Without chance the nonce is all zeros: the host's own still keeps a recorded login from being played again.
+    let _ = aws_lc_rs::rand::fill(&mut random);
+    Proof { credentials: Arc::clone(credentials), nonce: postern_smtp::sasl::encode(&random) }
 }
 
 #[expect(clippy::disallowed_methods, reason = "idle connections are counted by the clock, and this crate is a hand")]

@@ -48,7 +48,7 @@ impl<T: AsRef<[u8]> + Send + Sync> BodySource for InlineBody<T> {
     }
 
     fn open(&self) -> BoxFuture<'_, io::Result<Box<dyn BodyPieces + '_>>> {
-        let pieces = InlinePieces { rest: self.0.as_ref() };
+        let pieces = InlinePieces::of(self.0.as_ref());
         Box::pin(std::future::ready(Ok(Box::new(pieces) as Box<dyn BodyPieces + '_>)))
     }
 }
@@ -56,8 +56,18 @@ impl<T: AsRef<[u8]> + Send + Sync> BodySource for InlineBody<T> {
 /// Longest piece an inline body yields.
 const INLINE_PIECE_BYTES: usize = 64 * 1024;
 
-struct InlinePieces<'b> {
+/// Reads a body that is in memory.
+#[derive(Debug)]
+pub struct InlinePieces<'b> {
     rest: &'b [u8],
+}
+
+impl<'b> InlinePieces<'b> {
+    /// From its start.
+    #[must_use]
+    pub fn of(body: &'b [u8]) -> Self {
+        Self { rest: body }
+    }
 }
 
 impl BodyPieces for InlinePieces<'_> {

@@ -136,8 +136,9 @@ pub fn of_reply(stage: Stage, code: ReplyCode, status: Option<Status>, by: &str,
     let scope = scope(stage, code, given);
     // RFC 5321 §4.5.3.1.10: a 552 to RCPT about the number of recipients is to be read as 452.
     let too_many = stage == Stage::Rcpt && code.0 == 552 && given.is_none_or(|s| (s.subject, s.detail) == (5, 3));
-    // A password of ours that is refused is for the operator to mend; no sender's mail bounces for it.
-    if code.is_permanent() && !too_many && stage != Stage::Auth {
+    // A password of ours that is refused, or TLS that our policy asks for, is for the operators to mend; no sender's mail bounces for it.
+    let ours = matches!(stage, Stage::StartTls | Stage::Auth);
+    if code.is_permanent() && !too_many && !ours {
         return Outcome::Bounced { scope, status, evidence };
     }
     if too_many {
@@ -208,7 +209,8 @@ fn by_status(stage: Stage, given: Option<Status>) -> Option<Scope> {
         // RFC 7505 §4.2: the sender's domain takes no mail, so nobody could answer.
         (7, 27) => Some(Scope::Message),
         (3, 3 | 4) | (4, 6 | 7) | (6, _) => Some(Scope::Message),
-        (3, 1 | 2 | 5) | (4, 1..=5) => Some(Scope::Host),
+        // Of class 5 these are words for "no such mailbox" at some large providers, so the stage decides.
+        (3, 1 | 2 | 5) | (4, 1..=5) if class == 4 => Some(Scope::Host),
         (5, 3) if stage == Stage::Rcpt => Some(Scope::Recipient),
         // Our address or our rate, not this message: reverse DNS (RFC 7372 §3.3), network lists, too fast.
         (7, 25 | 28) => Some(Scope::Destination),

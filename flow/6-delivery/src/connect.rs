@@ -44,7 +44,7 @@ pub(crate) fn endpoints(hop: &NextHop, settings: &Settings) -> Result<Vec<Endpoi
     let hosts = match &hop.place {
         Place::Unix(path) => return Ok(vec![Endpoint::Unix(path.clone())]),
         Place::NullMx => {
-            // RFC 7505 §4.1: no attempt is made; RFC 7505 §4.2: 5.1.10.
+            // RFC 7505 §4.1: no attempt is made, and the status is 5.1.10.
             let evidence = evidence("", "the domain takes no mail (null MX)");
             return Err(Outcome::Bounced { scope: Scope::Destination, status: Status::new(5, 1, 10), evidence });
         }
@@ -135,7 +135,7 @@ mod tests {
         let place = Place::Hosts(hosts);
         let hop = NextHop { place, protocol: Protocol::Smtp, tls: TlsPolicy::None, credentials: None };
         let own_addresses = own.iter().map(|own| own.parse().unwrap()).collect();
-        let settings = Settings { own_addresses, ..Settings::default() };
+        let settings = Settings::new(&postern_config::Outbound::default(), "us.example", own_addresses);
         endpoints(&hop, &settings).map(|found| found.iter().map(ToString::to_string).collect())
     }
 
@@ -163,5 +163,16 @@ mod tests {
         let expected = Status::new(5, 4, 6);
         assert!(matches!(looped, Outcome::Bounced { scope: Scope::Destination, status, .. } if status == expected));
         assert!(matches!(order(vec![host("a", 0, &["0.0.0.0"])], &[]), Err(Outcome::Deferred { .. })));
+    }
+
+    #[tokio::test]
+    async fn the_egress_address_of_the_right_family_is_where_we_come_from() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = Endpoint::Tcp { name: "a".into(), address: listener.local_addr().unwrap() };
+        let egress = ["::1".parse().unwrap(), "127.0.0.3".parse().unwrap()];
+        let dialed = connect(&endpoint, &egress, Duration::from_secs(15)).await;
+        assert!(matches!(dialed, Ok(Dialed::Tcp(_))));
+        let (_, from) = listener.accept().await.unwrap();
+        assert_eq!(from.ip(), egress[1]);
     }
 }

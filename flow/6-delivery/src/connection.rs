@@ -16,16 +16,16 @@ use tokio_rustls::client::TlsStream;
 
 use crate::classify::{Failure, Stage};
 use crate::connect::Dialed;
-use crate::dialogue::hello::{Hello, Step};
+use crate::dialogue::hello::{Hello, Proof, Step};
 use crate::dialogue::{Peer, Trouble};
-use crate::next_hop::{Credentials, Protocol};
+use crate::next_hop::Protocol;
 use crate::settings::Timeouts;
 use crate::tls_policy::{Security, TlsClient, TlsWish};
 
 /// Octets asked for in one read: replies are short.
 const READ_BYTES: usize = 4096;
 /// Capacity an idle connection may keep for writing.
-const IDLE_OUT_BYTES: usize = 4096;
+const IDLE_OUT_BYTES: usize = 8192;
 /// How long a goodbye may take; nobody waits for its answer.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -153,7 +153,7 @@ pub(crate) struct Introduction<'a> {
     pub(crate) protocol: Protocol,
     pub(crate) wish: TlsWish,
     pub(crate) verify: bool,
-    pub(crate) credentials: Option<Arc<Credentials>>,
+    pub(crate) credentials: Option<Proof>,
     /// For SNI and the certificate.
     pub(crate) name: &'a str,
     pub(crate) by: Arc<str>,

@@ -5,6 +5,7 @@
 //! the replies fall, every recipient of a transaction is settled once.
 
 pub(crate) mod hello;
+mod login;
 pub(crate) mod transaction;
 
 use postern_mail::Outcome;

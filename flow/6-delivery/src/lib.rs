@@ -18,10 +18,11 @@ pub mod next_hop;
 mod reuse;
 mod send_body;
 pub mod settings;
+mod tally;
 pub mod tls_policy;
 
 pub use attempt::{Counts, Delivery};
-pub use body::{BodyPieces, BodySource, BoxFuture, InlineBody};
+pub use body::{BodyPieces, BodySource, BoxFuture, InlineBody, InlinePieces};
 pub use maildir::{Maildirs, Template};
 pub use next_hop::{Credentials, HostAddresses, Message, NextHop, Place, Protocol, TlsPolicy};
 pub use settings::{Settings, Timeouts};

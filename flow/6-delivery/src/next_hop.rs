@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use postern_config::TlsMode;
 use postern_mail::envelope::MessageId;
 use postern_mail::{Envelope, Recipient, Secret};
 
@@ -57,6 +58,17 @@ pub enum TlsPolicy {
     Verify,
 }
 
+impl From<TlsMode> for TlsPolicy {
+    fn from(mode: TlsMode) -> Self {
+        match mode {
+            TlsMode::None => Self::None,
+            TlsMode::Opportunistic => Self::Opportunistic,
+            TlsMode::Require => Self::Require,
+            TlsMode::Verify => Self::Verify,
+        }
+    }
+}
+
 /// What we prove ourselves with to a relay host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credentials {
@@ -75,7 +87,7 @@ pub struct NextHop {
     pub protocol: Protocol,
     /// How safe the way must be.
     pub tls: TlsPolicy,
-    /// For a relay host that asks for AUTH. Never sent in clear, so they turn [`TlsPolicy::Opportunistic`] into
+    /// For a relay host that asks for AUTH. Never sent in clear, so with them every policy is at least
     /// [`TlsPolicy::Require`].
     pub credentials: Option<Arc<Credentials>>,
 }

@@ -1,7 +1,9 @@
-//! The limits of a delivery as plain values; the binary fills them from its configuration, and their reasons stand there.
+//! The limits of a delivery as plain values, taken from the configuration, where their defaults and reasons stand.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
+
+use postern_config::Outbound;
 
 use crate::classify::Stage;
 
@@ -45,20 +47,19 @@ impl Timeouts {
     }
 }
 
-impl Default for Timeouts {
-    fn default() -> Self {
-        let minutes = |n: u64| Duration::from_secs(n * 60);
+impl From<&postern_config::Timeouts> for Timeouts {
+    fn from(config: &postern_config::Timeouts) -> Self {
         Self {
-            connect: Duration::from_secs(30),
-            greeting: minutes(5),
-            hello: minutes(5),
-            handshake: minutes(1),
-            mail: minutes(5),
-            recipient: minutes(5),
-            data_start: minutes(2),
-            data_piece: minutes(3),
-            data_end: minutes(10),
-            attempt: minutes(60),
+            connect: config.connect,
+            greeting: config.greeting,
+            hello: config.hello,
+            handshake: config.handshake,
+            mail: config.mail,
+            recipient: config.recipient,
+            data_start: config.data,
+            data_piece: config.data_block,
+            data_end: config.data_end,
+            attempt: config.attempt,
         }
     }
 }
@@ -90,20 +91,29 @@ pub struct Settings {
     pub at_once_bytes_max: usize,
 }
 
-impl Default for Settings {
-    fn default() -> Self {
+/// RFC 5321 §4.5.3.1.8: every server takes at least this many recipients.
+const RECIPIENTS_MAX: usize = 100;
+/// A body of this size, sent in vain because nobody was accepted, costs less than the round trip it saves the others.
+const AT_ONCE_BYTES_MAX: usize = 256 * 1024;
+
+impl Settings {
+    /// From the configuration. `hostname` is the server's name, `own_addresses` every address we listen at, with wildcards resolved.
+    #[must_use]
+    pub fn new(outbound: &Outbound, hostname: &str, own_addresses: Vec<SocketAddr>) -> Self {
+        let egress = outbound.egress.first();
+        let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
         Self {
-            hostname: "localhost".into(),
-            timeouts: Timeouts::default(),
-            egress: Vec::new(),
-            own_addresses: Vec::new(),
-            addresses_max: 8,
-            recipients_max: 100,
-            messages_per_connection_max: 100,
-            kept_max: 500,
-            kept_per_key_max: 20,
-            kept_idle: Duration::from_secs(10),
-            at_once_bytes_max: 256 * 1024,
+            hostname: egress.and_then(|egress| egress.helo.as_ref()).map_or(hostname, |helo| helo.as_str()).into(),
+            timeouts: Timeouts::from(&outbound.timeouts),
+            egress: egress.map(|egress| egress.addresses.clone()).unwrap_or_default(),
+            own_addresses,
+            addresses_max: count(outbound.addresses_max),
+            recipients_max: RECIPIENTS_MAX,
+            messages_per_connection_max: outbound.messages_per_connection,
+            kept_max: count(outbound.kept_connections_max),
+            kept_per_key_max: count(outbound.lanes.connections_per_destination_max),
+            kept_idle: outbound.kept_idle,
+            at_once_bytes_max: AT_ONCE_BYTES_MAX,
         }
     }
 }

@@ -6,11 +6,9 @@
 //! [`report`]'s one writer of lines.
 
 pub mod due;
-pub mod feedback;
 pub mod record;
 pub mod report;
 
 pub use due::{Action, DelayNotice, Ended, Line, Reach, ReportDue, Returned, reports_due};
-pub use feedback::{Feedback, feedback};
 pub use record::{attempted, expired};
 pub use report::{Original, Report, Reporter};

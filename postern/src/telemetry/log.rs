@@ -10,8 +10,9 @@ use tracing_subscriber::EnvFilter;
 ///
 /// # Errors
 /// When the filter does not read right.
-pub fn start(json: bool, level: &str) -> Result<(), String> {
-    let filter = EnvFilter::try_new(level).map_err(|error| format!("[log] level: {error}"))?;
+pub(crate) fn start(json: bool, level: &str) -> Result<(), String> {
+    // The storage engine tells of its own housekeeping, which no operator of a mail server asks for.
+    let filter = EnvFilter::try_new(format!("{level},fjall=warn,lsm_tree=warn")).map_err(|error| format!("[log] level: {error}"))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let done = if json {
         builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
@@ -23,7 +24,7 @@ pub fn start(json: bool, level: &str) -> Result<(), String> {
 }
 
 /// Writes an event as one line.
-pub fn write(event: &Event) {
+pub(crate) fn write(event: &Event) {
     match event {
         Event::Accepted { id, from, recipients, account, client, size } => info!(
             %id,

@@ -28,7 +28,7 @@ struct Why {
 
 /// All metrics of the server.
 #[derive(Debug)]
-pub struct Metrics {
+pub(crate) struct Metrics {
     registry: Registry,
     accepted: Counter,
     accepted_bytes: Counter,
@@ -86,7 +86,7 @@ impl Default for Metrics {
 
 impl Metrics {
     /// Counts an event.
-    pub fn count(&self, event: &Event) {
+    pub(crate) fn count(&self, event: &Event) {
         match event {
             Event::Accepted { size, .. } => {
                 self.accepted.inc();
@@ -110,18 +110,18 @@ impl Metrics {
     }
 
     /// A client was turned away at a ceiling.
-    pub fn turned_away(&self, why: &'static str) {
+    pub(crate) fn turned_away(&self, why: &'static str) {
         self.turned_away.get_or_create(&Why { why }).inc();
     }
 
     /// A conversation ended.
-    pub fn ended(&self, why: &'static str) {
+    pub(crate) fn ended(&self, why: &'static str) {
         self.ended.get_or_create(&Why { why }).inc();
     }
 
     /// Everything in the OpenMetrics text format.
     #[must_use]
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         // A `String` never refuses what is written into it.
         let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);

@@ -7,14 +7,15 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use postern_delivery::{BodyPieces, BodySource, BoxFuture, Message, maildir};
-use postern_mail::attempt::{Attempt, Ticket};
+use postern_delivery::{BodyPieces, BodySource, BoxFuture, InlinePieces, Message, maildir};
+use postern_config::Deliver;
+use postern_mail::attempt::{Attempt, Destination, Ticket};
 use postern_mail::event::Event;
 use postern_mail::outcome::Evidence;
 use postern_mail::{Envelope, MessageId, Outcome, Recipient, Scope, Status};
 use postern_outcome::{DelayNotice, Ended, Reach, record, reports_due};
 use postern_scheduler::{Disposition, Notice, NoticeKind, Report};
-use postern_spool::{Body, LoadError, Progress, Reason, RecipientState, Stored};
+use postern_spool::{Body, BodyFile, LoadError, Progress, Reason, RecipientState, Stored};
 use tokio::sync::oneshot;
 
 use crate::wire::dispatch::Order;
@@ -25,23 +26,36 @@ use crate::wire::{Live, Server, clock, report, routing};
 const REPORT_RETRY: Duration = Duration::from_secs(600);
 
 /// The spool's body as delivery wants it.
-struct SpooledBody<'a>(&'a Body);
+struct SpooledBody<'a> {
+    body: &'a Body,
+    size: u64,
+}
 
 impl BodySource for SpooledBody<'_> {
     fn size(&self) -> u64 {
-        self.0.size()
+        self.size
     }
 
     fn whole(&self) -> Option<&[u8]> {
-        self.0.inline()
+        match self.body {
+            Body::Inline(bytes) => Some(bytes),
+            Body::File(_) => None,
+        }
     }
 
     fn open(&self) -> BoxFuture<'_, io::Result<Box<dyn BodyPieces + '_>>> {
-        Box::pin(async { Ok(Box::new(SpooledPieces(self.0.pieces())) as Box<dyn BodyPieces + '_>) })
+        match self.body {
+            Body::Inline(bytes) => {
+                Box::pin(async move { Ok(Box::new(InlinePieces::of(bytes)) as Box<dyn BodyPieces + '_>) })
+            }
+            Body::File(file) => {
+                Box::pin(async move { Ok(Box::new(SpooledPieces(file.from_start())) as Box<dyn BodyPieces + '_>) })
+            }
+        }
     }
 }
 
-struct SpooledPieces(postern_spool::Pieces);
+struct SpooledPieces(BodyFile);
 
 impl BodyPieces for SpooledPieces {
     fn append_next<'a>(&'a mut self, into: &'a mut Vec<u8>) -> BoxFuture<'a, io::Result<usize>> {
@@ -59,11 +73,11 @@ impl BodyPieces for SpooledPieces {
 }
 
 /// Tries a message for the recipients of one lane.
-pub async fn attempt(server: Arc<Server>, attempt: Attempt) {
+pub(crate) async fn attempt(server: Arc<Server>, attempt: Attempt) {
     let live = server.live.load_full();
     let stored = match server.spool.load(attempt.id).await {
         Ok(stored) => stored,
-        Err(LoadError::Unknown) => {
+        Err(LoadError::NotFound) => {
             // Taken out by a person in the meantime.
             finished(&server, &attempt, Report::WORKED).await;
             return;
@@ -93,7 +107,7 @@ fn recipients_of(
     live: &Live,
     envelope: &Envelope,
     progress: &Progress,
-    wanted: impl Fn(&postern_mail::attempt::Destination) -> bool,
+    wanted: impl Fn(&Destination) -> bool,
 ) -> Vec<usize> {
     progress
         .open()
@@ -105,7 +119,7 @@ fn recipients_of(
 }
 
 async fn deliver(server: &Server, live: &Live, attempt: &Attempt, stored: &Stored, recipients: &[Recipient]) -> Vec<Outcome> {
-    let body = SpooledBody(&stored.body);
+    let body = SpooledBody { body: &stored.body, size: stored.size };
     let message = Message { id: attempt.id, envelope: &stored.envelope, recipients, body: &body };
     match routing::way(&live.config, &live.resolver, &attempt.destination).await {
         Err(outcome) => vec![outcome; recipients.len()],
@@ -139,7 +153,7 @@ async fn conclude(server: &Server, live: &Live, attempt: &Attempt, stored: &Stor
     }
     let warn = warn && !stored.progress.delay_reported;
     let delay = if warn {
-        DelayNotice::Due { retry_until: Some(stored.envelope.received.plus(live.config.outbound.retry.give_up)) }
+        DelayNotice::Due { retry_until: stored.envelope.received.plus(live.config.outbound.retry.give_up) }
     } else {
         DelayNotice::NotDue
     };
@@ -149,7 +163,7 @@ async fn conclude(server: &Server, live: &Live, attempt: &Attempt, stored: &Stor
             .zip(&outcomes)
             .filter_map(|(index, outcome)| {
                 let recipient = stored.envelope.recipients.get(*index)?;
-                Some(Ended { recipient, outcome, reach: reach(attempt) })
+                Some(Ended { recipient, outcome, reach: reach(live, attempt) })
             })
             .collect();
         match reports_due(&stored.envelope, &ended, delay) {
@@ -180,9 +194,11 @@ async fn conclude(server: &Server, live: &Live, attempt: &Attempt, stored: &Stor
 }
 
 /// A mailbox of ours is the end of the way; everything else passes responsibility on (RFC 3464 §2.3.3, `delivered` and `relayed`).
-fn reach(attempt: &Attempt) -> Reach {
-    match attempt.destination {
-        postern_mail::attempt::Destination::Hosted(_) => Reach::Mailbox,
+fn reach(live: &Live, attempt: &Attempt) -> Reach {
+    match &attempt.destination {
+        Destination::Hosted(name) if !matches!(live.config.domain(name).map(|d| &d.deliver), Some(Deliver::Relay { .. })) => {
+            Reach::Mailbox
+        }
         _ => Reach::NextHop,
     }
 }
@@ -206,7 +222,7 @@ fn reason(outcome: &Outcome) -> Reason {
 }
 
 /// Writes what became of some recipients; when nothing is left to do, the message leaves the spool.
-pub async fn settle(
+pub(crate) async fn settle(
     server: &Server,
     id: MessageId,
     envelope: &Envelope,
@@ -218,7 +234,7 @@ pub async fn settle(
         let _lock = server.lock_progress(id).await;
         let mut progress = match server.spool.load_envelope(id).await {
             Ok((_, progress, _)) => progress,
-            Err(LoadError::Unknown) => return,
+            Err(LoadError::NotFound) => return,
             Err(error) => {
                 tracing::error!(%id, %error, "progress cannot be read back; its recipients may be tried twice");
                 return;
@@ -232,7 +248,7 @@ pub async fn settle(
         }
         also(&mut progress);
         if progress.open().next().is_some() {
-            if let Err(outage) = server.spool.record(id, progress).await {
+            if let Err(outage) = server.spool.record(id, &progress).await {
                 tracing::error!(%id, %outage, "progress could not be recorded; its recipients may be tried twice");
             }
             return;
@@ -245,7 +261,7 @@ pub async fn settle(
 }
 
 /// A message in a lane that is not being tried became late, or too old.
-pub async fn notice(server: Arc<Server>, notice: Notice) {
+pub(crate) async fn notice(server: Arc<Server>, notice: Notice) {
     let live = server.live.load_full();
     let Ok(stored) = server.spool.load(notice.id).await else { return };
     let attempt = Attempt {
@@ -269,12 +285,12 @@ pub async fn notice(server: Arc<Server>, notice: Notice) {
         .zip(&outcomes)
         .filter_map(|(index, outcome)| {
             let recipient = stored.envelope.recipients.get(*index)?;
-            Some(Ended { recipient, outcome, reach: reach(&attempt) })
+            Some(Ended { recipient, outcome, reach: reach(&live, &attempt) })
         })
         .collect();
     let warn = !is_expired && !stored.progress.delay_reported;
     let delay = if warn {
-        DelayNotice::Due { retry_until: Some(stored.envelope.received.plus(live.config.outbound.retry.give_up)) }
+        DelayNotice::Due { retry_until: stored.envelope.received.plus(live.config.outbound.retry.give_up) }
     } else {
         DelayNotice::NotDue
     };

@@ -6,7 +6,7 @@ use postern_mail::trouble::Outage;
 use postern_policy::facts::{self, HostedAnswer};
 
 /// The hosted domains of a configuration.
-pub struct Directory<'a>(pub &'a Config);
+pub(crate) struct Directory<'a>(pub &'a Config);
 
 impl facts::Directory for Directory<'_> {
     fn hosted(&self, mailbox: &Mailbox) -> HostedAnswer {

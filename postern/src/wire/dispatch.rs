@@ -10,17 +10,17 @@ use postern_mail::attempt::{Attempt, Destination, Ticket};
 use postern_scheduler::{Counts, Disposition, LaneSummary, Notice, Rejected, Report, Scheduler, SchedulerSettings};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::wire::{Server, clock, deliver};
+use crate::wire::{Server, clock, deliver, stopped};
 
 /// Orders that wait for the dispatcher; whoever sends more waits.
-pub const ORDERS_MAX: usize = 4096;
+pub(crate) const ORDERS_MAX: usize = 4096;
 /// Orders taken before due work is handed out.
 const ORDERS_AT_ONCE: usize = 256;
 /// Notices of one round.
 const NOTICES_AT_ONCE: usize = 64;
 
 /// What the dispatcher is asked to do.
-pub enum Order {
+pub(crate) enum Order {
     /// A message is there.
     Insert(Vec<Ticket>),
     /// An attempt ended.
@@ -44,7 +44,7 @@ pub enum Order {
 
 /// What a person can do to a message in the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Steering {
+pub(crate) enum Steering {
     /// Keep it back.
     Hold,
     /// Let it go on.
@@ -89,7 +89,7 @@ fn carry_out(scheduler: &mut Scheduler, order: Order) {
 }
 
 /// Runs until told to stop, then goes on answering orders while `alive` deliveries end, without starting any.
-pub async fn run(
+pub(crate) async fn run(
     server: Arc<Server>,
     mut scheduler: Scheduler,
     mut orders: mpsc::Receiver<Order>,
@@ -132,7 +132,7 @@ pub async fn run(
                     carry_out(&mut scheduler, order);
                 }
             }
-            _ = stop.wait_for(|stopping| *stopping), if alive.is_some() => alive = None,
+            () = stopped(&mut stop), if alive.is_some() => alive = None,
             () = tokio::time::sleep(wait) => {}
         }
     }

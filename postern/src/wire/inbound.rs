@@ -22,14 +22,14 @@ use postern_policy::{decide, explain};
 use postern_session::Session;
 use postern_smtp::machine::TraceFacts;
 use postern_spool::Writer;
-use postern_state::authenticate::{Exchange, Step};
+use postern_state::{Exchange, Start, Step};
 use rustls::ServerConfig;
 
 use crate::wire::directory::Directory;
 use crate::wire::{Live, Server, clock, routing};
 
 /// Answers the questions of one session and takes its bodies.
-pub struct Inbound {
+pub(crate) struct Inbound {
     server: Arc<Server>,
     live: Arc<Live>,
     client: ClientFacts,
@@ -101,25 +101,36 @@ impl Inbound {
     }
 
     async fn login(&mut self, mechanism: Mechanism, initial: Option<Secret>, exporter: Option<Box<[u8; 32]>>) -> Answer {
-        let (exchange, step) = self.server.authenticator.start(mechanism, initial, exporter).await;
+        let offered_plus = self.live.config.auth.mechanisms.contains(&Mechanism::ScramSha256Plus) && exporter.is_some();
+        let start = Start { mechanism, initial, exporter, offered_plus };
+        let (exchange, step) = self.server.authenticator.start(clock(), start).await;
         self.step(exchange, step)
     }
 
-    fn step(&mut self, exchange: Option<Exchange>, step: Step) -> Answer {
-        self.exchange = exchange.map(Box::new);
+    async fn login_on(&mut self, response: Secret) -> Answer {
+        let Some(mut exchange) = self.exchange.take() else { return Answer::Denied };
+        let step = exchange.next(clock(), &response).await;
+        self.step(*exchange, step)
+    }
+
+    fn step(&mut self, exchange: Exchange, step: Step) -> Answer {
         match step {
-            Step::Challenge(challenge) => Answer::Challenge(challenge),
+            Step::Challenge(challenge) => {
+                self.exchange = Some(Box::new(exchange));
+                Answer::Challenge(challenge)
+            }
             Step::Authenticated(who) => {
                 tracing::info!(account = %who.account(), credential = %who.credential(), client = %self.client.address, "authenticated");
                 Answer::Authenticated { who }
             }
             Step::Denied => {
-                self.note_refusal("AUTH", &Reply::authentication_failed(), "wrong credentials".to_owned(), None);
+                let user = exchange.user().map(str::to_owned);
+                self.note_refusal("AUTH", &Reply::authentication_failed(), "wrong credentials".to_owned(), user);
                 Answer::Denied
             }
-            Step::Unavailable(outage) => {
+            Step::Unavailable => {
                 let reply = Reply::authentication_unavailable();
-                self.note_refusal("AUTH", &reply, outage.to_string(), None);
+                self.note_refusal("AUTH", &reply, "too many attempts wait for their turn".to_owned(), None);
                 Answer::Refuse(reply)
             }
         }
@@ -210,13 +221,7 @@ impl Host for Inbound {
             Question::Message => self.judge_message(),
             // Boxed: only a few connections ever log in, and the rest should not carry the room for it.
             Question::AuthStart { mechanism, initial, exporter } => Box::pin(self.login(mechanism, initial, exporter)).await,
-            Question::AuthNext(response) => match self.exchange.take() {
-                Some(exchange) => {
-                    let (exchange, step) = Box::pin(exchange.next(response)).await;
-                    self.step(exchange, step)
-                }
-                None => Answer::Denied,
-            },
+            Question::AuthNext(response) => Box::pin(self.login_on(response)).await,
             Question::AuthAbort => {
                 self.exchange = None;
                 Answer::Pass
@@ -288,7 +293,7 @@ impl Host for Inbound {
 }
 
 /// Begins sessions for the listeners.
-pub struct Gate(pub Arc<Server>);
+pub(crate) struct Gate(pub Arc<Server>);
 
 impl Conversations for Gate {
     type Machine = Session;

@@ -5,29 +5,33 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use postern_config::Config;
 use postern_delivery::tls_policy::{Roots, TlsClient};
-use postern_delivery::{Delivery, Settings as DeliverySettings, Timeouts};
+use postern_delivery::{Delivery, Settings as DeliverySettings};
 use postern_listener::{CeilingSettings, PumpSettings};
 use postern_lookup::{LookupSettings, Resolver};
 use postern_mail::client::ListenerKind;
 use postern_policy::{Outbound, Policy};
 use postern_scheduler::{Backoff, Expiry, SchedulerSettings, Shaping};
 use postern_session::SessionSettings;
-use postern_smtp::line::SASL_LINE_BYTES_MAX;
 use postern_spool::SpoolSettings;
 
 /// Hosts whose rate of connections is remembered.
 const RATES_MAX: usize = 100_000;
-/// A body may be this slow to begin with.
-const DATA_RATE_GRACE: Duration = Duration::from_secs(10);
-/// Messages up to this size are written to a next hop in one piece with their commands.
-const AT_ONCE_BYTES_MAX: usize = 256 * 1024;
+
+/// A count of the configuration.
+#[must_use]
+pub(crate) fn number(value: u32) -> usize {
+    usize::try_from(value).unwrap_or(usize::MAX)
+}
+
+fn size(value: postern_config::Size) -> usize {
+    usize::try_from(value.0).unwrap_or(usize::MAX)
+}
 
 /// What connections and deliveries work with from now on.
-pub struct Live {
+pub(crate) struct Live {
     /// As it was loaded.
     pub config: Config,
     /// The rules' settings.
@@ -48,7 +52,7 @@ impl Live {
     ///
     /// # Errors
     /// In words, for the operator: what the configuration names cannot be used.
-    pub fn new(config: Config, own_addresses: Vec<SocketAddr>) -> Result<Self, String> {
+    pub(crate) fn new(config: Config, own_addresses: Vec<SocketAddr>) -> Result<Self, String> {
         let limits = &config.limits;
         let session = SessionSettings {
             hostname: config.server.hostname.clone(),
@@ -66,23 +70,26 @@ impl Live {
             mechanisms: config.auth.mechanisms.clone(),
         };
         let pump = PumpSettings {
-            line_bytes_max: SASL_LINE_BYTES_MAX,
             handshake_timeout: limits.handshake_timeout,
             write_timeout: limits.command_timeout,
             data_rate_min: limits.data_rate_min.0.0,
-            data_rate_grace: DATA_RATE_GRACE,
+            data_rate_grace: limits.data_rate_grace,
         };
         let policy = Policy {
             relay_networks: config.server.relay_networks.clone(),
             outbound: if config.outbound.enabled { Outbound::Enabled } else { Outbound::Disabled },
             message_bytes_max: limits.message_size.0,
-            received_max: usize::try_from(limits.received_max).unwrap_or(usize::MAX),
+            received_max: number(limits.received_max),
         };
         let resolver = Resolver::new(LookupSettings {
             servers: config.dns.servers.clone(),
             timeout: config.dns.timeout,
-            cache_entries_max: usize::try_from(config.dns.cache_entries).unwrap_or(usize::MAX),
-            ..LookupSettings::default()
+            attempts: config.dns.attempts,
+            cache_entries_max: number(config.dns.cache_entries),
+            cache_time_max: config.dns.cache_longest,
+            cache_negative_time_max: config.dns.cache_negative_longest,
+            exchangers_max: number(config.dns.exchangers_max),
+            addresses_max: number(config.dns.addresses_max),
         })
         .map_err(|failure| failure.to_string())?;
         let delivery = delivery(&config, own_addresses)?;
@@ -99,14 +106,13 @@ impl Live {
 
     /// What a session on such a listener goes by.
     #[must_use]
-    pub fn session(&self, _: ListenerKind) -> Arc<SessionSettings> {
+    pub(crate) fn session(&self, _: ListenerKind) -> Arc<SessionSettings> {
         Arc::clone(&self.session)
     }
 }
 
 fn delivery(config: &Config, own_addresses: Vec<SocketAddr>) -> Result<Delivery, String> {
     let outbound = &config.outbound;
-    let times = &outbound.timeouts;
     let egress = outbound.egress.first();
     let hostname = egress.and_then(|egress| egress.helo.as_ref()).unwrap_or(&config.server.hostname);
     let roots = match &outbound.ca_file {
@@ -114,37 +120,14 @@ fn delivery(config: &Config, own_addresses: Vec<SocketAddr>) -> Result<Delivery,
         Some(path) => Roots::Pem(std::fs::read(path).map_err(|error| format!("[outbound] ca_file {}: {error}", path.display()))?),
     };
     let tls = TlsClient::new(&roots).map_err(|fault| fault.to_string())?;
-    let settings = DeliverySettings {
-        hostname: hostname.as_str().into(),
-        timeouts: Timeouts {
-            connect: times.connect,
-            greeting: times.greeting,
-            hello: times.hello,
-            handshake: times.handshake,
-            mail: times.mail,
-            recipient: times.recipient,
-            data_start: times.data,
-            data_piece: times.data_block,
-            data_end: times.data_end,
-            attempt: times.attempt,
-        },
-        egress: egress.map(|egress| egress.addresses.clone()).unwrap_or_default(),
-        own_addresses,
-        addresses_max: usize::try_from(outbound.addresses_max).unwrap_or(usize::MAX),
-        messages_per_connection_max: outbound.messages_per_connection,
-        kept_max: usize::try_from(outbound.kept_connections_max).unwrap_or(usize::MAX),
-        kept_idle: outbound.kept_idle,
-        at_once_bytes_max: AT_ONCE_BYTES_MAX,
-        ..DeliverySettings::default()
-    };
+    let settings = DeliverySettings::new(outbound, hostname.as_str(), own_addresses);
     Ok(Delivery::new(settings, tls))
 }
 
 /// Ceilings on connections.
 #[must_use]
-pub fn ceiling(config: &Config) -> CeilingSettings {
+pub(crate) fn ceiling(config: &Config) -> CeilingSettings {
     let limits = &config.limits;
-    let number = |value: u32| usize::try_from(value).unwrap_or(usize::MAX);
     CeilingSettings {
         connections: number(limits.connections),
         connections_per_host: number(limits.connections_per_address),
@@ -156,17 +139,16 @@ pub fn ceiling(config: &Config) -> CeilingSettings {
 
 /// The scheduler's settings.
 #[must_use]
-pub fn scheduler(config: &Config) -> SchedulerSettings {
+pub(crate) fn scheduler(config: &Config) -> SchedulerSettings {
     let (outbound, lanes, retry) = (&config.outbound, &config.outbound.lanes, &config.outbound.retry);
-    let small = |value: u32| u16::try_from(value).unwrap_or(u16::MAX);
     SchedulerSettings {
         tickets_max: usize::try_from(config.spool.messages_max).unwrap_or(usize::MAX),
-        concurrency_total: usize::try_from(lanes.concurrency_total).unwrap_or(usize::MAX),
-        lanes_max: usize::try_from(lanes.lanes_max).unwrap_or(usize::MAX),
+        concurrency_total: number(lanes.concurrency_total),
+        lanes_max: number(lanes.lanes_max),
         lane_memory: lanes.remembered,
         shaping: Shaping {
-            window_first: small(lanes.connections_per_destination_start),
-            window_max: small(lanes.connections_per_destination_max),
+            window_first: lanes.connections_per_destination_start,
+            window_max: lanes.connections_per_destination_max,
             pace_per_minute: lanes.messages_per_minute_per_destination,
         },
         retry: Backoff { first: retry.first, factor: retry.factor, longest: retry.longest, jitter: retry.jitter },
@@ -182,9 +164,10 @@ pub fn scheduler(config: &Config) -> SchedulerSettings {
 
 /// The spool's settings.
 #[must_use]
-pub fn spool(config: &Config) -> SpoolSettings {
+pub(crate) fn spool(config: &Config) -> SpoolSettings {
     let spool = &config.spool;
-    let size = |value: postern_config::Size| usize::try_from(value.0).unwrap_or(usize::MAX);
+    #[expect(clippy::cast_possible_truncation, reason = "a share between 0.05 and 0.95")]
+    let clean_below = spool.live_share_min as f32;
     SpoolSettings {
         dir: Path::new(&config.server.data_dir).join("spool"),
         segment_bytes: spool.segment_size.0,
@@ -193,6 +176,11 @@ pub fn spool(config: &Config) -> SpoolSettings {
         free_space_min: spool.free_space_min.0,
         finished_delay: spool.finished_delay,
         writers: usize::from(spool.writers),
-        ..SpoolSettings::default()
+        readers: usize::from(spool.readers),
+        body_sync_bytes: size(spool.body_sync_size),
+        clean_below,
+        spare_segments_max: usize::from(spool.spare_segments_max),
+        waiting_max: number(spool.waiting_max),
+        notes_max: number(spool.notes_max),
     }
 }

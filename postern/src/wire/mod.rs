@@ -1,16 +1,18 @@
 //! Joins the steps. What is decided here is only who is asked, in which order; the answers come from heads.
 
-pub mod control;
-pub mod deliver;
-pub mod directory;
-pub mod dispatch;
-pub mod inbound;
-pub mod live;
-pub mod report;
-pub mod routing;
+pub(crate) mod control;
+pub(crate) mod deliver;
+pub(crate) mod directory;
+pub(crate) mod dispatch;
+pub(crate) mod inbound;
+pub(crate) mod live;
+pub(crate) mod reload;
+pub(crate) mod report;
+pub(crate) mod routing;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use postern_delivery::Maildirs;
@@ -21,13 +23,13 @@ use postern_mail::fact::Fact;
 use postern_mail::{Envelope, MessageId};
 use postern_policy::facts::OwnedAddresses;
 use postern_spool::Spool;
-use postern_state::authenticate::Authenticator;
-use postern_state::history::History;
-use postern_state::{Owned, Store};
+use postern_mail::client::ListenerKind;
+use postern_state::{Accounts, Authenticator, History, Owned};
 use rustls::ServerConfig;
-use tokio::sync::{Mutex, MutexGuard, mpsc};
+use tokio::sync::{Mutex, MutexGuard, mpsc, watch};
 
-pub use crate::wire::live::Live;
+pub(crate) use crate::wire::live::Live;
+use crate::privilege::Confinement;
 use crate::telemetry::{log, metrics::Metrics};
 use crate::wire::dispatch::Order;
 
@@ -35,15 +37,15 @@ use crate::wire::dispatch::Order;
 const PROGRESS_LOCKS: usize = 64;
 
 /// What all parts of the running server share.
-pub struct Server {
+pub(crate) struct Server {
     /// The configuration in force and what was made of it.
     pub live: ArcSwap<Live>,
     /// Accepted mail.
     pub spool: Spool,
-    /// Accounts.
-    pub store: Store,
-    /// Who logs in.
-    pub authenticator: Authenticator,
+    /// Who may submit mail.
+    pub accounts: Arc<Accounts>,
+    /// Verifies that.
+    pub authenticator: Arc<Authenticator>,
     /// Stories of messages.
     pub history: History,
     /// The scheduler's owner.
@@ -60,32 +62,44 @@ pub struct Server {
     pub metrics: Metrics,
     /// See [`Server::lock_progress`].
     pub progress_locks: [Mutex<()>; PROGRESS_LOCKS],
+    /// What could be had of this kernel.
+    pub confinement: Confinement,
+    /// When it began.
+    pub began: Instant,
+    /// Where it listens.
+    pub listeners: Vec<(ListenerKind, SocketAddr)>,
 }
 
 /// The time, as it is written to disk.
 #[expect(clippy::disallowed_methods, reason = "the one calendar of the server")]
 #[must_use]
-pub fn clock() -> UnixMillis {
+pub(crate) fn clock() -> UnixMillis {
     UnixMillis::from_system(SystemTime::now())
+}
+
+/// Resolves when the server is told to stop.
+pub(crate) async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    // An error means that whoever could tell is gone, which is a stop as well.
+    let _ = stopping.wait_for(|stopping| *stopping).await;
 }
 
 /// Locks for [`Server::progress_locks`].
 #[must_use]
-pub fn progress_locks() -> [Mutex<()>; PROGRESS_LOCKS] {
+pub(crate) fn progress_locks() -> [Mutex<()>; PROGRESS_LOCKS] {
     std::array::from_fn(|_| Mutex::new(()))
 }
 
 impl Server {
     /// Something happened: log, metrics, history.
-    pub fn emit(&self, event: Event) {
+    pub(crate) fn emit(&self, event: Event) {
         log::write(&event);
         self.metrics.count(&event);
-        self.history.record(event);
+        self.history.record(clock(), event);
     }
 
     /// A message is durable: tell the scheduler, then the world. When the scheduler cannot take it (it is full, or stopping), the
     /// message is as safe as before and is scheduled after the next start.
-    pub async fn accepted(&self, id: MessageId, envelope: Envelope, size: u64) {
+    pub(crate) async fn accepted(&self, id: MessageId, envelope: Envelope, size: u64) {
         let live = self.live.load_full();
         let open = envelope.recipients.iter().map(|recipient| recipient.address());
         let tickets = routing::tickets(&live.config, id, &envelope, open, (envelope.received, 0));
@@ -102,9 +116,9 @@ impl Server {
 
     /// The addresses an account may send as.
     #[must_use]
-    pub fn owned_addresses(&self, account: &str) -> Fact<OwnedAddresses> {
+    pub(crate) fn owned_addresses(&self, account: &str) -> Fact<OwnedAddresses> {
         let mut owned = OwnedAddresses::default();
-        if let Some(account) = self.store.account(account) {
+        if let Some(account) = self.accounts.find(account) {
             for address in &account.addresses {
                 match address {
                     Owned::Address(mailbox) => owned.exact.push(mailbox.clone()),
@@ -116,9 +130,19 @@ impl Server {
     }
 
     /// Two lanes of one message may end at the same time; whoever changes its progress reads and writes it under this lock.
-    pub async fn lock_progress(&self, id: MessageId) -> MutexGuard<'_, ()> {
+    pub(crate) async fn lock_progress(&self, id: MessageId) -> MutexGuard<'_, ()> {
         let [first, rest @ ..] = &self.progress_locks;
         let index = usize::try_from(id.0).unwrap_or(0) % PROGRESS_LOCKS;
         index.checked_sub(1).and_then(|index| rest.get(index)).unwrap_or(first).lock().await
+    }
+}
+
+impl postern_web::Source for Server {
+    fn metrics(&self) -> String {
+        self.metrics.text()
+    }
+
+    fn health(&self) -> Result<(), String> {
+        self.spool.check_room().map_err(|outage| outage.to_string())
     }
 }

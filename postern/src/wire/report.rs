@@ -14,11 +14,11 @@ const HEADER_BYTES_MAX: usize = 64 * 1024;
 
 /// Reads the start of a body, at most `bytes_max` octets.
 async fn start_of(body: &Body, bytes_max: usize) -> Result<Vec<u8>, Outage> {
-    if let Some(whole) = body.inline() {
-        return Ok(whole.get(..bytes_max.min(whole.len())).unwrap_or_default().to_vec());
-    }
+    let mut pieces = match body {
+        Body::Inline(whole) => return Ok(whole.get(..bytes_max.min(whole.len())).unwrap_or_default().to_vec()),
+        Body::File(file) => file.from_start(),
+    };
     let mut start = Vec::new();
-    let mut pieces = body.pieces();
     while start.len() < bytes_max {
         match pieces.next_piece().await {
             Ok(Some(piece)) => start.extend_from_slice(&piece),
@@ -41,7 +41,7 @@ fn seed() -> u64 {
 ///
 /// # Errors
 /// The spool's. The message it is about must then stay.
-pub async fn send(server: &Server, live: &Live, about: MessageId, stored: &Stored, due: &ReportDue<'_>) -> Result<(), Outage> {
+pub(crate) async fn send(server: &Server, live: &Live, about: MessageId, stored: &Stored, due: &ReportDue<'_>) -> Result<(), Outage> {
     let full_bytes_max = live.config.outbound.report_body_max.0;
     let returned = due.returned(&stored.envelope, stored.size, full_bytes_max);
     let bytes_max = match returned {

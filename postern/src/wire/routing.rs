@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use postern_config::{Config, Credentials as ConfiguredCredentials, Deliver, LmtpAddress, Password, Resolution, Target, TlsMode};
+use postern_config::{Config, Credentials as ConfiguredCredentials, Deliver, LmtpAddress, Password, Resolution, Target};
 use postern_delivery::{Credentials, HostAddresses, NextHop, Place, Protocol, Template, TlsPolicy};
 use postern_lookup::{LookupFailure, MxAnswer, Resolver};
 use postern_mail::attempt::{Destination, Ticket};
@@ -13,7 +13,7 @@ use postern_mail::outcome::{Evidence, Outcome};
 use postern_mail::{Domain, Envelope, Host, Mailbox, MessageId, Scope, Secret, Status};
 
 /// Where a destination's mail is put.
-pub enum Way {
+pub(crate) enum Way {
     /// Into Maildirs.
     Maildir(Template),
     /// Nowhere.
@@ -23,7 +23,7 @@ pub enum Way {
 }
 
 /// Replaces recipients of ours by who they are in the end, each once. An alias of an admitted recipient is admitted with it.
-pub fn expand_aliases(envelope: &mut Envelope, config: &Config) {
+pub(crate) fn expand_aliases(envelope: &mut Envelope, config: &Config) {
     let hosted_unchanged = |address: &Mailbox| match config.resolve(address) {
         Some(Resolution::Deliver(own)) => own == *address,
         Some(_) => false,
@@ -51,21 +51,27 @@ pub fn expand_aliases(envelope: &mut Envelope, config: &Config) {
 
 /// The lane of a recipient.
 #[must_use]
-pub fn destination(config: &Config, mailbox: &Mailbox) -> Destination {
-    if let Some(domain) = config.domain_of(mailbox) {
+pub(crate) fn destination(config: &Config, mailbox: &Mailbox) -> Destination {
+    destination_of_host(config, &mailbox.host)
+}
+
+/// The lane of everything at a host.
+#[must_use]
+pub(crate) fn destination_of_host(config: &Config, host: &Host) -> Destination {
+    if let Some(domain) = host.name().and_then(|name| config.domain(name)) {
         return Destination::Hosted(domain.name.clone());
     }
-    if let Some(route) = config.route_for(&mailbox.host) {
+    if let Some(route) = config.route_for(host) {
         return Destination::Route { host: route.host.to_string().into(), port: route.port };
     }
-    match &mailbox.host {
+    match host {
         Host::Name(domain) => Destination::Mx(domain.clone()),
         Host::Literal(address) => Destination::Literal(*address),
     }
 }
 
 /// One ticket for each lane that has a recipient for whom `open` holds.
-pub fn tickets<'a>(
+pub(crate) fn tickets<'a>(
     config: &Config,
     id: MessageId,
     envelope: &Envelope,
@@ -99,15 +105,6 @@ fn lookup_failed(failure: &LookupFailure) -> Outcome {
         LookupFailure::NoSuchDomain => bounced(Status::new(5, 1, 2), &words),
         LookupFailure::NoMail => bounced(Status::new(5, 4, 4), &words),
         LookupFailure::Temporary(_) => deferred(Status::new(4, 4, 3), &words),
-    }
-}
-
-fn tls(mode: TlsMode) -> TlsPolicy {
-    match mode {
-        TlsMode::None => TlsPolicy::None,
-        TlsMode::Opportunistic => TlsPolicy::Opportunistic,
-        TlsMode::Require => TlsPolicy::Require,
-        TlsMode::Verify => TlsPolicy::Verify,
     }
 }
 
@@ -157,7 +154,7 @@ async fn exchangers(resolver: &Resolver, domain: &Domain, port: u16) -> Result<P
 ///
 /// # Errors
 /// What becomes of its recipients when there is none.
-pub async fn way(config: &Config, resolver: &Resolver, destination: &Destination) -> Result<Way, Outcome> {
+pub(crate) async fn way(config: &Config, resolver: &Resolver, destination: &Destination) -> Result<Way, Outcome> {
     let hop = match destination {
         Destination::Hosted(name) => {
             let Some(domain) = config.domain(name) else {
@@ -182,7 +179,7 @@ pub async fn way(config: &Config, resolver: &Resolver, destination: &Destination
                 Deliver::Relay { host, port, tls: mode, credentials: login } => NextHop {
                     place: target_hosts(resolver, host, *port).await?,
                     protocol: Protocol::Smtp,
-                    tls: tls(*mode),
+                    tls: (*mode).into(),
                     credentials: credentials(login.as_ref())?,
                 },
             }
@@ -194,7 +191,7 @@ pub async fn way(config: &Config, resolver: &Resolver, destination: &Destination
             NextHop {
                 place: target_hosts(resolver, &route.host, route.port).await?,
                 protocol: Protocol::Smtp,
-                tls: tls(route.tls),
+                tls: route.tls.into(),
                 credentials: credentials(route.credentials.as_ref())?,
             }
         }
@@ -204,13 +201,13 @@ pub async fn way(config: &Config, resolver: &Resolver, destination: &Destination
         Destination::Mx(domain) => NextHop {
             place: exchangers(resolver, domain, config.outbound.port).await?,
             protocol: Protocol::Smtp,
-            tls: tls(config.outbound.tls),
+            tls: config.outbound.tls.into(),
             credentials: None,
         },
         Destination::Literal(address) => NextHop {
             place: target_hosts(resolver, &Target::Address(*address), config.outbound.port).await?,
             protocol: Protocol::Smtp,
-            tls: tls(config.outbound.tls),
+            tls: config.outbound.tls.into(),
             credentials: None,
         },
     };

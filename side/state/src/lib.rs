@@ -1,1 +1,23 @@
-//! Small shared facts: accounts, history.
+//! Small shared facts: accounts, who may prove to be one, and the history of messages.
+//!
+//! Promise: a credential is verified here and nowhere else, at the same cost whether the account exists or not; what an account change
+//! says it has done is on disk; and nothing here holds up the path of a message.
+//!
+//! Exposure: user names and passwords of strangers, SASL messages, and, as text to be kept, every address and reply of a peer.
+
+pub mod account;
+pub mod accounts;
+pub mod authenticate;
+pub mod backend;
+pub mod history;
+pub mod password;
+mod schema;
+pub mod store;
+pub mod trouble;
+
+pub use account::{Account, Credential, Owned};
+pub use accounts::{AccountFailure, Accounts, NewAccount};
+pub use authenticate::{AuthenticationSettings, Authenticator, Exchange, Start, Step};
+pub use history::{History, HistoryFigures, HistorySettings};
+pub use store::Store;
+pub use trouble::StateFailure;

@@ -93,7 +93,12 @@ fn is_same(one: &Mailbox, other: &Mailbox) -> bool {
 /// Notes what is wrong with where mail for a mailbox ends.
 fn ends_somewhere(findings: &mut Findings<'_>, path: &str, mailbox: &Mailbox) {
     let elsewhere = || Expansion { targets: vec![mailbox.clone()], ..Expansion::default() };
-    let Expansion { targets, unknown, loops, too_many, .. } = expand(findings.config, mailbox).unwrap_or_else(elsewhere);
+    let expansion = expand(findings.config, mailbox).unwrap_or_else(elsewhere);
+    // Aliases that name each other and nobody else end nowhere, although none of them names itself.
+    if expansion == Expansion::default() {
+        findings.error(path, "leads through other aliases back to itself and to nobody else");
+    }
+    let Expansion { targets, unknown, loops, too_many, .. } = expansion;
     if too_many {
         findings
             .error(path, &format!("grows to more than {ALIAS_TARGETS_MAX} mailboxes; a mailing list needs a program of its own"));

@@ -5,6 +5,9 @@ use std::time::Duration;
 use super::Findings;
 use crate::units::{Size, print_duration};
 
+/// What a disk writes whole.
+const SECTOR: Size = Size::kib(4);
+
 pub(super) fn limits(findings: &mut Findings<'_>) {
     let limits = &findings.config.limits;
     // RFC 5321 §4.5.3.1.8: fewer than 100 must not be refused.
@@ -67,14 +70,22 @@ pub(super) fn lanes(findings: &mut Findings<'_>) {
 
 pub(super) fn spool(findings: &mut Findings<'_>) {
     let spool = &findings.config.spool;
-    // A group never spans segments and a message never groups, with room for envelopes.
-    let half = |size: Size| Size(size.octets() / 2);
-    if spool.group_size_max > half(spool.segment_size) {
-        let problem = format!("a group of up to {} does not fit half a segment of {}", spool.group_size_max, spool.segment_size);
+    let share = |size: Size, n: u64| size.octets() / n;
+    // What the spool itself asks for: no sector that was acknowledged is written again, so sizes are whole sectors; and a message that
+    // is moved must find room beside others.
+    for (path, size) in [("spool.segment_size", spool.segment_size), ("spool.group_size_max", spool.group_size_max)] {
+        if !size.octets().is_multiple_of(SECTOR.octets()) {
+            findings.error(path, &format!("{size} is no multiple of {SECTOR}"));
+        }
+    }
+    let room = Size(spool.segment_size.octets().saturating_sub(2 * SECTOR.octets()));
+    if spool.group_size_max.octets() > share(room, 4) {
+        let problem = format!("a segment of {} does not hold four groups of up to {}", spool.segment_size, spool.group_size_max);
         findings.error_at_either(["spool.group_size_max", "spool.segment_size"], &problem);
     }
-    if spool.body_inline_max > half(spool.group_size_max) {
-        let problem = format!("a body of up to {} does not fit half a group of {}", spool.body_inline_max, spool.group_size_max);
+    if spool.body_inline_max.octets() > share(spool.group_size_max, 4) {
+        let problem =
+            format!("a group of up to {} does not hold four bodies of up to {}", spool.group_size_max, spool.body_inline_max);
         findings.error_at_either(["spool.body_inline_max", "spool.group_size_max"], &problem);
     }
 }

@@ -1,3 +1,5 @@
+//! Mailboxes: ordinary and odd ones parse, wrong ones do not, printing reads back.
+
 use proptest::prelude::*;
 
 use super::*;

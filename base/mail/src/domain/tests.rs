@@ -1,3 +1,5 @@
+//! Domain names and literals: lowered, made A-labels, refused.
+
 use super::*;
 
 #[test]

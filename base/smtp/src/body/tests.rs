@@ -1,3 +1,5 @@
+//! The end of a body at every split of the bytes, and every known way to fake one.
+
 use proptest::prelude::*;
 
 use super::*;
@@ -104,6 +106,14 @@ fn a_line_that_lacks_its_crlf_gets_one_before_the_final_dot() {
             assert_eq!(String::from_utf8_lossy(&out), wire, "{content:?} split at {at}");
         }
     }
+}
+
+#[test]
+fn a_body_that_ends_in_half_a_line_end_is_never_sent_as_a_bare_cr() {
+    let (mut stuffer, mut out) = (DotStuffer::new(), Vec::new());
+    stuffer.encode(b"a\r", &mut out);
+    stuffer.finish(&mut out);
+    assert_eq!(out, b"a\r\n.\r\n");
 }
 
 #[test]

@@ -1,3 +1,5 @@
+//! Commands: each form that is read, each that is refused, and that printing reads back.
+
 use proptest::prelude::*;
 
 use super::*;

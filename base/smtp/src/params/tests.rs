@@ -1,3 +1,5 @@
+//! Parameters of MAIL and RCPT: read, refused, and printed back.
+
 use proptest::prelude::*;
 
 use super::*;

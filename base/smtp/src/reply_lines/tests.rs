@@ -1,3 +1,5 @@
+//! Replies on the wire: one reply in, one reply out, and what a hostile server sends is bounded.
+
 use proptest::prelude::*;
 
 use super::*;

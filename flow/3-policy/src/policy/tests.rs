@@ -1,3 +1,5 @@
+//! Every rule, alone and together with the others: what is refused, with which reply, and what the trail says.
+
 use postern_mail::client::ListenerKind;
 use postern_mail::envelope::{BodyKind, DsnRequest, UnixMillis};
 use postern_mail::fact::{ClientFacts, Fact};

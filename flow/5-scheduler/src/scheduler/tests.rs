@@ -25,13 +25,14 @@ const GREYLISTED: Report = Report { trouble: Some((Scope::Recipient, Status::new
 const BOUNCED: Report = Report { trouble: Some((Scope::Recipient, Status::new(5, 1, 1))), deferred: false };
 
 fn exact(first: Duration, longest: Duration) -> Backoff {
-    Backoff { first, factor: 2, longest, jitter_percent: 0 }
+    Backoff { first, factor: 2.0, longest, jitter: 0.0 }
 }
 
 /// Waits without jitter, so that tests can say when.
 fn settings() -> SchedulerSettings {
     SchedulerSettings {
         retry: exact(MINUTES(5), HOURS(4)),
+        lane_memory: MINUTES(15),
         lane_retry: exact(MINUTES(1), MINUTES(30)),
         ..SchedulerSettings::default()
     }
@@ -70,7 +71,7 @@ fn assert_nothing_is_left(scheduler: &mut Scheduler, now: UnixMillis) {
     assert_eq!(scheduler.counts(), Counts::default());
     assert!(scheduler.is_empty());
     assert_eq!((scheduler.deferred.next(), scheduler.ages.next(), scheduler.lanes.next_wake()), (None, None, None));
-    assert_eq!((scheduler.accounts.len(), scheduler.lanes.turns_open()), (0, 0));
+    assert_eq!((scheduler.accounts.len(), scheduler.lanes.turns_open(), scheduler.lanes.probes_out()), (0, 0, 0));
     assert_eq!(scheduler.next_wakeup(now), None);
     assert!(due(scheduler, now.plus(scheduler.settings.lane_memory)).is_empty());
     assert_eq!(scheduler.lanes.len(), 0);

@@ -42,6 +42,11 @@ impl<V> List<V> {
         (self.first != NOWHERE).then_some(self.first)
     }
 
+    /// The one that is alone in the list.
+    pub(crate) fn only(&self) -> Option<Slot> {
+        self.first().filter(|first| *first == self.last)
+    }
+
     pub(crate) fn push_last<T>(&mut self, slab: &mut Slab<T>, slot: Slot)
     where
         V: Threaded<T>,

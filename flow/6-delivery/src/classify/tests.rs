@@ -1,3 +1,5 @@
+//! Replies and failures by stage, and what they come to.
+
 use super::*;
 
 fn read(stage: Stage, code: u16, text: &str) -> Outcome {
@@ -20,6 +22,7 @@ fn replies_are_read_by_enhanced_code_first_and_by_stage_second() {
         (Stage::Greeting, 450, "later", "deferred Host 4.0.0"),
         (Stage::Greeting, 554, "5.7.1 listed", "bounced Host 5.7.1"),
         (Stage::Greeting, 521, "takes no mail", "bounced Host 5.3.2"),
+        (Stage::StartTls, 554, "5.7.3 no", "deferred Host 4.7.3"),
         (Stage::Auth, 535, "5.7.8 no", "deferred Host 4.7.8"),
         (Stage::Mail, 421, "bye", "deferred Host 4.3.2"),
         (Stage::Mail, 451, "4.7.1 slow down", "deferred Destination 4.7.1"),
@@ -37,6 +40,7 @@ fn replies_are_read_by_enhanced_code_first_and_by_stage_second() {
         (Stage::Rcpt, 552, "5.2.2 over quota", "bounced Recipient 5.2.2"),
         (Stage::Rcpt, 452, "4.5.3 too many", "deferred Recipient 4.5.3"),
         (Stage::Rcpt, 452, "4.3.1 full", "deferred Host 4.3.1"),
+        (Stage::Rcpt, 550, "5.4.1 access denied", "bounced Recipient 5.4.1"),
         (Stage::Rcpt, 556, "null MX", "bounced Recipient 5.1.10"),
         (Stage::Data, 451, "x", "deferred Message 4.0.0"),
         (Stage::Body, 452, "x", "deferred Host 4.3.1"),

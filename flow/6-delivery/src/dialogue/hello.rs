@@ -2,19 +2,14 @@
 
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use postern_mail::fact::Mechanism;
 use postern_smtp::extension::Offered;
 use postern_smtp::reply_lines::ReceivedReply;
 
 use super::Trouble;
+use super::login::Login;
 use crate::classify::{Failure, Stage};
 use crate::next_hop::{Credentials, Protocol};
 use crate::tls_policy::TlsWish;
-
-/// RFC 5321 §4.5.3.1.4: a command line; a longer initial response waits for its 334 (RFC 4954 §4).
-const AUTH_LINE_BYTES_MAX: usize = 512;
 
 /// What to do next. What is to be sent was appended to `out` and goes first.
 #[derive(Debug)]
@@ -36,9 +31,16 @@ enum State {
     Helo,
     StartTls(Box<Offered>),
     Handshake,
-    /// The response still to be sent, one 334 each, last one first.
-    Auth(Box<Offered>, Vec<Vec<u8>>),
+    Auth(Box<Offered>, Login),
     Over,
+}
+
+/// What we prove ourselves with.
+#[derive(Clone, Debug)]
+pub(crate) struct Proof {
+    pub(crate) credentials: Arc<Credentials>,
+    /// Fresh for this connection, printable, without a comma.
+    pub(crate) nonce: String,
 }
 
 /// The beginning of a session.
@@ -47,13 +49,13 @@ pub(crate) struct Hello {
     hostname: Arc<str>,
     protocol: Protocol,
     wish: TlsWish,
-    credentials: Option<Arc<Credentials>>,
+    credentials: Option<Proof>,
     secure: bool,
     state: State,
 }
 
 impl Hello {
-    pub(crate) fn new(hostname: Arc<str>, protocol: Protocol, wish: TlsWish, credentials: Option<Arc<Credentials>>) -> Self {
+    pub(crate) fn new(hostname: Arc<str>, protocol: Protocol, wish: TlsWish, credentials: Option<Proof>) -> Self {
         // RFC 4954 §4, RFC 8314 §3: no password in clear, so where there is one there is TLS.
         let wish = if credentials.is_some() { TlsWish::Must } else { wish };
         Self { hostname, protocol, wish, credentials, secure: false, state: State::Greeting }
@@ -83,15 +85,13 @@ impl Hello {
             // RFC 3207 §4: without the handshake the client decides whether it goes on.
             State::StartTls(offered) if self.wish == TlsWish::IfOffered && reply.code.0 != 421 => self.authenticate(offered, out),
             State::StartTls(_) => stop(Stage::StartTls, reply),
-            State::Auth(offered, _) if reply.code.0 == 235 => Step::Ready(offered),
-            State::Auth(offered, mut responses) if reply.code.0 == 334 => match responses.pop() {
-                Some(response) => {
-                    out.extend_from_slice(&response);
-                    out.extend_from_slice(b"\r\n");
-                    self.state = State::Auth(offered, responses);
+            State::Auth(offered, login) if reply.code.0 == 235 && login.is_complete() => Step::Ready(offered),
+            State::Auth(offered, login) if reply.code.0 == 334 => match login.on_challenge(&reply, out) {
+                Ok(login) => {
+                    self.state = State::Auth(offered, login);
                     Step::Await(Stage::Auth)
                 }
-                None => stop(Stage::Auth, reply),
+                Err(_) => stop(Stage::Auth, reply),
             },
             State::Auth(..) => stop(Stage::Auth, reply),
             // The hand feeds no reply here; one that came all the same is out of place.
@@ -129,32 +129,15 @@ impl Hello {
     }
 
     fn authenticate(&mut self, offered: Box<Offered>, out: &mut Vec<u8>) -> Step {
-        let Some(credentials) = &self.credentials else { return Step::Ready(offered) };
-        let refused = Step::Stop(Box::new(Trouble::Failure(Stage::Auth, Failure::AuthNotOffered)));
-        if !self.secure {
-            return refused;
-        }
-        let (user, password) = (credentials.user.as_bytes(), credentials.password.expose());
-        let responses = if offered.auth.contains(&Mechanism::Plain) {
-            // RFC 4616 §2: authorisation identity (none), account, password.
-            let response = STANDARD.encode([b"\0", user, b"\0", password].concat()).into_bytes();
-            if response.len() + "AUTH PLAIN \r\n".len() <= AUTH_LINE_BYTES_MAX {
-                out.extend_from_slice(b"AUTH PLAIN ");
-                out.extend_from_slice(&response);
-                out.extend_from_slice(b"\r\n");
-                Vec::new()
-            } else {
-                send(out, format_args!("AUTH PLAIN"));
-                vec![response]
+        let Some(Proof { credentials, nonce }) = &self.credentials else { return Step::Ready(offered) };
+        let login = if self.secure { Login::begin(&offered.auth, credentials, nonce, out) } else { None };
+        match login {
+            Some(login) => {
+                self.state = State::Auth(offered, login);
+                Step::Await(Stage::Auth)
             }
-        } else if offered.auth.contains(&Mechanism::Login) {
-            send(out, format_args!("AUTH LOGIN"));
-            vec![STANDARD.encode(password).into_bytes(), STANDARD.encode(user).into_bytes()]
-        } else {
-            return refused;
-        };
-        self.state = State::Auth(offered, responses);
-        Step::Await(Stage::Auth)
+            None => Step::Stop(Box::new(Trouble::Failure(Stage::Auth, Failure::AuthNotOffered))),
+        }
     }
 }
 

@@ -65,7 +65,7 @@ pub(crate) fn breaks_require_tls(peer: &Peer, envelope: &Envelope) -> bool {
 /// Why this peer cannot have this message at all, or `None`.
 pub(crate) fn obstacle(peer: &Peer, envelope: &Envelope, bytes: u64, facts: BodyFacts, by: &str) -> Option<Outcome> {
     let bounce = |status, text: &str| Some(Outcome::Bounced { scope: Scope::Message, status, evidence: evidence(by, text) });
-    // RFC 1870 §6.2: not even tried.
+    // RFC 1870 §4: over the size the host names, it is not even tried.
     if let Some(limit) = peer.offered.size_max.filter(|limit| bytes > *limit) {
         return bounce(Status::new(5, 3, 4), &format!("the message has {bytes} octets and the host takes {limit}"));
     }
@@ -74,7 +74,7 @@ pub(crate) fn obstacle(peer: &Peer, envelope: &Envelope, bytes: u64, facts: Body
     if facts.eight_bit && envelope.body == BodyKind::EightBitMime && !peer.offered.eight_bit_mime {
         return bounce(Status::new(5, 6, 3), "the body has eight-bit octets and the host takes seven bits only");
     }
-    // RFC 6531 §3.6: an internationalised message is not sent to a host without SMTPUTF8.
+    // RFC 6531 §3.2: an internationalised message is not sent to a host without SMTPUTF8.
     let sender = envelope.from.mailbox().is_some_and(|mailbox| mailbox.local.needs_utf8());
     if !peer.offered.smtputf8 && (sender || envelope.smtputf8 && facts.eight_bit_header) {
         return bounce(Status::new(5, 6, 7), "the message needs SMTPUTF8 and the host does not offer it");
@@ -158,7 +158,7 @@ impl<'m> Transaction<'m> {
     ) -> Self {
         let mut settled = Vec::new();
         let fits = |(at, recipient): (usize, &'m Recipient)| {
-            // RFC 6531 §3.6: the others of the message can still be reached.
+            // RFC 6531 §3.2: the others of the message can still be reached.
             if recipient.address().local.needs_utf8() && !peer.offered.smtputf8 {
                 let evidence = evidence(by, "the address needs SMTPUTF8 and the host does not offer it");
                 settled.push((at, Outcome::Bounced { scope: Scope::Recipient, status: Status::new(5, 6, 7), evidence }));
@@ -169,7 +169,7 @@ impl<'m> Transaction<'m> {
         let recipients: Vec<_> = recipients.filter_map(fits).collect();
         let next = if dirty { Next::Reset } else { Next::Mail };
         let expected = VecDeque::with_capacity(recipients.len() + 3);
-        Self { peer, by, content, recipients, next, expected, ends_left: None, heard: false, clean: true, settled }
+        Self { peer, by, content, recipients, next, expected, ends_left: None, heard: false, clean: !dirty, settled }
     }
 
     /// Writes the first commands.
@@ -269,13 +269,13 @@ impl<'m> Transaction<'m> {
     }
 
     fn on_end(&mut self, reply: &ReceivedReply) {
-        // RFC 2033 §4.2: in LMTP one reply for each accepted recipient, in their order; in SMTP one for all.
+        // RFC 2033 §4.2, §4.3: in LMTP one reply for each accepted recipient, in their order; in SMTP one for all.
         let each = self.peer.protocol == Protocol::Lmtp;
         let left = self.ends_left.unwrap_or(if each { self.accepted().max(1) } else { 1 }).saturating_sub(1);
         self.ends_left = Some(left);
         self.clean = reply.code.is_positive();
         let outcome = if reply.code.is_positive() {
-            // RFC 3461 §5.2.2: who offers DSN reports success itself. RFC 2033 names final delivery, which is ours to report.
+            // RFC 3461 §5.2.1: who offers DSN reports success itself. Behind LMTP delivery is final, and ours to report.
             let dsn_passed_on = self.peer.offered.dsn && !each;
             Outcome::Delivered { evidence: evidence(self.by, &text(reply)), dsn_passed_on }
         } else {

@@ -1,3 +1,5 @@
+//! Filing into real folders, with local parts, links and templates that mean harm.
+
 use std::collections::HashSet;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 

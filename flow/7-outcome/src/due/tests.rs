@@ -1,3 +1,5 @@
+//! What is reported to whom: NOTIFY, RET and the null sender.
+
 use postern_mail::envelope::{BodyKind, DsnRequest};
 use postern_mail::{ReversePath, Scope};
 

@@ -1,3 +1,5 @@
+//! Reports: the three parts for each kind of outcome, and that hostile text stays within its line.
+
 use postern_mail::envelope::{DsnRequest, Notify};
 use postern_mail::outcome::Evidence;
 use postern_mail::{Mailbox, Outcome, Recipient, ReversePath, Scope, Status};

@@ -1,3 +1,5 @@
+//! Mail exchangers: order, null MX, and a domain whose address must not be used behind its MX.
+
 use hickory_resolver::proto::rr::RecordType;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Questions to a name server that is silent, wrong, slow or right, and what is remembered of its answers.
+
 use std::time::Duration;
 
 use hickory_resolver::proto::rr::RecordType;

@@ -1,3 +1,5 @@
+//! Header sections: fields found, faults named, any octets survived.
+
 use proptest::prelude::*;
 
 use super::*;

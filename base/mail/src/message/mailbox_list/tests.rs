@@ -1,3 +1,5 @@
+//! Address lists: what all readers agree on is read, and where they differ nothing is.
+
 use proptest::prelude::*;
 
 use super::*;

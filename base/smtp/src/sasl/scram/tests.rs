@@ -1,3 +1,5 @@
+//! SCRAM against the examples of its RFC, between our two ends, and against peers that cheat.
+
 use proptest::prelude::*;
 
 use super::*;

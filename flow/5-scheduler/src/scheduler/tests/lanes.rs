@@ -86,6 +86,56 @@ fn a_dead_lane_with_half_a_million_costs_one_attempt_a_wait_and_slows_nobody() {
 }
 
 #[test]
+fn a_thousand_dead_lanes_leave_most_of_the_attempts_to_the_living() {
+    let dead = |n: u64| mx(&format!("dead{n}.example"));
+    let mut scheduler = Scheduler::new(SchedulerSettings { concurrency_total: 40, ..settings() }, 1);
+    for id in 0..3_000 {
+        scheduler.insert(START, ticket(id, &dead(id % 1_000))).unwrap();
+    }
+    loop {
+        let attempts = due(&mut scheduler, START);
+        if attempts.is_empty() {
+            break;
+        }
+        for attempt in attempts {
+            scheduler.finished(START, &attempt, SILENT);
+        }
+    }
+    // All lanes are silent now, and all may probe at once.
+    let now = START.plus(MINUTES(3));
+    let probes = due(&mut scheduler, now);
+    assert_eq!(probes.len(), 10, "a quarter");
+    assert_ne!(scheduler.next_wakeup(now), Some(now), "the other probes wait for these to end");
+    for id in 5_000..5_100 {
+        scheduler.insert(now, ticket(id, &mx(&format!("live{id}.example")))).unwrap();
+    }
+    let attempts = due(&mut scheduler, now);
+    assert_eq!(attempts.len(), 30);
+    assert!(attempts.iter().all(|attempt| attempt.id.0 >= 5_000));
+    scheduler.finished(now, &probes[0], SILENT);
+    assert!(due(&mut scheduler, now)[0].id.0 < 5_000, "one probe ends, the next goes");
+}
+
+#[test]
+fn what_follows_an_answered_probe_does_not_count_as_one() {
+    let mut scheduler = with_messages(settings(), 100, &mx("a.example"));
+    for id in 1_000..1_100 {
+        scheduler.insert(START, ticket(id, &mx("b.example"))).unwrap();
+    }
+    for attempt in due(&mut scheduler, START) {
+        scheduler.finished(START, &attempt, SILENT);
+    }
+    let now = START.plus(MINUTES(1));
+    let probes = due(&mut scheduler, now);
+    assert_eq!((probes.len(), scheduler.lanes.probes_out()), (2, 2));
+    scheduler.finished(now, &probes[0], Report::WORKED);
+    for attempt in due(&mut scheduler, now) {
+        scheduler.finished(now, &attempt, Report::WORKED);
+    }
+    assert_eq!(scheduler.lanes.probes_out(), 1, "the probe of the other lane is still out");
+}
+
+#[test]
 fn a_probe_that_is_answered_opens_the_lane() {
     let mut scheduler = with_messages(settings(), 100, &mx("a.example"));
     let first = due(&mut scheduler, START);
@@ -102,6 +152,20 @@ fn a_probe_that_is_answered_opens_the_lane() {
     // A greylisted message is an answer all the same.
     scheduler.finished(now, &probe[0], GREYLISTED);
     assert_eq!(due(&mut scheduler, now).len(), 2, "as wide as silence left it");
+}
+
+#[test]
+fn any_answer_of_an_attempt_that_was_out_opens_the_lane_at_once() {
+    for answer in [Report::WORKED, GREYLISTED, BOUNCED] {
+        let mut scheduler = with_messages(settings(), 100, &mx("a.example"));
+        let attempts = due(&mut scheduler, START);
+        scheduler.finished(START, &attempts[0], SILENT);
+        assert!(due(&mut scheduler, START).is_empty());
+        for attempt in &attempts[1..] {
+            scheduler.finished(START, attempt, answer);
+        }
+        assert!(!due(&mut scheduler, START).is_empty());
+    }
 }
 
 #[test]
@@ -133,6 +197,13 @@ fn a_window_grows_by_one_for_each_window_of_successes_up_to_its_most() {
     }
     assert_eq!(sizes[..16], [5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20]);
     assert_eq!(sizes[16..], [20; 4]);
+}
+
+#[test]
+fn a_window_set_to_nothing_is_still_one() {
+    let shut = Shaping { window_first: 0, window_max: 0, pace_per_minute: 0 };
+    let mut scheduler = with_messages(SchedulerSettings { shaping: shut, ..settings() }, 10, &mx("a.example"));
+    assert_eq!(due(&mut scheduler, START).len(), 1);
 }
 
 #[test]

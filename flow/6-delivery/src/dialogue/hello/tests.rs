@@ -1,4 +1,7 @@
+//! The beginning of a session, played as transcripts.
+
 use postern_mail::Secret;
+use postern_mail::fact::Mechanism;
 use postern_smtp::reply_lines::ReplyReader;
 
 use super::*;
@@ -41,7 +44,8 @@ fn smtp(wish: TlsWish) -> Hello {
 
 fn with_credentials() -> Hello {
     let credentials = Credentials { user: "tim".into(), password: Secret::new(b"tanstaaftanstaaf".to_vec()) };
-    Hello::new("us.example".into(), Protocol::Smtp, TlsWish::IfOffered, Some(Arc::new(credentials)))
+    let proof = Proof { credentials: Arc::new(credentials), nonce: "fresh".to_owned() };
+    Hello::new("us.example".into(), Protocol::Smtp, TlsWish::IfOffered, Some(proof))
 }
 
 #[test]
@@ -211,4 +215,57 @@ fn a_refused_password_and_a_missing_mechanism_end_it() {
         with_credentials(),
         &format!("{SECURED}S: 250 AUTH PLAIN\nC: AUTH PLAIN AHRpbQB0YW5zdGFhZnRhbnN0YWFm\nS: 334 x\nstop Auth 334"),
     );
+}
+
+/// Plays SCRAM up to the host's last message, which may be forged.
+fn scram(last: impl Fn(Vec<u8>) -> Vec<u8>) -> (Step, Vec<u8>, Hello) {
+    use postern_smtp::sasl::scram::{ScramKeys, ScramServer};
+    use postern_smtp::sasl::{decode, encode};
+    let mut hello = with_credentials();
+    let (mut out, mut reader) = (Vec::new(), ReplyReader::default());
+    let mut feed = |hello: &mut Hello, text: String, out: &mut Vec<u8>| {
+        let (_, reply) = reader.read(format!("{text}\r\n").as_bytes()).unwrap();
+        hello.on_reply(reply.unwrap(), out)
+    };
+    feed(&mut hello, "220 relay".into(), &mut out);
+    let offered = Box::new(Offered { auth: vec![Mechanism::Plain, Mechanism::ScramSha256], ..Offered::default() });
+    hello.secure = true;
+    out.clear();
+    hello.authenticate(offered, &mut out);
+    let sent = |out: &mut Vec<u8>| String::from_utf8(std::mem::take(out)).unwrap().trim_end().to_owned();
+    let first = sent(&mut out);
+    let first = decode(first.strip_prefix("AUTH SCRAM-SHA-256 ").unwrap().as_bytes()).unwrap();
+    let keys = ScramKeys::derive(&Secret::new(b"tanstaaftanstaaf".to_vec()), b"salt", 4096);
+    let (server, server_first) = ScramServer::first(first.expose(), false, None, false, "theirs", |_| keys).unwrap();
+    feed(&mut hello, format!("334 {}", encode(&server_first)), &mut out);
+    let client_final = decode(sent(&mut out).as_bytes()).unwrap();
+    let server_final = last(server.last(client_final.expose()).unwrap());
+    let step = feed(&mut hello, format!("334 {}", encode(&server_final)), &mut out);
+    (step, out, hello)
+}
+
+#[test]
+fn scram_is_preferred_and_the_host_proves_itself_too() {
+    let (step, out, mut hello) = scram(|proof| proof);
+    assert!(matches!(step, Step::Await(Stage::Auth)), "{step:?}");
+    assert_eq!(out, b"\r\n");
+    let (_, reply) = ReplyReader::default().read(b"235 2.7.0 ok\r\n").unwrap();
+    assert!(matches!(hello.on_reply(reply.unwrap(), &mut Vec::new()), Step::Ready(_)));
+    let (step, out, _) = scram(|mut proof| {
+        *proof.last_mut().unwrap() ^= 1;
+        proof
+    });
+    assert!(matches!(step, Step::Stop(_)), "{step:?}");
+    assert!(out.is_empty());
+}
+
+#[test]
+fn a_host_that_says_235_before_its_proof_is_not_believed() {
+    let mut out = Vec::new();
+    let mut hello = with_credentials();
+    hello.secure = true;
+    let offered = Box::new(Offered { auth: vec![Mechanism::ScramSha256], ..Offered::default() });
+    hello.authenticate(offered, &mut out);
+    let (_, reply) = ReplyReader::default().read(b"235 welcome\r\n").unwrap();
+    assert!(matches!(hello.on_reply(reply.unwrap(), &mut out), Step::Stop(_)));
 }

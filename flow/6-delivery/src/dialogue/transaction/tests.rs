@@ -1,3 +1,5 @@
+//! Transactions, played as transcripts, and one property over whatever a host says.
+
 use postern_mail::envelope::{Notify, Return, UnixMillis};
 use postern_mail::{Mailbox, ReversePath};
 use postern_smtp::extension::Offered;
@@ -170,6 +172,13 @@ fn a_chunk_sent_to_nobody_leaves_the_connection_to_be_reset() {
          delivered with dsn
          clean",
     );
+}
+
+#[test]
+fn a_reset_that_was_not_sent_is_still_needed() {
+    let mut nobody = case("PIPELINING", &["jürgen@x.example"]);
+    nobody.dirty = true;
+    nobody.play("bounced Recipient 5.6.7\ndirty");
 }
 
 #[test]
@@ -476,4 +485,67 @@ fn require_tls_needs_a_verified_host_that_offers_it() {
     assert!(breaks_require_tls(&peer, &envelope));
     envelope.require_tls = false;
     assert!(!breaks_require_tls(&peer, &envelope));
+}
+
+mod whatever_the_host_says {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const CODES: [u16; 12] = [250, 250, 250, 250, 354, 354, 421, 450, 452, 550, 554, 334];
+
+    fn reply(code: u16) -> ReceivedReply {
+        let (_, reply) = ReplyReader::default().read(format!("{code} x\r\n").as_bytes()).unwrap();
+        reply.unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn each_recipient_is_settled_once_and_delivered_only_after_the_body(
+            codes in proptest::collection::vec(0..CODES.len(), 0..40),
+            flags in any::<[bool; 6]>(),
+            count in 0usize..5,
+        ) {
+            let [pipelining, chunking, at_once, lmtp, dirty, eight_bit] = flags;
+            let keywords: Vec<&str> = [(pipelining, "PIPELINING"), (chunking, "CHUNKING"), (eight_bit, "8BITMIME")]
+                .into_iter().filter_map(|(on, keyword)| on.then_some(keyword)).collect();
+            let peer = peer(&keywords.join(", "), if lmtp { Protocol::Lmtp } else { Protocol::Smtp });
+            let addresses = ["a@x.example", "b@x.example", "c@x.example", "d@x.example"];
+            let recipients = to(&addresses[..count.min(4)]);
+            let envelope = envelope();
+            let content = Content { envelope: &envelope, bytes: 7, at_once };
+            let mut transaction = Transaction::new(&peer, "mx", content, recipients.iter().enumerate(), dirty);
+            let mut out = Vec::new();
+            let mut codes = codes.into_iter();
+            let (mut body_sent, mut positive_ends) = (false, 0);
+            let mut step = transaction.begin(&mut out);
+            loop {
+                step = match step {
+                    Step::Await(stage) => {
+                        out.clear();
+                        match codes.next() {
+                            Some(at) => {
+                                positive_ends += usize::from(body_sent && stage == Stage::Body && CODES[at] == 250);
+                                transaction.on_reply(&reply(CODES[at]), &mut out)
+                            }
+                            None => { transaction.lost(Failure::Refused); Step::Close }
+                        }
+                    }
+                    Step::Body(_) => {
+                        prop_assert!(!body_sent, "a body is sent once");
+                        body_sent = true;
+                        transaction.after_body()
+                    }
+                    Step::Done | Step::Close => break,
+                };
+            }
+            let settled: Vec<_> = transaction.take_settled().collect();
+            let mut who: Vec<usize> = settled.iter().map(|(at, _)| *at).collect();
+            who.sort_unstable();
+            prop_assert_eq!(who, (0..recipients.len()).collect::<Vec<_>>());
+            let delivered = settled.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Delivered { .. })).count();
+            prop_assert!(delivered == 0 || positive_ends > 0);
+            prop_assert!(!lmtp || delivered <= positive_ends);
+        }
+    }
 }

@@ -1,0 +1,68 @@
+//! Files before the server runs, and without it: loading the configuration, and the accounts of a server that is down.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use postern_config::{Config, Machine};
+use postern_state::password::Argon2id;
+use postern_state::{Accounts, Store};
+
+/// Where the configuration comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// A file.
+    File(PathBuf),
+    /// None was named: the development default.
+    Development,
+}
+
+/// What is to be known of the machine.
+fn machine() -> Machine {
+    Machine::named(fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim())
+}
+
+impl Source {
+    /// From `--config`.
+    #[must_use]
+    pub(crate) fn named(file: Option<PathBuf>) -> Self {
+        file.map_or(Self::Development, Self::File)
+    }
+
+    /// Reads and checks everything the configuration is made of.
+    ///
+    /// # Errors
+    /// All errors, a line each, ready to be printed.
+    pub(crate) fn load(&self) -> Result<Config, String> {
+        let machine = machine();
+        let lines = |errors: Vec<postern_config::ConfigError>| {
+            errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+        };
+        let mut config = match self {
+            Self::Development => Config::development(&machine).map_err(lines)?,
+            Self::File(path) => {
+                let name = path.display().to_string();
+                let text = fs::read_to_string(path).map_err(|error| format!("{name}: {error}"))?;
+                postern_config::load(&text, &name, &machine).map_err(lines)?
+            }
+        };
+        let files: Vec<_> = config.recipient_files().map(|(domain, path)| (domain.clone(), path.to_path_buf())).collect();
+        let mut wrong = Vec::new();
+        for (domain, path) in files {
+            match fs::read_to_string(&path) {
+                Ok(text) => wrong.extend(config.fill_recipients(&domain, &text).err().map(lines)),
+                Err(error) => wrong.push(format!("{}: the recipients of {domain}: {error}", path.display())),
+            }
+        }
+        if wrong.is_empty() { Ok(config) } else { Err(wrong.join("\n")) }
+    }
+}
+
+/// Opens the accounts of a server that is not running.
+///
+/// # Errors
+/// In words.
+pub(crate) fn accounts(data_dir: &Path) -> Result<Accounts, String> {
+    let store = Store::open(data_dir).map_err(|failure| failure.to_string())?;
+    Accounts::open(&store, Arc::new(Argon2id::default())).map_err(|failure| failure.to_string())
+}

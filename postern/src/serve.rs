@@ -1,0 +1,489 @@
+//! `postern serve`: from a configuration to a running server, and down again.
+//!
+//! Order matters: ports are bound as root, then root is dropped, then the sandbox stands, then the first thread starts, then the spool
+//! is read, and only then is anybody greeted.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use indicatif::{ProgressBar, ProgressStyle};
+use postern_config::{Config, Deliver, LogFormat, Password};
+use postern_delivery::Maildirs;
+use postern_listener::accept::Counters;
+use postern_listener::{Ceiling, CertificateSlot, Listener, server_config};
+use postern_mail::attempt::Ticket;
+use postern_mail::client::ListenerKind;
+use postern_scheduler::Scheduler;
+use postern_spool::{RealDisk, RecoveredMessage, Spool};
+use postern_state::password::Argon2id;
+use postern_state::{AuthenticationSettings, Authenticator, Accounts, History, HistorySettings, Store};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+
+use crate::certs::{self, Files};
+use crate::offline::Source;
+use crate::privilege::{self, Confinement, Reach};
+use crate::telemetry::log;
+use crate::telemetry::metrics::Metrics;
+use crate::wire::inbound::Gate;
+use crate::wire::{Live, Server, clock, control, dispatch, live, progress_locks, reload, stopped};
+
+/// How often metrics that are read rather than counted are taken.
+const GAUGE_INTERVAL: Duration = Duration::from_secs(2);
+/// Kept connections and other memory are swept this often.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// A socket with its listener's settings.
+struct Bound {
+    socket: StdListener,
+    kind: ListenerKind,
+    proxies: Arc<[ipnet::IpNet]>,
+}
+
+/// Binds everything, or takes what a service manager bound for us, in the order of the configuration.
+fn bind(config: &Config) -> Result<(Vec<Bound>, Vec<StdListener>), String> {
+    let mut given = listenfd::ListenFd::from_env();
+    let given_count = given.len();
+    let mut taken = 0;
+    let mut listeners = Vec::new();
+    for listener in &config.listeners {
+        for address in &listener.bind {
+            let socket = if taken < given_count {
+                taken += 1;
+                given
+                    .take_tcp_listener(taken - 1)
+                    .ok()
+                    .flatten()
+                    .ok_or_else(|| format!("socket {taken} of the service manager is no TCP listener, where {address} should be"))?
+            } else {
+                postern_listener::bind(*address).map_err(|error| bind_failed(*address, &error))?
+            };
+            socket.set_nonblocking(true).map_err(|error| error.to_string())?;
+            listeners.push(Bound { socket, kind: listener.kind, proxies: listener.proxy_protocol_from.clone().into() });
+        }
+    }
+    let mut http = Vec::new();
+    for address in &config.http.bind {
+        http.push(postern_web::bind(*address).map_err(|error| bind_failed(*address, &error))?);
+    }
+    Ok((listeners, http))
+}
+
+fn bind_failed(address: SocketAddr, error: &std::io::Error) -> String {
+    let advice = match error.kind() {
+        std::io::ErrorKind::AddrInUse => "something else listens there; `ss -ltnp` shows what",
+        std::io::ErrorKind::PermissionDenied => "ports below 1024 need root, CAP_NET_BIND_SERVICE or socket activation",
+        std::io::ErrorKind::AddrNotAvailable => "no interface of this machine has the address",
+        _ => "it cannot be bound",
+    };
+    format!("cannot listen on {address}: {error} ({advice})")
+}
+
+/// The folder a Maildir template begins with, as far as it is the same for all mailboxes.
+fn fixed_part(template: &str, data_dir: &Path) -> PathBuf {
+    let filled = template.replace("{data_dir}", &data_dir.display().to_string());
+    let fixed: PathBuf = Path::new(&filled).components().take_while(|part| !part.as_os_str().to_string_lossy().contains('{')).collect();
+    fixed
+}
+
+/// What the process must still reach once it is locked in.
+fn reach(config: &Config, source: &Source, data_dir: &Path) -> Reach {
+    let parent = |path: &Path| path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_path_buf();
+    let mut reach = Reach { write: vec![data_dir.to_path_buf()], read: vec![] };
+    for domain in &config.domains {
+        if let Deliver::Maildir { path } = &domain.deliver {
+            reach.write.push(fixed_part(path, data_dir));
+        }
+    }
+    // Name resolution, time zones and certificate authorities of the system.
+    reach.read.extend(["/etc", "/usr/share", "/usr/local/share", "/usr/lib/ssl", "/run/systemd/resolve", "/proc/self", "/dev/urandom"].map(PathBuf::from));
+    if let Source::File(path) = source {
+        reach.read.push(parent(path));
+    }
+    let tls = &config.tls;
+    for path in [&tls.certificate, &tls.key, &config.outbound.ca_file].into_iter().flatten() {
+        reach.read.push(parent(path));
+    }
+    reach.read.extend(config.recipient_files().map(|(_, path)| parent(path)));
+    // Read for each delivery, so that a changed password is used at once.
+    let relays = config.domains.iter().filter_map(|domain| match &domain.deliver {
+        Deliver::Relay { credentials, .. } => credentials.as_ref(),
+        _ => None,
+    });
+    for credentials in config.routes.iter().filter_map(|route| route.credentials.as_ref()).chain(relays) {
+        if let Password::File(path) = &credentials.password {
+            reach.read.push(parent(path));
+        }
+    }
+    reach
+}
+
+/// Runs the server until it is told to stop.
+///
+/// # Errors
+/// In words, for the operator: why it could not start, or why it had to stop.
+pub(crate) fn run(source: Source) -> Result<(), String> {
+    let config = source.load()?;
+    log::start(config.log.format == LogFormat::Json, config.log.level.as_str())?;
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let (listeners, http) = bind(&config)?;
+    let data_dir = std::path::absolute(&config.server.data_dir).map_err(|error| error.to_string())?;
+    std::fs::create_dir_all(&data_dir).map_err(|error| format!("{}: {error}", data_dir.display()))?;
+    for domain in &config.domains {
+        if let Deliver::Maildir { path } = &domain.deliver {
+            // Landlock can only name folders that are there.
+            let _ = std::fs::create_dir_all(fixed_part(path, &data_dir));
+        }
+    }
+    let became = match privilege::drop_root(&config.server.user, &data_dir) {
+        Ok(became) => became,
+        Err(error) if source == Source::Development && error.kind() == std::io::ErrorKind::NotFound => {
+            tracing::warn!("started as root, and there is no user {:?} to become: root is kept, loopback only", config.server.user);
+            None
+        }
+        Err(error) => return Err(format!("root could not be dropped to [server] user = {:?}: {error}", config.server.user)),
+    };
+    let confinement = privilege::confine(&reach(&config, &source, &data_dir), became);
+    tracing::info!(
+        user = confinement.became.as_deref().unwrap_or("unchanged"),
+        landlock = confinement.landlock,
+        seccomp = confinement.seccomp,
+        "locked in"
+    );
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("postern")
+        .build()
+        .map_err(|error| format!("starting threads: {error}"))?;
+    runtime.block_on(serve(source, config, data_dir, (listeners, http), confinement))
+}
+
+/// Shows how far reading the spool is, on a terminal.
+fn recovery_bar() -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("reading the spool: {human_pos} messages, {elapsed}");
+    let bar = ProgressBar::new_spinner();
+    style.map(|style| bar.clone().with_style(style)).unwrap_or(bar)
+}
+
+/// Opens the spool and fills the scheduler with what is in it.
+fn recover(config: &Config, scheduler: &mut Scheduler) -> Result<Spool, String> {
+    let bar = recovery_bar();
+    let now = clock();
+    let mut count: u64 = 0;
+    let mut on_message = |message: RecoveredMessage| {
+        count += 1;
+        if count.is_multiple_of(1024) {
+            bar.set_position(count);
+        }
+        let mut destinations = Vec::with_capacity(1);
+        let open = message.progress.open().filter_map(|index| message.envelope.recipients.get(index));
+        for mailbox in open.map(|recipient| recipient.address()) {
+            let destination = crate::wire::routing::destination(config, mailbox);
+            if !destinations.contains(&destination) {
+                destinations.push(destination);
+            }
+        }
+        for destination in destinations {
+            let ticket = Ticket {
+                id: message.id,
+                destination,
+                account: message.envelope.account.clone(),
+                received: message.envelope.received,
+                due: message.progress.due,
+                attempts: message.progress.attempts,
+            };
+            if scheduler.insert(now, ticket).is_err() {
+                tracing::error!(id = %message.id, "the queue is full: raise [spool] messages_max and restart");
+            }
+        }
+        if message.progress.held.is_some() {
+            scheduler.hold(now, message.id);
+        }
+    };
+    let opened = Spool::open(live::spool(config), Arc::new(RealDisk), &mut on_message);
+    bar.finish_and_clear();
+    let (spool, recovered) = opened.map_err(|error| error.to_string())?;
+    for damage in &recovered.damage {
+        tracing::error!(set_aside = damage.set_aside.as_deref().unwrap_or("nothing"), "spool: {}", damage.what);
+    }
+    tracing::info!(messages = recovered.messages, bytes = recovered.bytes_read, took_ms = recovered.duration.as_millis(), "spool is open");
+    Ok(spool)
+}
+
+fn authentication(config: &Config) -> AuthenticationSettings {
+    let defaults = AuthenticationSettings::default();
+    let auth = &config.auth;
+    AuthenticationSettings {
+        argon2_concurrency: match auth.argon2_concurrency {
+            0 => defaults.argon2_concurrency,
+            number => live::number(number),
+        },
+        waiting_max: live::number(auth.argon2_waiting_max),
+        wait: auth.argon2_wait,
+        remember_for: auth.remembered,
+        remembered_max: u64::from(auth.remembered_max),
+    }
+}
+
+#[expect(clippy::too_many_lines, reason = "the one place where everything is joined, in order; parts of it would only hide the order")]
+async fn serve(
+    source: Source,
+    config: Config,
+    data_dir: PathBuf,
+    (listeners, http): (Vec<Bound>, Vec<StdListener>),
+    confinement: Confinement,
+) -> Result<(), String> {
+    #[expect(clippy::disallowed_methods, reason = "for the uptime")]
+    let began = Instant::now();
+    let words = |failure: postern_state::StateFailure| failure.to_string();
+    let (fatal, mut died) = mpsc::channel::<String>(1);
+
+    let store = Store::open(&data_dir).map_err(words)?;
+    let hashing = Arc::new(Argon2id::default());
+    let accounts = Arc::new(Accounts::open(&store, Arc::clone(&hashing) as Arc<_>).map_err(words)?);
+    let authenticator = Authenticator::new(&store, Arc::clone(&accounts), hashing, authentication(&config)).map_err(words)?;
+    let history_settings =
+        HistorySettings { keep_for: config.history.keep, messages_max: config.history.messages_max, waiting_max: usize::try_from(config.history.queue_max).unwrap_or(usize::MAX), ..HistorySettings::default() };
+    let history_fatal = fatal.clone();
+    let history = History::start(&store, &history_settings, move |failure| {
+        let _ = history_fatal.try_send(format!("history: {failure}"));
+    })
+    .map_err(words)?;
+
+    let files = match (&config.tls.certificate, &config.tls.key) {
+        (Some(certificate), Some(key)) => Files { certificate: certificate.clone(), key: key.clone() },
+        _ => certs::self_signed(&data_dir, config.server.hostname.as_str())?,
+    };
+    let certificate = Arc::new(CertificateSlot::new(files.load()?));
+    let tls = server_config(Arc::clone(&certificate)).map_err(|error| format!("TLS: {error}"))?;
+
+    let mut scheduler = Scheduler::new(live::scheduler(&config), clock().0);
+    let spool = tokio::task::block_in_place(|| recover(&config, &mut scheduler))?;
+
+    let mut addresses = Vec::new();
+    for bound in &listeners {
+        addresses.push((bound.kind, bound.socket.local_addr().map_err(|error| error.to_string())?));
+    }
+    let own_addresses: Vec<SocketAddr> = addresses.iter().map(|(_, address)| *address).collect();
+    let http_addresses: Vec<SocketAddr> = http.iter().filter_map(|socket| socket.local_addr().ok()).collect();
+    let grace = config.server.shutdown_grace;
+    let check_interval = config.tls.check_interval;
+    let ceiling = Ceiling::new(live::ceiling(&config));
+    let maildirs = Maildirs::new(config.server.hostname.as_str(), usize::from(config.outbound.maildir_writers));
+    let (dispatcher, orders) = mpsc::channel(dispatch::ORDERS_MAX);
+    let server = Arc::new(Server {
+        live: ArcSwap::from_pointee(Live::new(config, own_addresses.clone())?),
+        spool: spool.clone(),
+        accounts,
+        authenticator,
+        history,
+        dispatcher,
+        maildirs,
+        tls,
+        certificate,
+        ceiling: Arc::clone(&ceiling),
+        metrics: Metrics::default(),
+        progress_locks: progress_locks(),
+        confinement,
+        began,
+        listeners: addresses.clone(),
+    });
+
+    let (stop, stopping) = watch::channel(false);
+    let (sessions_alive, mut sessions_over) = mpsc::channel::<()>(1);
+    let (deliveries_alive, mut deliveries_over) = mpsc::channel::<()>(1);
+    let dispatching = tokio::spawn(dispatch::run(Arc::clone(&server), scheduler, orders, (stopping.clone(), deliveries_alive)));
+    let gate = Arc::new(Gate(Arc::clone(&server)));
+    let counters = Arc::new(Counters::default());
+    for bound in listeners {
+        let listener = Listener { socket: bound.socket, kind: bound.kind, proxies: bound.proxies };
+        let serving = listener.serve(
+            Arc::clone(&gate),
+            Arc::clone(&ceiling),
+            Arc::clone(&counters),
+            (stopping.clone(), sessions_alive.clone()),
+        );
+        tokio::spawn(async move {
+            if let Err(error) = serving.await {
+                tracing::error!(%error, "a listener ended");
+            }
+        });
+    }
+    drop(sessions_alive);
+    for socket in http {
+        let mut stopping = stopping.clone();
+        let source: Arc<dyn postern_web::Source> = Arc::clone(&server) as _;
+        tokio::spawn(postern_web::serve(socket, source, async move {
+            stopped(&mut stopping).await;
+        }));
+    }
+    let reloader = Arc::new(reload::Reloader::new(source.clone(), Arc::clone(&server), own_addresses, data_dir.clone()));
+    control::listen(Arc::clone(&server), Arc::clone(&reloader), &data_dir, stopping.clone())?;
+    tokio::spawn(watch_gauges(Arc::clone(&server), stopping.clone()));
+    tokio::spawn(sweep(Arc::clone(&server), Arc::clone(&reloader), check_interval, stopping.clone()));
+
+    if source == Source::Development {
+        welcome(&server, &addresses, &http_addresses, &data_dir).await;
+    }
+    for (kind, address) in &addresses {
+        tracing::info!(%kind, %address, "listening");
+    }
+    for address in &http_addresses {
+        tracing::info!(kind = "http", %address, "listening");
+    }
+    // Before anybody is told that we are ready, since he may answer with a signal at once.
+    let signals = Signals::listen().map_err(|error| format!("signals: {error}"))?;
+    tracing::info!("ready");
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+
+    let why = until_stopped(signals, &reloader, &spool, &mut died).await;
+    tracing::info!("stopping: {}", why.as_deref().unwrap_or("told to"));
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    let _ = stop.send(true);
+    let over = async {
+        let _ = sessions_over.recv().await;
+        let _ = deliveries_over.recv().await;
+    };
+    if tokio::time::timeout(grace, over).await.is_err() {
+        tracing::warn!(grace_s = grace.as_secs(), "sessions or deliveries were cut off; what they had not finished is in the spool or with the sender");
+    }
+    dispatching.abort();
+    let _ = std::fs::remove_file(control::socket_path(&data_dir));
+    tokio::task::block_in_place(|| spool.close());
+    tracing::info!("stopped");
+    match why {
+        None => Ok(()),
+        Some(why) => Err(why),
+    }
+}
+
+/// The signals we listen to.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
+/// `None`: told to stop. `Some(why)`: it must not go on.
+async fn until_stopped(
+    mut signals: Signals,
+    reloader: &reload::Reloader,
+    spool: &Spool,
+    died: &mut mpsc::Receiver<String>,
+) -> Option<String> {
+    loop {
+        tokio::select! {
+            _ = signals.terminate.recv() => return None,
+            _ = signals.interrupt.recv() => return None,
+            _ = signals.hangup.recv() => {
+                let _ = sd_notify::NotifyState::monotonic_usec_now()
+                    .and_then(|now| sd_notify::notify(&[sd_notify::NotifyState::Reloading, now]));
+                // What went wrong has been logged, and nothing was changed.
+                let _ = reloader.reload().await;
+                let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+            }
+            outage = spool.poisoned() => {
+                return Some(format!("the spool stopped ({outage}); nothing is taken until a restart has read it anew"));
+            }
+            Some(why) = died.recv() => return Some(why),
+        }
+    }
+}
+
+async fn watch_gauges(server: Arc<Server>, mut stopping: watch::Receiver<bool>) {
+    let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    let mut ticks = tokio::time::interval(GAUGE_INTERVAL);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {
+                let stats = server.spool.stats();
+                let metrics = &server.metrics;
+                metrics.connections.set(i64::try_from(server.ceiling.open()).unwrap_or(i64::MAX));
+                metrics.queued.set(i64::try_from(stats.messages).unwrap_or(i64::MAX));
+                metrics.syncs.set(signed(stats.groups));
+                metrics.live_bytes.set(signed(stats.live_bytes));
+                metrics.free_bytes.set(signed(stats.free_space));
+                server.history.pause(server.spool.check_room().is_err());
+            }
+            () = stopped(&mut stopping) => return,
+        }
+    }
+}
+
+async fn sweep(server: Arc<Server>, reloader: Arc<reload::Reloader>, check_interval: Duration, mut stopping: watch::Receiver<bool>) {
+    let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
+    let mut certificates = tokio::time::interval(check_interval.max(Duration::from_secs(1)));
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => server.live.load_full().delivery.close_idle().await,
+            _ = certificates.tick() => reloader.renew_certificate(),
+            () = stopped(&mut stopping) => return,
+        }
+    }
+}
+
+/// The first words of the development default: where it listens, and how to try it with an account made just now.
+async fn welcome(server: &Server, addresses: &[(ListenerKind, SocketAddr)], http: &[SocketAddr], data_dir: &Path) {
+    let port = |wanted: ListenerKind| addresses.iter().find(|(kind, _)| *kind == wanted).map_or(0, |(_, address)| address.port());
+    let (mx, submission, submissions) =
+        (port(ListenerKind::Mx), port(ListenerKind::Submission), port(ListenerKind::Submissions));
+    let accounts = Arc::clone(&server.accounts);
+    let made = tokio::task::spawn_blocking(move || {
+        let name = "dev@localhost";
+        let new = postern_state::NewAccount { name, password: None, addresses: None };
+        match accounts.add(clock(), new) {
+            // The password was told when the account was made; the next start makes a new one, so that its words are true.
+            Err(postern_state::AccountFailure::Exists) => accounts.set_password(clock(), name, None),
+            made => made,
+        }
+    })
+    .await;
+    let mut text = String::from(
+        "\npostern, development default: loopback only, nothing leaves this machine, mail for @localhost goes into Maildirs.\n\n",
+    );
+    let line = |text: &mut String, name: &str, what: String| text.push_str(&format!("  {name:<12} {what}\n"));
+    line(&mut text, "mx", format!("127.0.0.1:{mx}       mail from other servers, no AUTH"));
+    line(&mut text, "submission", format!("127.0.0.1:{submission}       STARTTLS, then AUTH"));
+    line(&mut text, "submissions", format!("127.0.0.1:{submissions}       TLS from the first octet, then AUTH"));
+    for address in http {
+        line(&mut text, "http", format!("{address}       /metrics, /health"));
+    }
+    line(&mut text, "data", data_dir.display().to_string());
+    match made {
+        Ok(Ok(Some(password))) => {
+            let password = String::from_utf8_lossy(password.expose()).into_owned();
+            text.push_str(&format!(
+                "\nAn account was made: dev@localhost, password {password}\n\nSend a first message:\n\n  \
+                 swaks --server 127.0.0.1:{submission} --tls --auth-user dev@localhost --auth-password '{password}' \\\n        \
+                 --from dev@localhost --to you@localhost --header 'Subject: first'\n\nand read it:\n\n  \
+                 cat {}/mail/localhost/you/new/*\n",
+                data_dir.display()
+            ));
+        }
+        Ok(Ok(None)) => {}
+        Ok(Err(failure)) => text.push_str(&format!("\nNo account could be made: {failure}\n")),
+        Err(error) => text.push_str(&format!("\nNo account could be made: {error}\n")),
+    }
+    text.push_str("\nFor a server of your own: docs/config.md, then `postern serve --config postern.toml`. Stop with Ctrl-C.\n\n");
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    let _ = std::io::stdout().flush();
+}

@@ -1,0 +1,374 @@
+//! Carries out what people order over the control socket in the data directory. Promise: only the server's own user can reach it, an
+//! order is bounded in size and time, and every change of a message's fate is in its history.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use postern_mail::event::Event;
+use postern_mail::outcome::{Evidence, Outcome};
+use postern_mail::{Domain, Envelope, Host, Mailbox, MessageId, Scope, Status as StatusCode};
+use postern_outcome::{DelayNotice, Ended, Reach, reports_due};
+use postern_scheduler::{Counts, LaneSummary};
+use postern_spool::{Progress, RecipientState};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{oneshot, watch};
+use tokio::time::timeout;
+
+use crate::control::{
+    Answer, Change, Lane, Message, ORDER_BYTES_MAX, ORDER_TIMEOUT, Order, QueueOrder, Recipient, Selection, Status, Story,
+    carry_out_account,
+};
+use crate::wire::dispatch::{self, Steering};
+use crate::wire::reload::Reloader;
+use crate::wire::{Server, clock, report, routing, stopped};
+
+/// Orders carried out at a time.
+const ORDERS_AT_ONCE: usize = 8;
+
+/// Where the socket of a server with this data directory is.
+#[must_use]
+pub(crate) fn socket_path(data_dir: &Path) -> PathBuf {
+    data_dir.join("control.sock")
+}
+
+/// Begins to listen.
+///
+/// # Errors
+/// When the socket cannot be made.
+pub(crate) fn listen(server: Arc<Server>, reloader: Arc<Reloader>, data_dir: &Path, mut stopping: watch::Receiver<bool>) -> Result<(), String> {
+    let path = socket_path(data_dir);
+    let words = |error: std::io::Error| format!("{}: {error}", path.display());
+    // The spool's lock is ours, so a socket that is left is that of a server that was killed.
+    let _ = fs::remove_file(&path);
+    let listener = UnixListener::bind(&path).map_err(words)?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(words)?;
+    let places = Arc::new(tokio::sync::Semaphore::new(ORDERS_AT_ONCE));
+    tokio::spawn(async move {
+        loop {
+            let stream = tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => stream,
+                    Err(error) => {
+                        tracing::warn!(%error, "control socket");
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                        continue;
+                    }
+                },
+                () = stopped(&mut stopping) => return,
+            };
+            let (server, reloader, places) = (Arc::clone(&server), Arc::clone(&reloader), Arc::clone(&places));
+            tokio::spawn(async move {
+                let Ok(_place) = places.acquire().await else { return };
+                let _ = timeout(ORDER_TIMEOUT, converse(&server, &reloader, stream)).await;
+            });
+        }
+    });
+    Ok(())
+}
+
+async fn converse(server: &Arc<Server>, reloader: &Reloader, stream: UnixStream) -> std::io::Result<()> {
+    let (input, mut output) = stream.into_split();
+    let mut line = String::new();
+    BufReader::new(input.take(ORDER_BYTES_MAX as u64)).read_line(&mut line).await?;
+    let answer = match serde_json::from_str::<Order>(&line) {
+        Ok(order) => carry_out(server, reloader, order).await,
+        Err(error) => Answer::Failed { exit: 2, error: format!("the server does not know this order: {error}") },
+    };
+    let mut text = serde_json::to_vec(&answer)?;
+    text.push(b'\n');
+    output.write_all(&text).await
+}
+
+async fn carry_out(server: &Arc<Server>, reloader: &Reloader, order: Order) -> Answer {
+    match order {
+        Order::Status => status(server).await,
+        Order::Reload => match reloader.reload().await {
+            Ok(changes) => Answer::Done { text: format!("reloaded, {} changes", changes.len()) },
+            Err(what) => Answer::failed(format!("nothing was changed:\n{what}")),
+        },
+        Order::Account(order) => {
+            let accounts = Arc::clone(&server.accounts);
+            tokio::task::spawn_blocking(move || carry_out_account(&accounts, clock(), order))
+                .await
+                .unwrap_or_else(|error| Answer::failed(error.to_string()))
+        }
+        Order::Queue(QueueOrder::List(which)) => match select(server, &which).await {
+            Ok((messages, more)) => Answer::Messages { messages: messages.into_iter().map(|(_, view)| view).collect(), more },
+            Err(answer) => answer,
+        },
+        Order::Queue(QueueOrder::Show { id }) => {
+            let which = Selection { ids: vec![id], limit: 1, ..Selection::default() };
+            match select(server, &which).await {
+                Ok((messages, _)) if messages.is_empty() => Answer::nothing("there is no such message in the queue; try postern trace"),
+                Ok((messages, more)) => Answer::Messages { messages: messages.into_iter().map(|(_, view)| view).collect(), more },
+                Err(answer) => answer,
+            }
+        }
+        Order::Queue(QueueOrder::Summary { limit }) => match lanes(server, limit).await {
+            Some((_, lanes)) => Answer::Lanes { lanes: lanes.into_iter().map(lane).collect() },
+            None => Answer::failed("the server is stopping"),
+        },
+        Order::Queue(QueueOrder::Change { what, which, reason, dry_run }) => change(server, what, &which, &reason, dry_run).await,
+        Order::Trace { what, limit } => {
+            let server = Arc::clone(server);
+            tokio::task::spawn_blocking(move || trace(&server, &what, limit))
+                .await
+                .unwrap_or_else(|error| Answer::failed(error.to_string()))
+        }
+    }
+}
+
+async fn lanes(server: &Server, limit: usize) -> Option<(Counts, Vec<LaneSummary>)> {
+    let (answer, summary) = oneshot::channel();
+    server.dispatcher.send(dispatch::Order::Summary(limit, answer)).await.ok()?;
+    summary.await.ok()
+}
+
+fn lane(summary: LaneSummary) -> Lane {
+    Lane {
+        destination: summary.destination.to_string(),
+        waiting: summary.counts.waiting,
+        deferred: summary.counts.deferred,
+        active: summary.counts.active,
+        held: summary.counts.held,
+        window: summary.window,
+        paused_until: summary.blocked_until.map(|at| at.0),
+        oldest: summary.oldest.map(|at| at.0),
+        trouble: summary.trouble.map(|trouble| format!("{} {:?}", trouble.status, trouble.scope)),
+    }
+}
+
+async fn status(server: &Server) -> Answer {
+    let Some((counts, _)) = lanes(server, 0).await else { return Answer::failed("the server is stopping") };
+    let stats = server.spool.stats();
+    Answer::Status(Box::new(Status {
+        hostname: server.live.load().hostname.to_string(),
+        uptime_seconds: server.began.elapsed().as_secs(),
+        listeners: server.listeners.iter().map(|(kind, address)| format!("{kind} {address}")).collect(),
+        connections: server.ceiling.open(),
+        messages: stats.messages,
+        waiting: counts.waiting,
+        deferred: counts.deferred,
+        active: counts.active,
+        held: counts.held,
+        live_bytes: stats.live_bytes,
+        free_bytes: stats.free_space,
+        accepting: server.spool.check_room().map_or_else(|outage| format!("no: {outage}"), |()| "yes".to_owned()),
+        landlock: server.confinement.landlock.to_owned(),
+        seccomp: server.confinement.seccomp,
+    }))
+}
+
+fn view(server: &Server, id: MessageId, envelope: &Envelope, progress: &Progress, size: u64) -> Message {
+    let live = server.live.load();
+    let word = |state: RecipientState| match state {
+        RecipientState::Open => "open",
+        RecipientState::Delivered => "delivered",
+        RecipientState::Bounced => "bounced",
+        RecipientState::Expired => "expired",
+        RecipientState::Dropped => "dropped",
+    };
+    Message {
+        id: id.to_string(),
+        from: envelope.from.to_string(),
+        account: envelope.account.as_ref().map(ToString::to_string),
+        size,
+        received: envelope.received.0,
+        attempts: progress.attempts,
+        due: progress.due.0.max(envelope.received.0),
+        held: progress.held.as_ref().map(ToString::to_string),
+        recipients: envelope
+            .recipients
+            .iter()
+            .zip(&progress.recipients)
+            .map(|(recipient, state)| Recipient {
+                address: recipient.address().to_string(),
+                state: word(state.state).to_owned(),
+                destination: routing::destination(&live.config, recipient.address()).to_string(),
+                reason: state.last.as_ref().map(|reason| match reason.status {
+                    Some(status) => format!("{status} {}", reason.text),
+                    None => reason.text.to_string(),
+                }),
+            })
+            .collect(),
+    }
+}
+
+fn matches(which: &Selection, message: &Message, now: u64) -> bool {
+    let domain_of = |address: &str| address.rsplit_once('@').map(|(_, domain)| domain.to_ascii_lowercase());
+    let wanted = |field: &Option<String>, holds: &dyn Fn(&str) -> bool| field.as_deref().is_none_or(holds);
+    wanted(&which.account, &|account| message.account.as_deref() == Some(account))
+        && wanted(&which.domain, &|domain| {
+            let open = message.recipients.iter().filter(|recipient| recipient.state == "open");
+            open.into_iter().any(|recipient| domain_of(&recipient.address).as_deref() == Some(&domain.to_ascii_lowercase()))
+        })
+        && wanted(&which.from, &|from| message.from.trim_matches(['<', '>']) == from.trim_matches(['<', '>']))
+        && which.older_than.is_none_or(|seconds| now.saturating_sub(message.received) >= seconds.saturating_mul(1000))
+        && wanted(&which.reason, &|text| {
+            let lower = text.to_lowercase();
+            message.recipients.iter().any(|r| r.reason.as_ref().is_some_and(|reason| reason.to_lowercase().contains(&lower)))
+        })
+        && (!which.held || message.held.is_some())
+}
+
+/// Messages that fit, oldest first, and whether there are more than the limit.
+async fn select(server: &Server, which: &Selection) -> Result<(Vec<(MessageId, Message)>, bool), Answer> {
+    let mut ids = Vec::with_capacity(which.ids.len());
+    for text in &which.ids {
+        let id: MessageId = text.parse().map_err(|_| Answer::Failed { exit: 2, error: format!("{text:?} is no message id") })?;
+        ids.push(id);
+    }
+    if which.ids.is_empty() {
+        ids = server.spool.ids();
+        ids.sort_unstable();
+    }
+    let now = clock().0;
+    let mut found = Vec::new();
+    for id in ids {
+        // What left the queue while we looked is not in it.
+        let Ok((envelope, progress, size)) = server.spool.load_envelope(id).await else { continue };
+        let message = view(server, id, &envelope, &progress, size);
+        if matches(which, &message, now) {
+            if found.len() >= which.limit {
+                return Ok((found, true));
+            }
+            found.push((id, message));
+        }
+    }
+    Ok((found, false))
+}
+
+async fn steer(server: &Server, what: Steering, id: MessageId) -> usize {
+    let (answer, lanes) = oneshot::channel();
+    if server.dispatcher.send(dispatch::Order::Steer(what, id, answer)).await.is_err() {
+        return 0;
+    }
+    lanes.await.unwrap_or(0)
+}
+
+/// A whole domain at once, without looking at its messages one by one: its lane is told.
+async fn retry_domain(server: &Server, domain: &str) -> Answer {
+    let Ok(domain) = Domain::parse(domain) else {
+        return Answer::Failed { exit: 2, error: format!("{domain:?} is no domain") };
+    };
+    let destination = routing::destination_of_host(&server.live.load().config, &Host::Name(domain.clone()));
+    let (answer, retried) = oneshot::channel();
+    let order = dispatch::Order::RetryDestination(destination, answer);
+    if server.dispatcher.send(order).await.is_err() {
+        return Answer::failed("the server is stopping");
+    }
+    Answer::Done { text: format!("retry: {} deferred messages for {domain}", retried.await.unwrap_or(0)) }
+}
+
+async fn change(server: &Server, what: Change, which: &Selection, reason: &str, dry_run: bool) -> Answer {
+    let only_domain = Selection { domain: which.domain.clone(), limit: which.limit, ..Selection::default() };
+    if let (Change::Retry, false, Some(domain)) = (what, dry_run, &which.domain)
+        && *which == only_domain
+    {
+        return retry_domain(server, domain).await;
+    }
+    let (messages, more) = match select(server, which).await {
+        Ok(found) => found,
+        Err(answer) => return answer,
+    };
+    if messages.is_empty() {
+        return Answer::nothing("no message in the queue fits");
+    }
+    if dry_run {
+        return Answer::Messages { messages: messages.into_iter().map(|(_, view)| view).collect(), more };
+    }
+    let mut done = 0_usize;
+    for (id, _) in &messages {
+        match change_one(server, what, *id, reason).await {
+            Ok(()) => {
+                done += 1;
+                server.emit(Event::Ordered { id: *id, what: what.as_str(), reason: reason.to_owned() });
+            }
+            Err(error) => return Answer::failed(format!("{id}: {error}; {done} messages before it were changed")),
+        }
+    }
+    let rest = if more { "; there are more, give --limit" } else { "" };
+    Answer::Done { text: format!("{}: {done} messages{rest}", what.as_str()) }
+}
+
+async fn change_one(server: &Server, what: Change, id: MessageId, reason: &str) -> Result<(), String> {
+    match what {
+        Change::Hold => {
+            keep(server, id, Some(reason)).await?;
+            steer(server, Steering::Hold, id).await;
+        }
+        Change::Release => {
+            keep(server, id, None).await?;
+            steer(server, Steering::Release, id).await;
+        }
+        Change::Retry => {
+            steer(server, Steering::Retry, id).await;
+        }
+        Change::Drop => {
+            steer(server, Steering::Remove, id).await;
+            server.spool.finish(id).await.map_err(|outage| outage.to_string())?;
+        }
+        Change::Bounce => {
+            bounce(server, id, reason).await?;
+            steer(server, Steering::Remove, id).await;
+            server.spool.finish(id).await.map_err(|outage| outage.to_string())?;
+        }
+    }
+    Ok(())
+}
+
+async fn keep(server: &Server, id: MessageId, held: Option<&str>) -> Result<(), String> {
+    let _lock = server.lock_progress(id).await;
+    let (_, mut progress, _) = server.spool.load_envelope(id).await.map_err(|error| error.to_string())?;
+    progress.held = held.map(|reason| if reason.is_empty() { "held by hand" } else { reason }.into());
+    server.spool.record(id, &progress).await.map_err(|outage| outage.to_string())
+}
+
+/// Tells the sender that the open recipients will not get it.
+async fn bounce(server: &Server, id: MessageId, reason: &str) -> Result<(), String> {
+    let live = server.live.load_full();
+    let stored = server.spool.load(id).await.map_err(|error| error.to_string())?;
+    let text = if reason.is_empty() { "returned by the administrator" } else { reason };
+    let evidence = Evidence { by: "".into(), text: text.into() };
+    let outcome = Outcome::Bounced { scope: Scope::Message, status: StatusCode::new(5, 0, 0), evidence };
+    let ended: Vec<Ended<'_>> = stored
+        .progress
+        .open()
+        .filter_map(|index| stored.envelope.recipients.get(index))
+        .map(|recipient| Ended { recipient, outcome: &outcome, reach: Reach::NextHop })
+        .collect();
+    match reports_due(&stored.envelope, &ended, DelayNotice::NotDue) {
+        None => Ok(()),
+        Some(due) => report::send(server, &live, id, &stored, &due).await.map_err(|outage| outage.to_string()),
+    }
+}
+
+fn trace(server: &Server, what: &str, limit: usize) -> Answer {
+    let what = what.trim_matches(['<', '>']);
+    server.history.flush();
+    let story = |id: MessageId| -> Result<Story, String> {
+        let entries = server.history.trace(id).map_err(|failure| failure.to_string())?;
+        let entries = entries.iter().filter_map(|entry| serde_json::to_value(entry).ok()).collect();
+        Ok(Story { id: id.to_string(), entries, queued: server.spool.contains(id) })
+    };
+    let found = match what.parse::<MessageId>() {
+        Ok(id) => story(id).map(|story| (vec![story], Vec::new())),
+        Err(_) if Mailbox::parse(what).is_ok() => server.history.find(what, limit).map_err(|f| f.to_string()).and_then(|found| {
+            let stories = found.messages.into_iter().map(story).collect::<Result<Vec<_>, _>>()?;
+            let refusals = found.refusals.iter().filter_map(|entry| serde_json::to_value(entry).ok()).collect();
+            Ok((stories, refusals))
+        }),
+        Err(_) => return Answer::Failed { exit: 2, error: format!("{what:?} is neither a message id nor an address") },
+    };
+    match found {
+        Err(error) => Answer::failed(error),
+        Ok((stories, refusals)) if refusals.is_empty() && stories.iter().all(|s| s.entries.is_empty() && !s.queued) => {
+            Answer::nothing("nothing is known of it; the history may be shorter than that")
+        }
+        Ok((stories, refusals)) => Answer::Stories { stories, refusals },
+    }
+}

@@ -1,0 +1,292 @@
+//! Head: an account as a value, and the row it is kept in. Promise: what verifies a password is never printed, and a row reads back as
+//! the account that was written.
+
+use std::fmt;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use postern_mail::envelope::UnixMillis;
+use postern_mail::fact::AccountName;
+use postern_mail::{Domain, Mailbox};
+use postern_smtp::sasl::scram::ScramKeys;
+use serde::{Deserialize, Serialize};
+
+/// The name of the credential that is the account's own password.
+pub const PASSWORD: &str = "password";
+
+/// Something an account may send as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Owned {
+    /// This address.
+    Address(Mailbox),
+    /// Every address of this domain, not of those below it.
+    Domain(Domain),
+}
+
+impl Owned {
+    /// Reads `name@domain` or `domain`; `@domain` is taken for the domain too.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, postern_mail::trouble::Fault> {
+        match text.strip_prefix('@') {
+            Some(domain) => Domain::parse(domain).map(Self::Domain),
+            None if text.contains('@') => Mailbox::parse(text).map(Self::Address),
+            None => Domain::parse(text).map(Self::Domain),
+        }
+    }
+}
+
+impl fmt::Display for Owned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Domain(domain) => domain.fmt(f),
+        }
+    }
+}
+
+/// The form in which addresses of accounts are compared. RFC 5321 §2.4 DEPARTS: local parts of other servers keep their case, but two
+/// accounts of ours that differ only in case would be a trap for their owners.
+#[must_use]
+pub fn canonical(address: &Mailbox) -> String {
+    address.to_string().to_lowercase()
+}
+
+/// What a password is verified against. It has no `Display`, and its `Debug` says nothing.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Verifier {
+    /// Argon2id as PHC text.
+    pub(crate) hash: Box<str>,
+    /// RFC 5802 §3.
+    pub(crate) stored_key: [u8; 32],
+    /// RFC 5802 §3.
+    pub(crate) server_key: [u8; 32],
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Verifier(..)")
+    }
+}
+
+/// One way to prove to be an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credential {
+    /// `password`, or the name of the app password.
+    pub name: Arc<str>,
+    /// The first characters of an app password; the account's own password has none.
+    pub(crate) selector: Option<Box<str>>,
+    pub(crate) verifier: Verifier,
+    /// When it was made.
+    pub created: UnixMillis,
+    /// From then on it is refused.
+    pub expires: Option<UnixMillis>,
+    /// About when it was last good, to the hour.
+    pub last_used: Option<UnixMillis>,
+}
+
+impl Credential {
+    /// True when it is past its end.
+    #[must_use]
+    pub fn is_expired(&self, now: UnixMillis) -> bool {
+        self.expires.is_some_and(|end| end <= now)
+    }
+}
+
+/// Who may submit mail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// An address in canonical form.
+    pub name: AccountName,
+    /// Nobody can prove to be it.
+    pub disabled: bool,
+    /// What it may send as.
+    pub addresses: Vec<Owned>,
+    /// Its password and its app passwords.
+    pub credentials: Vec<Credential>,
+    /// When it was made.
+    pub created: UnixMillis,
+    /// One for all credentials, so that a SCRAM proof can be checked against each.
+    pub(crate) salt: Vec<u8>,
+    pub(crate) iterations: u32,
+    /// Grows with every change but `last_used`; not kept on disk.
+    pub(crate) generation: u64,
+}
+
+impl Account {
+    /// True when it may send as this address.
+    #[must_use]
+    pub fn owns(&self, address: &Mailbox) -> bool {
+        self.addresses.iter().any(|owned| match owned {
+            Owned::Address(own) => canonical(own) == canonical(address),
+            Owned::Domain(domain) => address.domain() == Some(domain),
+        })
+    }
+
+    /// By name.
+    #[must_use]
+    pub fn credential(&self, name: &str) -> Option<&Credential> {
+        self.credentials.iter().find(|credential| &*credential.name == name)
+    }
+
+    pub(crate) fn keys(&self, credential: &Credential) -> ScramKeys {
+        ScramKeys {
+            salt: self.salt.clone(),
+            iterations: self.iterations,
+            stored_key: credential.verifier.stored_key,
+            server_key: credential.verifier.server_key,
+        }
+    }
+}
+
+/// The form of the row. It only grows; a change of meaning is a new layout of the store.
+#[derive(Serialize, Deserialize)]
+struct AccountRow {
+    name: String,
+    disabled: bool,
+    addresses: Vec<String>,
+    credentials: Vec<CredentialRow>,
+    created: u64,
+    salt: String,
+    iterations: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct CredentialRow {
+    name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    selector: Option<String>,
+    hash: String,
+    stored_key: String,
+    server_key: String,
+    created: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expires: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last_used: Option<u64>,
+}
+
+impl Account {
+    pub(crate) fn to_row(&self) -> Result<Vec<u8>, String> {
+        let credentials = self.credentials.iter().map(|credential| CredentialRow {
+            name: credential.name.to_string(),
+            selector: credential.selector.as_deref().map(str::to_owned),
+            hash: credential.verifier.hash.to_string(),
+            stored_key: BASE64.encode(credential.verifier.stored_key),
+            server_key: BASE64.encode(credential.verifier.server_key),
+            created: credential.created.0,
+            expires: credential.expires.map(|time| time.0),
+            last_used: credential.last_used.map(|time| time.0),
+        });
+        let row = AccountRow {
+            name: self.name.to_string(),
+            disabled: self.disabled,
+            addresses: self.addresses.iter().map(ToString::to_string).collect(),
+            credentials: credentials.collect(),
+            created: self.created.0,
+            salt: BASE64.encode(&self.salt),
+            iterations: self.iterations,
+        };
+        serde_json::to_vec(&row).map_err(|e| e.to_string())
+    }
+
+    pub(crate) fn from_row(row: &[u8]) -> Result<Self, String> {
+        let row: AccountRow = serde_json::from_slice(row).map_err(|e| e.to_string())?;
+        let addresses = row.addresses.iter().map(|text| Owned::parse(text).map_err(|fault| format!("{fault}: {text:?}")));
+        Ok(Self {
+            name: row.name.into(),
+            disabled: row.disabled,
+            addresses: addresses.collect::<Result<_, _>>()?,
+            credentials: row.credentials.into_iter().map(CredentialRow::read).collect::<Result<_, _>>()?,
+            created: UnixMillis(row.created),
+            salt: BASE64.decode(&row.salt).map_err(|e| e.to_string())?,
+            iterations: row.iterations,
+            generation: 0,
+        })
+    }
+}
+
+impl CredentialRow {
+    fn read(self) -> Result<Credential, String> {
+        Ok(Credential {
+            name: self.name.into(),
+            selector: self.selector.map(String::into_boxed_str),
+            verifier: Verifier {
+                hash: self.hash.into_boxed_str(),
+                stored_key: key(&self.stored_key)?,
+                server_key: key(&self.server_key)?,
+            },
+            created: UnixMillis(self.created),
+            expires: self.expires.map(UnixMillis),
+            last_used: self.last_used.map(UnixMillis),
+        })
+    }
+}
+
+fn key(text: &str) -> Result<[u8; 32], String> {
+    let bytes = BASE64.decode(text).map_err(|e| e.to_string())?;
+    bytes.try_into().map_err(|_| "a key has not 32 octets".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mailbox(text: &str) -> Mailbox {
+        Mailbox::parse(text).unwrap()
+    }
+
+    fn account(addresses: &[&str]) -> Account {
+        let credential = |name: &str, selector: Option<&str>| Credential {
+            name: name.into(),
+            selector: selector.map(Into::into),
+            verifier: Verifier { hash: "secret-hash".into(), stored_key: [7; 32], server_key: [9; 32] },
+            created: UnixMillis(1),
+            expires: selector.map(|_| UnixMillis(50)),
+            last_used: None,
+        };
+        Account {
+            name: "a@b.example".into(),
+            disabled: true,
+            addresses: addresses.iter().map(|text| Owned::parse(text).unwrap()).collect(),
+            credentials: vec![credential(PASSWORD, None), credential("phone", Some("abc234"))],
+            created: UnixMillis(5),
+            salt: vec![1, 2, 3],
+            iterations: 4096,
+            generation: 0,
+        }
+    }
+
+    #[test]
+    fn a_row_reads_back_as_the_account() {
+        let account = account(&["A@b.example", "c.example", "\"odd name\"@[192.0.2.1]"]);
+        assert_eq!(Account::from_row(&account.to_row().unwrap()), Ok(account));
+    }
+
+    #[test]
+    fn a_damaged_row_is_an_error() {
+        let row = account(&[]).to_row().unwrap();
+        assert!(Account::from_row(&row[1..]).is_err());
+        let shorter = String::from_utf8(row).unwrap().replace(&BASE64.encode([7; 32]), &BASE64.encode([7; 31]));
+        assert!(Account::from_row(shorter.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn nothing_that_verifies_a_password_is_printed() {
+        let printed = format!("{:?}", account(&[]));
+        assert!(!printed.contains("secret-hash") && !printed.contains("7, 7, 7"), "{printed}");
+    }
+
+    #[test]
+    fn an_account_owns_its_addresses_in_any_case_and_its_domains_without_those_below() {
+        let account = account(&["Alice@One.example", "two.example"]);
+        for own in ["alice@one.example", "ALICE@ONE.EXAMPLE", "anyone@two.example"] {
+            assert!(account.owns(&mailbox(own)), "{own}");
+        }
+        for foreign in ["bob@one.example", "alice@two.example.net", "x@sub.two.example", "alice@[192.0.2.1]"] {
+            assert!(!account.owns(&mailbox(foreign)), "{foreign}");
+        }
+    }
+}

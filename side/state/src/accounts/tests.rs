@@ -1,0 +1,208 @@
+//! Accounts: made, changed, closed, and still there after a restart.
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::password::tests::Counted;
+
+const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+
+fn secret(text: &str) -> Secret {
+    Secret::new(text.as_bytes().to_vec())
+}
+
+fn open(folder: &TempDir) -> Accounts {
+    Accounts::open(&Store::open(folder.path()).unwrap(), Arc::new(Counted::default())).unwrap()
+}
+
+fn new(name: &str) -> NewAccount<'_> {
+    NewAccount { name, password: Some(secret("a plain sentence")), addresses: None }
+}
+
+fn with_alice() -> (TempDir, Accounts) {
+    let folder = tempfile::tempdir().unwrap();
+    let accounts = open(&folder);
+    accounts.add(NOW, new("alice@example.org")).unwrap();
+    (folder, accounts)
+}
+
+/// Closes and opens: what is seen then is what is kept.
+fn reopened(folder: &TempDir, accounts: Accounts) -> Accounts {
+    drop(accounts);
+    open(folder)
+}
+
+#[test]
+fn there_is_no_account_to_begin_with() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(open(&folder).is_empty());
+}
+
+#[test]
+fn an_account_owns_its_name_and_is_there_after_a_restart() {
+    let (folder, accounts) = with_alice();
+    let before = accounts.show("alice@example.org").unwrap();
+    let accounts = reopened(&folder, accounts);
+    let after = accounts.show("ALICE@Example.ORG").unwrap();
+    assert_eq!((&after.name, after.created, after.disabled), (&before.name, NOW, false));
+    assert_eq!(after.credentials, before.credentials);
+    assert_eq!(after.addresses, [Owned::parse("alice@example.org").unwrap()]);
+}
+
+#[test]
+fn a_password_is_made_when_none_is_given_and_shown_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let accounts = open(&folder);
+    let made = accounts.add(NOW, NewAccount { name: "a@b.example", password: None, addresses: None }).unwrap().unwrap();
+    assert!(made.expose().len() >= 28);
+    let row = accounts.backend.read(Keyspace::Accounts, b"a@b.example").unwrap().unwrap();
+    let hash = format!("counted:{}", String::from_utf8_lossy(made.expose()));
+    assert!(String::from_utf8(row).unwrap().contains(&hash), "what is kept is the hash of what was shown");
+}
+
+#[test]
+fn a_name_that_is_no_address_or_is_taken_in_another_case_is_refused() {
+    let (_folder, accounts) = with_alice();
+    for bad in ["alice", "", "@example.org", "a b@example.org"] {
+        assert!(matches!(accounts.add(NOW, new(bad)), Err(AccountFailure::NotAnAddress(_))), "{bad}");
+    }
+    assert!(matches!(accounts.add(NOW, new("Alice@EXAMPLE.org")), Err(AccountFailure::Exists)));
+    assert_eq!(accounts.len(), 1);
+}
+
+#[test]
+fn a_weak_password_makes_no_account_and_changes_none() {
+    let (_folder, accounts) = with_alice();
+    let weak = NewAccount { name: "bob@example.org", password: Some(secret("password123")), addresses: None };
+    assert!(matches!(accounts.add(NOW, weak), Err(AccountFailure::Weak(_))));
+    let before = accounts.show("alice@example.org").unwrap();
+    let refused = accounts.set_password(NOW, "alice@example.org", Some(secret("Alice@example.org")));
+    assert!(matches!(refused, Err(AccountFailure::Weak(_))));
+    assert_eq!(accounts.list(), [before]);
+}
+
+#[test]
+fn a_new_password_replaces_the_old_one_and_leaves_app_passwords() {
+    let (folder, accounts) = with_alice();
+    accounts.add_app_password(NOW, "alice@example.org", "phone", None).unwrap();
+    let before = accounts.show("alice@example.org").unwrap();
+    assert!(accounts.set_password(NOW, "alice@example.org", None).unwrap().is_some());
+    let after = reopened(&folder, accounts).show("alice@example.org").unwrap();
+    assert_eq!(after.credentials.len(), 2);
+    assert_ne!(after.credential(PASSWORD).unwrap().verifier, before.credential(PASSWORD).unwrap().verifier);
+    assert_eq!(after.credential("phone"), before.credential("phone"));
+}
+
+#[test]
+fn app_passwords_have_names_ends_and_selectors_of_their_own() {
+    let (folder, accounts) = with_alice();
+    let end = Some(UnixMillis(NOW.0 + 1));
+    let phone = accounts.add_app_password(NOW, "alice@example.org", "phone", end).unwrap();
+    let laptop = accounts.add_app_password(NOW, "alice@example.org", "laptop", None).unwrap();
+    assert!(phone != laptop);
+    let account = reopened(&folder, accounts).show("alice@example.org").unwrap();
+    let kept = account.credential("phone").unwrap();
+    assert_eq!(kept.selector.as_deref(), password::selector(phone.expose()).as_deref());
+    assert_ne!(kept.selector, account.credential("laptop").unwrap().selector);
+    assert!(!kept.is_expired(NOW) && kept.is_expired(UnixMillis(NOW.0 + 1)));
+}
+
+#[test]
+fn an_app_password_needs_a_free_and_printable_name() {
+    let (_folder, accounts) = with_alice();
+    accounts.add_app_password(NOW, "alice@example.org", "phone", None).unwrap();
+    for bad in ["", "phone", PASSWORD, "line\nend", &"x".repeat(LABEL_CHARS_MAX + 1)] {
+        let refused = accounts.add_app_password(NOW, "alice@example.org", bad, None);
+        assert!(matches!(refused, Err(AccountFailure::BadLabel)), "{bad}");
+    }
+}
+
+#[test]
+fn an_account_has_a_bounded_number_of_credentials() {
+    let (_folder, accounts) = with_alice();
+    for number in 1..CREDENTIALS_MAX {
+        accounts.add_app_password(NOW, "alice@example.org", &format!("app {number}"), None).unwrap();
+    }
+    let refused = accounts.add_app_password(NOW, "alice@example.org", "one more", None);
+    assert!(matches!(refused, Err(AccountFailure::TooMany(_, CREDENTIALS_MAX))));
+}
+
+#[test]
+fn an_app_password_can_be_taken_back_and_the_password_cannot() {
+    let (folder, accounts) = with_alice();
+    accounts.add_app_password(NOW, "alice@example.org", "phone", None).unwrap();
+    accounts.remove_app_password("alice@example.org", "phone").unwrap();
+    for label in ["phone", PASSWORD] {
+        assert!(matches!(accounts.remove_app_password("alice@example.org", label), Err(AccountFailure::UnknownLabel)));
+    }
+    assert_eq!(reopened(&folder, accounts).show("alice@example.org").unwrap().credentials.len(), 1);
+}
+
+#[test]
+fn disabling_addresses_and_removal_last_over_a_restart() {
+    let (folder, accounts) = with_alice();
+    accounts.disable("alice@example.org").unwrap();
+    accounts.set_addresses("alice@example.org", vec![Owned::parse("sales.example").unwrap()]).unwrap();
+    let accounts = reopened(&folder, accounts);
+    let account = accounts.show("alice@example.org").unwrap();
+    assert!(account.disabled && account.owns(&Mailbox::parse("anyone@sales.example").unwrap()));
+    assert!(!account.owns(&Mailbox::parse("alice@example.org").unwrap()));
+    accounts.enable("alice@example.org").unwrap();
+    assert!(!accounts.show("alice@example.org").unwrap().disabled);
+    accounts.remove("alice@example.org").unwrap();
+    assert!(reopened(&folder, accounts).is_empty());
+}
+
+#[test]
+fn operations_on_an_account_that_does_not_exist_say_so() {
+    let (_folder, accounts) = with_alice();
+    let nobody = "nobody@example.org";
+    assert!(matches!(accounts.set_password(NOW, nobody, None), Err(AccountFailure::Unknown)));
+    assert!(matches!(accounts.add_app_password(NOW, nobody, "phone", None), Err(AccountFailure::Unknown)));
+    for refused in [
+        accounts.remove_app_password(nobody, "phone"),
+        accounts.disable(nobody),
+        accounts.enable(nobody),
+        accounts.set_addresses(nobody, Vec::new()),
+        accounts.remove(nobody),
+    ] {
+        assert!(matches!(refused, Err(AccountFailure::Unknown)), "{refused:?}");
+    }
+    let too_many = vec![Owned::parse("a.example").unwrap(); ADDRESSES_MAX + 1];
+    assert!(matches!(accounts.set_addresses("alice@example.org", too_many), Err(AccountFailure::TooMany(_, ADDRESSES_MAX))));
+}
+
+#[test]
+fn accounts_are_listed_by_name() {
+    let (_folder, accounts) = with_alice();
+    accounts.add(NOW, new("Zoe@example.org")).unwrap();
+    accounts.add(NOW, new("\"odd one\"@example.org")).unwrap();
+    let names: Vec<String> = accounts.list().iter().map(|account| account.name.to_string()).collect();
+    assert_eq!(names, ["\"odd one\"@example.org", "alice@example.org", "zoe@example.org"]);
+}
+
+#[test]
+fn the_last_use_is_noted_by_the_hour_and_is_no_change_of_the_account() {
+    let (folder, accounts) = with_alice();
+    let generation = accounts.show("alice@example.org").unwrap().generation;
+    let mut noted = Vec::new();
+    for minutes in [0, 59, 60] {
+        accounts.note_used(UnixMillis(NOW.0 + minutes * 60_000), "alice@example.org", PASSWORD);
+        noted.push(accounts.show("alice@example.org").unwrap().credentials[0].last_used.unwrap().0 - NOW.0);
+    }
+    assert_eq!(noted, [0, 0, 3_600_000]);
+    assert_eq!(accounts.show("alice@example.org").unwrap().generation, generation);
+    let account = reopened(&folder, accounts).show("alice@example.org").unwrap();
+    assert_eq!(account.credentials[0].last_used, Some(UnixMillis(NOW.0 + 3_600_000)));
+}
+
+#[test]
+fn an_unreadable_account_stops_the_start_and_names_itself() {
+    let (folder, accounts) = with_alice();
+    let broken = Change::Put(Keyspace::Accounts, b"alice@example.org".to_vec(), b"{}".to_vec());
+    accounts.backend.write(vec![broken], Durability::Synced).unwrap();
+    drop(accounts);
+    let store = Store::open(folder.path()).unwrap();
+    let Err(StateFailure::Corrupt(why)) = Accounts::open(&store, Arc::new(Counted::default())) else { panic!("it opened") };
+    assert!(why.contains("alice@example.org"), "{why}");
+}

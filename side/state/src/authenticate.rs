@@ -1,0 +1,373 @@
+//! Who a client proves to be: AUTH PLAIN, LOGIN, SCRAM-SHA-256 and SCRAM-SHA-256-PLUS (RFC 4954, RFC 4616, RFC 7677). The only place
+//! where [`Authenticated`] is minted.
+//!
+//! Promise: an attempt costs one slow hash, whether the account exists, is disabled, has twenty app passwords, or none of these; slow
+//! hashes run a few at a time, and who would have to wait long is told to come again. Nothing a stranger sees or can time tells whether
+//! an account exists.
+//!
+//! A password that was good is remembered for a minute as a keyed hash, so that a program that logs in for every message costs one slow
+//! hash a minute. Any change of the account makes it forgotten.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use moka::sync::Cache;
+use postern_mail::envelope::UnixMillis;
+use postern_mail::fact::Mechanism;
+use postern_mail::proof::Authenticated;
+use postern_mail::{Mailbox, Secret};
+use postern_smtp::sasl::login::{Login, LoginStep};
+use postern_smtp::sasl::plain::{self, PlainCredentials};
+use postern_smtp::sasl::scram::{ScramKeys, ScramServer};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::account::{Account, Credential, PASSWORD, canonical};
+use crate::accounts::{Accounts, SCRAM_ITERATIONS};
+use crate::password::{self, Hashing};
+use crate::store::{Store, random};
+use crate::trouble::StateFailure;
+
+/// How much work strangers can make us do. The binary fills it from the configuration.
+#[derive(Clone, Debug)]
+pub struct AuthenticationSettings {
+    /// Slow hashes that run at once, each on a thread of its own with 19 MiB. As many as there are cores.
+    pub argon2_concurrency: usize,
+    /// Attempts that wait for their turn; more are turned away at once.
+    pub waiting_max: usize,
+    /// How long one waits for its turn before it is turned away.
+    pub wait: Duration,
+    /// How long a good password is remembered; zero: not at all.
+    pub remember_for: Duration,
+    /// How many of them.
+    pub remembered_max: u64,
+}
+
+impl Default for AuthenticationSettings {
+    fn default() -> Self {
+        Self {
+            argon2_concurrency: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
+            waiting_max: 200,
+            wait: Duration::from_secs(10),
+            remember_for: Duration::from_secs(60),
+            remembered_max: 10_000,
+        }
+    }
+}
+
+/// How an exchange begins (RFC 4954 §4).
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// What the client chose.
+    pub mechanism: Mechanism,
+    /// Its initial response, decoded; `None` when it sent none.
+    pub initial: Option<Secret>,
+    /// `tls-exporter` of the connection (RFC 9266), where there is one.
+    pub exporter: Option<Box<[u8; 32]>>,
+    /// The connection was offered SCRAM-SHA-256-PLUS.
+    pub offered_plus: bool,
+}
+
+/// What comes next in an exchange.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Send this, not yet in base64, and come back with the answer.
+    Challenge(Vec<u8>),
+    /// It is who it says.
+    Authenticated(Authenticated),
+    /// It is not, or cannot be asked: the client is told the same in each case.
+    Denied,
+    /// Too many are waiting, or we are broken: 454, come again.
+    Unavailable,
+}
+
+#[derive(Clone)]
+struct Remembered {
+    generation: u64,
+    credential: Arc<str>,
+    at: UnixMillis,
+}
+
+/// Verifies credentials.
+pub struct Authenticator {
+    accounts: Arc<Accounts>,
+    hashing: Arc<dyn Hashing>,
+    server_secret: Secret,
+    /// For what is remembered: made at each start, so that the memory of one process is worth nothing to another.
+    process_key: hmac::Key,
+    /// What the passwords of accounts that do not exist are compared with.
+    nobody: Arc<str>,
+    turns: Arc<Semaphore>,
+    waiting: AtomicUsize,
+    remembered: Cache<Vec<u8>, Remembered>,
+    settings: AuthenticationSettings,
+}
+
+impl Authenticator {
+    /// Blocks for one slow hash.
+    ///
+    /// # Errors
+    /// When the system gives no randomness.
+    pub fn new(
+        store: &Store,
+        accounts: Arc<Accounts>,
+        hashing: Arc<dyn Hashing>,
+        settings: AuthenticationSettings,
+    ) -> Result<Arc<Self>, StateFailure> {
+        let nobody = hashing.hash(&random::<32>()?).into();
+        let remembered = Cache::builder().max_capacity(settings.remembered_max).time_to_live(settings.remember_for).build();
+        Ok(Arc::new(Self {
+            accounts,
+            hashing,
+            server_secret: store.secret().clone(),
+            process_key: hmac::Key::new(hmac::HMAC_SHA256, &random::<32>()?),
+            nobody,
+            turns: Arc::new(Semaphore::new(settings.argon2_concurrency.max(1))),
+            waiting: AtomicUsize::new(0),
+            remembered,
+            settings,
+        }))
+    }
+
+    /// Begins an exchange. The client may still change its mind: dropping the exchange ends it.
+    pub async fn start(self: &Arc<Self>, now: UnixMillis, start: Start) -> (Exchange, Step) {
+        let Start { mechanism, initial, exporter, offered_plus } = start;
+        let state = match mechanism {
+            Mechanism::Plain => State::Plain,
+            Mechanism::Login => State::Login(Login::User),
+            Mechanism::ScramSha256 => State::ScramFirst { plus: false, exporter, offered_plus },
+            Mechanism::ScramSha256Plus => State::ScramFirst { plus: true, exporter, offered_plus },
+        };
+        let mut exchange = Exchange { authenticator: Arc::clone(self), state, user: None };
+        let step = match (initial, mechanism) {
+            (Some(initial), _) => exchange.next(now, &initial).await,
+            (None, Mechanism::Login) => Step::Challenge(postern_smtp::sasl::login::ASK_USER.to_vec()),
+            // RFC 4954 §4: a mechanism in which the client speaks first gets an empty challenge.
+            (None, _) => Step::Challenge(Vec::new()),
+        };
+        (exchange, step)
+    }
+
+    async fn verify(&self, now: UnixMillis, credentials: PlainCredentials) -> Step {
+        let name = canonical_user(&credentials.user);
+        if !acts_for_itself(credentials.authzid.as_deref(), &name) {
+            return Step::Denied;
+        }
+        let password = credentials.password;
+        let memory = self.memory_key(&name, &password);
+        if let Some(known) = self.recall(now, &name, &memory) {
+            return known;
+        }
+        let Some(turn) = self.turn().await else { return Step::Unavailable };
+        // Another session of the same program may have been verified while this one waited.
+        if let Some(known) = self.recall(now, &name, &memory) {
+            return known;
+        }
+        let account = self.accounts.find(&name);
+        let candidate = account.as_deref().and_then(|account| candidate(account, password.expose()));
+        let hash: Arc<str> = candidate.map_or_else(|| Arc::clone(&self.nobody), |found| (&*found.verifier.hash).into());
+        let hashing = Arc::clone(&self.hashing);
+        let compared = tokio::task::spawn_blocking(move || {
+            let _held_until_done = turn;
+            hashing.matches(password.expose(), &hash)
+        });
+        match (compared.await, account.as_deref(), candidate) {
+            (Ok(true), Some(account), Some(credential)) => self.admit(now, account, credential, Some(memory)),
+            (Ok(_), _, _) => Step::Denied,
+            (Err(panicked), _, _) => {
+                tracing::error!(%panicked, "a password could not be verified");
+                Step::Unavailable
+            }
+        }
+    }
+
+    /// The one place where the proof is made: the credential was verified, and the account still is what it was verified against.
+    fn admit(&self, now: UnixMillis, verified: &Account, credential: &Credential, memory: Option<Vec<u8>>) -> Step {
+        let unchanged = self.accounts.find(&verified.name).filter(|account| account.generation == verified.generation);
+        let Some(account) = unchanged.filter(|account| !account.disabled && !credential.is_expired(now)) else {
+            return Step::Denied;
+        };
+        if let Some(memory) = memory {
+            let credential = Arc::clone(&credential.name);
+            self.remembered.insert(memory, Remembered { generation: account.generation, credential, at: now });
+        }
+        if self.accounts.is_news(now, &account, &credential.name) {
+            let (accounts, name, label) = (Arc::clone(&self.accounts), Arc::clone(&account.name), Arc::clone(&credential.name));
+            // It takes a lock that is held while passwords are made. Nobody waits for it.
+            drop(tokio::task::spawn_blocking(move || accounts.note_used(now, &name, &label)));
+        }
+        Step::Authenticated(Authenticated::mint_after_verification(Arc::clone(&account.name), Arc::clone(&credential.name)))
+    }
+
+    fn memory_key(&self, name: &str, password: &Secret) -> Vec<u8> {
+        let mut tag = hmac::Context::with_key(&self.process_key);
+        // A NUL can stand in neither, so no two pairs give the same octets.
+        tag.update(name.as_bytes());
+        tag.update(&[0]);
+        tag.update(password.expose());
+        tag.sign().as_ref().to_vec()
+    }
+
+    fn recall(&self, now: UnixMillis, name: &str, memory: &Vec<u8>) -> Option<Step> {
+        let known = self.remembered.get(memory)?;
+        let is_fresh = known.at <= now && now.since(known.at) < self.settings.remember_for;
+        let account = self.accounts.find(name).filter(|account| account.generation == known.generation && is_fresh)?;
+        let credential = account.credential(&known.credential)?;
+        Some(self.admit(now, &account, credential, None))
+    }
+
+    /// Waits for a turn to hash; `None` when that would take too long.
+    async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        let _counted = Waiting::enter(&self.waiting, self.settings.waiting_max)?;
+        let turn = Arc::clone(&self.turns).acquire_owned();
+        tokio::time::timeout(self.settings.wait, turn).await.ok()?.ok()
+    }
+
+    /// The keys a client's proof will be checked against, or such as nobody has.
+    fn keys(&self, user: &str) -> ScramKeys {
+        let name = canonical_user(user);
+        match self.accounts.find(&name) {
+            Some(account) => account.credentials.first().map_or_else(|| self.decoy(&name), |credential| account.keys(credential)),
+            None => self.decoy(&name),
+        }
+    }
+
+    fn decoy(&self, name: &str) -> ScramKeys {
+        ScramKeys::decoy(self.server_secret.expose(), name, SCRAM_ITERATIONS)
+    }
+
+    /// SCRAM: the client's last message. Gives what to send it, and who it is.
+    fn prove(&self, now: UnixMillis, server: &ScramServer, client_final: &[u8]) -> Option<(Vec<u8>, Authenticated)> {
+        let name = canonical_user(server.user());
+        let account = self.accounts.find(&name);
+        let credentials: Vec<&Credential> = account.iter().flat_map(|account| &account.credentials).collect();
+        let candidates = match &account {
+            Some(account) => credentials.iter().map(|credential| account.keys(credential)).collect(),
+            None => vec![self.decoy(&name)],
+        };
+        let (place, server_final) = server.last_of(client_final, &candidates).ok()?;
+        match self.admit(now, account.as_deref()?, credentials.get(place)?, None) {
+            Step::Authenticated(who) => Some((server_final, who)),
+            _ => None,
+        }
+    }
+}
+
+/// The one credential a password can be for: the app password whose selector it begins with, or the account's own.
+fn candidate<'a>(account: &'a Account, password: &[u8]) -> Option<&'a Credential> {
+    let selected = password::selector(password)
+        .and_then(|selector| account.credentials.iter().find(|other| other.selector.as_deref() == Some(&*selector)));
+    selected.or_else(|| account.credential(PASSWORD))
+}
+
+fn canonical_user(user: &str) -> String {
+    Mailbox::parse(user).map_or_else(|_| user.to_lowercase(), |address| canonical(&address))
+}
+
+/// RFC 4616 §2, RFC 5802 §5.1: nobody acts for another.
+fn acts_for_itself(authzid: Option<&str>, name: &str) -> bool {
+    authzid.is_none_or(|authzid| canonical_user(authzid) == name)
+}
+
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn enter(count: &'a AtomicUsize, max: usize) -> Option<Self> {
+        // Counted out again by the guard, also when there was no room, and when the session goes away while it waits.
+        let counted = Self(count);
+        (count.fetch_add(1, Ordering::AcqRel) < max).then_some(counted)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+enum State {
+    Plain,
+    Login(Login),
+    ScramFirst {
+        plus: bool,
+        exporter: Option<Box<[u8; 32]>>,
+        offered_plus: bool,
+    },
+    ScramLast(Box<ScramServer>),
+    /// Our last message is on its way; the client answers it with an empty line.
+    Proven(Authenticated),
+    Over,
+}
+
+/// One attempt.
+pub struct Exchange {
+    authenticator: Arc<Authenticator>,
+    state: State,
+    user: Option<String>,
+}
+
+impl Exchange {
+    /// Who the client says it is, once it has said so. Raw: to be quoted where it is printed.
+    #[must_use]
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
+    /// Takes the client's answer to the last challenge. After anything but a challenge the exchange is over, and every further answer is
+    /// denied.
+    pub async fn next(&mut self, now: UnixMillis, response: &Secret) -> Step {
+        let response = response.expose();
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Plain => match plain::parse(response) {
+                Ok(credentials) => self.verify(now, credentials).await,
+                Err(_) => Step::Denied,
+            },
+            State::Login(login) => match login.next(response) {
+                Ok(LoginStep::Challenge(login, challenge)) => {
+                    self.state = State::Login(login);
+                    Step::Challenge(challenge.to_vec())
+                }
+                Ok(LoginStep::Done(credentials)) => self.verify(now, credentials).await,
+                Err(_) => Step::Denied,
+            },
+            State::ScramFirst { plus, exporter, offered_plus } => {
+                self.scram_first(response, plus, exporter.as_deref(), offered_plus)
+            }
+            State::ScramLast(server) => match self.authenticator.prove(now, &server, response) {
+                Some((server_final, who)) => {
+                    // RFC 4954 §4: SMTP has no place for data in a success, so it goes as one more challenge.
+                    self.state = State::Proven(who);
+                    Step::Challenge(server_final)
+                }
+                None => Step::Denied,
+            },
+            State::Proven(who) if response.is_empty() => Step::Authenticated(who),
+            State::Proven(_) | State::Over => Step::Denied,
+        }
+    }
+
+    async fn verify(&mut self, now: UnixMillis, credentials: PlainCredentials) -> Step {
+        self.user = Some(credentials.user.clone());
+        self.authenticator.verify(now, credentials).await
+    }
+
+    fn scram_first(&mut self, message: &[u8], plus: bool, exporter: Option<&[u8; 32]>, offered_plus: bool) -> Step {
+        let Ok(nonce) = random::<18>() else { return Step::Unavailable };
+        let nonce = STANDARD_NO_PAD.encode(nonce);
+        let keys = |user: &str| self.authenticator.keys(user);
+        match ScramServer::first(message, plus, exporter, offered_plus, &nonce, keys) {
+            Ok((server, server_first)) if acts_for_itself(server.authzid(), &canonical_user(server.user())) => {
+                self.user = Some(server.user().to_owned());
+                self.state = State::ScramLast(Box::new(server));
+                Step::Challenge(server_first)
+            }
+            Ok(_) | Err(_) => Step::Denied,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,387 @@
+//! Logging in by each mechanism, and that nobody can tell an unknown account from a wrong password.
+
+use std::sync::mpsc;
+use std::sync::{Mutex, PoisonError};
+
+use postern_smtp::sasl::scram::{ClientBinding, ScramClient};
+use tempfile::TempDir;
+
+use super::*;
+use crate::accounts::NewAccount;
+use crate::password::tests::Counted;
+
+const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+const ALICE: &str = "alice@example.org";
+const PASSPHRASE: &str = "a plain sentence";
+
+fn secret(text: &str) -> Secret {
+    Secret::new(text.as_bytes().to_vec())
+}
+
+fn later(seconds: u64) -> UnixMillis {
+    UnixMillis(NOW.0 + seconds * 1000)
+}
+
+struct Desk {
+    _folder: TempDir,
+    accounts: Arc<Accounts>,
+    hashing: Arc<Counted>,
+    authenticator: Arc<Authenticator>,
+}
+
+/// One account, alice's.
+fn desk() -> Desk {
+    desk_with(AuthenticationSettings::default())
+}
+
+fn desk_with(settings: AuthenticationSettings) -> Desk {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let hashing = Arc::new(Counted::default());
+    let accounts = Arc::new(Accounts::open(&store, Arc::clone(&hashing) as Arc<dyn Hashing>).unwrap());
+    let new = NewAccount { name: ALICE, password: Some(secret(PASSPHRASE)), addresses: None };
+    accounts.add(NOW, new).unwrap();
+    let authenticator =
+        Authenticator::new(&store, Arc::clone(&accounts), Arc::clone(&hashing) as Arc<dyn Hashing>, settings).unwrap();
+    Desk { _folder: folder, accounts, hashing, authenticator }
+}
+
+fn begin(mechanism: Mechanism, initial: Option<&[u8]>) -> Start {
+    let initial = initial.map(|bytes| Secret::new(bytes.to_vec()));
+    Start { mechanism, initial, exporter: None, offered_plus: false }
+}
+
+async fn plain_at(authenticator: &Arc<Authenticator>, now: UnixMillis, user: &str, password: &str) -> Step {
+    let message = plain::encode(user, &secret(password));
+    authenticator.start(now, begin(Mechanism::Plain, Some(message.expose()))).await.1
+}
+
+impl Desk {
+    async fn plain(&self, user: &str, password: &str) -> Step {
+        plain_at(&self.authenticator, NOW, user, password).await
+    }
+
+    /// The whole exchange; gives the salt the client saw and how it ended.
+    async fn scram(&self, now: UnixMillis, user: &str, password: &str) -> (String, Step) {
+        let client = ScramClient::new(user, secret(password), "clientnonce", ClientBinding::Unable).unwrap();
+        let start = begin(Mechanism::ScramSha256, Some(&client.first()));
+        let (mut exchange, step) = self.authenticator.start(now, start).await;
+        let Step::Challenge(server_first) = step else { panic!("{step:?}") };
+        let salt = String::from_utf8(server_first.clone()).unwrap().split_once(",s=").unwrap().1.to_owned();
+        let (client_final, proof) = client.last(&server_first).unwrap();
+        match exchange.next(now, &Secret::new(client_final)).await {
+            Step::Challenge(server_final) => {
+                assert!(proof.fits(&server_final), "the server proves itself too");
+                (salt, exchange.next(now, &secret("")).await)
+            }
+            other => (salt, other),
+        }
+    }
+}
+
+/// Lets the others run until something is so, and gives up after a while.
+async fn until(mut is_so: impl FnMut() -> bool) {
+    let wait = async {
+        while !is_so() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), wait).await.unwrap();
+}
+
+fn who(step: &Step) -> Option<(&str, &str)> {
+    match step {
+        Step::Authenticated(who) => Some((who.account(), who.credential())),
+        _ => None,
+    }
+}
+
+#[tokio::test]
+async fn plain_lets_the_right_password_in_and_no_other() {
+    let desk = desk();
+    assert_eq!(who(&desk.plain(ALICE, PASSPHRASE).await), Some((ALICE, PASSWORD)));
+    for wrong in ["a plain sentenc", "A plain sentence", "a plain sentence "] {
+        assert_eq!(desk.plain(ALICE, wrong).await, Step::Denied, "{wrong}");
+    }
+    assert_eq!(desk.plain("bob@example.org", PASSPHRASE).await, Step::Denied);
+}
+
+#[tokio::test]
+async fn the_user_name_is_taken_in_any_case() {
+    let desk = desk();
+    assert_eq!(who(&desk.plain("Alice@EXAMPLE.org", PASSPHRASE).await), Some((ALICE, PASSWORD)));
+    assert_eq!(who(&desk.scram(NOW, "ALICE@example.ORG", PASSPHRASE).await.1), Some((ALICE, PASSWORD)));
+}
+
+#[tokio::test]
+async fn plain_without_an_initial_response_gets_an_empty_challenge() {
+    let desk = desk();
+    let (mut exchange, step) = desk.authenticator.start(NOW, begin(Mechanism::Plain, None)).await;
+    assert_eq!((step, exchange.user()), (Step::Challenge(Vec::new()), None));
+    let step = exchange.next(NOW, &plain::encode(ALICE, &secret(PASSPHRASE))).await;
+    assert_eq!((who(&step), exchange.user()), (Some((ALICE, PASSWORD)), Some(ALICE)));
+    assert_eq!(exchange.next(NOW, &plain::encode(ALICE, &secret(PASSPHRASE))).await, Step::Denied, "it is over");
+}
+
+#[tokio::test]
+async fn login_asks_for_name_and_password() {
+    let desk = desk();
+    for initial in [None, Some(ALICE.as_bytes())] {
+        let (mut exchange, mut step) = desk.authenticator.start(NOW, begin(Mechanism::Login, initial)).await;
+        if initial.is_none() {
+            assert_eq!(step, Step::Challenge(b"Username:".to_vec()));
+            step = exchange.next(NOW, &secret(ALICE)).await;
+        }
+        assert_eq!(step, Step::Challenge(b"Password:".to_vec()));
+        assert_eq!(who(&exchange.next(NOW, &secret(PASSPHRASE)).await), Some((ALICE, PASSWORD)));
+    }
+}
+
+#[tokio::test]
+async fn nobody_acts_for_another() {
+    let desk = desk();
+    let with_authzid = |authzid: &str| format!("{authzid}\0{ALICE}\0{PASSPHRASE}").into_bytes();
+    for (authzid, is_let_in) in [("", true), (ALICE, true), ("ALICE@example.org", true), ("root@example.org", false)] {
+        let start = begin(Mechanism::Plain, Some(&with_authzid(authzid)));
+        let (_, step) = desk.authenticator.start(NOW, start).await;
+        assert_eq!(who(&step).is_some(), is_let_in, "{authzid}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_message_of_the_mechanism_is_denied_without_work() {
+    let desk = desk();
+    let all = [Mechanism::Plain, Mechanism::ScramSha256, Mechanism::ScramSha256Plus];
+    for mechanism in all {
+        for message in [&b""[..], b"\0\0\0\0", b"\xff\xfe", b"n,,n=,r=", b"y", &[b'a'; 9000]] {
+            let (_, step) = desk.authenticator.start(NOW, begin(mechanism, Some(message))).await;
+            assert_eq!(step, Step::Denied, "{mechanism:?} {message:?}");
+        }
+    }
+    assert_eq!(desk.hashing.compared(), 0);
+}
+
+#[tokio::test]
+async fn an_attempt_costs_one_slow_hash_whoever_it_is_about() {
+    let desk = desk();
+    for number in 0..5 {
+        desk.accounts.add_app_password(NOW, ALICE, &format!("app {number}"), None).unwrap();
+    }
+    let new = NewAccount { name: "off@example.org", password: Some(secret(PASSPHRASE)), addresses: None };
+    desk.accounts.add(NOW, new).unwrap();
+    desk.accounts.disable("off@example.org").unwrap();
+    let app_shaped = "abcd-efgh-jkmn-pqrs-tvwx-yz01-2345-6789";
+    let mut costs = Vec::new();
+    for user in [ALICE, "nobody@example.org", "not an address", "off@example.org"] {
+        for password in ["wrong password", app_shaped] {
+            let before = desk.hashing.compared();
+            assert_eq!(desk.plain(user, password).await, Step::Denied, "{user}");
+            costs.push(desk.hashing.compared() - before);
+        }
+    }
+    assert_eq!(costs, [1; 8]);
+}
+
+#[tokio::test]
+async fn a_disabled_account_is_denied_at_the_same_cost() {
+    let desk = desk();
+    desk.accounts.disable(ALICE).unwrap();
+    assert_eq!(desk.plain(ALICE, PASSPHRASE).await, Step::Denied);
+    assert_eq!(desk.hashing.compared(), 1);
+    assert_eq!(desk.scram(NOW, ALICE, PASSPHRASE).await.1, Step::Denied);
+    desk.accounts.enable(ALICE).unwrap();
+    assert_eq!(who(&desk.plain(ALICE, PASSPHRASE).await), Some((ALICE, PASSWORD)));
+}
+
+#[tokio::test]
+async fn an_app_password_is_good_until_its_end_and_says_its_name() {
+    let desk = desk();
+    let phone = desk.accounts.add_app_password(NOW, ALICE, "phone", Some(later(100))).unwrap();
+    let phone = String::from_utf8(phone.expose().to_vec()).unwrap();
+    // The end also holds for what is still remembered.
+    for (seconds, expected) in [(0, Some((ALICE, "phone"))), (99, Some((ALICE, "phone"))), (100, None), (200, None)] {
+        let by_plain = plain_at(&desk.authenticator, later(seconds), ALICE, &phone).await;
+        assert_eq!(who(&by_plain), expected, "PLAIN after {seconds} s");
+        let (_, by_scram) = desk.scram(later(seconds), ALICE, &phone).await;
+        assert_eq!(who(&by_scram), expected, "SCRAM after {seconds} s");
+    }
+    desk.accounts.remove_app_password(ALICE, "phone").unwrap();
+    assert_eq!(desk.plain(ALICE, &phone).await, Step::Denied);
+}
+
+#[tokio::test]
+async fn a_good_password_is_remembered_for_a_minute() {
+    let desk = desk();
+    for (seconds, hashes) in [(0, 1), (1, 1), (59, 1), (60, 2), (61, 2)] {
+        assert!(who(&plain_at(&desk.authenticator, later(seconds), ALICE, PASSPHRASE).await).is_some());
+        assert_eq!(desk.hashing.compared(), hashes, "after {seconds} s");
+    }
+    assert_eq!(plain_at(&desk.authenticator, later(61), ALICE, "wrong password").await, Step::Denied);
+    assert_eq!(desk.hashing.compared(), 3, "a wrong one is not");
+}
+
+#[tokio::test]
+async fn nothing_is_remembered_where_the_time_for_it_is_zero() {
+    let desk = desk_with(AuthenticationSettings { remember_for: Duration::ZERO, ..Default::default() });
+    for hashes in 1..=3 {
+        assert!(who(&desk.plain(ALICE, PASSPHRASE).await).is_some());
+        assert_eq!(desk.hashing.compared(), hashes);
+    }
+}
+
+#[tokio::test]
+async fn any_change_of_the_account_makes_its_passwords_forgotten() {
+    let desk = desk();
+    let remember = || desk.plain(ALICE, PASSPHRASE);
+    assert!(who(&remember().await).is_some());
+    desk.accounts.disable(ALICE).unwrap();
+    assert_eq!(remember().await, Step::Denied);
+    desk.accounts.enable(ALICE).unwrap();
+    assert!(who(&remember().await).is_some());
+    desk.accounts.set_password(NOW, ALICE, Some(secret("another sentence"))).unwrap();
+    assert_eq!(remember().await, Step::Denied);
+    assert!(who(&desk.plain(ALICE, "another sentence").await).is_some());
+    desk.accounts.remove(ALICE).unwrap();
+    assert_eq!(desk.plain(ALICE, "another sentence").await, Step::Denied);
+    let new = NewAccount { name: ALICE, password: Some(secret("a third sentence")), addresses: None };
+    desk.accounts.add(NOW, new).unwrap();
+    assert_eq!(desk.plain(ALICE, "another sentence").await, Step::Denied, "a new account of the old name");
+}
+
+#[tokio::test]
+async fn scram_proves_both_sides_with_each_of_the_accounts_passwords() {
+    let desk = desk();
+    let phone = desk.accounts.add_app_password(NOW, ALICE, "phone", None).unwrap();
+    let phone = String::from_utf8(phone.expose().to_vec()).unwrap();
+    assert_eq!(who(&desk.scram(NOW, ALICE, PASSPHRASE).await.1), Some((ALICE, PASSWORD)));
+    assert_eq!(who(&desk.scram(NOW, ALICE, &phone).await.1), Some((ALICE, "phone")));
+    assert_eq!(desk.scram(NOW, ALICE, "wrong password").await.1, Step::Denied);
+    assert_eq!(desk.hashing.compared(), 0, "SCRAM needs no slow hash of ours");
+}
+
+#[tokio::test]
+async fn scram_shows_the_same_salt_before_an_account_exists_and_after() {
+    let desk = desk();
+    let bob = "Bob@example.org";
+    let (stranger, denied) = desk.scram(NOW, bob, PASSPHRASE).await;
+    assert_eq!(denied, Step::Denied);
+    assert_eq!(desk.scram(NOW, bob, PASSPHRASE).await.0, stranger, "asked twice");
+    assert_ne!(desk.scram(NOW, "carol@example.org", PASSPHRASE).await.0, stranger);
+    let new = NewAccount { name: bob, password: Some(secret(PASSPHRASE)), addresses: None };
+    desk.accounts.add(NOW, new).unwrap();
+    let (known, step) = desk.scram(NOW, bob, PASSPHRASE).await;
+    assert_eq!((known, who(&step)), (stranger, Some(("bob@example.org", PASSWORD))));
+}
+
+#[tokio::test]
+async fn scram_plus_is_bound_to_its_connection() {
+    let desk = desk();
+    for (servers, clients, is_let_in) in [([7; 32], [7; 32], true), ([7; 32], [8; 32], false)] {
+        let client = ScramClient::new(ALICE, secret(PASSPHRASE), "nonce", ClientBinding::Exporter(clients)).unwrap();
+        let start = Start {
+            mechanism: Mechanism::ScramSha256Plus,
+            initial: Some(Secret::new(client.first())),
+            exporter: Some(Box::new(servers)),
+            offered_plus: true,
+        };
+        let (mut exchange, step) = desk.authenticator.start(NOW, start).await;
+        let Step::Challenge(server_first) = step else { panic!("{step:?}") };
+        let (client_final, _) = client.last(&server_first).unwrap();
+        let step = exchange.next(NOW, &Secret::new(client_final)).await;
+        assert_eq!(matches!(step, Step::Challenge(_)), is_let_in);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_was_not_shown_plus_though_it_was_offered_is_denied() {
+    let desk = desk();
+    let client = ScramClient::new(ALICE, secret(PASSPHRASE), "nonce", ClientBinding::NotOffered).unwrap();
+    for (offered_plus, is_denied) in [(true, true), (false, false)] {
+        let initial = Some(Secret::new(client.first()));
+        let start = Start { mechanism: Mechanism::ScramSha256, initial, exporter: None, offered_plus };
+        let (_, step) = desk.authenticator.start(NOW, start).await;
+        assert_eq!(step == Step::Denied, is_denied);
+    }
+}
+
+#[tokio::test]
+async fn scram_ends_only_after_the_clients_empty_answer() {
+    let desk = desk();
+    let client = ScramClient::new(ALICE, secret(PASSPHRASE), "nonce", ClientBinding::Unable).unwrap();
+    let (mut exchange, step) = desk.authenticator.start(NOW, begin(Mechanism::ScramSha256, None)).await;
+    assert_eq!(step, Step::Challenge(Vec::new()));
+    let Step::Challenge(server_first) = exchange.next(NOW, &Secret::new(client.first())).await else { panic!("no challenge") };
+    let (client_final, _) = client.last(&server_first).unwrap();
+    assert!(matches!(exchange.next(NOW, &Secret::new(client_final)).await, Step::Challenge(_)));
+    assert_eq!(exchange.next(NOW, &secret("more")).await, Step::Denied);
+    assert_eq!(exchange.next(NOW, &secret("")).await, Step::Denied, "it is over");
+}
+
+#[tokio::test]
+async fn the_last_use_of_a_credential_is_noted() {
+    let desk = desk();
+    assert!(who(&desk.plain(ALICE, PASSPHRASE).await).is_some());
+    let noted = || desk.accounts.find(ALICE).unwrap().credentials[0].last_used;
+    until(|| noted().is_some()).await;
+    assert_eq!(noted(), Some(NOW));
+}
+
+/// A hash that says when it has begun and waits until it is let go.
+struct Held {
+    begun: Mutex<mpsc::SyncSender<()>>,
+    go: Mutex<mpsc::Receiver<()>>,
+}
+
+impl Hashing for Held {
+    fn hash(&self, _: &[u8]) -> String {
+        String::new()
+    }
+
+    fn matches(&self, _: &[u8], _: &str) -> bool {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner).send(()).unwrap();
+        self.go.lock().unwrap_or_else(PoisonError::into_inner).recv().is_err()
+    }
+}
+
+fn held(settings: AuthenticationSettings) -> (Desk, mpsc::Receiver<()>, mpsc::SyncSender<()>) {
+    let desk = desk();
+    let (begun, has_begun) = mpsc::sync_channel(9);
+    let (let_go, go) = mpsc::sync_channel(9);
+    let hashing = Arc::new(Held { begun: Mutex::new(begun), go: Mutex::new(go) });
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let authenticator = Authenticator::new(&store, Arc::clone(&desk.accounts), hashing, settings).unwrap();
+    (Desk { authenticator, ..desk }, has_begun, let_go)
+}
+
+#[tokio::test]
+async fn when_too_many_wait_the_next_is_told_to_come_again() {
+    let settings =
+        AuthenticationSettings { argon2_concurrency: 1, waiting_max: 1, wait: Duration::from_secs(600), ..Default::default() };
+    let (desk, has_begun, let_go) = held(settings);
+    let spawn = |user: &'static str| {
+        let authenticator = Arc::clone(&desk.authenticator);
+        tokio::spawn(async move { plain_at(&authenticator, NOW, user, "some password").await })
+    };
+    let running = spawn("one@example.org");
+    until(|| has_begun.try_recv().is_ok()).await;
+    let waiting = spawn("two@example.org");
+    until(|| desk.authenticator.waiting.load(Ordering::SeqCst) == 1).await;
+    assert_eq!(desk.plain("three@example.org", "some password").await, Step::Unavailable);
+    let_go.send(()).unwrap();
+    let_go.send(()).unwrap();
+    assert_eq!((running.await.unwrap(), waiting.await.unwrap()), (Step::Denied, Step::Denied));
+    assert_eq!(desk.authenticator.waiting.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn who_has_waited_long_enough_is_told_to_come_again() {
+    let settings = AuthenticationSettings { argon2_concurrency: 1, wait: Duration::ZERO, ..Default::default() };
+    let (desk, has_begun, let_go) = held(settings);
+    let authenticator = Arc::clone(&desk.authenticator);
+    let running = tokio::spawn(async move { plain_at(&authenticator, NOW, ALICE, "some password").await });
+    until(|| has_begun.try_recv().is_ok()).await;
+    assert_eq!(desk.plain("two@example.org", "some password").await, Step::Unavailable);
+    let_go.send(()).unwrap();
+    assert_eq!(running.await.unwrap(), Step::Denied);
+}

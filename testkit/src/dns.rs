@@ -1,0 +1,220 @@
+//! A name server on loopback: says what it is told to, over UDP and TCP, and remembers what it was asked.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use hickory_proto::op::{Message, MessageType, OpCode, ResponseCode};
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, MX, PTR, SOA, TXT};
+use hickory_proto::rr::{Name, RData, Record, RecordType};
+
+/// Seconds that every answer may be remembered: as short as is honoured.
+const TTL: u32 = 1;
+
+#[derive(Default)]
+struct Zones {
+    records: BTreeMap<(String, RecordType), Vec<Record>>,
+    failing: BTreeSet<String>,
+    silent: BTreeSet<String>,
+    asked: Vec<(String, RecordType)>,
+    stopped: bool,
+}
+
+/// A running name server. What it has no word for does not exist.
+pub struct TestDns {
+    address: SocketAddr,
+    zones: Arc<Mutex<Zones>>,
+}
+
+fn name(text: &str) -> Name {
+    let mut name = Name::from_ascii(text).unwrap();
+    name.set_fqdn(true);
+    name
+}
+
+fn key(text: &str) -> String {
+    text.trim_end_matches('.').to_ascii_lowercase()
+}
+
+impl Zones {
+    fn answer(&mut self, query: &[u8]) -> Option<Vec<u8>> {
+        let query = Message::from_vec(query).ok()?;
+        let question = query.queries.first()?.clone();
+        let (owner, kind) = (key(&question.name().to_ascii()), question.query_type());
+        self.asked.push((owner.clone(), kind));
+        if self.silent.contains(&owner) {
+            return None;
+        }
+        let mut response = Message::new(query.metadata.id, MessageType::Response, OpCode::Query);
+        response.metadata.recursion_available = true;
+        response.add_query(question);
+        let alias = self.records.get(&(owner.clone(), RecordType::CNAME));
+        match self.records.get(&(owner.clone(), kind)).or(alias) {
+            _ if self.failing.contains(&owner) => response.metadata.response_code = ResponseCode::ServFail,
+            Some(records) => {
+                response.add_answers(records.iter().cloned());
+            }
+            None => {
+                if !self.records.keys().any(|(known, _)| *known == owner) {
+                    response.metadata.response_code = ResponseCode::NXDomain;
+                }
+                let authority = SOA::new(name("ns.test"), name("root.test"), 1, 60, 60, 60, TTL);
+                response.add_authority(Record::from_rdata(name("test"), TTL, RData::SOA(authority)));
+            }
+        }
+        response.to_vec().ok()
+    }
+}
+
+impl TestDns {
+    /// Starts it without any names.
+    ///
+    /// # Panics
+    /// When there is no port that is free for UDP and TCP.
+    #[must_use]
+    pub fn start() -> Self {
+        let address = crate::wait::loopback(crate::wait::free_port());
+        let (datagrams, streams) = (UdpSocket::bind(address).unwrap(), TcpListener::bind(address).unwrap());
+        let zones = Arc::new(Mutex::new(Zones::default()));
+        let udp = Arc::clone(&zones);
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok((length, from)) = datagrams.recv_from(&mut buffer) {
+                let mut zones = udp.lock().unwrap();
+                if zones.stopped {
+                    return;
+                }
+                if let Some(answer) = zones.answer(&buffer[..length]) {
+                    let _ = datagrams.send_to(&answer, from);
+                }
+            }
+        });
+        let tcp = Arc::clone(&zones);
+        std::thread::spawn(move || {
+            for mut stream in streams.incoming().flatten() {
+                if tcp.lock().unwrap().stopped {
+                    return;
+                }
+                let zones = Arc::clone(&tcp);
+                std::thread::spawn(move || -> std::io::Result<()> {
+                    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+                    loop {
+                        let mut length = [0; 2];
+                        stream.read_exact(&mut length)?;
+                        let mut query = vec![0; usize::from(u16::from_be_bytes(length))];
+                        stream.read_exact(&mut query)?;
+                        let answer = zones.lock().unwrap().answer(&query);
+                        if let Some(answer) = answer {
+                            stream.write_all(&(answer.len() as u16).to_be_bytes())?;
+                            stream.write_all(&answer)?;
+                        }
+                    }
+                });
+            }
+        });
+        Self { address, zones }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn add(&self, owner: &str, data: RData) -> &Self {
+        let record = Record::from_rdata(name(owner), TTL, data);
+        let mut zones = self.zones.lock().unwrap();
+        zones.records.entry((key(owner), record.record_type())).or_default().push(record);
+        self
+    }
+
+    /// A mail exchanger. `.` as exchange is the null MX (RFC 7505).
+    pub fn mx(&self, owner: &str, preference: u16, exchange: &str) -> &Self {
+        self.add(owner, RData::MX(MX::new(preference, name(exchange))))
+    }
+
+    /// An address of either family.
+    ///
+    /// # Panics
+    /// When it is none.
+    pub fn address_of(&self, owner: &str, address: &str) -> &Self {
+        match address.parse().unwrap() {
+            IpAddr::V4(address) => self.add(owner, RData::A(A(address))),
+            IpAddr::V6(address) => self.add(owner, RData::AAAA(AAAA(address))),
+        }
+    }
+
+    /// A text record.
+    pub fn txt(&self, owner: &str, text: &str) -> &Self {
+        self.add(owner, RData::TXT(TXT::new(vec![text.to_owned()])))
+    }
+
+    /// The name of an address.
+    ///
+    /// # Panics
+    /// When it is no address.
+    pub fn ptr(&self, address: &str, target: &str) -> &Self {
+        let owner = Name::from(address.parse::<IpAddr>().unwrap()).to_ascii();
+        self.add(&owner, RData::PTR(PTR(name(target))))
+    }
+
+    /// An alias.
+    pub fn cname(&self, owner: &str, target: &str) -> &Self {
+        self.add(owner, RData::CNAME(CNAME(name(target))))
+    }
+
+    /// From now on SERVFAIL for this name.
+    ///
+    /// # Panics
+    /// Never.
+    pub fn fails(&self, owner: &str) -> &Self {
+        self.zones.lock().unwrap().failing.insert(key(owner));
+        self
+    }
+
+    /// From now on no answer for this name.
+    ///
+    /// # Panics
+    /// Never.
+    pub fn silent(&self, owner: &str) -> &Self {
+        self.zones.lock().unwrap().silent.insert(key(owner));
+        self
+    }
+
+    /// Forgets all it was told about this name.
+    ///
+    /// # Panics
+    /// Never.
+    pub fn forget(&self, owner: &str) -> &Self {
+        let mut zones = self.zones.lock().unwrap();
+        let owner = key(owner);
+        zones.failing.remove(&owner);
+        zones.silent.remove(&owner);
+        zones.records.retain(|(known, _), _| *known != owner);
+        drop(zones);
+        self
+    }
+
+    /// How often it was asked for this type of this name.
+    ///
+    /// # Panics
+    /// Never.
+    #[must_use]
+    pub fn asked(&self, owner: &str, kind: RecordType) -> usize {
+        let asked = (key(owner), kind);
+        self.zones.lock().unwrap().asked.iter().filter(|one| **one == asked).count()
+    }
+}
+
+impl Drop for TestDns {
+    fn drop(&mut self) {
+        if let Ok(mut zones) = self.zones.lock() {
+            zones.stopped = true;
+        }
+        // Wakes both threads, so that they see the order.
+        let _ = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.send_to(&[0], self.address));
+        let _ = std::net::TcpStream::connect_timeout(&self.address, Duration::from_secs(1));
+    }
+}
