@@ -7,8 +7,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use postern_delivery::{BodyPieces, BodySource, BoxFuture, InlinePieces, Message, maildir};
 use postern_config::Deliver;
+use postern_delivery::{BodyPieces, BodySource, BoxFuture, InlinePieces, Message, maildir};
 use postern_mail::attempt::{Attempt, Destination, Ticket};
 use postern_mail::event::Event;
 use postern_mail::outcome::Evidence;
@@ -45,9 +45,7 @@ impl BodySource for SpooledBody<'_> {
 
     fn open(&self) -> BoxFuture<'_, io::Result<Box<dyn BodyPieces + '_>>> {
         match self.body {
-            Body::Inline(bytes) => {
-                Box::pin(async move { Ok(Box::new(InlinePieces::of(bytes)) as Box<dyn BodyPieces + '_>) })
-            }
+            Body::Inline(bytes) => Box::pin(async move { Ok(Box::new(InlinePieces::of(bytes)) as Box<dyn BodyPieces + '_>) }),
             Body::File(file) => {
                 Box::pin(async move { Ok(Box::new(SpooledPieces(file.from_start())) as Box<dyn BodyPieces + '_>) })
             }
@@ -92,7 +90,8 @@ pub(crate) async fn attempt(server: Arc<Server>, attempt: Attempt) {
     if mine.is_empty() {
         // Routes have changed since it was scheduled: it goes on in other lanes.
         let open = stored.progress.open().filter_map(|index| stored.envelope.recipients.get(index)).map(Recipient::address);
-        let tickets = routing::tickets(&live.config, attempt.id, &stored.envelope, open, (clock(), attempt.number.saturating_sub(1)));
+        let tickets =
+            routing::tickets(&live.config, attempt.id, &stored.envelope, open, (clock(), attempt.number.saturating_sub(1)));
         finished(&server, &attempt, Report::WORKED).await;
         let _ = server.dispatcher.send(Order::Insert(tickets)).await;
         return;
@@ -103,12 +102,7 @@ pub(crate) async fn attempt(server: Arc<Server>, attempt: Attempt) {
 }
 
 /// Indices of open recipients whose lane is wanted.
-fn recipients_of(
-    live: &Live,
-    envelope: &Envelope,
-    progress: &Progress,
-    wanted: impl Fn(&Destination) -> bool,
-) -> Vec<usize> {
+fn recipients_of(live: &Live, envelope: &Envelope, progress: &Progress, wanted: impl Fn(&Destination) -> bool) -> Vec<usize> {
     progress
         .open()
         .filter(|index| {
@@ -279,7 +273,8 @@ pub(crate) async fn notice(server: Arc<Server>, notice: Notice) {
         Outcome::Deferred { scope: Scope::Destination, status: reason.status.unwrap_or(Status::new(4, 4, 7)), evidence }
     };
     let is_expired = matches!(notice.kind, NoticeKind::Expired);
-    let outcomes: Vec<Outcome> = mine.iter().map(last).map(|outcome| if is_expired { record::expired(outcome) } else { outcome }).collect();
+    let outcomes: Vec<Outcome> =
+        mine.iter().map(last).map(|outcome| if is_expired { record::expired(outcome) } else { outcome }).collect();
     let ended: Vec<Ended<'_>> = mine
         .iter()
         .zip(&outcomes)

@@ -137,7 +137,9 @@ impl Inbound {
     }
 
     fn judge_message(&mut self) -> Answer {
-        let Some(message) = &mut self.message else { return Answer::Refuse(Reply::outage(&Outage::Bug("no message".to_owned()))) };
+        let Some(message) = &mut self.message else {
+            return Answer::Refuse(Reply::outage(&Outage::Bug("no message".to_owned())));
+        };
         if let Err(outage) = &message.writer {
             // Not a matter of judgement: committing will say it again, and this way the peer hears it from the right place.
             tracing::warn!(%outage, "a message could not be stored");

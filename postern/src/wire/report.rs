@@ -41,7 +41,13 @@ fn seed() -> u64 {
 ///
 /// # Errors
 /// The spool's. The message it is about must then stay.
-pub(crate) async fn send(server: &Server, live: &Live, about: MessageId, stored: &Stored, due: &ReportDue<'_>) -> Result<(), Outage> {
+pub(crate) async fn send(
+    server: &Server,
+    live: &Live,
+    about: MessageId,
+    stored: &Stored,
+    due: &ReportDue<'_>,
+) -> Result<(), Outage> {
     let full_bytes_max = live.config.outbound.report_body_max.0;
     let returned = due.returned(&stored.envelope, stored.size, full_bytes_max);
     let bytes_max = match returned {
