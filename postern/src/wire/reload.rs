@@ -10,6 +10,7 @@ use postern_config::{Change, Config, diff};
 
 use crate::certs::{self, Files};
 use crate::offline::Source;
+use crate::serve::reach;
 use crate::wire::dispatch::Order;
 use crate::wire::{Live, Server, live};
 
@@ -57,7 +58,7 @@ impl Reloader {
                 Err(what)
             }
             Ok((live, certificate, changes)) => {
-                self.server.ceiling.adjust(live::ceiling(&live.config));
+                self.server.ceiling.adjust(live::ceiling(&live.config, self.server.open_files_max));
                 let scheduler = Box::new(live::scheduler(&live.config));
                 let old = self.server.live.swap(Arc::new(live));
                 self.server.certificate.replace(certificate);
@@ -79,6 +80,12 @@ impl Reloader {
 
     fn prepare(&self) -> Result<(Live, Arc<rustls::sign::CertifiedKey>, Vec<Change>), String> {
         let config = self.source.load()?;
+        if let Some(folder) = self.server.confinement.out_of_reach(&reach(&config, &self.source, &self.data_dir)) {
+            return Err(format!(
+                "{}: out of reach, since the process locked itself in to the folders that were configured at its start; this takes a restart",
+                folder.display()
+            ));
+        }
         let certificate = self.files(&config).ok_or("there is no certificate")?.load()?;
         let changes = diff(&self.server.live.load().config, &config);
         let live = Live::new(config, self.own_addresses.clone())?;
