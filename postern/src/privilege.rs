@@ -30,6 +30,12 @@ pub(crate) struct Confinement {
 }
 
 impl Confinement {
+    /// None at all.
+    #[cfg(test)]
+    pub(crate) fn none() -> Self {
+        Self { became: None, landlock: "none", seccomp: false, reach: None }
+    }
+
     /// The first folder of `wanted` that is out of reach for as long as this process lives, if there is one: what a new configuration names
     /// and the one at the start did not.
     #[must_use]

@@ -116,11 +116,12 @@ impl Server {
         let _ = self.dispatcher.send(Order::Insert(tickets)).await;
     }
 
-    /// The addresses an account may send as.
+    /// The addresses an account may send as. One that was disabled or removed has none, so that sessions which logged in before send
+    /// nothing more.
     #[must_use]
     pub(crate) fn owned_addresses(&self, account: &str) -> Fact<OwnedAddresses> {
         let mut owned = OwnedAddresses::default();
-        if let Some(account) = self.accounts.find(account) {
+        if let Some(account) = self.accounts.find(account).filter(|account| !account.disabled) {
             for address in &account.addresses {
                 match address {
                     Owned::Address(mailbox) => owned.exact.push(mailbox.clone()),
@@ -148,3 +149,6 @@ impl postern_web::Source for Server {
         self.spool.check_room().map_err(|outage| outage.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests;
