@@ -222,7 +222,7 @@ fn recover(config: &Config, scheduler: &mut Scheduler) -> Result<Spool, String> 
                 attempts: message.progress.attempts,
             };
             if scheduler.insert(now, ticket).is_err() {
-                tracing::error!(id = %message.id, "the queue is full: raise [spool] messages_max and restart");
+                tracing::error!(id = %message.id, "the scheduler cannot number more: the message stays in the spool");
             }
         }
         if message.progress.held.is_some() {

@@ -149,7 +149,8 @@ pub(crate) fn ceiling(config: &Config, open_files_max: usize) -> CeilingSettings
 pub(crate) fn scheduler(config: &Config) -> SchedulerSettings {
     let (outbound, lanes, retry) = (&config.outbound, &config.outbound.lanes, &config.outbound.retry);
     SchedulerSettings {
-        tickets_max: usize::try_from(config.spool.messages_max).unwrap_or(usize::MAX),
+        // The limit of the queue is held where messages come in (`messages_max`). One that was acknowledged must not be turned away here.
+        tickets_max: usize::MAX,
         concurrency_total: number(lanes.concurrency_total),
         lanes_max: number(lanes.lanes_max),
         lane_memory: lanes.remembered,
@@ -167,6 +168,12 @@ pub(crate) fn scheduler(config: &Config) -> SchedulerSettings {
         },
         ..SchedulerSettings::default()
     }
+}
+
+/// Messages in the queue above which no new one may begin.
+#[must_use]
+pub(crate) fn messages_max(config: &Config) -> usize {
+    usize::try_from(config.spool.messages_max).unwrap_or(usize::MAX)
 }
 
 /// The spool's settings.
