@@ -236,3 +236,6 @@ impl<C: Conversations> Connection<C> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
