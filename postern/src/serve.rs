@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use indicatif::{ProgressBar, ProgressStyle};
-use postern_config::{Config, Deliver, LogFormat};
+use postern_config::{Config, Deliver, LogFormat, Password};
 use postern_delivery::Maildirs;
 use postern_listener::accept::Counters;
 use postern_listener::{Ceiling, CertificateSlot, Listener, server_config};
@@ -21,7 +21,7 @@ use postern_scheduler::Scheduler;
 use postern_spool::{RealDisk, RecoveredMessage, Spool};
 use postern_state::password::Argon2id;
 use postern_state::{AuthenticationSettings, Authenticator, Accounts, History, HistorySettings, Store};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use crate::certs::{self, Files};
@@ -109,6 +109,16 @@ fn reach(config: &Config, source: &Source, data_dir: &Path) -> Reach {
         reach.read.push(parent(path));
     }
     reach.read.extend(config.recipient_files().map(|(_, path)| parent(path)));
+    // Read for each delivery, so that a changed password is used at once.
+    let relays = config.domains.iter().filter_map(|domain| match &domain.deliver {
+        Deliver::Relay { credentials, .. } => credentials.as_ref(),
+        _ => None,
+    });
+    for credentials in config.routes.iter().filter_map(|route| route.credentials.as_ref()).chain(relays) {
+        if let Password::File(path) = &credentials.password {
+            reach.read.push(parent(path));
+        }
+    }
     reach
 }
 
@@ -330,10 +340,12 @@ async fn serve(
     for address in &http_addresses {
         tracing::info!(kind = "http", %address, "listening");
     }
+    // Before anybody is told that we are ready, since he may answer with a signal at once.
+    let signals = Signals::listen().map_err(|error| format!("signals: {error}"))?;
     tracing::info!("ready");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
 
-    let why = until_stopped(&reloader, &spool, &mut died).await?;
+    let why = until_stopped(signals, &reloader, &spool, &mut died).await;
     tracing::info!("stopping: {}", why.as_deref().unwrap_or("told to"));
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     let _ = stop.send(true);
@@ -354,24 +366,45 @@ async fn serve(
     }
 }
 
-/// `Ok(None)`: told to stop. `Ok(Some(why))`: it must not go on.
-async fn until_stopped(reloader: &reload::Reloader, spool: &Spool, died: &mut mpsc::Receiver<String>) -> Result<Option<String>, String> {
-    let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
-    let [terminate, interrupt, hangup] = kinds.map(signal);
-    let words = |error: std::io::Error| format!("signals: {error}");
-    let (mut terminate, mut interrupt, mut hangup) = (terminate.map_err(words)?, interrupt.map_err(words)?, hangup.map_err(words)?);
+/// The signals we listen to.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
+/// `None`: told to stop. `Some(why)`: it must not go on.
+async fn until_stopped(
+    mut signals: Signals,
+    reloader: &reload::Reloader,
+    spool: &Spool,
+    died: &mut mpsc::Receiver<String>,
+) -> Option<String> {
     loop {
         tokio::select! {
-            _ = terminate.recv() => return Ok(None),
-            _ = interrupt.recv() => return Ok(None),
-            _ = hangup.recv() => {
+            _ = signals.terminate.recv() => return None,
+            _ = signals.interrupt.recv() => return None,
+            _ = signals.hangup.recv() => {
+                let _ = sd_notify::NotifyState::monotonic_usec_now()
+                    .and_then(|now| sd_notify::notify(&[sd_notify::NotifyState::Reloading, now]));
                 // What went wrong has been logged, and nothing was changed.
                 let _ = reloader.reload().await;
+                let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
             }
             outage = spool.poisoned() => {
-                return Ok(Some(format!("the spool stopped ({outage}); nothing is taken until a restart has read it anew")));
+                return Some(format!("the spool stopped ({outage}); nothing is taken until a restart has read it anew"));
             }
-            Some(why) = died.recv() => return Ok(Some(why)),
+            Some(why) = died.recv() => return Some(why),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Certificates made for a test, and clients that take any.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -11,14 +12,20 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
-/// A self-signed certificate and its key, both as PEM.
+/// Writes a new self-signed certificate and its key into a folder, as `certificate.pem` and `key.pem`, and gives the certificate as DER.
 ///
 /// # Panics
-/// When the name is no name.
-#[must_use]
-pub fn self_signed(name: &str) -> (String, String) {
+/// When the name is no name, or the folder cannot be written to.
+pub fn write_self_signed(folder: &Path, name: &str) -> Vec<u8> {
     let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
-    (made.cert.pem(), made.signing_key.serialize_pem())
+    // Both are replaced, not written over: whoever looks meanwhile sees a whole file.
+    for (file, text) in [("key.pem", made.signing_key.serialize_pem()), ("certificate.pem", made.cert.pem())] {
+        let new = folder.join(format!("{file}.new"));
+        std::fs::write(&new, text).unwrap();
+        crate::peers::allow(&new, 0o644);
+        std::fs::rename(&new, folder.join(file)).unwrap();
+    }
+    made.cert.der().to_vec()
 }
 
 /// A server with a certificate made just now.

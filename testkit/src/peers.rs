@@ -60,7 +60,11 @@ pub fn root() -> Result<(), &'static str> {
 }
 
 /// A folder that every user may look into, since servers drop root.
-pub(crate) fn open_folder() -> tempfile::TempDir {
+///
+/// # Panics
+/// When there is no space for it.
+#[must_use]
+pub fn open_folder() -> tempfile::TempDir {
     let folder = tempfile::Builder::new().prefix("postern-test-").tempdir().expect("a folder for the test");
     allow(folder.path(), 0o755);
     folder

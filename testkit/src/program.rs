@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Read};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
@@ -14,8 +14,20 @@ use crate::wait::until;
 /// What a program has written so far, both streams together.
 #[derive(Default)]
 struct Said {
-    lines: Mutex<Vec<String>>,
+    lines: Mutex<Lines>,
     more: Condvar,
+}
+
+impl Said {
+    fn lines(&self) -> MutexGuard<'_, Lines> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Default)]
+struct Lines {
+    lines: Vec<String>,
+    streams_ended: usize,
 }
 
 /// A running program.
@@ -26,15 +38,18 @@ pub struct Program {
     ended: Option<ExitStatus>,
 }
 
+/// Keeps what comes out of a stream, until it ends.
 fn keep(from: impl Read + Send + 'static, said: Arc<Said>) {
     std::thread::spawn(move || {
         let mut from = BufReader::new(from);
         let mut line = Vec::new();
         while matches!(from.read_until(b'\n', &mut line), Ok(1..)) {
-            said.lines.lock().unwrap().push(String::from_utf8_lossy(&line).trim_end().to_owned());
+            said.lines().lines.push(String::from_utf8_lossy(&line).trim_end().to_owned());
             said.more.notify_all();
             line.clear();
         }
+        said.lines().streams_ended += 1;
+        said.more.notify_all();
     });
 }
 
@@ -96,13 +111,13 @@ impl Program {
     /// All it has written.
     #[must_use]
     pub fn said(&self) -> String {
-        self.said.lines.lock().unwrap().join("\n")
+        self.said.lines().lines.join("\n")
     }
 
     /// How many lines it has written, to look only at later ones.
     #[must_use]
     pub fn lines_said(&self) -> usize {
-        self.said.lines.lock().unwrap().len()
+        self.said.lines().lines.len()
     }
 
     /// Waits for a line with these words in it, from the `from`th on, and gives it.
@@ -112,14 +127,19 @@ impl Program {
     #[must_use]
     pub fn wait_for_line(&self, from: usize, words: &str, at_most: Duration) -> String {
         let end = Instant::now() + at_most;
-        let mut lines = self.said.lines.lock().unwrap();
+        let mut lines = self.said.lines();
         loop {
-            if let Some(line) = lines.iter().skip(from).find(|line| line.contains(words)) {
+            if let Some(line) = lines.lines.iter().skip(from).find(|line| line.contains(words)) {
                 return line.clone();
             }
             let left = end.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "{} did not say {words:?} within {at_most:?}, but:\n{}", self.name, lines.join("\n"));
-            lines = self.said.more.wait_timeout(lines, left).unwrap().0;
+            if left.is_zero() || lines.streams_ended == 2 {
+                let what = if left.is_zero() { format!("within {at_most:?}") } else { "before its end".to_owned() };
+                let said = lines.lines.join("\n");
+                drop(lines);
+                panic!("{} did not say {words:?} {what}, but:\n{said}", self.name);
+            }
+            lines = self.said.more.wait_timeout(lines, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 

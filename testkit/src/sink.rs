@@ -263,7 +263,11 @@ impl Sink {
                 return found;
             }
             let left = end.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "the sink waited {at_most:?} for {what}; it has heard {:?}", kept.lines);
+            if left.is_zero() {
+                let heard = kept.lines.join("\n");
+                drop(kept);
+                panic!("the sink waited {at_most:?} for {what}; it has heard:\n{heard}");
+            }
             kept = self.shared.more.wait_timeout(kept, left).unwrap().0;
         }
     }

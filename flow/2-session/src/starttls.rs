@@ -15,15 +15,15 @@ impl Turn<'_> {
             return self.improper_pipelining(place);
         }
         match place {
-            Place::Ready(hello) if self.standing.tls.is_some() => self.out_of_order("TLS is on already", hello),
-            Place::Ready(hello) if !self.settings().tls_available => self.answer(Reply::tls_unavailable(), hello),
-            // RFC 3207 §4.2: the hello is dropped here; the client must begin again.
-            Place::Ready(_) => {
+            Place::Ready(_) | Place::Fresh if self.standing.tls.is_some() => self.out_of_order("TLS is on already", place),
+            Place::Ready(_) | Place::Fresh if !self.settings().tls_available => self.answer(Reply::tls_unavailable(), place),
+            // RFC 3207 §4.2: the hello is dropped here; the client must begin again. So one that has not said it loses nothing, and some
+            // clients (gsasl) do not say it in clear.
+            Place::Ready(_) | Place::Fresh => {
                 self.say(Reply::start_tls());
                 self.act(Action::StartTls);
                 State::Handshaking
             }
-            Place::Fresh => self.out_of_order("say EHLO first", place),
             Place::InMail(_) | Place::InChunks(_) | Place::Spoiled(_) | Place::Unwelcome => {
                 self.out_of_order("not within a mail transaction", place)
             }

@@ -7,7 +7,7 @@
 //! moved from coming back: it is taken out of the index first, so either its move is not taken, or its Finished comes later in the log.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, MutexGuard};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use postern_mail::proof::Committed;
@@ -210,12 +210,13 @@ fn next_batch(shared: &Shared) -> Option<Batch> {
             if state.stopping && (idle || state.log.full) {
                 return None;
             }
-            state = shared.work.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
-        } else if let Some(left) = patience {
-            state = shared.work.wait_timeout(state, left).unwrap_or_else(std::sync::PoisonError::into_inner).0;
-        } else {
-            state = shared.work.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
         }
+        state.idle = true;
+        state = match patience {
+            Some(left) if !urgent => shared.work.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
+            _ => shared.work.wait(state).unwrap_or_else(PoisonError::into_inner),
+        };
+        state.idle = false;
     }
 }
 

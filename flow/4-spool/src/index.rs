@@ -4,10 +4,35 @@
 //! up everybody for tens of milliseconds.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use postern_mail::MessageId;
 
 const SHARDS: u64 = 64;
+
+/// Spreads message ids over a map. They are ours and no stranger can choose them, so a multiplication does.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(self.0 ^ u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        let product = value.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = product ^ (product >> 32);
+    }
+}
+
+/// A map by message id.
+type IdMap = HashMap<MessageId, Place, BuildHasherDefault<IdHasher>>;
 
 /// A record in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,54 +59,73 @@ impl Place {
     }
 }
 
+/// Part of the index.
+#[derive(Default)]
+struct Shard {
+    messages: IdMap,
+    /// Only of those that have any and were not moved since.
+    progress: IdMap,
+}
+
 /// All messages, and the progress of those that have any.
 pub(crate) struct Index {
-    shards: Vec<HashMap<MessageId, Place>>,
-    progress: HashMap<MessageId, Place>,
+    shards: Vec<Shard>,
 }
 
 impl Index {
     pub(crate) fn new() -> Self {
-        Self { shards: (0..SHARDS).map(|_| HashMap::new()).collect(), progress: HashMap::new() }
+        Self { shards: (0..SHARDS).map(|_| Shard::default()).collect() }
     }
 
-    fn shard(id: MessageId) -> usize {
+    fn number(id: MessageId) -> usize {
         usize::try_from(id.0 % SHARDS).unwrap_or(0)
     }
 
-    pub(crate) fn place(&self, id: MessageId) -> Option<Place> {
-        self.shards.get(Self::shard(id))?.get(&id).copied()
+    fn shard(&self, id: MessageId) -> Option<&Shard> {
+        self.shards.get(Self::number(id))
     }
 
-    /// Gives the place it had before.
-    pub(crate) fn insert(&mut self, id: MessageId, place: Place) -> Option<Place> {
-        self.shards.get_mut(Self::shard(id))?.insert(id, place)
+    fn shard_mut(&mut self, id: MessageId) -> Option<&mut Shard> {
+        self.shards.get_mut(Self::number(id))
+    }
+
+    pub(crate) fn place(&self, id: MessageId) -> Option<Place> {
+        self.shard(id)?.messages.get(&id).copied()
+    }
+
+    pub(crate) fn insert(&mut self, id: MessageId, place: Place) {
+        if let Some(shard) = self.shard_mut(id) {
+            shard.messages.insert(id, place);
+        }
     }
 
     pub(crate) fn remove(&mut self, id: MessageId) -> Option<Place> {
-        self.progress.remove(&id);
-        self.shards.get_mut(Self::shard(id))?.remove(&id)
+        let shard = self.shard_mut(id)?;
+        shard.progress.remove(&id);
+        shard.messages.remove(&id)
     }
 
     pub(crate) fn progress(&self, id: MessageId) -> Option<Place> {
-        self.progress.get(&id).copied()
+        self.shard(id)?.progress.get(&id).copied()
     }
 
     pub(crate) fn set_progress(&mut self, id: MessageId, place: Option<Place>) {
+        let Some(shard) = self.shard_mut(id) else { return };
         match place {
-            Some(place) => self.progress.insert(id, place),
-            None => self.progress.remove(&id),
+            Some(place) => shard.progress.insert(id, place),
+            None => shard.progress.remove(&id),
         };
     }
 
     /// Forgets progress of messages that are not there.
     pub(crate) fn drop_orphaned_progress(&mut self) {
-        let shards = &self.shards;
-        self.progress.retain(|id, _| shards.get(Self::shard(*id)).is_some_and(|shard| shard.contains_key(id)));
+        for Shard { messages, progress } in &mut self.shards {
+            progress.retain(|id, _| messages.contains_key(id));
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.shards.iter().map(HashMap::len).sum()
+        self.shards.iter().map(|shard| shard.messages.len()).sum()
     }
 
     pub(crate) fn shards(&self) -> usize {
@@ -90,7 +134,7 @@ impl Index {
 
     /// The messages of one shard.
     pub(crate) fn of_shard(&self, shard: usize) -> impl Iterator<Item = (MessageId, Place)> {
-        self.shards.get(shard).into_iter().flatten().map(|(id, place)| (*id, *place))
+        self.shards.get(shard).into_iter().flat_map(|shard| &shard.messages).map(|(id, place)| (*id, *place))
     }
 }
 

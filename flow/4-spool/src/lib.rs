@@ -1,8 +1,8 @@
 //! Durable: nothing is acknowledged before it is here.
 //!
 //! One log is the whole truth of the queue; there is no second index on disk that could disagree. Messages, what became of them, and
-//! that they are finished are records in it; many records share one write and one sync ([`committer`]); large bodies have files of their
-//! own, so that small messages never wait behind them ([`writer`]).
+//! that they are finished are records in it; many records share one write and one sync (`committer.rs`); large bodies have files of their
+//! own, so that small messages never wait behind them (`writer.rs`).
 //!
 //! The crash table. Every row has a test that cuts the power there, in `tests/power_cuts.rs`:
 //!
@@ -22,11 +22,12 @@
 //! On disk: `format` (one line with the version), `lock`, `log/<generation>.seg` (in use or ready), `log/<generation>.free` (to be used
 //! again), `bodies/<id>`, `damaged/` (what was set aside, for a person).
 //!
-//! Exposure: reads only what it wrote itself, but the bodies in it are strangers' octets; see [`layout`] for why they cannot pass for
+//! Exposure: reads only what it wrote itself, but the bodies in it are strangers' octets; see `layout.rs` for why they cannot pass for
 //! anything else.
 
 mod committer;
 pub mod disk;
+mod format;
 mod index;
 mod layout;
 mod log;
@@ -34,6 +35,7 @@ mod progress;
 mod reader;
 mod record;
 mod recover;
+mod scan;
 mod settings;
 mod shared;
 mod spool;
@@ -42,9 +44,10 @@ mod workers;
 mod writer;
 
 pub use disk::{Disk, DiskFile, RealDisk};
+pub use format::SpoolError;
 pub use progress::{Progress, REASON_BYTES_MAX, Reason, RecipientProgress, RecipientState};
 pub use reader::{Body, BodyFile, LoadError, Stored};
-pub use recover::{Damage, Recovered, RecoveredMessage, SpoolError};
+pub use recover::{Damage, Recovered, RecoveredMessage};
 pub use settings::SpoolSettings;
 pub use spool::{Spool, SpoolStats};
 pub use writer::Writer;

@@ -14,7 +14,7 @@
 //! the disk does not have; we are about to build on it, so we make it true.
 
 use std::collections::HashSet;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,17 +22,15 @@ use std::time::Duration;
 use postern_mail::MessageId;
 use postern_mail::envelope::Envelope;
 
-use crate::disk::{Disk, DiskFile, read_full_at, write_all_at};
+use crate::disk::{Disk, write_all_at};
 use crate::index::{Index, Place};
-use crate::layout::{BLOCK, GroupHeader, Kind, RECORD_HEADER, SegmentHeader, record};
+use crate::layout::{BLOCK, Kind, RECORD_HEADER, SegmentHeader};
 use crate::log::{Log, Paths, Segment};
 use crate::progress::Progress;
 use crate::reader::{envelope_and_progress, read_record};
 use crate::record::{BodyPlace, MessageParts};
+use crate::scan::{Entry, Scanned, each_segment, slice};
 use crate::settings::SpoolSettings;
-
-/// Octets of a read.
-const READ_BYTES: usize = 4 << 20;
 
 /// A message that was found.
 #[derive(Clone, Debug)]
@@ -79,115 +77,6 @@ pub(crate) struct Found {
     /// Set aside; their Finished is still to be written.
     pub(crate) finished: Vec<MessageId>,
     pub(crate) report: Recovered,
-}
-
-/// A valid record in the segment being looked at.
-struct Entry {
-    kind: Kind,
-    id: MessageId,
-    at: usize,
-    bytes: usize,
-    payload: usize,
-}
-
-/// What a segment holds.
-#[derive(Default)]
-struct Contents {
-    entries: Vec<Entry>,
-    /// Number of the first group, number, offset and length of the last one.
-    first: Option<u64>,
-    last: Option<(u64, usize, usize)>,
-    newest: u64,
-    /// Numbers are missing, or there is nothing where something must be.
-    gap: bool,
-    torn: bool,
-}
-
-fn slice(buffer: &[u8], from: usize, to: usize) -> &[u8] {
-    buffer.get(from..to).unwrap_or_default()
-}
-
-/// Single records between two valid groups, or where a group should be.
-fn salvage(buffer: &[u8], salt: u64, (from, to): (usize, usize), numbers: (u64, u64), entries: &mut Vec<Entry>) {
-    let mut at = from;
-    while at < to {
-        match record(slice(buffer, at, to), salt).filter(|found| numbers.0 < found.group && found.group < numbers.1) {
-            Some(found) => {
-                entries.push(Entry { kind: found.kind, id: found.id, at, bytes: found.bytes, payload: found.payload.len() });
-                at += found.bytes;
-            }
-            None => at += 8,
-        }
-    }
-}
-
-/// Reads what a segment holds. `next` is the number of the first group of the newer segments, if they have any.
-fn contents(buffer: &[u8], salt: u64, next: Option<u64>) -> Contents {
-    let block = usize::try_from(BLOCK).unwrap_or(4096);
-    let end = buffer.len().saturating_sub(block);
-    let mut found = Contents::default();
-    let mut at = block;
-    // Behind the last valid group.
-    let mut after = block;
-    while at < end {
-        let rest = slice(buffer, at, end);
-        let previous = found.last.map(|(number, ..)| number);
-        let header = GroupHeader::decode(rest, salt).filter(|header| previous.is_none_or(|number| header.number > number));
-        let valid = header.and_then(|header| header.records(rest, salt).map(|records| (header, records)));
-        let Some((header, records)) = valid else {
-            // Behind the last group this is a group that was being written; before another it is part of a gap.
-            found.torn |= header.is_some();
-            at += block;
-            continue;
-        };
-        let hole = previous.map_or(at > after, |number| header.number != number + 1);
-        if hole {
-            found.gap = true;
-            salvage(buffer, salt, (after, at), (previous.unwrap_or(0), header.number), &mut found.entries);
-        }
-        found.torn = false;
-        found.entries.extend(records.iter().map(|(offset, r)| Entry {
-            kind: r.kind,
-            id: r.id,
-            at: at + offset,
-            bytes: r.bytes,
-            payload: r.payload.len(),
-        }));
-        let bytes = usize::try_from(header.bytes()).unwrap_or(usize::MAX);
-        found.first.get_or_insert(header.number);
-        found.last = Some((header.number, at, bytes));
-        found.newest = found.newest.max(header.newest.0);
-        at = at.saturating_add(bytes);
-        after = at;
-    }
-    let missing = next.is_some_and(|next| found.last.is_none_or(|(number, ..)| number + 1 != next));
-    if missing {
-        found.gap = true;
-        let numbers = (found.last.map_or(0, |(number, ..)| number), next.unwrap_or(u64::MAX));
-        salvage(buffer, salt, (after, end), numbers, &mut found.entries);
-    }
-    found
-}
-
-/// Reads a whole segment; blocks the disk will not give are zeros, and counted.
-fn read_segment(file: &dyn DiskFile, buffer: &mut Vec<u8>) -> io::Result<usize> {
-    let size = usize::try_from(file.size()?).unwrap_or(usize::MAX);
-    buffer.clear();
-    buffer.resize(size, 0);
-    let mut unreadable = 0;
-    let block = usize::try_from(BLOCK).unwrap_or(4096);
-    for (number, piece) in buffer.chunks_mut(READ_BYTES).enumerate() {
-        let offset = (number * READ_BYTES) as u64;
-        if read_full_at(file, piece, offset).is_err() {
-            for (index, block) in piece.chunks_mut(block).enumerate() {
-                if read_full_at(file, block, offset + index as u64 * BLOCK).is_err() {
-                    block.fill(0);
-                    unreadable += 1;
-                }
-            }
-        }
-    }
-    if unreadable * block >= size && size > 0 { Err(ErrorKind::Other.into()) } else { Ok(unreadable) }
 }
 
 struct Recovery<'a> {
@@ -295,6 +184,11 @@ impl Recovery<'_> {
         read_record(&*segment.file, segment.header.salt, place, id, Kind::Progress).ok()?
     }
 
+    fn remove_segment(&self, path: &Path) -> io::Result<()> {
+        self.disk.remove(path)?;
+        self.disk.sync_dir(&self.paths.log)
+    }
+
     fn body_is_there(&mut self, id: MessageId, length: u64) -> io::Result<bool> {
         if !self.bodies.contains(&id) || self.disk.open(&self.paths.body(id))?.size()? != length {
             return Ok(false);
@@ -367,74 +261,82 @@ pub(crate) fn recover(
     Ok(Found { index, log, newest: MessageId(newest), finished: set_aside, report })
 }
 
+/// Takes in every segment, the newest first.
 fn scan(recovery: &mut Recovery<'_>, settings: &SpoolSettings, generations: &[u32]) -> io::Result<()> {
-    let mut buffer = Vec::new();
+    let (disk, paths) = (recovery.disk, recovery.paths);
     let mut next = None;
-    for generation in generations.iter().rev().copied() {
-        let path = recovery.paths.segment(generation);
-        let file = recovery.disk.open(&path)?;
-        let unreadable = read_segment(&*file, &mut buffer)?;
-        recovery.report.bytes_read += buffer.len() as u64;
-        let last_block = buffer.len().saturating_sub(usize::try_from(BLOCK).unwrap_or(4096));
-        let header = SegmentHeader::decode(&buffer).or_else(|| SegmentHeader::decode(slice(&buffer, last_block, buffer.len())));
-        let header = header.filter(|header| header.generation == generation);
-        let name = format!("{generation:010}.seg");
-        let Some(header) = header else {
-            let kept = recovery.keep_aside(&name, &buffer);
-            recovery.damaged(format!("segment {generation} has lost both its headers; nothing in it could be read"), kept);
-            // It keeps its place in the order, holds nothing, and is freed when it is the oldest.
-            if next.is_some() {
-                let header = SegmentHeader { generation, salt: 0, bytes: buffer.len() as u64 };
-                recovery.log.segments.insert(generation, Segment::new(header, file));
-            } else if recovery.report.damage.last().is_some_and(|damage| damage.set_aside.is_some()) {
-                recovery.disk.remove(&path)?;
-                recovery.disk.sync_dir(&recovery.paths.log)?;
-            } else {
-                return Err(io::Error::other("a segment without a header could not be set aside"));
-            }
-            continue;
-        };
-        let found = contents(&buffer, header.salt, next);
-        if found.gap || (unreadable > 0 && found.last.is_some()) || header.bytes != buffer.len() as u64 {
-            let kept = recovery.keep_aside(&name, &buffer);
-            recovery.damaged(
-                format!("segment {generation} has lost at least one group; what single records it still has were kept"),
-                kept,
-            );
+    each_segment(disk, paths, generations, &mut |scanned| {
+        next = take_segment(recovery, settings, scanned, next)?;
+        Ok(())
+    })
+}
+
+/// Takes in one segment. `next` is the number of the first group of the newer ones, and what comes back the same for the older ones.
+fn take_segment(
+    recovery: &mut Recovery<'_>,
+    settings: &SpoolSettings,
+    scanned: &Scanned,
+    next: Option<u64>,
+) -> io::Result<Option<u64>> {
+    let Scanned { generation, file, buffer, unreadable, header, found } = scanned;
+    let (generation, path) = (*generation, recovery.paths.segment(*generation));
+    let length = buffer.len() as u64;
+    recovery.report.bytes_read += length;
+    let name = format!("{generation:010}.seg");
+    let Some(header) = header else {
+        let kept = recovery.keep_aside(&name, buffer);
+        let safe = kept.is_some();
+        recovery.damaged(format!("segment {generation} has lost both its headers; nothing in it could be read"), kept);
+        // It keeps its place in the order, holds nothing, and is freed when it is the oldest.
+        if next.is_some() {
+            let header = SegmentHeader { generation, salt: 0, bytes: length };
+            recovery.log.segments.insert(generation, Segment::new(header, Arc::clone(file)));
+        } else if safe {
+            recovery.remove_segment(&path)?;
+        } else {
+            return Err(io::Error::other("a segment without a header could not be set aside"));
         }
-        let mut segment = Segment::new(SegmentHeader { bytes: buffer.len() as u64, ..header }, Arc::clone(&file));
-        segment.used = match found.last {
-            Some((_, offset, bytes)) => (offset + bytes) as u64,
-            // Nothing valid, but newer segments go on: what was salvaged must not be written over.
-            None if next.is_some() => buffer.len() as u64,
-            None => BLOCK,
-        };
-        recovery.newest = recovery.newest.max(found.newest);
-        if found.last.is_none() && next.is_none() {
+        return Ok(next);
+    };
+    if found.gap || (*unreadable > 0 && found.last.is_some()) || header.bytes != length {
+        let kept = recovery.keep_aside(&name, buffer);
+        let what = "has lost at least one group; what single records it still has were kept";
+        recovery.damaged(format!("segment {generation} {what}"), kept);
+    }
+    let mut segment = Segment::new(SegmentHeader { bytes: length, ..*header }, Arc::clone(file));
+    segment.used = match found.last {
+        Some((_, offset, bytes)) => (offset + bytes) as u64,
+        // Nothing valid, but newer segments go on: what was salvaged must not be written over.
+        None if next.is_some() => length,
+        None => BLOCK,
+    };
+    recovery.newest = recovery.newest.max(found.newest);
+    if next.is_none() {
+        recovery.report.torn_tail |= found.torn;
+    }
+    match (next, found.last) {
+        (None, None) if length == settings.segment_bytes && *unreadable == 0 => {
             // Prepared and not used yet.
-            recovery.report.torn_tail |= found.torn;
-            if buffer.len() as u64 == settings.segment_bytes && unreadable == 0 {
-                recovery.log.ready.push_front(segment);
-            } else {
-                recovery.disk.remove(&path)?;
-                recovery.disk.sync_dir(&recovery.paths.log)?;
-            }
-            continue;
+            recovery.log.ready.push_front(segment);
+            return Ok(None);
         }
-        if let (None, Some((number, offset, bytes))) = (next, found.last) {
-            recovery.report.torn_tail |= found.torn;
+        (None, None) => {
+            recovery.remove_segment(&path)?;
+            return Ok(None);
+        }
+        (None, Some((number, offset, bytes))) => {
             recovery.log.active = Some(generation);
             recovery.log.next_group = number + 1;
-            write_all_at(&*file, slice(&buffer, offset, offset + bytes), offset as u64)?;
+            write_all_at(&**file, slice(buffer, offset, offset + bytes), offset as u64)?;
             file.sync_data()?;
         }
-        recovery.log.segments.insert(generation, segment);
-        for entry in found.entries.iter().rev() {
-            recovery.take(entry, &buffer, generation)?;
-        }
-        next = found.first.or(next);
+        (Some(_), _) => {}
     }
-    Ok(())
+    recovery.log.segments.insert(generation, segment);
+    for entry in found.entries.iter().rev() {
+        recovery.take(entry, buffer, generation)?;
+    }
+    Ok(found.first.or(next))
 }
 
 /// Body files without a record: they were being received, or their message is finished.
@@ -451,80 +353,4 @@ fn remove_orphans(recovery: &mut Recovery<'_>) -> io::Result<()> {
         recovery.disk.remove(&recovery.paths.body(id))?;
     }
     recovery.disk.sync_dir(&recovery.paths.bodies)
-}
-
-/// Why a spool does not open.
-#[derive(Debug, thiserror::Error)]
-pub enum SpoolError {
-    /// Limits that do not fit each other.
-    #[error("spool settings: {0}")]
-    Settings(&'static str),
-    /// Another server has it.
-    #[error("the spool {0} is in use by another process")]
-    Locked(String),
-    /// Written by a later postern.
-    #[error(
-        "the spool {dir} has format {found}, and this postern reads formats up to {known}; a newer postern wrote it, please run that one"
-    )]
-    Newer {
-        /// Where.
-        dir: String,
-        /// What it says.
-        found: u32,
-        /// What we know.
-        known: u32,
-    },
-    /// There is a log, and no word on its format.
-    #[error("the spool {0} has a log but no readable file `format`; if it is a postern spool, restore that file")]
-    NoFormat(String),
-    /// The disk said no.
-    #[error("the spool {dir}: {source}")]
-    Disk {
-        /// Where.
-        dir: String,
-        /// What.
-        source: io::Error,
-    },
-}
-
-const FORMAT_WORDS: &str = "postern-spool ";
-
-/// Reads the `format` file, or writes it in a new spool, and gives the version found.
-pub(crate) fn check_format(disk: &dyn Disk, paths: &Paths, known: u32) -> Result<u32, SpoolError> {
-    let dir = || paths.root.display().to_string();
-    let failed = |source| SpoolError::Disk { dir: dir(), source };
-    match read_small(disk, &paths.root.join("format")) {
-        Ok(text) => {
-            let found = text.strip_prefix(FORMAT_WORDS).and_then(|version| version.trim().parse::<u32>().ok());
-            match found {
-                Some(found) if found > known => Err(SpoolError::Newer { dir: dir(), found, known }),
-                Some(found) if found > 0 => Ok(found),
-                _ => Err(SpoolError::NoFormat(dir())),
-            }
-        }
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            let names = disk.list(&paths.log).map_err(failed)?;
-            if names.iter().any(|name| name.ends_with(".seg")) {
-                return Err(SpoolError::NoFormat(dir()));
-            }
-            let write = || {
-                let unfinished = paths.root.join("format.tmp");
-                let file = disk.create(&unfinished)?;
-                write_all_at(&*file, format!("{FORMAT_WORDS}{known}\n").as_bytes(), 0)?;
-                file.sync_data()?;
-                disk.rename(&unfinished, &paths.root.join("format"))?;
-                disk.sync_dir(&paths.root)
-            };
-            write().map_err(failed)?;
-            Ok(known)
-        }
-        Err(error) => Err(failed(error)),
-    }
-}
-
-fn read_small(disk: &dyn Disk, path: &Path) -> io::Result<String> {
-    let mut bytes = vec![0; 64];
-    let count = read_full_at(&*disk.open(path)?, &mut bytes, 0)?;
-    bytes.truncate(count);
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

@@ -120,7 +120,12 @@ pub(crate) struct State {
     pub(crate) flushes: Vec<Flush>,
     /// Body files nobody needs any more.
     pub(crate) removals: Vec<MessageId>,
+    /// The committer writes what waits and ends.
     pub(crate) stopping: bool,
+    /// The committer has ended; so may the upkeep thread, without which the last groups might have had no segment to go to.
+    pub(crate) stopped: bool,
+    /// The committer waits to be woken. Waking costs a system call, so it is only done when it is needed.
+    pub(crate) idle: bool,
     pub(crate) failed: Option<Outage>,
     pub(crate) groups: u64,
     pub(crate) accepted: u64,
@@ -147,6 +152,8 @@ impl State {
             flushes: Vec::new(),
             removals: Vec::new(),
             stopping: false,
+            stopped: false,
+            idle: false,
             failed: None,
             groups: 0,
             accepted: 0,
@@ -201,8 +208,8 @@ pub(crate) struct Shared {
     pub(crate) noting: Arc<Semaphore>,
     pub(crate) readers: Workers,
     pub(crate) writers: Workers,
-    /// No second server may open this spool.
-    pub(crate) _lock: Box<dyn Any + Send + Sync>,
+    /// No second server may open this spool until this one is closed.
+    pub(crate) exclusive: Mutex<Option<Box<dyn Any + Send + Sync>>>,
 }
 
 impl Shared {
@@ -214,9 +221,15 @@ impl Shared {
         MessageId(self.newest.load(Ordering::Relaxed))
     }
 
+    /// Wakes the committer if it sleeps.
+    pub(crate) fn wake(&self, state: &mut State) {
+        if std::mem::take(&mut state.idle) {
+            self.work.notify_one();
+        }
+    }
+
     /// The next message id: growing, and unique over restarts because every group keeps the highest one given out.
     pub(crate) fn next_id(&self) -> MessageId {
-        #[expect(clippy::disallowed_methods, reason = "a hand that names things by the time")]
         let now = std::time::SystemTime::now();
         let micros = now.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(0));
         let before =

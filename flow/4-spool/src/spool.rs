@@ -9,12 +9,13 @@ use postern_mail::{MessageId, Outage};
 use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::disk::Disk;
+use crate::format::{SpoolError, check_format};
 use crate::layout::VERSION;
 use crate::log::Paths;
 use crate::progress::Progress;
 use crate::reader::{self, LoadError, Stored};
 use crate::record::encode_progress;
-use crate::recover::{Found, Recovered, RecoveredMessage, SpoolError, check_format, recover};
+use crate::recover::{Found, Recovered, RecoveredMessage, recover};
 use crate::settings::SpoolSettings;
 use crate::shared::{Flush, Shared, State};
 use crate::workers::Workers;
@@ -100,7 +101,7 @@ impl Spool {
             noting: Arc::new(Semaphore::new(settings.notes_max)),
             readers: Workers::start("spool-reader", settings.readers).map_err(failed)?,
             writers: Workers::start("spool-writer", settings.writers).map_err(failed)?,
-            _lock: lock,
+            exclusive: Mutex::new(Some(lock)),
             paths,
             disk,
             settings: settings.clone(),
@@ -163,9 +164,7 @@ impl Spool {
         let encoded = encode_progress(progress).filter(|bytes| bytes.len() <= self.shared.settings.progress_bytes_max());
         let Some(encoded) = encoded else { return Err(Outage::Bug(format!("progress of {id} is too long"))) };
         let waiting = self.noting().await?;
-        self.shared.lock().record(id, encoded.into(), waiting);
-        self.shared.work.notify_one();
-        Ok(())
+        self.note(|state| state.record(id, encoded.into(), waiting))
     }
 
     /// Takes a message out of the queue. It is gone at once; durably within `finished_delay`, or after [`Spool::flush`]. Waits when very
@@ -175,8 +174,23 @@ impl Spool {
     /// [`Outage::Disk`] when the spool has failed; the message will be found again at the next start.
     pub async fn finish(&self, id: MessageId) -> Result<(), Outage> {
         let waiting = self.noting().await?;
-        self.shared.lock().finish(id, Some(waiting));
-        self.shared.work.notify_one();
+        self.note(|state| state.finish(id, Some(waiting)))
+    }
+
+    /// The committer is only woken for the first note of those that will share a group.
+    fn note(&self, change: impl FnOnce(&mut State)) -> Result<(), Outage> {
+        let mut state = self.shared.lock();
+        if let Some(outage) = &state.failed {
+            return Err(outage.clone());
+        }
+        if state.stopping {
+            return Err(Outage::Disk("the spool is closed".into()));
+        }
+        let first = state.notes.since.is_none();
+        change(&mut state);
+        if first {
+            self.shared.wake(&mut state);
+        }
         Ok(())
     }
 
@@ -199,8 +213,8 @@ impl Spool {
             }
             let notes = state.notes.queued;
             state.flushes.push(Flush { notes, done });
+            self.shared.wake(&mut state);
         }
-        self.shared.work.notify_one();
         answer.await.unwrap_or_else(|_| Err(Outage::Disk("the spool is closed".into())))
     }
 
@@ -275,8 +289,11 @@ impl Threads {
         self.shared.work.notify_all();
         self.shared.chores.notify_all();
         let handles = std::mem::take(&mut *self.handles.lock().unwrap_or_else(PoisonError::into_inner));
+        // The committer first: the upkeep thread may have to make room for its last groups.
         for handle in handles {
             let _ = handle.join();
+            self.shared.lock().stopped = true;
+            self.shared.chores.notify_all();
         }
         self.shared.readers.stop();
         self.shared.writers.stop();
@@ -284,6 +301,7 @@ impl Threads {
         self.shared.noting.close();
         // Nobody answers these any more.
         self.shared.lock().flushes.clear();
+        self.shared.exclusive.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 

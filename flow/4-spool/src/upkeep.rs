@@ -55,7 +55,10 @@ fn choose(state: &mut State, shared: &Shared, tick: bool, no_room: bool) -> Opti
         state.log.next_generation += 1;
         return Some(Chore::Prepare { generation, spare: state.log.spare.pop() });
     }
-    if !no_room && let Some(generation) = state.log.to_clean(shared.settings.clean_below) {
+    if !no_room
+        && !state.stopping
+        && let Some(generation) = state.log.to_clean(shared.settings.clean_below)
+    {
         return Some(Chore::Clean(generation));
     }
     tick.then_some(Chore::Look)
@@ -73,7 +76,7 @@ pub(crate) fn run(shared: &Shared) {
         let chore = {
             let mut state = shared.lock();
             loop {
-                if state.stopping || state.failed.is_some() {
+                if state.stopped || state.failed.is_some() {
                     return;
                 }
                 let since = clock().saturating_duration_since(looked);
@@ -160,7 +163,7 @@ fn prepare_or_say_full(shared: &Shared, generation: u32, spare: Option<u32>) -> 
         Err(error) => return Err(error),
     }
     shared.look_at_free_space();
-    shared.work.notify_one();
+    shared.wake(&mut shared.lock());
     Ok(())
 }
 
@@ -283,12 +286,13 @@ fn move_batch(shared: &Shared, batch: &mut Vec<Move>) -> Moved {
     let mut state = shared.lock();
     state.moves_open = batch.len();
     state.moves.extend(batch.drain(..));
-    shared.work.notify_one();
+    shared.wake(&mut state);
     let mut waited = 0;
     loop {
         if state.stopping || state.failed.is_some() {
             state.moves.clear();
             state.moves_open = 0;
+            shared.wake(&mut state);
             return Moved::Interrupted;
         }
         if state.moves_open == 0 {

@@ -150,13 +150,13 @@ impl Writer {
         let encoded = encoded.filter(|bytes| decode_envelope(bytes).as_ref() == Some(envelope));
         let Some(encoded) = encoded else { return Err(Outage::Bug("an envelope that does not read back".into())) };
         let max = self.shared.settings.message_bytes_max();
+        if record_bytes(encoded.len() + 64) > max {
+            return Err(Outage::Bug(format!("an envelope of {} octets", encoded.len())));
+        }
         if let Content::Inline(body) = &self.content
             && record_bytes(encoded.len() + body.len() + 64) > max
         {
             self.spill().await?;
-        }
-        if record_bytes(encoded.len() + 64) > max {
-            return Err(Outage::Bug(format!("an envelope of {} octets", encoded.len())));
         }
         if matches!(self.content, Content::File(_)) {
             self.write_piece(End::Last).await?;
@@ -182,10 +182,10 @@ impl Writer {
                 return Err(state.failed.clone().unwrap_or_else(|| Outage::Disk("the spool is closed".into())));
             }
             state.accepts.push_back(Accept { id: self.id, head, body, in_file, done, waiting });
+            self.shared.wake(&mut state);
         }
         // From here on the file belongs to the record.
         self.spilled = false;
-        self.shared.work.notify_one();
         let mut guard = Guard { shared: &self.shared, answer: Some(answer) };
         let answer = match &mut guard.answer {
             Some(answer) => answer.await,
@@ -216,8 +216,9 @@ impl Drop for Guard<'_> {
         let Some(mut answer) = self.answer.take() else { return };
         answer.close();
         if let Ok(Ok(receipt)) = answer.try_recv() {
-            self.shared.lock().finish(receipt.id(), None);
-            self.shared.work.notify_one();
+            let mut state = self.shared.lock();
+            state.finish(receipt.id(), None);
+            self.shared.wake(&mut state);
         }
     }
 }

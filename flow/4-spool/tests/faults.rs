@@ -1,5 +1,7 @@
 //! Disks that say no, fall short, fill up, or change what they keep; and everything else that must not lose mail.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
+
 mod common;
 
 use std::path::{Path, PathBuf};
@@ -190,6 +192,54 @@ fn body_files_are_not_cleaned_up_when_records_were_lost() {
     let (_spool, report, found) = open(settings(), Arc::new(disk.clone())).unwrap();
     assert_eq!((report.damage.len(), found.len()), (1, 1));
     assert_eq!(body_files(&disk.files()).len(), 1);
+}
+
+#[test]
+fn a_body_file_outlives_its_message_until_the_end_is_durable() {
+    let disk = FaultyDisk::new();
+    let patient = SpoolSettings { finished_delay: std::time::Duration::from_secs(3_600), ..settings() };
+    let (spool, ..) = open(patient, Arc::new(disk.clone())).unwrap();
+    wait(async {
+        let id = accept(&spool, &body(1, 9_000)).await.unwrap();
+        spool.finish(id).await.unwrap();
+        // A discarded message sets the upkeep thread to removing files.
+        let mut other = spool.begin().unwrap();
+        other.write(&body(2, 9_000)).await.unwrap();
+        drop(other);
+        while body_files(&disk.files()).len() == 2 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(body_files(&disk.files()), [id.to_string()]);
+    });
+    let (_spool, report, found) = open(settings(), Arc::new(disk.after_kill())).unwrap();
+    assert_eq!((report.damage.len(), found.len()), (0, 1), "its end was not durable, so it is all there");
+}
+
+#[test]
+fn closing_writes_what_waits_even_when_it_needs_another_segment() {
+    let disk = FaultyDisk::new();
+    let (spool, ..) = open(settings(), Arc::new(disk.clone())).unwrap();
+    let ledger = Ledger::default();
+    wait(async {
+        let mut tasks = tokio::task::JoinSet::new();
+        for name in 0..60 {
+            let (spool, ledger) = (spool.clone(), ledger.clone());
+            tasks.spawn(async move { ledger.accept(&spool, name, 3_500).await });
+        }
+        // All of them are queued when the first is through, and they take several segments.
+        tasks.join_next().await.unwrap().unwrap().unwrap();
+        tokio::task::spawn_blocking({
+            let spool = spool.clone();
+            move || spool.close()
+        })
+        .await
+        .unwrap();
+        while tasks.join_next().await.is_some() {}
+        assert!(spool.finish(postern_mail::MessageId(1)).await.is_err() && ledger.accept(&spool, 99, 10).await.is_err());
+    });
+    let (spool, _, found) = open(settings(), Arc::new(disk)).unwrap();
+    assert!(found.len() >= 30, "{}", found.len());
+    wait(ledger.check(&spool, &found));
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The crash table, row by row and then all at once: the power is cut after every single disk operation of a long scenario, and whatever
 //! is left of the disk must keep every promise. So must what is left of that when the power goes during the start-up that follows.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
+
 mod common;
 
 use std::sync::Arc;

@@ -92,12 +92,17 @@ pub(crate) fn lost(by: &str) -> Outcome {
 
 /// What is said to those no host was of use to. A host that did not answer may answer later, so a bounce needs all of them to agree.
 pub(crate) fn summary(useless: Vec<Useless>, tls_required: bool) -> Option<Outcome> {
+    let any_tls = useless.iter().any(|host| host.about_tls);
     let only_tls = tls_required && useless.iter().all(|host| host.about_tls);
     let worst = useless.into_iter().map(|host| host.outcome).reduce(|kept, next| if kept.is_final() { next } else { kept })?;
     Some(match worst {
         // RFC 8689 §4.2.1: returned with 5.7.30 when no host can keep the promise.
         Outcome::Deferred { evidence, .. } if only_tls => {
             Outcome::Bounced { scope: Scope::Message, status: Status::new(5, 7, 30), evidence }
+        }
+        // No host of the destination was of use, and not because of this message: the next message would find the same.
+        Outcome::Deferred { scope: Scope::Host, status, evidence } if !any_tls => {
+            Outcome::Deferred { scope: Scope::Destination, status, evidence }
         }
         other => other,
     })
@@ -129,6 +134,12 @@ mod tests {
     fn one_host_that_may_answer_later_keeps_the_message_from_bouncing() {
         assert_eq!(said(vec![host(501, false), host(402, false), host(503, false)], false), "deferred 4.0.2");
         assert_eq!(said(vec![host(501, false), host(502, false)], false), "bounced 5.0.2");
+    }
+
+    #[test]
+    fn trouble_with_every_host_is_trouble_with_the_destination() {
+        let outcome = summary(vec![host(401, false), host(402, false)], false).unwrap();
+        assert!(matches!(outcome, Outcome::Deferred { scope: Scope::Destination, .. }), "{outcome:?}");
     }
 
     #[test]

@@ -97,16 +97,17 @@ impl Postern {
     /// When it does not; shows why.
     pub fn start(&mut self) {
         let mut command = self.command(&["serve"]);
-        self.start_by(&mut command);
+        self.start_by(command.stdin(Stdio::null()));
     }
 
     /// Starts it by a command of the test's own.
     ///
     /// # Panics
-    /// When it does not listen; shows why.
+    /// When it does not get ready; shows why.
     pub fn start_by(&mut self, command: &mut Command) {
-        let mut program = Program::start("postern", command.stdin(Stdio::null()));
-        program.wait_for_port(self.mx(), LONG);
+        let program = Program::start("postern", command);
+        // Its ports are bound long before anybody is greeted, so they tell nothing.
+        let _ = program.wait_for_line(0, "ready", LONG);
         self.program = Some(program);
     }
 
@@ -175,6 +176,12 @@ impl Postern {
         self.program.as_mut().expect("the server runs")
     }
 
+    /// Starts it without waiting for anything.
+    #[must_use]
+    pub fn start_and_look_away(&self) -> Program {
+        Program::start("postern", self.command(&["serve"]).stdin(Stdio::null()))
+    }
+
     /// What it has logged since it was started.
     #[must_use]
     pub fn log(&self) -> String {
@@ -196,15 +203,32 @@ impl Postern {
         }
     }
 
+    /// SIGTERM. It goes on until it ends by itself.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn tell_to_stop(&mut self) {
+        self.program().signal(Signal::TERM);
+    }
+
+    /// Waits for its end, and gives what it has logged.
+    ///
+    /// # Panics
+    /// When it does not end well.
+    pub fn wait_for_end(&mut self) -> String {
+        let mut program = self.program.take().expect("the server runs");
+        let status = program.wait(LONG);
+        assert!(status.success(), "{status}:\n{}", program.said());
+        program.said()
+    }
+
     /// SIGTERM, and waits for its end.
     ///
     /// # Panics
     /// When it does not end well.
     pub fn terminate(&mut self) {
-        let mut program = self.program.take().expect("the server runs");
-        program.signal(Signal::TERM);
-        let status = program.wait(LONG);
-        assert!(status.success(), "{status}:\n{}", program.said());
+        self.tell_to_stop();
+        let _ = self.wait_for_end();
     }
 
     /// SIGTERM, and starts it again.

@@ -17,8 +17,9 @@ const GIVEN: &[(&str, &str, &str)] = &[
     ("limits", "connections_per_address", "10000"),
     ("limits", "connections_per_network", "10000"),
     ("limits", "connections_per_minute_per_address", "1000000"),
-    ("auth", "scram_iterations", "4096"),
     ("spool", "segment_size", "\"1MiB\""),
+    ("spool", "group_size_max", "\"128KiB\""),
+    ("spool", "body_inline_max", "\"16KiB\""),
     ("spool", "free_space_min", "\"1MiB\""),
     ("outbound.retry", "first", "\"200ms\""),
     ("outbound.retry", "longest", "\"500ms\""),
@@ -122,6 +123,13 @@ impl Setup {
     #[must_use]
     pub fn dns(self, dns: &TestDns) -> Self {
         self.with("dns", "servers", &format!("[\"{}\"]", dns.address()))
+    }
+
+    /// Shows a certificate from files, `certificate.pem` and `key.pem` in this folder.
+    #[must_use]
+    pub fn certificate_in(self, folder: &Path) -> Self {
+        let file = |name: &str| format!("{:?}", folder.join(name).display().to_string());
+        self.with("tls", "certificate", &file("certificate.pem")).with("tls", "key", &file("key.pem"))
     }
 
     /// Adds keys to the `mx` listener.

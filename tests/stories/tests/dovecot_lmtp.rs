@@ -35,7 +35,9 @@ fn each_recipient_has_an_outcome_of_its_own() {
     // RFC 2033 §4.2: one reply for each recipient; here the second is out of space for now.
     let sink = Behaviour::default()
         .lmtp()
-        .answering(|heard| if heard.line.starts_with("RCPT TO:<bob@") && heard.kept == 0 { Say::this("452 4.2.2 full") } else { Say::Usual })
+        .answering(|heard| {
+            if heard.line.starts_with("RCPT TO:<bob@") && heard.kept == 0 { Say::this("452 4.2.2 full") } else { Say::Usual }
+        })
         .start();
     let deliver = format!("deliver = {{ kind = \"lmtp\", address = \"{}\" }}", sink.address());
     let postern = Setup::without_domains().domain_with("here.test", &["alice", "bob"], &deliver).start();

@@ -7,9 +7,30 @@
     reason = "a panic is a failed test, and stories keep time"
 )]
 
+mod aliases;
+mod auth_only_under_tls;
 mod dovecot_lmtp;
+mod dsn;
 mod exim_both_ways;
+mod full_disk;
+mod loops;
+mod metrics;
+mod mx_lookup;
+mod next_hop_trouble;
+mod no_open_relay;
 mod opensmtpd_next_hop;
+mod pipelining;
 mod postfix_both_ways;
 mod prelude;
+mod proxy_protocol;
+mod queue_commands;
+mod reload;
+mod sandbox;
 mod scram_plus_gsasl;
+mod shutdown;
+mod sizes;
+mod smtputf8;
+mod smuggling;
+mod socket_activation;
+mod spool_lock;
+mod starttls_injection;

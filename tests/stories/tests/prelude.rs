@@ -1,7 +1,6 @@
 //! What most stories begin with.
 
 pub(crate) use postern_testkit::client::{Reply, SmtpClient, message};
-pub(crate) use postern_testkit::maildir::Message;
 pub(crate) use postern_testkit::peers::{Postern, Setup};
 pub(crate) use postern_testkit::require;
 pub(crate) use postern_testkit::sink::{Behaviour, Say, Sink};

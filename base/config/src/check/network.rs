@@ -87,6 +87,18 @@ pub(super) fn routes(findings: &mut Findings<'_>) {
         }
         patterns.extend(route.to.iter().enumerate().map(|(n, pattern)| (format!("{path}.to[{}]", n + 1), pattern)));
         next_hop(findings, &path, (&route.host, route.port), route.tls, route.credentials.as_ref());
+        // Mail in the queue knows its host and port, not its route: were they to differ, the mail of the strict one could go in clear.
+        let same = config.routes.iter().take(number).position(|other| (&other.host, other.port) == (&route.host, route.port));
+        if let Some((earlier, other)) = same.and_then(|earlier| Some((earlier, config.routes.get(earlier)?)))
+            && (other.tls != route.tls || other.credentials != route.credentials)
+        {
+            let line = findings.line(&format!("route[{}]", earlier + 1));
+            let place = format!("{} port {}", route.host, route.port);
+            findings.error(
+                &path,
+                &format!("the route to {place} on line {line} has other tls or credentials; they must be the same"),
+            );
+        }
     }
     for (first, later) in twice(patterns.iter().map(|(_, pattern)| *pattern)) {
         if let (Some((other, _)), Some((path, pattern))) = (patterns.get(first), patterns.get(later)) {

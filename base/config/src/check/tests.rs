@@ -220,3 +220,14 @@ fn an_error_in_a_value_causes_no_errors_in_rules_that_look_at_it() {
     let both = errors("[tls]\nkey = \"/k.pem\"\n[limits]\nconnections = \"many\"");
     assert_eq!(both.lines().count(), 2, "{both}");
 }
+
+#[test]
+fn routes_to_one_host_and_port_agree_about_tls() {
+    let routes = |first: &str, second: &str| {
+        let route = |to: &str, keys: &str| format!("[[route]]\nto = [\"{to}\"]\nhost = \"192.0.2.1\"\n{keys}\n");
+        format!("{}{}", route("a.example", first), route("b.example", second))
+    };
+    one_error(&routes("", "tls = \"require\""), "f:5:1: route[2]", "on line 1 has other tls or credentials");
+    assert_eq!(errors(&routes("tls = \"require\"", "tls = \"require\"")), "");
+    assert_eq!(errors(&routes("", "port = 26\ntls = \"require\"")), "");
+}

@@ -1,5 +1,6 @@
 //! What the tests of the spool share: a small spool, messages, and a ledger of what was promised.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::collections::BTreeMap;
