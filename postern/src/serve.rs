@@ -234,6 +234,32 @@ fn authentication(config: &Config) -> AuthenticationSettings {
     }
 }
 
+/// What the store holds, opened.
+struct State {
+    accounts: Arc<Accounts>,
+    authenticator: Arc<Authenticator>,
+    history: History,
+}
+
+/// Opens the store. `fatal` is told when it fails for good later.
+fn open_state(
+    data_dir: &Path,
+    authentication: AuthenticationSettings,
+    history: &HistorySettings,
+    fatal: mpsc::Sender<String>,
+) -> Result<State, String> {
+    let words = |failure: postern_state::StateFailure| failure.to_string();
+    let store = Store::open(data_dir).map_err(words)?;
+    let hashing = Arc::new(Argon2id::default());
+    let accounts = Arc::new(Accounts::open(&store, Arc::clone(&hashing) as Arc<_>).map_err(words)?);
+    let authenticator = Authenticator::new(&store, Arc::clone(&accounts), hashing, authentication).map_err(words)?;
+    let history = History::start(&store, history, move |failure| {
+        let _ = fatal.try_send(format!("history: {failure}"));
+    })
+    .map_err(words)?;
+    Ok(State { accounts, authenticator, history })
+}
+
 #[expect(clippy::too_many_lines, reason = "the one place where everything is joined, in order; parts of it would only hide the order")]
 async fn serve(
     source: Source,
@@ -244,20 +270,18 @@ async fn serve(
 ) -> Result<(), String> {
     #[expect(clippy::disallowed_methods, reason = "for the uptime")]
     let began = Instant::now();
-    let words = |failure: postern_state::StateFailure| failure.to_string();
     let (fatal, mut died) = mpsc::channel::<String>(1);
 
-    let store = Store::open(&data_dir).map_err(words)?;
-    let hashing = Arc::new(Argon2id::default());
-    let accounts = Arc::new(Accounts::open(&store, Arc::clone(&hashing) as Arc<_>).map_err(words)?);
-    let authenticator = Authenticator::new(&store, Arc::clone(&accounts), hashing, authentication(&config)).map_err(words)?;
-    let history_settings =
-        HistorySettings { keep_for: config.history.keep, messages_max: config.history.messages_max, waiting_max: usize::try_from(config.history.queue_max).unwrap_or(usize::MAX), ..HistorySettings::default() };
-    let history_fatal = fatal.clone();
-    let history = History::start(&store, &history_settings, move |failure| {
-        let _ = history_fatal.try_send(format!("history: {failure}"));
-    })
-    .map_err(words)?;
+    let history_settings = HistorySettings {
+        keep_for: config.history.keep,
+        messages_max: config.history.messages_max,
+        waiting_max: live::number(config.history.queue_max),
+        ..HistorySettings::default()
+    };
+    // Beside the spool, since each reads for seconds after a crash in a rush.
+    let (state_dir, state_authentication) = (data_dir.clone(), authentication(&config));
+    let state =
+        tokio::task::spawn_blocking(move || open_state(&state_dir, state_authentication, &history_settings, fatal));
 
     let files = match (&config.tls.certificate, &config.tls.key) {
         (Some(certificate), Some(key)) => Files { certificate: certificate.clone(), key: key.clone() },
@@ -268,6 +292,7 @@ async fn serve(
 
     let mut scheduler = Scheduler::new(live::scheduler(&config), clock().0);
     let spool = tokio::task::block_in_place(|| recover(&config, &mut scheduler))?;
+    let State { accounts, authenticator, history } = state.await.map_err(|error| error.to_string())??;
 
     let mut addresses = Vec::new();
     for bound in &listeners {
