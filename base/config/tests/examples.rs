@@ -56,6 +56,17 @@ fn the_configurations_of_the_package_load_without_a_warning() {
     }
 }
 
+/// Sockets are handed over by number, so a wrong order would put one kind of listener on another's port.
+#[test]
+fn the_socket_unit_binds_what_the_example_configuration_names_in_its_order() {
+    let unit = fs::read_to_string(root().join("packaging/postern.socket")).unwrap();
+    let handed_over: Vec<&str> = unit.lines().filter_map(|line| line.strip_prefix("ListenStream=")).collect();
+    let example = fs::read_to_string(root().join("packaging/postern.toml")).unwrap();
+    let listeners = loaded("postern.toml", &example).listeners;
+    let wanted: Vec<String> = listeners.iter().flat_map(|listener| &listener.bind).map(ToString::to_string).collect();
+    assert_eq!(handed_over, wanted);
+}
+
 #[test]
 fn the_configurations_of_all_pages_load() {
     let mut count = 0;
