@@ -218,7 +218,7 @@ fn pages() -> Vec<PathBuf> {
         let entries = fs::read_dir(root().join(folder)).into_iter().flatten().flatten();
         let is_text = |path: &Path| {
             let known = |ending: &&str| path.extension().is_some_and(|ours| ours == *ending);
-            path.ends_with("Containerfile") || ["md", "toml", "service", "socket"].iter().any(|ending| known(ending))
+            path.ends_with("Containerfile") || ["md", "toml", "service", "socket"].iter().any(known)
         };
         found.extend(entries.map(|entry| entry.path()).filter(|path| is_text(path)));
     }
