@@ -111,6 +111,15 @@ pub(crate) fn drop_root(to: &str, data_dir: &Path) -> io::Result<Option<String>>
     Ok(Some(to.to_owned()))
 }
 
+/// Lets the process have as many open files as it may: one for each connection, each segment of the log, each mailbox being written.
+/// Gives how many that is.
+#[must_use]
+pub(crate) fn raise_file_limit() -> Option<u64> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_ok() { maximum } else { current }
+}
+
 /// Locks the process in: no new privileges, Landlock, seccomp. What the kernel lacks is reported, not an error.
 #[must_use]
 pub(crate) fn confine(reach: &Reach, became: Option<String>) -> Confinement {

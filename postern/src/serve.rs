@@ -37,6 +37,9 @@ const GAUGE_INTERVAL: Duration = Duration::from_secs(2);
 /// Kept connections and other memory are swept this often.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 
+/// Open files beside those of connections: the log, bodies, mailboxes, next hops.
+const FILES_BESIDE_CONNECTIONS: u64 = 1024;
+
 /// A socket with its listener's settings.
 struct Bound {
     socket: StdListener,
@@ -131,6 +134,11 @@ pub(crate) fn run(source: Source) -> Result<(), String> {
     log::start(config.log.format == LogFormat::Json, config.log.level.as_str())?;
     for warning in config.warnings() {
         tracing::warn!("{warning}");
+    }
+    if let Some(files) = privilege::raise_file_limit()
+        && files < u64::from(config.limits.connections) + FILES_BESIDE_CONNECTIONS
+    {
+        tracing::warn!(files, connections = config.limits.connections, "fewer open files are allowed than [limits] connections needs; raise `ulimit -n` or LimitNOFILE");
     }
     let (listeners, http) = bind(&config)?;
     let data_dir = std::path::absolute(&config.server.data_dir).map_err(|error| error.to_string())?;

@@ -122,22 +122,19 @@ impl Listener {
                 counters: Arc::clone(&counters),
                 stop: stop.clone(),
             };
-            if self.proxies.is_empty() {
-                if let Some(work) = connection.admit(stream, peer, Vec::new()) {
-                    let alive = alive.clone();
-                    tokio::spawn(async move {
-                        work.await;
-                        drop(alive);
-                    });
-                }
-            } else if proxy_protocol::is_listed(&self.proxies, peer.ip()) {
+            if proxy_protocol::is_listed(&self.proxies, peer.ip()) {
                 let alive = alive.clone();
                 tokio::spawn(async move {
                     connection.behind_proxy(stream, peer).await;
                     drop(alive);
                 });
-            } else {
-                connection.turn_away(stream, peer, "not a listed proxy");
+            } else if let Some(work) = connection.admit(stream, peer, Vec::new()) {
+                // Not a proxy of ours: it speaks for itself, and a header from it is no command.
+                let alive = alive.clone();
+                tokio::spawn(async move {
+                    work.await;
+                    drop(alive);
+                });
             }
         }
     }
