@@ -20,7 +20,7 @@ use postern_mail::client::ListenerKind;
 use postern_scheduler::Scheduler;
 use postern_spool::{RealDisk, RecoveredMessage, Spool};
 use postern_state::password::Argon2id;
-use postern_state::{AuthenticationSettings, Authenticator, Accounts, History, HistorySettings, Store};
+use postern_state::{Accounts, AuthenticationSettings, Authenticator, History, HistorySettings, Store};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
@@ -34,11 +34,10 @@ use crate::wire::{Live, Server, clock, control, dispatch, live, progress_locks, 
 
 /// How often metrics that are read rather than counted are taken.
 const GAUGE_INTERVAL: Duration = Duration::from_secs(2);
+/// At the end, threads that are still in a system call are waited for this long.
+const THREADS_GRACE: Duration = Duration::from_secs(2);
 /// Kept connections and other memory are swept this often.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
-
-/// Open files beside those of connections: the log, bodies, mailboxes, next hops.
-const FILES_BESIDE_CONNECTIONS: u64 = 1024;
 
 /// A socket with its listener's settings.
 struct Bound {
@@ -57,11 +56,9 @@ fn bind(config: &Config) -> Result<(Vec<Bound>, Vec<StdListener>), String> {
         for address in &listener.bind {
             let socket = if taken < given_count {
                 taken += 1;
-                given
-                    .take_tcp_listener(taken - 1)
-                    .ok()
-                    .flatten()
-                    .ok_or_else(|| format!("socket {taken} of the service manager is no TCP listener, where {address} should be"))?
+                given.take_tcp_listener(taken - 1).ok().flatten().ok_or_else(|| {
+                    format!("socket {taken} of the service manager is no TCP listener, where {address} should be")
+                })?
             } else {
                 postern_listener::bind(*address).map_err(|error| bind_failed(*address, &error))?
             };
@@ -89,27 +86,36 @@ fn bind_failed(address: SocketAddr, error: &std::io::Error) -> String {
 /// The folder a Maildir template begins with, as far as it is the same for all mailboxes.
 fn fixed_part(template: &str, data_dir: &Path) -> PathBuf {
     let filled = template.replace("{data_dir}", &data_dir.display().to_string());
-    let fixed: PathBuf = Path::new(&filled).components().take_while(|part| !part.as_os_str().to_string_lossy().contains('{')).collect();
+    let fixed: PathBuf =
+        Path::new(&filled).components().take_while(|part| !part.as_os_str().to_string_lossy().contains('{')).collect();
     fixed
 }
 
 /// What the process must still reach once it is locked in.
-fn reach(config: &Config, source: &Source, data_dir: &Path) -> Reach {
-    let parent = |path: &Path| path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_path_buf();
+pub(crate) fn reach(config: &Config, source: &Source, data_dir: &Path) -> Reach {
+    let parent =
+        |path: &Path| path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_path_buf();
     let mut reach = Reach { write: vec![data_dir.to_path_buf()], read: vec![] };
     for domain in &config.domains {
         if let Deliver::Maildir { path } = &domain.deliver {
             reach.write.push(fixed_part(path, data_dir));
         }
     }
+    // What /etc/resolv.conf is a link to differs from system to system.
+    reach.read.extend(std::fs::canonicalize("/etc/resolv.conf").ok().map(|path| parent(&path)));
     // Name resolution, time zones and certificate authorities of the system.
-    reach.read.extend(["/etc", "/usr/share", "/usr/local/share", "/usr/lib/ssl", "/run/systemd/resolve", "/proc/self", "/dev/urandom"].map(PathBuf::from));
+    reach.read.extend(
+        ["/etc", "/usr/share", "/usr/local/share", "/usr/lib/ssl", "/run/systemd/resolve", "/proc/self", "/dev/urandom"]
+            .map(PathBuf::from),
+    );
     if let Source::File(path) = source {
         reach.read.push(parent(path));
     }
     let tls = &config.tls;
     for path in [&tls.certificate, &tls.key, &config.outbound.ca_file].into_iter().flatten() {
         reach.read.push(parent(path));
+        // Renewed certificates are often links to where the current ones are.
+        reach.read.extend(std::fs::canonicalize(path).ok().map(|path| parent(&path)));
     }
     reach.read.extend(config.recipient_files().map(|(_, path)| parent(path)));
     // Read for each delivery, so that a changed password is used at once.
@@ -135,41 +141,47 @@ pub(crate) fn run(source: Source) -> Result<(), String> {
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
-    if let Some(files) = privilege::raise_file_limit()
-        && files < u64::from(config.limits.connections) + FILES_BESIDE_CONNECTIONS
-    {
-        tracing::warn!(files, connections = config.limits.connections, "fewer open files are allowed than [limits] connections needs; raise `ulimit -n` or LimitNOFILE");
-    }
     let (listeners, http) = bind(&config)?;
     let data_dir = std::path::absolute(&config.server.data_dir).map_err(|error| error.to_string())?;
-    std::fs::create_dir_all(&data_dir).map_err(|error| format!("{}: {error}", data_dir.display()))?;
-    for domain in &config.domains {
-        if let Deliver::Maildir { path } = &domain.deliver {
-            // Landlock can only name folders that are there.
-            let _ = std::fs::create_dir_all(fixed_part(path, &data_dir));
-        }
-    }
-    let became = match privilege::drop_root(&config.server.user, &data_dir) {
+    let reach = reach(&config, &source, &data_dir);
+    let open_files_max = privilege::open_files_max();
+    let became = match privilege::drop_root(&config.server.user, &reach.write) {
         Ok(became) => became,
         Err(error) if source == Source::Development && error.kind() == std::io::ErrorKind::NotFound => {
-            tracing::warn!("started as root, and there is no user {:?} to become: root is kept, loopback only", config.server.user);
+            tracing::warn!(
+                "started as root, and there is no user {:?} to become: root is kept, loopback only",
+                config.server.user
+            );
             None
         }
         Err(error) => return Err(format!("root could not be dropped to [server] user = {:?}: {error}", config.server.user)),
     };
-    let confinement = privilege::confine(&reach(&config, &source, &data_dir), became);
+    std::fs::create_dir_all(&data_dir).map_err(|error| format!("{}: {error}", data_dir.display()))?;
+    for folder in &reach.write {
+        // Landlock can only name folders that are there. One that cannot be made now is told of here, and deferred deliveries tell again.
+        if let Err(error) = std::fs::create_dir_all(folder) {
+            tracing::error!("Maildirs cannot be made in {}: {error}", folder.display());
+        }
+    }
+    let confinement = privilege::confine(reach, became);
     tracing::info!(
         user = confinement.became.as_deref().unwrap_or("unchanged"),
         landlock = confinement.landlock,
         seccomp = confinement.seccomp,
         "locked in"
     );
+    if !confinement.seccomp || confinement.landlock.starts_with("none") {
+        tracing::warn!("the sandbox does not stand as a whole: an intruder could do more here than it should");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("postern")
         .build()
         .map_err(|error| format!("starting threads: {error}"))?;
-    runtime.block_on(serve(source, config, data_dir, (listeners, http), confinement))
+    let result = runtime.block_on(serve(source, config, data_dir, (listeners, http), (confinement, open_files_max)));
+    // A thread that hangs on a mailbox's disk must not hold up the end: what it was writing is still in the spool.
+    runtime.shutdown_timeout(THREADS_GRACE);
+    result
 }
 
 /// Shows how far reading the spool is, on a terminal.
@@ -210,7 +222,7 @@ fn recover(config: &Config, scheduler: &mut Scheduler) -> Result<Spool, String> 
                 attempts: message.progress.attempts,
             };
             if scheduler.insert(now, ticket).is_err() {
-                tracing::error!(id = %message.id, "the queue is full: raise [spool] messages_max and restart");
+                tracing::error!(id = %message.id, "the scheduler cannot number more: the message stays in the spool");
             }
         }
         if message.progress.held.is_some() {
@@ -223,7 +235,12 @@ fn recover(config: &Config, scheduler: &mut Scheduler) -> Result<Spool, String> 
     for damage in &recovered.damage {
         tracing::error!(set_aside = damage.set_aside.as_deref().unwrap_or("nothing"), "spool: {}", damage.what);
     }
-    tracing::info!(messages = recovered.messages, bytes = recovered.bytes_read, took_ms = recovered.duration.as_millis(), "spool is open");
+    tracing::info!(
+        messages = recovered.messages,
+        bytes = recovered.bytes_read,
+        took_ms = recovered.duration.as_millis(),
+        "spool is open"
+    );
     Ok(spool)
 }
 
@@ -268,13 +285,16 @@ fn open_state(
     Ok(State { accounts, authenticator, history })
 }
 
-#[expect(clippy::too_many_lines, reason = "the one place where everything is joined, in order; parts of it would only hide the order")]
+#[expect(
+    clippy::too_many_lines,
+    reason = "the one place where everything is joined, in order; parts of it would only hide the order"
+)]
 async fn serve(
     source: Source,
     config: Config,
     data_dir: PathBuf,
     (listeners, http): (Vec<Bound>, Vec<StdListener>),
-    confinement: Confinement,
+    (confinement, open_files_max): (Confinement, usize),
 ) -> Result<(), String> {
     #[expect(clippy::disallowed_methods, reason = "for the uptime")]
     let began = Instant::now();
@@ -310,7 +330,7 @@ async fn serve(
     let http_addresses: Vec<SocketAddr> = http.iter().filter_map(|socket| socket.local_addr().ok()).collect();
     let grace = config.server.shutdown_grace;
     let check_interval = config.tls.check_interval;
-    let ceiling = Ceiling::new(live::ceiling(&config));
+    let ceiling = Ceiling::new(live::ceiling(&config, open_files_max));
     let maildirs = Maildirs::new(config.server.hostname.as_str(), usize::from(config.outbound.maildir_writers));
     let (dispatcher, orders) = mpsc::channel(dispatch::ORDERS_MAX);
     let server = Arc::new(Server {
@@ -327,6 +347,7 @@ async fn serve(
         metrics: Metrics::default(),
         progress_locks: progress_locks(),
         confinement,
+        open_files_max,
         began,
         listeners: addresses.clone(),
     });
@@ -387,7 +408,10 @@ async fn serve(
         let _ = deliveries_over.recv().await;
     };
     if tokio::time::timeout(grace, over).await.is_err() {
-        tracing::warn!(grace_s = grace.as_secs(), "sessions or deliveries were cut off; what they had not finished is in the spool or with the sender");
+        tracing::warn!(
+            grace_s = grace.as_secs(),
+            "sessions or deliveries were cut off; what they had not finished is in the spool or with the sender"
+        );
     }
     dispatching.abort();
     let _ = std::fs::remove_file(control::socket_path(&data_dir));
@@ -462,7 +486,12 @@ async fn watch_gauges(server: Arc<Server>, mut stopping: watch::Receiver<bool>) 
     }
 }
 
-async fn sweep(server: Arc<Server>, reloader: Arc<reload::Reloader>, check_interval: Duration, mut stopping: watch::Receiver<bool>) {
+async fn sweep(
+    server: Arc<Server>,
+    reloader: Arc<reload::Reloader>,
+    check_interval: Duration,
+    mut stopping: watch::Receiver<bool>,
+) {
     let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
     let mut certificates = tokio::time::interval(check_interval.max(Duration::from_secs(1)));
     loop {
@@ -477,8 +506,7 @@ async fn sweep(server: Arc<Server>, reloader: Arc<reload::Reloader>, check_inter
 /// The first words of the development default: where it listens, and how to try it with an account made just now.
 async fn welcome(server: &Server, addresses: &[(ListenerKind, SocketAddr)], http: &[SocketAddr], data_dir: &Path) {
     let port = |wanted: ListenerKind| addresses.iter().find(|(kind, _)| *kind == wanted).map_or(0, |(_, address)| address.port());
-    let (mx, submission, submissions) =
-        (port(ListenerKind::Mx), port(ListenerKind::Submission), port(ListenerKind::Submissions));
+    let (mx, submission, submissions) = (port(ListenerKind::Mx), port(ListenerKind::Submission), port(ListenerKind::Submissions));
     let accounts = Arc::clone(&server.accounts);
     let made = tokio::task::spawn_blocking(move || {
         let name = "dev@localhost";
@@ -516,7 +544,9 @@ async fn welcome(server: &Server, addresses: &[(ListenerKind, SocketAddr)], http
         Ok(Err(failure)) => text.push_str(&format!("\nNo account could be made: {failure}\n")),
         Err(error) => text.push_str(&format!("\nNo account could be made: {error}\n")),
     }
-    text.push_str("\nFor a server of your own: docs/config.md, then `postern serve --config postern.toml`. Stop with Ctrl-C.\n\n");
+    text.push_str(
+        "\nFor a server of your own: docs/config.md, then `postern serve --config postern.toml`. Stop with Ctrl-C.\n\n",
+    );
     let _ = std::io::stdout().write_all(text.as_bytes());
     let _ = std::io::stdout().flush();
 }

@@ -40,7 +40,12 @@ pub(crate) fn socket_path(data_dir: &Path) -> PathBuf {
 ///
 /// # Errors
 /// When the socket cannot be made.
-pub(crate) fn listen(server: Arc<Server>, reloader: Arc<Reloader>, data_dir: &Path, mut stopping: watch::Receiver<bool>) -> Result<(), String> {
+pub(crate) fn listen(
+    server: Arc<Server>,
+    reloader: Arc<Reloader>,
+    data_dir: &Path,
+    mut stopping: watch::Receiver<bool>,
+) -> Result<(), String> {
     let path = socket_path(data_dir);
     let words = |error: std::io::Error| format!("{}: {error}", path.display());
     // The spool's lock is ours, so a socket that is left is that of a server that was killed.
@@ -104,7 +109,9 @@ async fn carry_out(server: &Arc<Server>, reloader: &Reloader, order: Order) -> A
         Order::Queue(QueueOrder::Show { id }) => {
             let which = Selection { ids: vec![id], limit: 1, ..Selection::default() };
             match select(server, &which).await {
-                Ok((messages, _)) if messages.is_empty() => Answer::nothing("there is no such message in the queue; try postern trace"),
+                Ok((messages, _)) if messages.is_empty() => {
+                    Answer::nothing("there is no such message in the queue; try postern trace")
+                }
                 Ok((messages, more)) => Answer::Messages { messages: messages.into_iter().map(|(_, view)| view).collect(), more },
                 Err(answer) => answer,
             }
