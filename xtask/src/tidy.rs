@@ -211,6 +211,14 @@ fn named_paths(page: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+/// Targets of links of a page to other pages of ours, as they are written.
+fn linked_paths(page: &str) -> impl Iterator<Item = &str> {
+    let targets = page.split("](").skip(1).filter_map(|rest| rest.split_once(')').map(|(target, _)| target));
+    targets
+        .map(|target| target.split_once('#').map_or(target, |(path, _)| path))
+        .filter(|path| !path.is_empty() && !path.contains(':'))
+}
+
 /// Pages for people: at the top, in `docs/` and in `packaging/`.
 fn pages() -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -230,6 +238,11 @@ fn check_page(file: &str, page: &str, exists: impl Fn(&str) -> bool, complaints:
     check_paths(file, page, complaints);
     for path in named_paths(page).filter(|path| !exists(path)) {
         complaints.push(format!("{file}: names `{path}`, which is not there"));
+    }
+    // Links begin where the page stands. Other files have brackets and parentheses of their own.
+    let folder = file.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
+    for path in linked_paths(page).filter(|path| file.ends_with(".md") && !exists(&format!("{folder}{path}"))) {
+        complaints.push(format!("{file}: links to {path}, which is not there"));
     }
 }
 
