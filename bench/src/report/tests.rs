@@ -1,3 +1,5 @@
+//! Reports of runs: medians, marks, and that a page keeps what stands around the table.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! What one group takes, and in which order: moves, notes, and messages whose sender went away.
+
 use std::sync::Arc;
 use std::time::Duration;
 
