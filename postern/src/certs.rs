@@ -64,10 +64,14 @@ pub(crate) fn self_signed(data_dir: &Path, hostname: &str) -> Result<Files, Stri
     }
     let made = rcgen::generate_simple_self_signed(vec![hostname.to_owned()])
         .map_err(|error| format!("making a certificate: {error}"))?;
+    // Whole or not at all, also over a power cut: half a certificate would stop every later start.
     let write = |path: &Path, text: &str| -> std::io::Result<()> {
-        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        let partial = path.with_extension("new");
+        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
         file.write_all(text.as_bytes())?;
-        file.sync_all()
+        file.sync_all()?;
+        fs::rename(&partial, path)?;
+        fs::File::open(&dir)?.sync_all()
     };
     fs::DirBuilder::new()
         .recursive(true)
@@ -77,4 +81,24 @@ pub(crate) fn self_signed(data_dir: &Path, hostname: &str) -> Result<Files, Stri
         .and_then(|()| write(&files.certificate, &made.cert.pem()))
         .map_err(|error| format!("{}: {error}", dir.display()))?;
     Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_power_cut_while_the_certificate_is_made_does_not_stop_the_next_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("tls");
+        fs::create_dir(&dir).unwrap();
+        // The key was there, and the certificate was being written.
+        fs::write(dir.join("key.pem"), "").unwrap();
+        fs::write(dir.join("certificate.new"), "-----BEGIN CERT").unwrap();
+        let files = self_signed(folder.path(), "mx.example").unwrap();
+        assert!(files.load().is_ok());
+        let made = fs::read(&files.certificate).unwrap();
+        self_signed(folder.path(), "mx.example").unwrap();
+        assert_eq!(fs::read(&files.certificate).unwrap(), made, "one that is there is kept");
+    }
 }
