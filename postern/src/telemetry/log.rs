@@ -29,7 +29,7 @@ pub(crate) fn write(event: &Event) {
     match event {
         Event::Accepted { id, from, recipients, account, client, size } => info!(
             %id,
-            %from,
+            from = %quoted(from),
             to = recipients.len(),
             account = account.as_deref().unwrap_or(""),
             client = client.map(|ip| ip.to_string()).unwrap_or_default(),
@@ -50,13 +50,56 @@ pub(crate) fn write(event: &Event) {
             let said = Quoted::text(&outcome.evidence().text);
             let age = age.as_millis();
             match outcome {
-                Outcome::Delivered { .. } => info!(%id, to = %recipient, %by, %said, number, age_ms = age, "delivered"),
-                Outcome::Deferred { status, .. } => info!(%id, to = %recipient, %by, %said, %status, number, "deferred"),
-                Outcome::Bounced { status, .. } => warn!(%id, to = %recipient, %by, %said, %status, number, "bounced"),
-                Outcome::Expired { status, .. } => warn!(%id, to = %recipient, %by, %said, %status, number, "expired"),
+                Outcome::Delivered { .. } => info!(%id, to = %quoted(recipient), %by, %said, number, age_ms = age, "delivered"),
+                Outcome::Deferred { status, .. } => info!(%id, to = %quoted(recipient), %by, %said, %status, number, "deferred"),
+                Outcome::Bounced { status, .. } => warn!(%id, to = %quoted(recipient), %by, %said, %status, number, "bounced"),
+                Outcome::Expired { status, .. } => warn!(%id, to = %quoted(recipient), %by, %said, %status, number, "expired"),
             }
         }
         Event::Finished { id } => tracing::debug!(%id, "finished"),
         Event::Ordered { id, what, reason } => info!(%id, what, reason = %Quoted::text(reason), "ordered"),
+    }
+}
+
+/// An address may hold spaces, quotes and direction marks within its own quotes: enough to make one line look like another.
+fn quoted(address: &impl std::fmt::Display) -> String {
+    Quoted::text(&address.to_string()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use postern_mail::{Mailbox, MessageId, ReversePath};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Page(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Page {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_address_cannot_write_fields_or_lines_of_the_log() {
+        let page = Page::default();
+        let to = page.clone();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || to.clone()).finish();
+        let hostile = Mailbox::parse("\"x account=root\u{202e} INFO\"@there.test").unwrap();
+        tracing::subscriber::with_default(subscriber, || {
+            let from = ReversePath::Mailbox(hostile.clone());
+            write(&Event::Accepted { id: MessageId(1), from, recipients: vec![], account: None, client: None, size: 1 });
+        });
+        let text = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(text.contains(r#"from="<\"x account=root\u{202e} INFO\"@there.test>""#), "{text}");
     }
 }
