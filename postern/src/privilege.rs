@@ -186,7 +186,12 @@ fn hand_over(folder: &OwnedFd, user: &User, depth: usize) -> io::Result<()> {
         match FileType::from_raw_mode(rustix::fs::fstat(&thing)?.st_mode) {
             FileType::Directory => {
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                hand_over(&rustix::fs::openat(&thing, ".", flags, Mode::empty())?, user, depth + 1)?;
+                match rustix::fs::openat(&thing, ".", flags, Mode::empty()) {
+                    Ok(below) => hand_over(&below, user, depth + 1)?,
+                    // Root without the power over other users' files: then this is another user's, and so the server's own already.
+                    Err(Errno::ACCESS) => {}
+                    Err(error) => return Err(error.into()),
+                }
             }
             _ => give(&thing, user)?,
         }
@@ -237,7 +242,8 @@ pub(crate) fn drop_root(to: &str, folders: &[PathBuf]) -> io::Result<Option<Stri
         // A link in its place is the operator's own.
         match rustix::fs::open(data_dir, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
             Ok(data_dir) => hand_over(&data_dir, &user, 0)?,
-            Err(Errno::NOENT) => {}
+            // Not there yet, or another user's: then the server's own already, since this is root, if one without power over others' files.
+            Err(Errno::NOENT | Errno::ACCESS) => {}
             Err(error) => return Err(error.into()),
         }
     }

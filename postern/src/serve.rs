@@ -23,6 +23,7 @@ use postern_state::password::Argon2id;
 use postern_state::{Accounts, AuthenticationSettings, Authenticator, History, HistorySettings, Store};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 
 use crate::certs::{self, Files};
 use crate::offline::Source;
@@ -299,6 +300,8 @@ async fn serve(
     #[expect(clippy::disallowed_methods, reason = "for the uptime")]
     let began = Instant::now();
     let (fatal, mut died) = mpsc::channel::<String>(1);
+    // A reload asked for while the spool is being read is done afterwards; unheard, the signal would end the process. The others may.
+    let hangup = signal(SignalKind::hangup()).map_err(|error| format!("signals: {error}"))?;
 
     let history_settings = HistorySettings {
         keep_for: config.history.keep,
@@ -308,8 +311,7 @@ async fn serve(
     };
     // Beside the spool, since each reads for seconds after a crash in a rush.
     let (state_dir, state_authentication) = (data_dir.clone(), authentication(&config));
-    let state =
-        tokio::task::spawn_blocking(move || open_state(&state_dir, state_authentication, &history_settings, fatal));
+    let state = tokio::task::spawn_blocking(move || open_state(&state_dir, state_authentication, &history_settings, fatal));
 
     let files = match (&config.tls.certificate, &config.tls.key) {
         (Some(certificate), Some(key)) => Files { certificate: certificate.clone(), key: key.clone() },
@@ -355,7 +357,8 @@ async fn serve(
     let (stop, stopping) = watch::channel(false);
     let (sessions_alive, mut sessions_over) = mpsc::channel::<()>(1);
     let (deliveries_alive, mut deliveries_over) = mpsc::channel::<()>(1);
-    let dispatching = tokio::spawn(dispatch::run(Arc::clone(&server), scheduler, orders, (stopping.clone(), deliveries_alive)));
+    let mut dispatching =
+        tokio::spawn(dispatch::run(Arc::clone(&server), scheduler, orders, (stopping.clone(), deliveries_alive)));
     let gate = Arc::new(Gate(Arc::clone(&server)));
     let counters = Arc::new(Counters::default());
     for bound in listeners {
@@ -395,11 +398,11 @@ async fn serve(
         tracing::info!(kind = "http", %address, "listening");
     }
     // Before anybody is told that we are ready, since he may answer with a signal at once.
-    let signals = Signals::listen().map_err(|error| format!("signals: {error}"))?;
+    let signals = Signals::listen(hangup).map_err(|error| format!("signals: {error}"))?;
     tracing::info!("ready");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
 
-    let why = until_stopped(signals, &reloader, &spool, &mut died).await;
+    let why = until_stopped(signals, &reloader, &spool, (&mut died, &mut dispatching)).await;
     tracing::info!("stopping: {}", why.as_deref().unwrap_or("told to"));
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     let _ = stop.send(true);
@@ -431,12 +434,8 @@ struct Signals {
 }
 
 impl Signals {
-    fn listen() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
+    fn listen(hangup: Signal) -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())?, hangup })
     }
 }
 
@@ -445,7 +444,7 @@ async fn until_stopped(
     mut signals: Signals,
     reloader: &reload::Reloader,
     spool: &Spool,
-    died: &mut mpsc::Receiver<String>,
+    (died, dispatching): (&mut mpsc::Receiver<String>, &mut JoinHandle<()>),
 ) -> Option<String> {
     loop {
         tokio::select! {
@@ -462,6 +461,8 @@ async fn until_stopped(
                 return Some(format!("the spool stopped ({outage}); nothing is taken until a restart has read it anew"));
             }
             Some(why) = died.recv() => return Some(why),
+            // It ends by a bug of ours only. Mail would be taken and never sent on; a restart schedules all of it.
+            _ = &mut *dispatching => return Some("the scheduler ended".to_owned()),
         }
     }
 }

@@ -52,13 +52,22 @@ pub(crate) struct Reloader {
     own_addresses: Vec<SocketAddr>,
     data_dir: PathBuf,
     certificate_seen: Mutex<Option<(SystemTime, SystemTime)>>,
+    /// One reload at a time, so that what was read last is what is in force.
+    turn: tokio::sync::Mutex<()>,
 }
 
 impl Reloader {
     /// For a server that began with this.
     #[must_use]
     pub(crate) fn new(source: Source, server: Arc<Server>, own_addresses: Vec<SocketAddr>, data_dir: PathBuf) -> Self {
-        let reloader = Self { source, server, own_addresses, data_dir, certificate_seen: Mutex::new(None) };
+        let reloader = Self {
+            source,
+            server,
+            own_addresses,
+            data_dir,
+            certificate_seen: Mutex::new(None),
+            turn: tokio::sync::Mutex::default(),
+        };
         let seen = reloader.files(&reloader.server.live.load().config).and_then(|files| files.changed());
         *reloader.seen() = seen;
         reloader
@@ -80,6 +89,7 @@ impl Reloader {
     /// # Errors
     /// All that is wrong, in words, logged already; nothing has changed then.
     pub(crate) async fn reload(&self) -> Result<Vec<Change>, String> {
+        let _turn = self.turn.lock().await;
         let result = self.prepare();
         match result {
             Err(what) => {
