@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -85,7 +85,22 @@ fn sockets(host: &HostAddresses) -> impl Iterator<Item = SocketAddr> {
 }
 
 fn is_own(address: SocketAddr, settings: &Settings) -> bool {
-    settings.own_addresses.iter().any(|own| own.port() == address.port() && own.ip().to_canonical() == address.ip())
+    settings.own_addresses.iter().filter(|own| own.port() == address.port()).any(|own| {
+        let own = own.ip().to_canonical();
+        own == address.ip() || (own.is_unspecified() && own.is_ipv4() == address.is_ipv4() && is_this_machine(address))
+    })
+}
+
+/// True when an address is one of this machine's: then it is also the one we would speak to it from. Connecting a datagram socket asks the
+/// kernel's routes and sends nothing.
+fn is_this_machine(address: SocketAddr) -> bool {
+    let any: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let from = || {
+        let socket = UdpSocket::bind((any, 0))?;
+        socket.connect(address)?;
+        socket.local_addr()
+    };
+    address.ip().is_loopback() || from().is_ok_and(|from: SocketAddr| from.ip() == address.ip())
 }
 
 /// A connection in clear.
@@ -163,6 +178,20 @@ mod tests {
         let expected = Status::new(5, 4, 6);
         assert!(matches!(looped, Outcome::Bounced { scope: Scope::Destination, status, .. } if status == expected));
         assert!(matches!(order(vec![host("a", 0, &["0.0.0.0"])], &[]), Err(Outcome::Deferred { .. })));
+    }
+
+    #[test]
+    fn a_listener_on_every_address_is_ourselves_at_each_address_of_this_machine() {
+        let loops = |address: &str, own: &str| order(vec![host("us", 0, &[address])], &[own]).is_err();
+        assert!(loops("127.0.0.1", "0.0.0.0:25") && loops("127.0.0.9", "0.0.0.0:25"));
+        assert!(!loops("192.0.2.1", "0.0.0.0:25"), "another machine");
+        assert!(!loops("127.0.0.1", "0.0.0.0:2525"), "another port");
+        assert!(!loops("127.0.0.1", "[::]:25"), "a listener of the other family");
+        // An address of this machine that is not loopback, where there is one.
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        if socket.connect("192.0.2.1:25").is_ok() {
+            assert!(loops(&socket.local_addr().unwrap().ip().to_string(), "0.0.0.0:25"));
+        }
     }
 
     #[tokio::test]
