@@ -73,6 +73,13 @@ impl Progress {
         Self { recipients: vec![RecipientProgress::default(); recipients], ..Self::default() }
     }
 
+    /// The same without what was said: when that takes too much room, what became of the recipients must still be kept, or those who have
+    /// the message get it again.
+    pub(crate) fn without_reasons(&self) -> Self {
+        let recipients = self.recipients.iter().map(|recipient| RecipientProgress { last: None, ..recipient.clone() }).collect();
+        Self { recipients, ..self.clone() }
+    }
+
     /// Indices of the recipients that something is left to do for.
     pub fn open(&self) -> impl Iterator<Item = usize> {
         self.recipients.iter().enumerate().filter(|(_, r)| r.state == RecipientState::Open).map(|(index, _)| index)

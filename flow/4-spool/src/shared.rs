@@ -12,7 +12,7 @@ use postern_mail::proof::Committed;
 use postern_mail::{MessageId, Outage};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
-use crate::disk::{Disk, is_full};
+use crate::disk::{Disk, is_full, is_out_of_files};
 use crate::index::{Index, Place};
 use crate::log::{Log, Paths};
 use crate::settings::SpoolSettings;
@@ -286,11 +286,15 @@ impl Shared {
         }
     }
 
-    /// What an error on the way of one body means: a full disk concerns that message, anything else everybody.
+    /// What an error on the way of one body means: a full disk, or too many open files, concerns that message, anything else everybody.
     pub(crate) fn body_failed(&self, error: &io::Error) -> Outage {
         if is_full(error) {
             self.free_space.store(0, Ordering::Relaxed);
             return Outage::DiskFull;
+        }
+        if is_out_of_files(error) {
+            // Strangers with many connections can bring this about, and must not bring the spool down with it.
+            return Outage::Overload;
         }
         let outage = Outage::Disk(error.to_string());
         self.fail(outage.clone());

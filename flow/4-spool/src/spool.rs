@@ -124,8 +124,11 @@ impl Spool {
     /// # Errors
     /// [`Outage::Disk`] when the spool has failed; the message will be found at the next start with older progress.
     pub async fn record(&self, id: MessageId, progress: &Progress) -> Result<(), Outage> {
-        let encoded = encode_progress(progress).filter(|bytes| bytes.len() <= self.shared.settings.progress_bytes_max());
-        let Some(encoded) = encoded else { return Err(Outage::Bug(format!("progress of {id} is too long"))) };
+        let max = self.shared.settings.progress_bytes_max();
+        let fitting = |progress: &Progress| encode_progress(progress).filter(|bytes| bytes.len() <= max);
+        let Some(encoded) = fitting(progress).or_else(|| fitting(&progress.without_reasons())) else {
+            return Err(Outage::Bug(format!("progress of {id} is too long")));
+        };
         let waiting = self.noting().await?;
         self.note(|state| state.record(id, encoded.into(), waiting))
     }

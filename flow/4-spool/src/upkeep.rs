@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use postern_mail::{MessageId, Outage};
 
-use crate::disk::{DiskFile, is_full, write_all_at};
+use crate::disk::{DiskFile, is_full, is_out_of_files, write_all_at};
 use crate::index::Place;
 use crate::layout::{BLOCK, SegmentHeader, record_bytes};
 use crate::log::Segment;
@@ -150,7 +150,8 @@ pub(crate) fn prepare_or_say_full(shared: &Shared, generation: u32, spare: Optio
             state.log.full = false;
             shared.log_full.store(false, Ordering::Relaxed);
         }
-        Err(error) if is_full(&error) => {
+        // Too many open files pass as a full disk does: it is tried again with the next tick.
+        Err(error) if is_full(&error) || is_out_of_files(&error) => {
             let _ = shared.disk.remove(&shared.paths.unfinished(generation));
             let mut state = shared.lock();
             if !state.log.full {

@@ -4,12 +4,14 @@
 
 mod common;
 
+use std::any::Any;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use common::{Ledger, ROOT, accept, body, body_files, content, envelope, open, settings, wait};
 use postern_mail::Outage;
-use postern_spool::{LoadError, Progress, RealDisk, SpoolError, SpoolSettings};
+use postern_spool::{Disk, DiskFile, LoadError, Progress, RealDisk, Reason, RecipientState, SpoolError, SpoolSettings};
 use postern_testkit::faulty_disk::FaultyDisk;
 
 /// Some work that ends at the first error; large and small, notes and a flush.
@@ -402,5 +404,78 @@ fn messages_are_readable_while_they_are_moved_about() {
         }
         assert!(spool.stats().cleaned_bytes > 3_000, "{:?}", spool.stats());
         assert!(spool.stats().segments <= 5, "{:?}", spool.stats());
+    });
+}
+
+#[test]
+fn long_replies_of_next_hops_never_keep_what_became_of_recipients_from_being_recorded() {
+    let (spool, ..) = open(settings(), Arc::new(FaultyDisk::new())).unwrap();
+    wait(async {
+        let writer = spool.begin().unwrap();
+        let id = writer.commit(&envelope(100)).await.unwrap().id();
+        let mut progress = Progress::fresh(100);
+        for recipient in &mut progress.recipients {
+            let text = "x".repeat(postern_spool::REASON_BYTES_MAX);
+            recipient.last = Some(Reason { status: None, by: "mx.example".into(), text: text.into() });
+        }
+        progress.recipients[7].state = RecipientState::Delivered;
+        spool.record(id, &progress).await.unwrap();
+        let (_, kept, _) = spool.load_envelope(id).await.unwrap();
+        assert_eq!(kept.recipients[7].state, RecipientState::Delivered);
+        assert_eq!(kept.open().count(), 99);
+    });
+}
+
+/// A disk on which no file can be opened any more.
+struct OutOfFiles(FaultyDisk);
+
+impl Disk for OutOfFiles {
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        self.0.create_dir(path)
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        // Segments of the log can be made, bodies cannot.
+        if path.starts_with(Path::new(ROOT).join("bodies")) {
+            return Err(io::Error::from_raw_os_error(rustix::io::Errno::MFILE.raw_os_error()));
+        }
+        self.0.create(path)
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        self.0.open(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.0.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.0.remove(path)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        self.0.list(dir)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.0.sync_dir(dir)
+    }
+
+    fn free_space(&self, dir: &Path) -> io::Result<u64> {
+        self.0.free_space(dir)
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Any + Send + Sync>>> {
+        self.0.lock(path)
+    }
+}
+
+#[test]
+fn too_many_open_files_refuse_large_messages_and_do_not_stop_the_spool() {
+    let (spool, ..) = open(settings(), Arc::new(OutOfFiles(FaultyDisk::new()))).unwrap();
+    wait(async {
+        assert_eq!(accept(&spool, &body(1, 9_000)).await.unwrap_err(), Outage::Overload);
+        accept(&spool, &body(2, 700)).await.expect("a small one needs no file");
     });
 }
