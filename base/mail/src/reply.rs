@@ -1,7 +1,8 @@
 //! Replies (RFC 5321 §4.2) with their enhanced status codes (RFC 3463, RFC 2034). Every reply we ever send is a named constructor
 //! here, so that code, status and words of a situation are chosen once.
 //!
-//! Promise: a text holds no line end and no control character, so peer text quoted in a reply cannot become a second reply.
+//! Promise: a text holds no line end, no control character and nothing outside ASCII, so peer text quoted in a reply cannot become a
+//! second reply.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -46,7 +47,7 @@ pub struct Status {
     pub class: u8,
     /// RFC 3463 §3.
     pub subject: u16,
-    /// RFC 3463 §3 and the IANA registry.
+    /// RFC 3463 §3 and the registry of RFC 5248 §2.
     pub detail: u16,
 }
 
@@ -85,18 +86,19 @@ impl fmt::Display for Status {
 pub struct Reply {
     /// Three digits.
     pub code: ReplyCode,
-    /// Enhanced status; absent for the greeting, EHLO, 334 and 354 (RFC 2034 §4).
+    /// Enhanced status. RFC 2034 §4: absent for the greeting, the good replies to EHLO and HELO, 334 and 354.
+    /// RFC 2034 §4 DEPARTS: a refusal in place of one of these carries its status too, since nobody is harmed and clients log it.
     pub status: Option<Status>,
     lines: Cow<'static, str>,
 }
 
+/// RFC 5321 §4.2: `textstring` is printable ASCII. RFC 6531 §3.7.4.2: no reply of ours holds UTF-8, whatever the client can read.
 fn clean(text: Cow<'static, str>) -> Cow<'static, str> {
-    if text.chars().all(|c| !c.is_control() || c == '\n') {
-        text
-    } else {
-        Cow::Owned(text.chars().map(|c| if c.is_control() && c != '\n' { '?' } else { c }).collect())
-    }
+    let fits = |c: char| matches!(c, ' '..='~' | '\n');
+    if text.chars().all(fits) { text } else { Cow::Owned(text.chars().map(|c| if fits(c) { c } else { '?' }).collect()) }
 }
+
+const NEEDS_SMTPUTF8: &str = "address outside ASCII needs SMTPUTF8, as valid UTF-8";
 
 impl Reply {
     fn plain(code: u16, text: impl Into<Cow<'static, str>>) -> Self {
@@ -121,7 +123,7 @@ impl Reply {
 
     // ---- greeting and hello
 
-    /// 220. Tells no version (RFC 5321 §4.3.1 lets us).
+    /// 220. RFC 5321 §3.1, §7.5: no software and no version is told.
     #[must_use]
     pub fn greeting(hostname: &str) -> Self {
         Self::plain(220, format!("{hostname} ESMTP"))
@@ -206,7 +208,7 @@ impl Reply {
         Self::plain(354, "go ahead, end with <CRLF>.<CRLF>")
     }
 
-    /// 250 to a BDAT chunk that is not the last (RFC 3030 §2).
+    /// RFC 3030 §2: 250 to each chunk that is not the last.
     #[must_use]
     pub fn chunk_ok(bytes: u64) -> Self {
         Self::with(250, (0, 0), format!("{bytes} octets received"))
@@ -230,13 +232,13 @@ impl Reply {
         Self::plain(334, base64)
     }
 
-    /// 235.
+    /// RFC 4954 §6: 235 with 2.7.0.
     #[must_use]
     pub fn authenticated() -> Self {
         Self::with(235, (7, 0), "authentication succeeded")
     }
 
-    /// 252 to VRFY: it is off, and says so without saying who exists (RFC 5321 §7.3).
+    /// RFC 5321 §3.5.3, §7.3: 252 to VRFY: it is off, and says so without saying who exists.
     #[must_use]
     pub fn cannot_verify() -> Self {
         Self::with(252, (5, 0), "not verified here; send mail to find out")
@@ -250,7 +252,7 @@ impl Reply {
 
     // ---- protocol faults
 
-    /// 500: not a command.
+    /// RFC 5321 §4.1.5, §4.2.4: 500 for what is not a command, and 5.5.2 (RFC 3463 §3.6: could not be interpreted).
     #[must_use]
     pub fn unknown_command() -> Self {
         Self::with(500, (5, 2), "command not recognised")
@@ -268,29 +270,58 @@ impl Reply {
         Self::with(503, (5, 1), why)
     }
 
-    /// 500, 501, 553 or 555, whatever fits the fault of a command line.
+    /// 500, 501 or 555, whatever fits the fault of a command line.
     #[must_use]
     pub fn fault(fault: Fault) -> Self {
         match fault {
             Fault::UnknownCommand => Self::unknown_command(),
-            Fault::LineTooLong => Self::with(500, (5, 6), fault.words()),
+            // RFC 5321 §4.5.3.1.9: 500 for a line that is too long.
+            Fault::LineTooLong => Self::with(500, (5, 2), fault.words()),
+            // RFC 5321 §4.1.1.11: 555 for a parameter that is not known or not offered.
             Fault::UnknownParameter => Self::with(555, (5, 4), fault.words()),
+            // RFC 5321 §4.1.1: 501 for an argument where none may be, or for one that does not read right.
             Fault::BadParameter | Fault::Syntax | Fault::Hello => Self::with(501, (5, 4), fault.words()),
+            Fault::Domain | Fault::LocalPart => Self::with(501, (5, 4), fault.words()),
             // RFC 4954 §4: a response that is not base64 is 501 with 5.5.2.
             Fault::Path | Fault::Base64 => Self::with(501, (5, 2), fault.words()),
-            Fault::Domain | Fault::LocalPart => Self::with(501, (1, 3), fault.words()),
-            Fault::NotUtf8 => Self::with(553, (6, 7), "address outside ASCII needs SMTPUTF8, as valid UTF-8"),
+            // RFC 5321 §2.4: 500 for a command in any other character set than ASCII.
+            Fault::NotUtf8 => Self::with(500, (5, 2), fault.words()),
             Fault::BareCr | Fault::BareLf | Fault::Nul => Self::broken_framing(fault),
         }
     }
 
-    /// 554 and the end of the session: a bare CR, a bare LF or a NUL.
+    /// As [`Reply::fault`], for MAIL, whose address is the sender's.
+    #[must_use]
+    pub fn sender_fault(fault: Fault) -> Self {
+        match fault {
+            // RFC 5321 §4.1.4, RFC 6409 §5.1: 501 for an address that is not one. RFC 3463 §3.2: 5.1.7 says that it is the sender's.
+            Fault::Domain | Fault::LocalPart => Self::with(501, (1, 7), fault.words()),
+            // RFC 6531 §3.5: 550 with 5.6.7 where MAIL may not hold an address outside ASCII.
+            Fault::NotUtf8 => Self::with(550, (6, 7), NEEDS_SMTPUTF8),
+            other => Self::fault(other),
+        }
+    }
+
+    /// As [`Reply::fault`], for RCPT, whose address is the recipient's.
+    #[must_use]
+    pub fn recipient_fault(fault: Fault) -> Self {
+        match fault {
+            // RFC 6409 §5.1: 501 for an address that is not one. RFC 3463 §3.2: 5.1.3 says that it is the recipient's.
+            Fault::Domain | Fault::LocalPart => Self::with(501, (1, 3), fault.words()),
+            // RFC 6531 §3.5: 553 with 5.6.7 where RCPT may not hold an address outside ASCII.
+            Fault::NotUtf8 => Self::with(553, (6, 7), NEEDS_SMTPUTF8),
+            other => Self::fault(other),
+        }
+    }
+
+    /// 554 and the end of the session: a bare CR, a bare LF or a NUL. RFC 5321 §3.8 DEPARTS: a session whose lines cannot be told
+    /// apart any more is closed without waiting for QUIT; whatever it says next might be somebody else's.
     #[must_use]
     pub fn broken_framing(fault: Fault) -> Self {
         Self::with(554, (5, 2), format!("{}: only CRLF ends a line; closing connection", fault.words()))
     }
 
-    /// 554 and the end of the session: input before its turn in the pipeline (RFC 2920 §3.1).
+    /// 554 and the end of the session: input behind a command that must be the last of its group (RFC 2920 §3.1).
     #[must_use]
     pub fn improper_pipelining() -> Self {
         Self::with(554, (5, 0), "improper pipelining: wait for the reply; closing connection")
@@ -304,13 +335,13 @@ impl Reply {
 
     // ---- mail
 
-    /// 552: SIZE= or the body is over the limit.
+    /// RFC 1870 §6.1, §6.3: 552 with 5.3.4 when SIZE= or the body is over the limit.
     #[must_use]
     pub fn too_big(limit: u64) -> Self {
         Self::with(552, (3, 4), format!("message is over the limit of {limit} octets"))
     }
 
-    /// 452: the disk is almost full.
+    /// RFC 1870 §6.1: 452 with 4.3.1 when there is no room now.
     #[must_use]
     pub fn no_space() -> Self {
         Self::with(452, (3, 1), "insufficient storage, try again later")
@@ -346,25 +377,26 @@ impl Reply {
         Self::with(550, (1, 1), format!("no mailbox {to} here"))
     }
 
-    /// 550: not ours, and this client may not send elsewhere.
+    /// RFC 5321 §3.6.2: 550 for a recipient that is not ours from a client that may not send elsewhere.
     #[must_use]
     pub fn relay_denied() -> Self {
         Self::with(550, (7, 1), "relaying denied: not a domain of this server, and you are not authenticated")
     }
 
-    /// 554 to DATA or BDAT when no recipient was accepted (RFC 5321 §3.3, RFC 2920 §3.1).
+    /// RFC 5321 §3.3, RFC 2920 §3.2: 554 to DATA or BDAT when no recipient was accepted.
     #[must_use]
     pub fn no_valid_recipients() -> Self {
         Self::with(554, (5, 1), "no valid recipients")
     }
 
-    /// 550: the domain takes no mail (RFC 7505 §4.2).
+    /// RFC 7505 §4.1, RFC 7504 §4: 556 with 5.1.10 for a recipient whose domain takes no mail.
     #[must_use]
     pub fn null_mx() -> Self {
         Self::with(556, (1, 10), "the domain takes no mail")
     }
 
-    /// 554: too many Received headers (RFC 5321 §6.3).
+    /// 554: too many Received headers (RFC 5321 §6.3). RFC 3463 §3.5 DEPARTS: X.4.6 is meant for class 4, but the same message would
+    /// only come round again.
     #[must_use]
     pub fn loop_detected() -> Self {
         Self::with(554, (4, 6), "the message has passed too many servers: a loop")
@@ -404,57 +436,63 @@ impl Reply {
         Self::with(451, (7, 1), "deferred by a rule of this server, try again later")
     }
 
-    /// 550: the header section cannot be judged.
+    /// RFC 6409 §6.3: 554 for a header section that cannot be judged.
     #[must_use]
     pub fn bad_header(why: &'static str) -> Self {
-        Self::with(550, (6, 0), why)
+        Self::with(554, (6, 0), why)
     }
 
-    /// 550: REQUIRETLS without TLS (RFC 8689 §3), or towards a place that cannot keep the promise.
+    /// RFC 8689 §2: 550 for REQUIRETLS outside TLS. The status is 5.7.10, encryption needed: 5.7.30 is about the next hop.
     #[must_use]
     pub fn require_tls_impossible() -> Self {
-        Self::with(550, (7, 30), "REQUIRETLS needs a TLS connection")
+        Self::with(550, (7, 10), "REQUIRETLS needs a TLS connection")
     }
 
     // ---- authentication and TLS
 
-    /// 530: submission without AUTH (RFC 4954 §6).
+    /// RFC 4954 §6, RFC 6409 §4.3: 530 with 5.7.0 for submission without AUTH.
     #[must_use]
     pub fn authentication_required() -> Self {
         Self::with(530, (7, 0), "authentication required")
     }
 
-    /// 530: AUTH or MAIL before STARTTLS (RFC 3207 §4).
+    /// RFC 3207 §4: 530 with 5.7.0 for AUTH or MAIL before STARTTLS.
     #[must_use]
     pub fn tls_required() -> Self {
         Self::with(530, (7, 0), "must issue a STARTTLS command first")
     }
 
-    /// 535 (RFC 4954 §6).
+    /// RFC 4954 §6: 535 with 5.7.8 for wrong credentials.
     #[must_use]
     pub fn authentication_failed() -> Self {
         Self::with(535, (7, 8), "authentication credentials invalid")
     }
 
-    /// 454: the check of credentials itself failed (RFC 4954 §6).
+    /// RFC 4954 §6: 454 with 4.7.0 when the check of credentials itself failed.
     #[must_use]
     pub fn authentication_unavailable() -> Self {
         Self::with(454, (7, 0), "temporary authentication failure, try again later")
     }
 
-    /// 504: a mechanism that is not offered (RFC 4954 §4).
+    /// RFC 4954 §4: 504 with 5.5.4 for a mechanism that is not offered.
     #[must_use]
     pub fn mechanism_unknown() -> Self {
         Self::with(504, (5, 4), "authentication mechanism not offered")
     }
 
-    /// 501: the client gave AUTH up with `*` (RFC 4954 §4).
+    /// RFC 4954 §4, §6: 500 with 5.5.6 for a response that is longer than any of our mechanisms needs.
+    #[must_use]
+    pub fn authentication_line_too_long() -> Self {
+        Self::with(500, (5, 6), "authentication exchange line is too long")
+    }
+
+    /// RFC 4954 §4: 501 when the client gave AUTH up with `*`.
     #[must_use]
     pub fn authentication_aborted() -> Self {
         Self::with(501, (7, 0), "authentication aborted")
     }
 
-    /// 454: no TLS now (RFC 3207 §4).
+    /// RFC 3207 §4: 454 when there is no TLS now.
     #[must_use]
     pub fn tls_unavailable() -> Self {
         Self::with(454, (7, 0), "TLS not available now")
@@ -462,28 +500,4 @@ impl Reply {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn peer_text_cannot_become_a_second_line() {
-        let reply = Reply::no_such_recipient("a\r250 ok");
-        assert!(!reply.text().contains('\r'));
-    }
-
-    #[test]
-    fn a_status_has_the_class_of_its_code() {
-        for reply in [Reply::ok(), Reply::no_space(), Reply::relay_denied(), Reply::authenticated(), Reply::too_many_faults("h")]
-        {
-            assert_eq!(u16::from(reply.status.unwrap().class), reply.code.0 / 100, "{reply:?}");
-        }
-    }
-
-    #[test]
-    fn enhanced_codes_are_read_from_the_start_only() {
-        assert_eq!(Status::parse_prefix("5.1.1 no such user"), Some((Status::new(5, 1, 1), "no such user")));
-        for bad in ["3.1.1 x", "5.1 x", "5.1.1.1 x", "5.1234.1 x", "5.+1.1 x", "", "ok 5.1.1"] {
-            assert_eq!(Status::parse_prefix(bad), None, "{bad}");
-        }
-    }
-}
+mod tests;

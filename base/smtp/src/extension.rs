@@ -7,12 +7,15 @@ use postern_mail::fact::Mechanism;
 
 use crate::params::decimal;
 
-/// What we offer. PIPELINING (RFC 2920 §2), 8BITMIME (RFC 6152 §2) and ENHANCEDSTATUSCODES (RFC 2034 §2) are in every offer.
+/// What we offer. PIPELINING (RFC 2920 §2), 8BITMIME (RFC 6152 §2), ENHANCEDSTATUSCODES (RFC 2034 §3) and HELP are in every offer.
+///
+/// RFC 5321 §4.1.1.1: every command that is served and not required of all servers is named. RFC 5321 §2.2.2: and nothing that is
+/// not registered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Offer {
-    /// SIZE: the largest message in octets (RFC 1870 §4); `None` names no figure.
+    /// SIZE: the largest message in octets (RFC 1870 §3); `None` names no figure.
     pub size: Option<u64>,
-    /// STARTTLS (RFC 3207 §4).
+    /// STARTTLS (RFC 3207 §2).
     pub starttls: bool,
     /// AUTH (RFC 4954 §3), in our order of preference; empty offers none.
     pub auth: Vec<Mechanism>,
@@ -20,7 +23,7 @@ pub struct Offer {
     pub smtputf8: bool,
     /// CHUNKING (RFC 3030 §2).
     pub chunking: bool,
-    /// DSN (RFC 3461 §3).
+    /// DSN (RFC 3461 §2).
     pub dsn: bool,
     /// REQUIRETLS (RFC 8689 §2); only under TLS.
     pub require_tls: bool,
@@ -38,6 +41,7 @@ impl Offer {
         keywords.push(self.size.map_or_else(|| "SIZE".to_owned(), |octets| format!("SIZE {octets}")));
         keywords.push("8BITMIME".to_owned());
         keywords.push("ENHANCEDSTATUSCODES".to_owned());
+        keywords.push("HELP".to_owned());
         let flags = [
             (self.smtputf8, "SMTPUTF8"),
             (self.chunking, "CHUNKING"),
@@ -67,21 +71,21 @@ pub struct Offered {
     pub pipelining: bool,
     /// 8BITMIME (RFC 6152 §2).
     pub eight_bit_mime: bool,
-    /// ENHANCEDSTATUSCODES (RFC 2034 §2).
+    /// ENHANCEDSTATUSCODES (RFC 2034 §3).
     pub enhanced_status_codes: bool,
-    /// SIZE was offered, so SIZE= may be given (RFC 1870 §4).
+    /// SIZE was offered, so SIZE= may be given (RFC 1870 §3).
     pub size: bool,
-    /// The largest message it takes, in octets; `None` where it names none or 0 (RFC 1870 §4).
+    /// The largest message it takes, in octets; `None` where it names none or 0 (RFC 1870 §3).
     pub size_max: Option<u64>,
-    /// STARTTLS (RFC 3207 §4).
+    /// STARTTLS (RFC 3207 §2).
     pub starttls: bool,
     /// The mechanisms of AUTH that we know, in its order.
     pub auth: Vec<Mechanism>,
-    /// SMTPUTF8 (RFC 6531 §3.1).
+    /// SMTPUTF8. RFC 6531 §3.1: parameters of the keyword mean nothing.
     pub smtputf8: bool,
     /// CHUNKING (RFC 3030 §2).
     pub chunking: bool,
-    /// DSN (RFC 3461 §3).
+    /// DSN (RFC 3461 §2).
     pub dsn: bool,
     /// REQUIRETLS (RFC 8689 §2).
     pub require_tls: bool,
@@ -96,6 +100,7 @@ impl Offered {
     #[must_use]
     pub fn parse<S: AsRef<str>>(lines: &[S]) -> Self {
         let mut offered = Self::default();
+        // RFC 5321 §4.1.1.1: keywords in any case. RFC 9422 §3.6: what an earlier EHLO said is forgotten.
         for line in lines.iter().skip(1) {
             let mut words = line.as_ref().split(' ').filter(|word| !word.is_empty());
             if let Some(keyword) = words.next() {
@@ -112,7 +117,7 @@ impl Offered {
             "ENHANCEDSTATUSCODES" => self.enhanced_status_codes = true,
             "SIZE" => {
                 self.size = true;
-                // RFC 1870 §4: 0 means that no maximum is in force.
+                // RFC 1870 §3: 0 means that no maximum is in force.
                 self.size_max = words.next().and_then(|octets| decimal(octets).ok()).filter(|octets| *octets > 0);
             }
             "STARTTLS" => self.starttls = true,
@@ -141,15 +146,15 @@ impl Offered {
     }
 
     fn limit(&mut self, limit: &str) {
-        // RFC 9422 §3: a limit we do not know, or cannot read, is as if it were not there.
+        // RFC 9422 §3.7: a limit we do not know, or cannot read, is as if it were not there.
         let Some((name, value)) = limit.split_once('=') else { return };
-        let Some(value) = decimal(value).ok().filter(|value| *value > 0).map(|value| u32::try_from(value).unwrap_or(u32::MAX))
-        else {
-            return;
-        };
+        // RFC 9422 §4.1, §4.2: one to six digits, the first of them not 0.
+        let fits = (1..=6).contains(&value.len()) && !value.starts_with('0');
+        let Some(value) = decimal(value).ok().filter(|_| fits).and_then(|value| u32::try_from(value).ok()) else { return };
         match name.to_ascii_uppercase().as_str() {
             "RCPTMAX" => self.recipients_max = Some(value),
             "MAILMAX" => self.messages_max = Some(value),
+            // RFC 9422 §4.3 TODO: RCPTDOMAINMAX is not heeded; a message goes to one destination, which is seldom two domains.
             _ => {}
         }
     }
@@ -161,7 +166,7 @@ mod tests {
 
     #[test]
     fn the_least_offer_holds_what_is_always_true() {
-        assert_eq!(Offer::default().keywords(), ["PIPELINING", "SIZE", "8BITMIME", "ENHANCEDSTATUSCODES"]);
+        assert_eq!(Offer::default().keywords(), ["PIPELINING", "SIZE", "8BITMIME", "ENHANCEDSTATUSCODES", "HELP"]);
     }
 
     #[test]
@@ -234,6 +239,11 @@ mod tests {
         assert_eq!(offered.size_max, None);
         assert_eq!(offered.auth, [Mechanism::Login, Mechanism::Plain]);
         assert_eq!((offered.recipients_max, offered.messages_max), (None, None));
+        let limits = |text| Offered::parse(&["mx", text]).recipients_max;
+        assert_eq!(limits("LIMITS RCPTMAX=999999"), Some(999_999));
+        for bad in ["LIMITS RCPTMAX=1000000", "LIMITS RCPTMAX=07", "LIMITS RCPTMAX=", "LIMITS RCPTMAX=+7", "LIMITS RCPTMAX"] {
+            assert_eq!(limits(bad), None, "{bad}");
+        }
         assert_eq!(Offered::parse(&["mx", "SIZE 0"]).size_max, None);
         assert_eq!(Offered::parse(&["mx", "SIZE 99999999999999999999999"]).size_max, None);
         assert_eq!(Offered::parse::<&str>(&[]), Offered::default());

@@ -17,9 +17,10 @@ fn decode(text: &[u8]) -> Result<Secret, Fault> {
 }
 
 impl Turn<'_> {
-    /// AUTH must be the last of a pipelined group, like each SASL response (RFC 4954 §4, RFC 2920 §3.1).
+    /// RFC 4954 §4: AUTH must be the last of a pipelined group, unless all of it is in the command: PLAIN with its initial response.
     pub(crate) fn auth(&mut self, place: Place, mechanism: Option<Mechanism>, initial: Option<&str>, more: bool) -> State {
-        if more {
+        let whole = mechanism == Some(Mechanism::Plain) && initial.is_some();
+        if more && !whole {
             return self.improper_pipelining(place);
         }
         match place {
@@ -37,6 +38,7 @@ impl Turn<'_> {
             // RFC 6409 §3.1: credentials belong on submission ports; another server has none to show.
             return self.fault(Reply::not_implemented(), hello);
         }
+        // RFC 4954 §4, §9: no password in clear, and no way to configure it.
         let Some(tls) = &self.standing.tls else {
             return self.fault(Reply::tls_required(), hello);
         };
@@ -63,6 +65,7 @@ impl Turn<'_> {
 
     pub(crate) fn credentials_answered(&mut self, hello: Hello, answer: Answer) -> State {
         match answer {
+            // RFC 4954 §4: a challenge is a 334 with nothing but base64, and with a space where there is none.
             Answer::Challenge(challenge) => {
                 self.say(Reply::challenge(STANDARD.encode(challenge)));
                 State::Challenged(hello)
@@ -71,7 +74,7 @@ impl Turn<'_> {
                 self.standing.who = Some(who);
                 self.answer(Reply::authenticated(), hello)
             }
-            // A guess costs as much as any other fault.
+            // A guess costs as much as any other fault. RFC 4954 §9: at least three of them are heard before the connection is closed.
             Answer::Denied => self.fault(Reply::authentication_failed(), hello),
             // A bare yes proves nobody.
             Answer::Pass => self.bug(hello),
@@ -116,6 +119,7 @@ impl Turn<'_> {
         match (answer, fault) {
             (Answer::Hangup(reply), _) => self.close(reply, hello),
             (_, None) => self.answer(Reply::authentication_aborted(), hello),
+            (_, Some(Fault::LineTooLong)) => self.fault(Reply::authentication_line_too_long(), hello),
             (_, Some(fault)) => self.fault(Reply::fault(fault), hello),
         }
     }

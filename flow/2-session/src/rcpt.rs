@@ -17,6 +17,7 @@ impl Turn<'_> {
             Place::InMail(mail) => mail,
             Place::InChunks(_) => return self.out_of_order("the message has begun", place),
             Place::Unwelcome | Place::Fresh | Place::Ready(_) | Place::Spoiled(_) => {
+                // RFC 5321 §3.3: 503 for RCPT without MAIL.
                 return self.out_of_order("say MAIL first", place);
             }
         };
@@ -26,7 +27,7 @@ impl Turn<'_> {
         }
         if !ascii && !mail.envelope.smtputf8 {
             // RFC 6531 §3.5: an address outside ASCII needs SMTPUTF8 at MAIL.
-            return self.fault(Reply::fault(Fault::NotUtf8), mail);
+            return self.fault(Reply::recipient_fault(Fault::NotUtf8), mail);
         }
         let to = match rcpt.to {
             ForwardPath::Mailbox(mailbox) => mailbox,

@@ -126,9 +126,12 @@ impl Turn<'_> {
             Command::Mail(mail) => self.mail(place, *mail),
             Command::Rcpt(rcpt) => self.rcpt(place, *rcpt, line.is_ascii()),
             Command::Data => self.data(place, more),
+            // RFC 5321 §4.1.4: RSET, NOOP, VRFY, EXPN and HELP are served at any time, before EHLO too.
             Command::Rset => self.rset(place),
+            // RFC 5321 §4.1.1.9: an argument of NOOP means nothing.
             Command::Noop => self.answer(Reply::ok(), place),
             Command::Vrfy => self.vrfy(place),
+            // RFC 5321 §4.1.1.8: HELP, with or without an argument.
             Command::Help => self.answer(Reply::help(), place),
             Command::Expn | Command::Off => self.off(place),
             Command::Lhlo => self.fault(Reply::unknown_command(), place),
@@ -140,13 +143,18 @@ impl Turn<'_> {
         if matches!(place, Place::Unwelcome) {
             return self.out_of_order("no service here, only QUIT", place);
         }
-        let is_bdat = line.get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case(b"BDAT"));
-        if fault.breaks_framing() || (is_bdat && line.get(4).is_none_or(|next| !next.is_ascii_alphanumeric())) {
+        let is = |verb: &[u8]| line.get(..4).is_some_and(|word| word.eq_ignore_ascii_case(verb));
+        if fault.breaks_framing() || (is(b"BDAT") && line.get(4).is_none_or(|next| !next.is_ascii_alphanumeric())) {
             // RFC 3030 §2: a chunk is consumed before it is refused. When its size cannot be read, nobody knows where it ends, and
             // its content must not be taken for commands.
             return self.close(Reply::fault(fault), place);
         }
-        self.fault(Reply::fault(fault), place)
+        let reply = match () {
+            () if is(b"MAIL") => Reply::sender_fault(fault),
+            () if is(b"RCPT") => Reply::recipient_fault(fault),
+            () => Reply::fault(fault),
+        };
+        self.fault(reply, place)
     }
 
     /// RFC 5321 §2.3.8: only CRLF ends a line. A line that is too long was skipped to its CRLF and costs a fault; after a bare CR, a

@@ -334,7 +334,7 @@ fn a_from_that_cannot_be_judged_is_refused_in_words_that_say_why() {
         ("From: alice@here.example\r\n \r\nFrom: bob@here.example\r\n\r\n", "folded line"),
     ] {
         let verdict = Case::submitted(header).judge();
-        assert_eq!(told(&verdict), "550 5.6.0", "{header:?}");
+        assert_eq!(told(&verdict), "554 5.6.0", "{header:?}");
         assert!(verdict.reply().unwrap().text().contains(words), "{header:?}: {:?}", verdict.reply());
         assert_eq!(
             Case::incoming(header).judge().decision(),
