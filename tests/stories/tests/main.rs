@@ -9,11 +9,16 @@
 
 mod aliases;
 mod auth_only_under_tls;
+mod body_kinds;
+mod chain;
 mod dovecot_lmtp;
 mod dsn;
 mod exim_both_ways;
 mod first_message;
 mod full_disk;
+mod hostile_names;
+mod hostile_next_hop;
+mod limits;
 mod loops;
 mod metrics;
 mod mx_lookup;
@@ -36,3 +41,4 @@ mod smuggling;
 mod socket_activation;
 mod spool_lock;
 mod starttls_injection;
+mod survives_kill;
