@@ -219,7 +219,7 @@ impl<C: Conversations> Connection<C> {
     }
 }
 
-/// RFC 5321 §3.1: the client waits for the greeting. One that does not is a program that never reads replies. A clear connection only: under
+/// RFC 5321 §4.3.1: the client waits for the greeting. One that does not is a program that never reads replies. A clear connection only: under
 /// implicit TLS the client talks first by design.
 async fn talks_early(stream: &TcpStream, delay: Duration, buffered: bool) -> bool {
     buffered || matches!(timeout(delay, stream.peek(&mut [0; 1])).await, Ok(Ok(count)) if count > 0)
