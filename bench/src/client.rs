@@ -127,9 +127,11 @@ impl ServerCertVerifier for Anyone {
     }
 }
 
-/// Full handshakes each time: no resumption.
+/// Full handshakes each time, without resumption, and with X25519 only: the post-quantum exchange, which not every server here can
+/// do, would have one side work more than the other.
 pub(crate) fn tls_config() -> Result<Arc<ClientConfig>, String> {
-    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    provider.kx_groups.retain(|group| group.name() == rustls::NamedGroup::X25519);
     let mut config = ClientConfig::builder_with_provider(Arc::new(provider.clone()))
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?

@@ -1,4 +1,7 @@
 //! Sends messages from many sessions at a time, and says how fast they were taken.
+//!
+//! Promise: no message is started after the time is over, and none is waited for longer than the grace; a session that got no answer is
+//! counted as stalled, never as fast.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,24 +16,73 @@ use serde_json::{Value, json};
 use crate::Options;
 use crate::client::{Client, tls_config};
 
+/// How long a message that was begun in time may take to be answered.
+const GRACE: Duration = Duration::from_secs(10);
+/// A session that failed waits this long, so that a server that refuses is not hammered.
+const AFTER_FAILURE: Duration = Duration::from_millis(10);
+
 /// What to send.
+#[derive(Clone)]
 pub(crate) struct Load {
     target: SocketAddr,
     sessions: u64,
+    /// In all.
     messages: u64,
+    /// Over one connection; 0: as many as there are.
     per_session: u64,
+    /// Messages a second, spread evenly; 0: as fast as they are taken.
+    rate: u64,
     pipelining: bool,
     bdat: bool,
     tls: Option<Arc<ClientConfig>>,
     seconds: Duration,
-    envelope: Vec<Vec<u8>>,
+    sender: String,
+    recipients: Vec<String>,
+    /// Each message has recipients of its own.
+    unique: bool,
+    /// With the final dot.
     data: Vec<u8>,
     chunk: Vec<u8>,
+}
+
+/// What came of it.
+pub(crate) struct Taken {
+    pub(crate) messages: u64,
+    pub(crate) failed: u64,
+    /// Sessions still without an answer when the grace was over.
+    pub(crate) stalled: u64,
+    pub(crate) last_error: String,
+    /// From the start to the last answer.
+    pub(crate) seconds: f64,
+    /// In microseconds.
+    pub(crate) latencies: Histogram<u64>,
+}
+
+impl Taken {
+    #[expect(clippy::cast_precision_loss, reason = "a rate for people to read")]
+    pub(crate) fn rate(&self) -> f64 {
+        self.messages as f64 / self.seconds.max(f64::MIN_POSITIVE)
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        json!({
+            "messages": self.messages,
+            "failed": self.failed,
+            "stalled": self.stalled,
+            "last_error": self.last_error,
+            "seconds": self.seconds,
+            "rate": self.rate(),
+            "p50_us": self.latencies.value_at_quantile(0.5),
+            "p99_us": self.latencies.value_at_quantile(0.99),
+            "max_us": self.latencies.max(),
+        })
+    }
 }
 
 /// A message of about `size` octets in lines of 70, dot-free, ending in CRLF.
 fn message(size: usize) -> Vec<u8> {
     let mut text = b"From: <load@src.test>\r\nTo: <rcpt@sink.test>\r\nSubject: load\r\nMessage-ID: <load@src.test>\r\nDate: Tue, 24 Nov 2026 04:48:37 +0000\r\n\r\n".to_vec();
+    text.reserve_exact(size + 80);
     let mut state: u32 = 0x9e37_79b9;
     while text.len() < size {
         for _ in 0..70.min(size.saturating_sub(text.len()).max(1)) {
@@ -43,44 +95,110 @@ fn message(size: usize) -> Vec<u8> {
 }
 
 impl Load {
-    pub(crate) fn from_options(options: &Options) -> Result<Self, String> {
-        let text = message(usize::try_from(options.number("size", 4096)?).unwrap_or(4096));
-        let recipients = options.number("recipients", 1)?.max(1);
-        let to = options.text("to", "rcpt@sink.test");
-        let mut envelope = vec![format!("MAIL FROM:<{}>\r\n", options.text("from", "load@src.test")).into_bytes()];
-        for number in 0..recipients {
-            let to = if recipients == 1 { to.clone() } else { format!("{number}.{to}") };
-            envelope.push(format!("RCPT TO:<{to}>\r\n").into_bytes());
-        }
-        let mut chunk = format!("BDAT {} LAST\r\n", text.len()).into_bytes();
-        chunk.extend_from_slice(&text);
-        let mut data = text;
+    /// One message a connection, as fast as they are taken.
+    pub(crate) fn new(target: SocketAddr, sessions: u64, size: usize) -> Self {
+        let mut data = message(size);
         data.extend_from_slice(b".\r\n");
-        Ok(Self {
-            target: options.loopback("target")?,
-            sessions: options.number("sessions", 20)?.clamp(1, 10_000),
-            messages: options.number("messages", 2000)?,
-            per_session: options.number("per-session", 1)?,
-            pipelining: options.flag("pipelining"),
-            bdat: options.flag("bdat"),
-            tls: if options.flag("starttls") { Some(tls_config()?) } else { None },
-            seconds: options.seconds(30)?,
-            envelope,
+        Self {
+            target,
+            sessions,
+            messages: u64::MAX,
+            per_session: 1,
+            rate: 0,
+            pipelining: false,
+            bdat: false,
+            tls: None,
+            seconds: Duration::from_secs(30),
+            sender: "load@src.test".to_owned(),
+            recipients: vec!["rcpt@sink.test".to_owned()],
+            unique: false,
             data,
-            chunk,
-        })
+            chunk: Vec::new(),
+        }
     }
 
-    async fn one_message(&self, client: &mut Client) -> io::Result<()> {
+    /// As many messages over each connection as there are, in one write up to DATA.
+    pub(crate) fn pipelined(mut self) -> Self {
+        self.per_session = 0;
+        self.pipelining = true;
+        self
+    }
+
+    /// Recipients that no other message has.
+    pub(crate) fn unique(mut self) -> Self {
+        self.unique = true;
+        self
+    }
+
+    /// So many a second, over connections that stay.
+    pub(crate) fn paced(mut self, rate: u64) -> Self {
+        self.per_session = 0;
+        self.rate = rate;
+        self
+    }
+
+    /// So many and no more.
+    pub(crate) fn in_all(mut self, messages: u64) -> Self {
+        self.messages = messages;
+        self
+    }
+
+    pub(crate) fn with_tls(mut self) -> Result<Self, String> {
+        self.tls = Some(tls_config()?);
+        Ok(self)
+    }
+
+    pub(crate) fn for_seconds(mut self, seconds: Duration) -> Self {
+        self.seconds = seconds;
+        self
+    }
+
+    pub(crate) fn from_options(options: &Options) -> Result<Self, String> {
+        let size = usize::try_from(options.number("size", 4096)?).unwrap_or(4096);
+        let mut load = Self::new(options.loopback("target")?, options.number("sessions", 20)?.clamp(1, 10_000), size);
+        load.messages = options.number("messages", 2000)?;
+        load.per_session = options.number("per-session", 1)?;
+        load.rate = options.number("rate", 0)?;
+        load.pipelining = options.flag("pipelining");
+        load.bdat = options.flag("bdat");
+        load.unique = options.flag("unique");
+        load.seconds = options.seconds(30)?;
+        load.sender = options.text("from", "load@src.test");
+        let (to, recipients) = (options.text("to", "rcpt@sink.test"), options.number("recipients", 1)?.max(1));
+        load.recipients = match recipients {
+            1 => vec![to],
+            many => (0..many).map(|number| format!("{number}.{to}")).collect(),
+        };
+        if load.bdat {
+            let text = load.data.strip_suffix(b".\r\n").unwrap_or_default();
+            load.chunk = [format!("BDAT {} LAST\r\n", text.len()).as_bytes(), text].concat();
+        }
+        if options.flag("starttls") { load.with_tls() } else { Ok(load) }
+    }
+
+    /// The commands before the body, for the message of this number.
+    fn envelope(&self, number: u64) -> Vec<Vec<u8>> {
+        let mut commands = vec![format!("MAIL FROM:<{}>\r\n", self.sender).into_bytes()];
+        commands.extend(self.recipients.iter().map(|to| {
+            if self.unique {
+                format!("RCPT TO:<{number}.{to}>\r\n").into_bytes()
+            } else {
+                format!("RCPT TO:<{to}>\r\n").into_bytes()
+            }
+        }));
+        commands
+    }
+
+    async fn one_message(&self, client: &mut Client, envelope: &[Vec<u8>]) -> io::Result<()> {
         if self.pipelining {
-            let mut group = self.envelope.concat();
+            let mut group = envelope.concat();
             group.extend_from_slice(if self.bdat { &self.chunk } else { b"DATA\r\n" });
             client.send(&group).await?;
-            for _ in &self.envelope {
+            for _ in envelope {
                 client.expect(250).await?;
             }
         } else {
-            for command in &self.envelope {
+            for command in envelope {
                 client.send(command).await?;
                 client.expect(250).await?;
             }
@@ -100,12 +218,15 @@ impl Load {
 }
 
 struct Shared {
-    left: AtomicU64,
+    began: Instant,
+    /// The number of the next message.
+    next: AtomicU64,
     done: AtomicU64,
     failed: AtomicU64,
+    stalled: AtomicU64,
+    /// Microseconds from `began` to the last answer.
+    last: AtomicU64,
     last_error: Mutex<String>,
-    latencies: Mutex<Histogram<u64>>,
-    last: Mutex<Instant>,
 }
 
 #[expect(clippy::disallowed_methods, reason = "measuring is what this program is for")]
@@ -113,14 +234,35 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-impl Shared {
-    fn take(&self) -> bool {
-        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
-    }
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
-async fn connection(load: &Load, shared: &Shared, times: &mut Histogram<u64>) -> io::Result<()> {
-    let mut began = now();
+/// The next message's number and the moment its latency counts from: none once all are sent or the time is over. With a rate, a message that
+/// could not be started when it was due counts from when it was due, or a slow server would be asked less and look fast.
+async fn take(load: &Load, shared: &Shared) -> Option<(u64, Instant)> {
+    let number = shared.next.fetch_add(1, Ordering::Relaxed);
+    if number >= load.messages {
+        return None;
+    }
+    let until = shared.began + load.seconds;
+    let Some(after) = number.saturating_mul(1_000_000).checked_div(load.rate) else {
+        let now = now();
+        return (now < until).then_some((number, now));
+    };
+    let due = shared.began + Duration::from_micros(after);
+    if due >= until {
+        return None;
+    }
+    if due > now() {
+        tokio::time::sleep_until(due.into()).await;
+        return Some((number, now()));
+    }
+    Some((number, due))
+}
+
+/// One connection, from the message in hand to the last that fits.
+async fn connection(load: &Load, shared: &Shared, times: &mut Histogram<u64>, first: (u64, Instant)) -> io::Result<()> {
     let mut client = Client::connect(load.target).await?;
     client.expect(220).await?;
     load.hello(&mut client).await?;
@@ -128,71 +270,81 @@ async fn connection(load: &Load, shared: &Shared, times: &mut Histogram<u64>) ->
         client.start_tls(tls).await?;
         load.hello(&mut client).await?;
     }
+    let (mut number, mut began) = first;
+    let mut envelope = load.envelope(number);
     let mut sent = 0;
-    while sent == 0 || ((load.per_session == 0 || sent < load.per_session) && shared.take()) {
-        if sent > 0 {
-            began = now();
+    loop {
+        if load.unique && sent > 0 {
+            envelope = load.envelope(number);
         }
-        load.one_message(&mut client).await?;
+        load.one_message(&mut client, &envelope).await?;
         sent += 1;
-        let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-        times.saturating_record(micros);
+        let at = now();
+        times.saturating_record(micros(at.duration_since(began)));
         shared.done.fetch_add(1, Ordering::Relaxed);
+        shared.last.fetch_max(micros(at.duration_since(shared.began)), Ordering::Relaxed);
+        if sent == load.per_session {
+            break;
+        }
+        match take(load, shared).await {
+            Some(next) => (number, began) = next,
+            None => break,
+        }
     }
     client.send(b"QUIT\r\n").await?;
     client.expect(221).await
 }
 
-async fn session(load: Arc<Load>, shared: Arc<Shared>, until: Instant) {
-    let Ok(mut times) = Histogram::<u64>::new_with_bounds(1, 600_000_000, 3) else { return };
-    while now() < until && shared.take() {
-        let left = until.saturating_duration_since(now());
-        match tokio::time::timeout(left, connection(&load, &shared, &mut times)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                shared.failed.fetch_add(1, Ordering::Relaxed);
-                *shared.last_error.lock().unwrap_or_else(PoisonError::into_inner) = error.to_string();
-            }
-            Err(_) => break,
+async fn session(load: &Load, shared: &Shared, times: &mut Histogram<u64>) {
+    while let Some(first) = take(load, shared).await {
+        if let Err(error) = connection(load, shared, times, first).await {
+            shared.failed.fetch_add(1, Ordering::Relaxed);
+            *shared.last_error.lock().unwrap_or_else(PoisonError::into_inner) = error.to_string();
+            tokio::time::sleep(AFTER_FAILURE).await;
         }
     }
-    let _ = shared.latencies.lock().unwrap_or_else(PoisonError::into_inner).add(&times);
-    let mut last = shared.last.lock().unwrap_or_else(PoisonError::into_inner);
-    *last = (*last).max(now().min(until));
 }
 
-/// Latency runs from before connect (the first message of a connection) or before MAIL (later ones) to the reply after the data.
-pub(crate) async fn run(load: Load) -> Result<Value, String> {
-    let load = Arc::new(load);
-    let began = now();
-    let until = began + load.seconds;
-    let shared = Shared {
-        left: AtomicU64::new(load.messages),
+fn histogram() -> Result<Histogram<u64>, String> {
+    Histogram::new_with_bounds(1, 600_000_000, 3).map_err(|error| error.to_string())
+}
+
+/// Latency runs from before connect (the first message of a connection) or before MAIL (later ones) to the reply after the data; the rate
+/// from the start to the last reply.
+pub(crate) async fn run(load: &Arc<Load>) -> Result<Taken, String> {
+    let shared = Arc::new(Shared {
+        began: now(),
+        next: AtomicU64::new(0),
         done: AtomicU64::new(0),
         failed: AtomicU64::new(0),
+        stalled: AtomicU64::new(0),
+        last: AtomicU64::new(0),
         last_error: Mutex::default(),
-        latencies: Mutex::new(Histogram::new_with_bounds(1, 600_000_000, 3).map_err(|error| error.to_string())?),
-        last: Mutex::new(began),
-    };
-    let shared = Arc::new(shared);
-    let tasks: Vec<_> =
-        (0..load.sessions).map(|_| tokio::spawn(session(Arc::clone(&load), Arc::clone(&shared), until))).collect();
+    });
+    let end = shared.began + load.seconds + GRACE;
+    let tasks: Vec<_> = (0..load.sessions)
+        .map(|_| {
+            let (load, shared) = (Arc::clone(load), Arc::clone(&shared));
+            tokio::spawn(async move {
+                let mut times = histogram()?;
+                if tokio::time::timeout_at(end.into(), session(&load, &shared, &mut times)).await.is_err() {
+                    shared.stalled.fetch_add(1, Ordering::Relaxed);
+                }
+                Ok::<_, String>(times)
+            })
+        })
+        .collect();
+    let mut latencies = histogram()?;
     for task in tasks {
-        task.await.map_err(|error| error.to_string())?;
+        let times = task.await.map_err(|error| error.to_string())??;
+        latencies.add(times).map_err(|error| error.to_string())?;
     }
-    let took = shared.last.lock().unwrap_or_else(PoisonError::into_inner).duration_since(began).as_secs_f64();
-    let done = shared.done.load(Ordering::Relaxed);
-    let times = shared.latencies.lock().unwrap_or_else(PoisonError::into_inner);
-    #[expect(clippy::cast_precision_loss, reason = "a rate for people to read")]
-    let rate = done as f64 / took.max(f64::MIN_POSITIVE);
-    Ok(json!({
-        "messages": done,
-        "failed": shared.failed.load(Ordering::Relaxed),
-        "last_error": *shared.last_error.lock().unwrap_or_else(PoisonError::into_inner),
-        "seconds": took,
-        "rate": rate,
-        "p50_us": times.value_at_quantile(0.5),
-        "p99_us": times.value_at_quantile(0.99),
-        "max_us": times.max(),
-    }))
+    Ok(Taken {
+        messages: shared.done.load(Ordering::Relaxed),
+        failed: shared.failed.load(Ordering::Relaxed),
+        stalled: shared.stalled.load(Ordering::Relaxed),
+        last_error: shared.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        seconds: Duration::from_micros(shared.last.load(Ordering::Relaxed)).as_secs_f64(),
+        latencies,
+    })
 }

@@ -6,11 +6,19 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 mod client;
+mod compare;
 mod hold;
+mod jobs;
 mod load;
+mod machine;
+mod postern;
+mod postfix;
+mod report;
+mod server;
 mod sink;
 
 const HELP: &str = "\
@@ -19,9 +27,15 @@ postern-bench COMMAND --option value ...     every command prints one JSON objec
   load   --target IP:PORT   --sessions 20 --messages 2000 --per-session 1 (0: as many as there are) --size 4096
          --recipients 1 --to rcpt@sink.test --from load@src.test
          --pipelining (MAIL, RCPT, DATA in one write)  --bdat (BDAT LAST, with --pipelining all in one write)  --starttls
-         --seconds 30 (stop then)
+         --seconds 30 (stop then)  --rate 0 (messages a second; 0: as fast as they are taken)  --unique (a recipient for each message)
   sink   --listen IP:PORT   --seconds 600 (stop then)  --starttls
   hold   --target IP:PORT   --count 10000 --seconds 20 --sources 250 (addresses 127.3.0.1 and up)
+  compare [--quick] [--jobs NAME,..] [--rounds 3] [--seconds 4]   servers side by side, in alternation; prints tables
+         --out FILE (put the tables into this page, between its marks)  --without postfix  --postern PATH
+         --dir FOLDER (data of the servers; on the disk that is to be measured, and open to the user nobody)
+         --patience 30 (seconds to wait for a quiet machine, before each measurement)
+         --idle 10000 (connections)  --queued 1000000 (messages)  --large 100 (sessions of 50 MiB)
+         Run it as root, so that Postfix can start. Ten thousand connections need as many open files: ulimit -n.
 ";
 
 /// `--name value` or a bare `--flag`.
@@ -78,10 +92,11 @@ fn command(arguments: &[String]) -> Result<serde_json::Value, String> {
     let options = Options::parse(rest)?;
     let threads = usize::try_from(options.number("threads", 2)?).unwrap_or(2);
     match name.as_str() {
-        "load" => runtime(threads)?.block_on(load::run(load::Load::from_options(&options)?)),
+        "load" => runtime(threads)?.block_on(load::run(&Arc::new(load::Load::from_options(&options)?))).map(|taken| taken.json()),
+        "compare" => compare::run(&options),
         "sink" => runtime(1)?.block_on(sink::run(&options)),
         "hold" => runtime(1)?.block_on(hold::run(&options)),
-        _ => Err(HELP.to_owned()),
+        _ => Err(format!("{HELP}\njobs: {}", jobs::names())),
     }
 }
 

@@ -1,6 +1,7 @@
 //! A server that answers as fast as it can and stores nothing: the ceiling that any server on this machine can reach.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -30,7 +31,7 @@ enum Next {
 }
 
 async fn converse<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, offer_tls: bool, counts: &Counts) -> io::Result<Next> {
-    let mut buffer: Vec<u8> = Vec::with_capacity(16 * 1024);
+    let mut buffer: Vec<u8> = Vec::with_capacity(64 * 1024);
     let mut out: Vec<u8> = Vec::with_capacity(512);
     let mut want = Want::Line;
     loop {
@@ -131,30 +132,70 @@ fn certificate() -> Result<Arc<ServerConfig>, String> {
     Ok(Arc::new(config))
 }
 
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = tokio::net::TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(4096)
+}
+
+async fn serve(listener: TcpListener, tls: Option<Arc<ServerConfig>>, counts: Arc<Counts>) {
+    loop {
+        if let Ok((stream, _)) = listener.accept().await {
+            let (tls, counts) = (tls.clone(), Arc::clone(&counts));
+            tokio::spawn(async move {
+                let _ = connection(stream, tls, counts).await;
+            });
+        }
+    }
+}
+
 /// Serves until the time is over or SIGTERM comes, and says what came.
 pub(crate) async fn run(options: &Options) -> Result<Value, String> {
-    let socket = tokio::net::TcpSocket::new_v4().map_err(|error| error.to_string())?;
-    socket.set_reuseaddr(true).map_err(|error| error.to_string())?;
-    socket.bind(options.loopback("listen")?).map_err(|error| error.to_string())?;
-    let listener: TcpListener = socket.listen(4096).map_err(|error| error.to_string())?;
+    let listener = listen(options.loopback("listen")?).map_err(|error| error.to_string())?;
     let counts = Arc::new(Counts::default());
     let tls = if options.flag("starttls") { Some(certificate()?) } else { None };
     let mut terminated =
         tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).map_err(|error| error.to_string())?;
-    let end = tokio::time::sleep(options.seconds(600)?);
-    tokio::pin!(end);
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => if let Ok((stream, _)) = accepted {
-                let (tls, counts) = (tls.clone(), Arc::clone(&counts));
-                tokio::spawn(async move { let _ = connection(stream, tls, counts).await; });
-            },
-            _ = terminated.recv() => break,
-            () = &mut end => break,
-        }
+    tokio::select! {
+        () = serve(listener, tls, Arc::clone(&counts)) => {}
+        _ = terminated.recv() => {}
+        () = tokio::time::sleep(options.seconds(600)?) => {}
     }
     Ok(json!({
         "messages": counts.messages.load(Ordering::Relaxed),
         "connections": counts.connections.load(Ordering::Relaxed),
     }))
+}
+
+/// A sink in a thread of this process, for what servers relay to; it ends when this is dropped.
+pub(crate) struct Background {
+    pub(crate) address: SocketAddr,
+    counts: Arc<Counts>,
+    _stop: tokio::sync::oneshot::Sender<()>,
+}
+
+impl Background {
+    pub(crate) fn start() -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let counts = Arc::new(Counts::default());
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let listener = runtime.block_on(async { listen(SocketAddr::from(([127, 0, 0, 1], 0))) })?;
+        let address = listener.local_addr()?;
+        let serving = serve(listener, None, Arc::clone(&counts));
+        std::thread::spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = serving => {}
+                    _ = stopped => {}
+                }
+            });
+        });
+        Ok(Self { address, counts, _stop: stop })
+    }
+
+    /// Messages taken since it was started.
+    pub(crate) fn messages(&self) -> u64 {
+        self.counts.messages.load(Ordering::Relaxed)
+    }
 }

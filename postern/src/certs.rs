@@ -39,7 +39,10 @@ impl Files {
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
             .map_err(|error| format!("{}: {error}", self.certificate.display()))?;
         if chain.is_empty() {
-            return Err(format!("{}: no certificate in it; a PEM file with BEGIN CERTIFICATE is needed", self.certificate.display()));
+            return Err(format!(
+                "{}: no certificate in it; a PEM file with BEGIN CERTIFICATE is needed",
+                self.certificate.display()
+            ));
         }
         let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|error| format!("{}: {error}", self.key.display()))?;
         let provider = rustls::crypto::aws_lc_rs::default_provider();
@@ -59,7 +62,8 @@ pub(crate) fn self_signed(data_dir: &Path, hostname: &str) -> Result<Files, Stri
     if files.certificate.exists() && files.key.exists() {
         return Ok(files);
     }
-    let made = rcgen::generate_simple_self_signed(vec![hostname.to_owned()]).map_err(|error| format!("making a certificate: {error}"))?;
+    let made = rcgen::generate_simple_self_signed(vec![hostname.to_owned()])
+        .map_err(|error| format!("making a certificate: {error}"))?;
     let write = |path: &Path, text: &str| -> std::io::Result<()> {
         let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
         file.write_all(text.as_bytes())?;

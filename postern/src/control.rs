@@ -386,7 +386,11 @@ pub(crate) struct Story {
 
 /// Carries out an order about accounts; works with and without a running server.
 #[must_use]
-pub(crate) fn carry_out_account(accounts: &postern_state::Accounts, now: postern_mail::envelope::UnixMillis, order: AccountOrder) -> Answer {
+pub(crate) fn carry_out_account(
+    accounts: &postern_state::Accounts,
+    now: postern_mail::envelope::UnixMillis,
+    order: AccountOrder,
+) -> Answer {
     let secret = |password: Option<String>| password.map(|text| postern_mail::Secret::new(text.into_bytes()));
     let told = |account: &str, label: &str, made: Option<postern_mail::Secret>, text: &str| match made {
         Some(password) => Answer::Password {
@@ -427,7 +431,9 @@ pub(crate) fn carry_out_account(accounts: &postern_state::Accounts, now: postern
         AccountOrder::Remove { name } => accounts.remove(&name).map(|()| done(&name, "removed")),
     };
     result.unwrap_or_else(|failure| match failure {
-        postern_state::AccountFailure::Unknown | postern_state::AccountFailure::UnknownLabel => Answer::nothing(failure.to_string()),
+        postern_state::AccountFailure::Unknown | postern_state::AccountFailure::UnknownLabel => {
+            Answer::nothing(failure.to_string())
+        }
         other => Answer::failed(other.to_string()),
     })
 }
@@ -436,7 +442,9 @@ fn owned(texts: &[String]) -> Result<Option<Vec<postern_state::Owned>>, String> 
     if texts.is_empty() {
         return Ok(None);
     }
-    let parse = |text: &String| postern_state::Owned::parse(text).map_err(|fault| format!("{text:?} is neither an address nor a domain: {fault}"));
+    let parse = |text: &String| {
+        postern_state::Owned::parse(text).map_err(|fault| format!("{text:?} is neither an address nor a domain: {fault}"))
+    };
     texts.iter().map(parse).collect::<Result<_, _>>().map(Some)
 }
 

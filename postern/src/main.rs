@@ -18,5 +18,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     // One provider for whatever asks the library for its default; everything of ours names it.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    privilege::keep_private();
     cli::run()
 }

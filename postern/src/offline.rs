@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use postern_config::{Config, Machine};
 use postern_state::password::Argon2id;
@@ -17,9 +17,14 @@ pub(crate) enum Source {
     Development,
 }
 
-/// What is to be known of the machine.
+/// What is to be known of the machine. Looked up once: a process that is locked in may not look again, and a name must not change by a
+/// reload. A service manager may hide the kernel's settings; then the file that names the machine at its start has to do.
 fn machine() -> Machine {
-    Machine::named(fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim())
+    static NAME: OnceLock<String> = OnceLock::new();
+    let name = NAME.get_or_init(|| {
+        ["/proc/sys/kernel/hostname", "/etc/hostname"].iter().find_map(|path| fs::read_to_string(path).ok()).unwrap_or_default()
+    });
+    Machine::named(name.trim())
 }
 
 impl Source {
@@ -35,9 +40,8 @@ impl Source {
     /// All errors, a line each, ready to be printed.
     pub(crate) fn load(&self) -> Result<Config, String> {
         let machine = machine();
-        let lines = |errors: Vec<postern_config::ConfigError>| {
-            errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
-        };
+        let lines =
+            |errors: Vec<postern_config::ConfigError>| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
         let mut config = match self {
             Self::Development => Config::development(&machine).map_err(lines)?,
             Self::File(path) => {

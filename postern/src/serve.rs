@@ -20,7 +20,7 @@ use postern_mail::client::ListenerKind;
 use postern_scheduler::Scheduler;
 use postern_spool::{RealDisk, RecoveredMessage, Spool};
 use postern_state::password::Argon2id;
-use postern_state::{AuthenticationSettings, Authenticator, Accounts, History, HistorySettings, Store};
+use postern_state::{Accounts, AuthenticationSettings, Authenticator, History, HistorySettings, Store};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
@@ -34,6 +34,8 @@ use crate::wire::{Live, Server, clock, control, dispatch, live, progress_locks, 
 
 /// How often metrics that are read rather than counted are taken.
 const GAUGE_INTERVAL: Duration = Duration::from_secs(2);
+/// At the end, threads that are still in a system call are waited for this long.
+const THREADS_GRACE: Duration = Duration::from_secs(2);
 /// Kept connections and other memory are swept this often.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -54,11 +56,9 @@ fn bind(config: &Config) -> Result<(Vec<Bound>, Vec<StdListener>), String> {
         for address in &listener.bind {
             let socket = if taken < given_count {
                 taken += 1;
-                given
-                    .take_tcp_listener(taken - 1)
-                    .ok()
-                    .flatten()
-                    .ok_or_else(|| format!("socket {taken} of the service manager is no TCP listener, where {address} should be"))?
+                given.take_tcp_listener(taken - 1).ok().flatten().ok_or_else(|| {
+                    format!("socket {taken} of the service manager is no TCP listener, where {address} should be")
+                })?
             } else {
                 postern_listener::bind(*address).map_err(|error| bind_failed(*address, &error))?
             };
@@ -86,27 +86,36 @@ fn bind_failed(address: SocketAddr, error: &std::io::Error) -> String {
 /// The folder a Maildir template begins with, as far as it is the same for all mailboxes.
 fn fixed_part(template: &str, data_dir: &Path) -> PathBuf {
     let filled = template.replace("{data_dir}", &data_dir.display().to_string());
-    let fixed: PathBuf = Path::new(&filled).components().take_while(|part| !part.as_os_str().to_string_lossy().contains('{')).collect();
+    let fixed: PathBuf =
+        Path::new(&filled).components().take_while(|part| !part.as_os_str().to_string_lossy().contains('{')).collect();
     fixed
 }
 
 /// What the process must still reach once it is locked in.
-fn reach(config: &Config, source: &Source, data_dir: &Path) -> Reach {
-    let parent = |path: &Path| path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_path_buf();
+pub(crate) fn reach(config: &Config, source: &Source, data_dir: &Path) -> Reach {
+    let parent =
+        |path: &Path| path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_path_buf();
     let mut reach = Reach { write: vec![data_dir.to_path_buf()], read: vec![] };
     for domain in &config.domains {
         if let Deliver::Maildir { path } = &domain.deliver {
             reach.write.push(fixed_part(path, data_dir));
         }
     }
+    // What /etc/resolv.conf is a link to differs from system to system.
+    reach.read.extend(std::fs::canonicalize("/etc/resolv.conf").ok().map(|path| parent(&path)));
     // Name resolution, time zones and certificate authorities of the system.
-    reach.read.extend(["/etc", "/usr/share", "/usr/local/share", "/usr/lib/ssl", "/run/systemd/resolve", "/proc/self", "/dev/urandom"].map(PathBuf::from));
+    reach.read.extend(
+        ["/etc", "/usr/share", "/usr/local/share", "/usr/lib/ssl", "/run/systemd/resolve", "/proc/self", "/dev/urandom"]
+            .map(PathBuf::from),
+    );
     if let Source::File(path) = source {
         reach.read.push(parent(path));
     }
     let tls = &config.tls;
     for path in [&tls.certificate, &tls.key, &config.outbound.ca_file].into_iter().flatten() {
         reach.read.push(parent(path));
+        // Renewed certificates are often links to where the current ones are.
+        reach.read.extend(std::fs::canonicalize(path).ok().map(|path| parent(&path)));
     }
     reach.read.extend(config.recipient_files().map(|(_, path)| parent(path)));
     // Read for each delivery, so that a changed password is used at once.
@@ -134,34 +143,45 @@ pub(crate) fn run(source: Source) -> Result<(), String> {
     }
     let (listeners, http) = bind(&config)?;
     let data_dir = std::path::absolute(&config.server.data_dir).map_err(|error| error.to_string())?;
-    std::fs::create_dir_all(&data_dir).map_err(|error| format!("{}: {error}", data_dir.display()))?;
-    for domain in &config.domains {
-        if let Deliver::Maildir { path } = &domain.deliver {
-            // Landlock can only name folders that are there.
-            let _ = std::fs::create_dir_all(fixed_part(path, &data_dir));
-        }
-    }
-    let became = match privilege::drop_root(&config.server.user, &data_dir) {
+    let reach = reach(&config, &source, &data_dir);
+    let open_files_max = privilege::open_files_max();
+    let became = match privilege::drop_root(&config.server.user, &reach.write) {
         Ok(became) => became,
         Err(error) if source == Source::Development && error.kind() == std::io::ErrorKind::NotFound => {
-            tracing::warn!("started as root, and there is no user {:?} to become: root is kept, loopback only", config.server.user);
+            tracing::warn!(
+                "started as root, and there is no user {:?} to become: root is kept, loopback only",
+                config.server.user
+            );
             None
         }
         Err(error) => return Err(format!("root could not be dropped to [server] user = {:?}: {error}", config.server.user)),
     };
-    let confinement = privilege::confine(&reach(&config, &source, &data_dir), became);
+    std::fs::create_dir_all(&data_dir).map_err(|error| format!("{}: {error}", data_dir.display()))?;
+    for folder in &reach.write {
+        // Landlock can only name folders that are there. One that cannot be made now is told of here, and deferred deliveries tell again.
+        if let Err(error) = std::fs::create_dir_all(folder) {
+            tracing::error!("Maildirs cannot be made in {}: {error}", folder.display());
+        }
+    }
+    let confinement = privilege::confine(reach, became);
     tracing::info!(
         user = confinement.became.as_deref().unwrap_or("unchanged"),
         landlock = confinement.landlock,
         seccomp = confinement.seccomp,
         "locked in"
     );
+    if !confinement.seccomp || confinement.landlock.starts_with("none") {
+        tracing::warn!("the sandbox does not stand as a whole: an intruder could do more here than it should");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("postern")
         .build()
         .map_err(|error| format!("starting threads: {error}"))?;
-    runtime.block_on(serve(source, config, data_dir, (listeners, http), confinement))
+    let result = runtime.block_on(serve(source, config, data_dir, (listeners, http), (confinement, open_files_max)));
+    // A thread that hangs on a mailbox's disk must not hold up the end: what it was writing is still in the spool.
+    runtime.shutdown_timeout(THREADS_GRACE);
+    result
 }
 
 /// Shows how far reading the spool is, on a terminal.
@@ -202,7 +222,7 @@ fn recover(config: &Config, scheduler: &mut Scheduler) -> Result<Spool, String> 
                 attempts: message.progress.attempts,
             };
             if scheduler.insert(now, ticket).is_err() {
-                tracing::error!(id = %message.id, "the queue is full: raise [spool] messages_max and restart");
+                tracing::error!(id = %message.id, "the scheduler cannot number more: the message stays in the spool");
             }
         }
         if message.progress.held.is_some() {
@@ -215,7 +235,12 @@ fn recover(config: &Config, scheduler: &mut Scheduler) -> Result<Spool, String> 
     for damage in &recovered.damage {
         tracing::error!(set_aside = damage.set_aside.as_deref().unwrap_or("nothing"), "spool: {}", damage.what);
     }
-    tracing::info!(messages = recovered.messages, bytes = recovered.bytes_read, took_ms = recovered.duration.as_millis(), "spool is open");
+    tracing::info!(
+        messages = recovered.messages,
+        bytes = recovered.bytes_read,
+        took_ms = recovered.duration.as_millis(),
+        "spool is open"
+    );
     Ok(spool)
 }
 
@@ -234,30 +259,57 @@ fn authentication(config: &Config) -> AuthenticationSettings {
     }
 }
 
-#[expect(clippy::too_many_lines, reason = "the one place where everything is joined, in order; parts of it would only hide the order")]
+/// What the store holds, opened.
+struct State {
+    accounts: Arc<Accounts>,
+    authenticator: Arc<Authenticator>,
+    history: History,
+}
+
+/// Opens the store. `fatal` is told when it fails for good later.
+fn open_state(
+    data_dir: &Path,
+    authentication: AuthenticationSettings,
+    history: &HistorySettings,
+    fatal: mpsc::Sender<String>,
+) -> Result<State, String> {
+    let words = |failure: postern_state::StateFailure| failure.to_string();
+    let store = Store::open(data_dir).map_err(words)?;
+    let hashing = Arc::new(Argon2id::default());
+    let accounts = Arc::new(Accounts::open(&store, Arc::clone(&hashing) as Arc<_>).map_err(words)?);
+    let authenticator = Authenticator::new(&store, Arc::clone(&accounts), hashing, authentication).map_err(words)?;
+    let history = History::start(&store, history, move |failure| {
+        let _ = fatal.try_send(format!("history: {failure}"));
+    })
+    .map_err(words)?;
+    Ok(State { accounts, authenticator, history })
+}
+
+#[expect(
+    clippy::too_many_lines,
+    reason = "the one place where everything is joined, in order; parts of it would only hide the order"
+)]
 async fn serve(
     source: Source,
     config: Config,
     data_dir: PathBuf,
     (listeners, http): (Vec<Bound>, Vec<StdListener>),
-    confinement: Confinement,
+    (confinement, open_files_max): (Confinement, usize),
 ) -> Result<(), String> {
     #[expect(clippy::disallowed_methods, reason = "for the uptime")]
     let began = Instant::now();
-    let words = |failure: postern_state::StateFailure| failure.to_string();
     let (fatal, mut died) = mpsc::channel::<String>(1);
 
-    let store = Store::open(&data_dir).map_err(words)?;
-    let hashing = Arc::new(Argon2id::default());
-    let accounts = Arc::new(Accounts::open(&store, Arc::clone(&hashing) as Arc<_>).map_err(words)?);
-    let authenticator = Authenticator::new(&store, Arc::clone(&accounts), hashing, authentication(&config)).map_err(words)?;
-    let history_settings =
-        HistorySettings { keep_for: config.history.keep, messages_max: config.history.messages_max, waiting_max: usize::try_from(config.history.queue_max).unwrap_or(usize::MAX), ..HistorySettings::default() };
-    let history_fatal = fatal.clone();
-    let history = History::start(&store, &history_settings, move |failure| {
-        let _ = history_fatal.try_send(format!("history: {failure}"));
-    })
-    .map_err(words)?;
+    let history_settings = HistorySettings {
+        keep_for: config.history.keep,
+        messages_max: config.history.messages_max,
+        waiting_max: live::number(config.history.queue_max),
+        ..HistorySettings::default()
+    };
+    // Beside the spool, since each reads for seconds after a crash in a rush.
+    let (state_dir, state_authentication) = (data_dir.clone(), authentication(&config));
+    let state =
+        tokio::task::spawn_blocking(move || open_state(&state_dir, state_authentication, &history_settings, fatal));
 
     let files = match (&config.tls.certificate, &config.tls.key) {
         (Some(certificate), Some(key)) => Files { certificate: certificate.clone(), key: key.clone() },
@@ -268,6 +320,7 @@ async fn serve(
 
     let mut scheduler = Scheduler::new(live::scheduler(&config), clock().0);
     let spool = tokio::task::block_in_place(|| recover(&config, &mut scheduler))?;
+    let State { accounts, authenticator, history } = state.await.map_err(|error| error.to_string())??;
 
     let mut addresses = Vec::new();
     for bound in &listeners {
@@ -277,7 +330,7 @@ async fn serve(
     let http_addresses: Vec<SocketAddr> = http.iter().filter_map(|socket| socket.local_addr().ok()).collect();
     let grace = config.server.shutdown_grace;
     let check_interval = config.tls.check_interval;
-    let ceiling = Ceiling::new(live::ceiling(&config));
+    let ceiling = Ceiling::new(live::ceiling(&config, open_files_max));
     let maildirs = Maildirs::new(config.server.hostname.as_str(), usize::from(config.outbound.maildir_writers));
     let (dispatcher, orders) = mpsc::channel(dispatch::ORDERS_MAX);
     let server = Arc::new(Server {
@@ -294,6 +347,7 @@ async fn serve(
         metrics: Metrics::default(),
         progress_locks: progress_locks(),
         confinement,
+        open_files_max,
         began,
         listeners: addresses.clone(),
     });
@@ -354,7 +408,10 @@ async fn serve(
         let _ = deliveries_over.recv().await;
     };
     if tokio::time::timeout(grace, over).await.is_err() {
-        tracing::warn!(grace_s = grace.as_secs(), "sessions or deliveries were cut off; what they had not finished is in the spool or with the sender");
+        tracing::warn!(
+            grace_s = grace.as_secs(),
+            "sessions or deliveries were cut off; what they had not finished is in the spool or with the sender"
+        );
     }
     dispatching.abort();
     let _ = std::fs::remove_file(control::socket_path(&data_dir));
@@ -429,7 +486,12 @@ async fn watch_gauges(server: Arc<Server>, mut stopping: watch::Receiver<bool>) 
     }
 }
 
-async fn sweep(server: Arc<Server>, reloader: Arc<reload::Reloader>, check_interval: Duration, mut stopping: watch::Receiver<bool>) {
+async fn sweep(
+    server: Arc<Server>,
+    reloader: Arc<reload::Reloader>,
+    check_interval: Duration,
+    mut stopping: watch::Receiver<bool>,
+) {
     let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
     let mut certificates = tokio::time::interval(check_interval.max(Duration::from_secs(1)));
     loop {
@@ -444,8 +506,7 @@ async fn sweep(server: Arc<Server>, reloader: Arc<reload::Reloader>, check_inter
 /// The first words of the development default: where it listens, and how to try it with an account made just now.
 async fn welcome(server: &Server, addresses: &[(ListenerKind, SocketAddr)], http: &[SocketAddr], data_dir: &Path) {
     let port = |wanted: ListenerKind| addresses.iter().find(|(kind, _)| *kind == wanted).map_or(0, |(_, address)| address.port());
-    let (mx, submission, submissions) =
-        (port(ListenerKind::Mx), port(ListenerKind::Submission), port(ListenerKind::Submissions));
+    let (mx, submission, submissions) = (port(ListenerKind::Mx), port(ListenerKind::Submission), port(ListenerKind::Submissions));
     let accounts = Arc::clone(&server.accounts);
     let made = tokio::task::spawn_blocking(move || {
         let name = "dev@localhost";
@@ -483,7 +544,9 @@ async fn welcome(server: &Server, addresses: &[(ListenerKind, SocketAddr)], http
         Ok(Err(failure)) => text.push_str(&format!("\nNo account could be made: {failure}\n")),
         Err(error) => text.push_str(&format!("\nNo account could be made: {error}\n")),
     }
-    text.push_str("\nFor a server of your own: docs/config.md, then `postern serve --config postern.toml`. Stop with Ctrl-C.\n\n");
+    text.push_str(
+        "\nFor a server of your own: docs/config.md, then `postern serve --config postern.toml`. Stop with Ctrl-C.\n\n",
+    );
     let _ = std::io::stdout().write_all(text.as_bytes());
     let _ = std::io::stdout().flush();
 }

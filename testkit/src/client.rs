@@ -179,21 +179,34 @@ impl SmtpClient {
     /// # Panics
     /// When it says nothing for long, or something that is no reply.
     pub fn reply_or_end(&mut self) -> Option<Reply> {
+        match self.try_reply() {
+            Ok(reply) => Some(reply),
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => None,
+            Err(error) => panic!("no reply: {error}"),
+        }
+    }
+
+    /// Reads a reply.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` when the server has closed instead, `InvalidData` when it says something that is no reply, or closes within one.
+    pub fn try_reply(&mut self) -> std::io::Result<Reply> {
+        let wrong = |what: String| std::io::Error::new(ErrorKind::InvalidData, what);
         let mut lines = Vec::new();
         loop {
             let Some(end) = self.read.windows(2).position(|two| two == b"\r\n") else {
-                if self.fill().unwrap_or_else(|error| panic!("no reply: {error}")) == 0 {
-                    assert!(lines.is_empty() && self.read.is_empty(), "half a reply: {lines:?} {:?}", self.read);
-                    return None;
+                if self.fill()? == 0 {
+                    let clean = lines.is_empty() && self.read.is_empty();
+                    return Err(if clean { ErrorKind::UnexpectedEof.into() } else { wrong(format!("half a reply: {lines:?}")) });
                 }
                 continue;
             };
             let line: Vec<u8> = self.read.drain(..end + 2).take(end).collect();
             let line = String::from_utf8_lossy(&line).into_owned();
-            let code = line.get(..3).and_then(|code| code.parse().ok()).unwrap_or_else(|| panic!("no reply: {line:?}"));
+            let code = line.get(..3).and_then(|code| code.parse().ok()).ok_or_else(|| wrong(line.clone()))?;
             lines.push(line.get(4..).unwrap_or_default().to_owned());
             if line.as_bytes().get(3) != Some(&b'-') {
-                return Some(Reply { code, lines });
+                return Ok(Reply { code, lines });
             }
         }
     }

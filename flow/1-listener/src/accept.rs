@@ -17,11 +17,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
-use crate::ceiling::{Ceiling, Full};
+use crate::ceiling::{Ceiling, Full, Place};
 use crate::proxy_protocol;
 use crate::pump::{Ended, Host, Pump, PumpSettings};
 use crate::shed::turn_away;
-use crate::stream::Stream;
 
 /// Connections the kernel may hold before we take them: bursts wait there instead of being lost.
 const BACKLOG: i32 = 4096;
@@ -108,6 +107,7 @@ impl Listener {
             };
             let (stream, peer) = match accepted {
                 Ok(pair) => pair,
+                Err(error) if is_about_one_client(&error) => continue,
                 Err(error) => {
                     // Out of file descriptors or memory: wait for some to come back rather than spin.
                     tracing::warn!(%error, listener = %self.kind, "accepting a connection failed");
@@ -118,37 +118,45 @@ impl Listener {
             let connection = Connection {
                 kind: self.kind,
                 conversations: Arc::clone(&conversations),
-                ceiling: Arc::clone(&ceiling),
                 counters: Arc::clone(&counters),
                 stop: stop.clone(),
+                alive: alive.clone(),
             };
-            if self.proxies.is_empty() {
-                if let Some(work) = connection.admit(stream, peer, Vec::new()) {
-                    let alive = alive.clone();
-                    tokio::spawn(async move {
-                        work.await;
-                        drop(alive);
-                    });
+            // The futures are spawned as they are: one that wraps another would set aside its room twice.
+            if proxy_protocol::is_listed(&self.proxies, peer.ip()) {
+                match ceiling.enter_unnamed() {
+                    Ok(place) => drop(tokio::spawn(connection.behind_proxy(place, stream, peer))),
+                    Err(full) => connection.turn_away(stream, peer, full.as_str()),
                 }
-            } else if proxy_protocol::is_listed(&self.proxies, peer.ip()) {
-                let alive = alive.clone();
-                tokio::spawn(async move {
-                    connection.behind_proxy(stream, peer).await;
-                    drop(alive);
-                });
             } else {
-                connection.turn_away(stream, peer, "not a listed proxy");
+                // Not a proxy of ours: it speaks for itself, and a header from it is no command.
+                let place = ceiling.enter(now(), peer.ip().to_canonical());
+                if let Some(work) = connection.admit(place, stream, peer, Vec::new()) {
+                    tokio::spawn(work);
+                }
             }
         }
     }
 }
 
+/// True for what went wrong with one connection while it waited to be accepted, and says nothing about the next.
+fn is_about_one_client(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionReset, HostUnreachable, Interrupted, NetworkDown, NetworkUnreachable, TimedOut,
+    };
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionReset | HostUnreachable | Interrupted | NetworkDown | NetworkUnreachable | TimedOut
+    )
+}
+
 struct Connection<C> {
     kind: ListenerKind,
     conversations: Arc<C>,
-    ceiling: Arc<Ceiling>,
     counters: Arc<Counters>,
     stop: watch::Receiver<bool>,
+    /// Held until the connection has ended.
+    alive: mpsc::Sender<()>,
 }
 
 #[expect(clippy::disallowed_methods, reason = "the listener is the hand that reads the clock")]
@@ -171,13 +179,18 @@ impl<C: Conversations> Connection<C> {
         turn_away(stream, &Reply::too_many_connections(&self.conversations.hostname()));
     }
 
-    async fn behind_proxy(self, stream: TcpStream, peer: SocketAddr) {
+    async fn behind_proxy(mut self, place: Place, stream: TcpStream, peer: SocketAddr) {
         let mut buffer = Vec::new();
         let limit = self.conversations.pump_settings().handshake_timeout;
-        match timeout(limit, proxy_protocol::read(&stream, peer, &mut buffer)).await {
+        let header = tokio::select! {
+            header = timeout(limit, proxy_protocol::read(&stream, peer, &mut buffer)) => header,
+            _ = self.stop.wait_for(|stopping| *stopping) => return,
+        };
+        match header {
             Ok(Ok(client)) => {
-                if let Some(work) = self.admit(stream, client, buffer) {
-                    work.await;
+                let place = place.named(now(), client.ip().to_canonical());
+                if let Some(work) = self.admit(place, stream, client, buffer) {
+                    tokio::spawn(work);
                 }
             }
             Ok(Err(why)) => self.conversations.turned_away(&self.facts(peer), why),
@@ -185,12 +198,18 @@ impl<C: Conversations> Connection<C> {
         }
     }
 
-    /// Asks the ceilings, then gives the conversation as a future to be run.
-    fn admit(self, stream: TcpStream, client: SocketAddr, buffer: Vec<u8>) -> Option<impl Future<Output = ()> + Send> {
-        let place = match self.ceiling.enter(now(), client.ip().to_canonical()) {
+    /// Gives the conversation as a future to be run, where there is a place for it.
+    fn admit(
+        self,
+        place: Result<Place, Full>,
+        stream: TcpStream,
+        client: SocketAddr,
+        buffer: Vec<u8>,
+    ) -> Option<impl Future<Output = ()> + Send + use<C>> {
+        let place = match place {
             Ok(place) => place,
             Err(full) => {
-                self.turn_away(stream, client, Full::as_str(full));
+                self.turn_away(stream, client, full.as_str());
                 return None;
             }
         };
@@ -198,29 +217,24 @@ impl<C: Conversations> Connection<C> {
         let facts = self.facts(client);
         // Replies are gathered by the pump; waiting for more of them in the kernel would only delay.
         let _ = stream.set_nodelay(true);
-        let (machine, host) = self.conversations.begin(&facts);
-        let settings = self.conversations.pump_settings();
-        let tls = self.conversations.tls();
-        let delay = self.conversations.greeting_delay();
+        let Self { kind, conversations, counters, stop, alive, .. } = self;
+        let mut pump =
+            Pump::new((stream, buffer), conversations.begin(&facts), conversations.pump_settings(), conversations.tls(), stop);
         Some(async move {
-            if !delay.is_zero() && self.kind != ListenerKind::Submissions && talks_early(&stream, delay, !buffer.is_empty()).await
-            {
-                self.counters.early_talkers.fetch_add(1, Ordering::Relaxed);
-                self.conversations.turned_away(&facts, "talked before the greeting");
-                turn_away(stream, &Reply::improper_pipelining());
-                return;
+            let implicit_tls = kind == ListenerKind::Submissions;
+            let delay = conversations.greeting_delay();
+            if !implicit_tls && !delay.is_zero() && pump.hears_early_talk(delay).await {
+                counters.early_talkers.fetch_add(1, Ordering::Relaxed);
+                conversations.turned_away(&facts, "talked before the greeting");
+                pump.refuse(&Reply::improper_pipelining()).await;
+            } else {
+                let ended = pump.run(implicit_tls).await;
+                conversations.ended(&facts, ended);
             }
-            let implicit_tls = self.kind == ListenerKind::Submissions;
-            let pump = Pump::new((Stream::Plain(stream), buffer), (machine, host), settings, tls, self.stop.clone());
-            let ended = pump.run(implicit_tls).await;
-            self.conversations.ended(&facts, ended);
-            drop(place);
+            drop((place, alive));
         })
     }
 }
 
-/// RFC 5321 §4.3.1: the client waits for the greeting. One that does not is a program that never reads replies. A clear connection only: under
-/// implicit TLS the client talks first by design.
-async fn talks_early(stream: &TcpStream, delay: Duration, buffered: bool) -> bool {
-    buffered || matches!(timeout(delay, stream.peek(&mut [0; 1])).await, Ok(Ok(count)) if count > 0)
-}
+#[cfg(test)]
+mod tests;

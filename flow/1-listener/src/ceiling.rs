@@ -74,8 +74,8 @@ pub struct Ceiling {
 #[derive(Debug)]
 pub struct Place {
     ceiling: Arc<Ceiling>,
-    host: Subnet,
-    network: Subnet,
+    /// Its host and network, once they are known.
+    of: Option<(Subnet, Subnet)>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -106,38 +106,70 @@ impl Ceiling {
     /// # Errors
     /// Which ceiling is reached.
     pub fn enter(self: &Arc<Self>, now: Instant, address: IpAddr) -> Result<Place, Full> {
-        let (host, network) = (Subnet::host(address), Subnet::network(address));
-        let settings = lock(&self.settings);
+        self.enter_unnamed()?.named(now, address)
+    }
+
+    /// Takes a place for a client whose address is still to come, from the proxy it stands behind.
+    ///
+    /// # Errors
+    /// The server as a whole is full.
+    pub fn enter_unnamed(self: &Arc<Self>) -> Result<Place, Full> {
+        let connections = lock(&self.settings).connections;
         let mut counts = lock(&self.counts);
+        if counts.open >= connections {
+            return Err(Full::Server);
+        }
+        counts.open += 1;
+        Ok(Place { ceiling: Arc::clone(self), of: None })
+    }
+}
+
+impl Counts {
+    /// Counts a new connection of this host; false when it comes too often.
+    fn is_within_rate(&mut self, now: Instant, host: Subnet, settings: &CeilingSettings) -> bool {
         let minute = Duration::from_secs(60);
-        if counts.rates.len() >= settings.rates_max && !counts.rates.contains_key(&host) {
-            counts.rates.retain(|_, rate| now.duration_since(rate.since) < minute);
-            if counts.rates.len() >= settings.rates_max {
-                counts.rates.clear();
+        if self.rates.len() >= settings.rates_max && !self.rates.contains_key(&host) {
+            self.rates.retain(|_, rate| now.duration_since(rate.since) < minute);
+            if self.rates.len() >= settings.rates_max {
+                self.rates.clear();
             }
         }
-        let rate = counts.rates.entry(host).or_insert(Rate { since: now, count: 0 });
+        let rate = self.rates.entry(host).or_insert(Rate { since: now, count: 0 });
         if now.duration_since(rate.since) >= minute {
             *rate = Rate { since: now, count: 0 };
         }
         rate.count = rate.count.saturating_add(1);
-        if rate.count > settings.connections_per_minute_per_host {
-            return Err(Full::Rate);
-        }
-        if counts.open >= settings.connections {
-            return Err(Full::Server);
-        }
+        rate.count <= settings.connections_per_minute_per_host
+    }
+}
+
+impl Place {
+    /// The same place, now that the client's address is known.
+    ///
+    /// # Errors
+    /// Which ceiling is reached; the place is given back.
+    pub fn named(mut self, now: Instant, address: IpAddr) -> Result<Self, Full> {
+        let (host, network) = (Subnet::host(address), Subnet::network(address));
+        let settings = lock(&self.ceiling.settings).clone();
+        let mut counts = lock(&self.ceiling.counts);
         let of = |map: &HashMap<Subnet, usize>, key: &Subnet| map.get(key).copied().unwrap_or(0);
-        if of(&counts.hosts, &host) >= settings.connections_per_host {
-            return Err(Full::Host);
+        let full = if !counts.is_within_rate(now, host, &settings) {
+            Some(Full::Rate)
+        } else if of(&counts.hosts, &host) >= settings.connections_per_host {
+            Some(Full::Host)
+        } else if of(&counts.networks, &network) >= settings.connections_per_network {
+            Some(Full::Network)
+        } else {
+            None
+        };
+        if full.is_none() {
+            *counts.hosts.entry(host).or_default() += 1;
+            *counts.networks.entry(network).or_default() += 1;
+            self.of = Some((host, network));
         }
-        if of(&counts.networks, &network) >= settings.connections_per_network {
-            return Err(Full::Network);
-        }
-        counts.open += 1;
-        *counts.hosts.entry(host).or_default() += 1;
-        *counts.networks.entry(network).or_default() += 1;
-        Ok(Place { ceiling: Arc::clone(self), host, network })
+        // Let go before `self` is dropped on an error, which takes the lock again.
+        drop(counts);
+        full.map_or(Ok(self), Err)
     }
 }
 
@@ -145,8 +177,9 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut counts = lock(&self.ceiling.counts);
         counts.open = counts.open.saturating_sub(1);
+        let Some((host, network)) = self.of else { return };
         let Counts { hosts, networks, .. } = &mut *counts;
-        for (map, key) in [(hosts, self.host), (networks, self.network)] {
+        for (map, key) in [(hosts, host), (networks, network)] {
             if let Some(count) = map.get_mut(&key) {
                 *count = count.saturating_sub(1);
                 if *count == 0 {

@@ -1,28 +1,41 @@
 //! Moves bytes between a socket and a [`Machine`], and keeps its deadlines.
 //!
-//! Promises: the machine sees whole lines and clean bodies, whatever the segments were; replies are gathered and flushed before the pump waits; a
-//! deadline counts for the whole line, not for its next octet; in a body, a client that falls behind the smallest data rate is gone.
+//! Promises: the machine sees whole lines and clean bodies, whatever the segments were; replies are gathered, within a bound, and flushed before
+//! the pump waits; a deadline counts for the whole line, not for its next octet; in a body, a client that falls behind the smallest data rate is
+//! gone; however a connection ends, no message stays open with the host.
 
+mod body;
+
+use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use postern_mail::Reply;
 use postern_mail::envelope::Envelope;
 use postern_mail::fact::{Answer, Question};
 use postern_mail::proof::Committed;
-use postern_mail::trouble::Outage;
-use postern_smtp::body::{Cleanliness, DataDecoder, DataProgress};
-use postern_smtp::chunk::ChunkReader;
+use postern_mail::trouble::{Fault, Outage};
+use postern_smtp::body::Cleanliness;
 use postern_smtp::line::{Framing, LineFramer};
-use postern_smtp::machine::{Action, BodyEnd, Input, Machine, TraceFacts};
+use postern_smtp::machine::{Action, Input, Machine, TraceFacts};
 use postern_smtp::reply_lines::write_reply;
 use rustls::ServerConfig;
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 
+use crate::pump::body::Body;
 use crate::stream::Stream;
 use crate::tls;
+
+/// Replies gathered before they are written although more commands wait: what a client that never reads can make us hold, and one reply.
+const OUTPUT_BYTES_MAX: usize = 16 * 1024;
+/// How long we take leave.
+const LINGER: Duration = Duration::from_secs(1);
+/// What a client may still send meanwhile, in octets.
+const LINGER_BYTES_MAX: usize = 256 * 1024;
 
 /// Answers questions and takes bodies: the rest of the path, as the pump sees it.
 pub trait Host: Send {
@@ -34,7 +47,7 @@ pub trait Host: Send {
     fn body(&mut self, piece: &[u8]) -> impl Future<Output = ()> + Send;
     /// Makes it durable.
     fn commit(&mut self) -> impl Future<Output = Result<Committed, Outage>> + Send;
-    /// Forgets it.
+    /// Forgets it. May also come when none is open.
     fn discard(&mut self);
 }
 
@@ -54,7 +67,7 @@ pub struct PumpSettings {
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// The machine closed it.
+    /// We closed it: the machine did, or the server stopped during a handshake.
     Closed,
     /// The client went away.
     Gone,
@@ -72,8 +85,12 @@ fn now() -> Instant {
 /// What the octets that come next are.
 enum Expect {
     Line,
-    Data { decoder: DataDecoder, limit: u64, bytes: u64, started: Instant },
-    Chunk { reader: ChunkReader, size: u64, keep: bool, last: bool, started: Instant },
+    Body(Body),
+}
+
+/// True once the server stops, or has gone.
+fn is_stopping(stop: &mut watch::Receiver<bool>) -> bool {
+    stop.has_changed().map_or(true, |changed| changed && *stop.borrow_and_update())
 }
 
 enum Filled {
@@ -102,14 +119,14 @@ pub(crate) struct Pump<M, H> {
 
 impl<M: Machine, H: Host> Pump<M, H> {
     pub(crate) fn new(
-        (stream, input): (Stream, Vec<u8>),
+        (socket, input): (TcpStream, Vec<u8>),
         (machine, host): (M, H),
         settings: Arc<PumpSettings>,
         tls: Option<Arc<ServerConfig>>,
         stop: watch::Receiver<bool>,
     ) -> Self {
         Self {
-            stream,
+            stream: Stream::Plain(socket),
             machine,
             host,
             settings,
@@ -125,28 +142,52 @@ impl<M: Machine, H: Host> Pump<M, H> {
         }
     }
 
+    /// RFC 5321 §4.3.1: the client waits for the greeting. True for one that does not, which is a program that never reads replies. For a clear
+    /// connection only: under implicit TLS the client talks first by design.
+    pub(crate) async fn hears_early_talk(&mut self, delay: Duration) -> bool {
+        let Stream::Plain(socket) = &self.stream else { return false };
+        if !self.input.is_empty() {
+            return true;
+        }
+        let mut first = [0; 1];
+        tokio::select! {
+            peeked = timeout(delay, socket.peek(&mut first)) => matches!(peeked, Ok(Ok(count)) if count > 0),
+            // What the greeting turns into then is for the machine to say.
+            _ = self.stop.wait_for(|stopping| *stopping) => false,
+        }
+    }
+
+    /// Says only this.
+    pub(crate) async fn refuse(&mut self, reply: &Reply) {
+        write_reply(reply, &mut self.output);
+        if self.flush().await.is_ok() {
+            self.part().await;
+        }
+    }
+
     /// Runs the conversation to its end. With `implicit_tls` the handshake comes before the greeting.
-    pub(crate) async fn run(mut self, implicit_tls: bool) -> Ended {
-        if implicit_tls && let Err(ended) = self.handshake().await {
-            return ended;
+    pub(crate) async fn run(&mut self, implicit_tls: bool) -> Ended {
+        let Err(ended) = self.converse(implicit_tls).await;
+        if ended != Ended::Closed {
+            // RFC 5321 §4.1.1.4: a body that never ended was never accepted.
+            self.host.discard();
+        }
+        ended
+    }
+
+    async fn converse(&mut self, implicit_tls: bool) -> Result<Infallible, Ended> {
+        if implicit_tls {
+            self.handshake().await?;
         }
         self.feed(Input::Opened);
-        let mut expect = Expect::Line;
         loop {
-            match self.carry_out(&mut expect).await {
-                Ok(()) => {}
-                Err(ended) => return ended,
+            match self.carry_out().await? {
+                Expect::Line => self.next_line().await?,
+                // Boxed: a connection that only waits for a command does not carry the state of one that receives a body.
+                Expect::Body(body) => Box::pin(self.next_body(body)).await?,
             }
-            let outcome = match &mut expect {
-                Expect::Line => self.next_line().await,
-                Expect::Data { .. } | Expect::Chunk { .. } => {
-                    let body = std::mem::replace(&mut expect, Expect::Line);
-                    // Boxed: a connection that only waits for a command does not carry the state of one that receives a body.
-                    Box::pin(self.next_body(body)).await
-                }
-            };
-            if let Err(ended) = outcome {
-                return ended;
+            if self.output.len() >= OUTPUT_BYTES_MAX {
+                self.flush().await?;
             }
         }
     }
@@ -155,14 +196,16 @@ impl<M: Machine, H: Host> Pump<M, H> {
         self.machine.on(now(), input, &mut self.actions);
     }
 
-    /// Carries out what the machine wants, until it wants input.
-    async fn carry_out(&mut self, expect: &mut Expect) -> Result<(), Ended> {
+    /// Carries out what the machine wants, until it wants input; gives what that is. What the host does is boxed, so that a connection that
+    /// waits for its client has no room set aside for it.
+    async fn carry_out(&mut self) -> Result<Expect, Ended> {
+        let mut expect = Expect::Line;
         while !self.actions.is_empty() {
             for action in std::mem::take(&mut self.actions) {
                 match action {
                     Action::Reply(reply) => write_reply(&reply, &mut self.output),
                     Action::Ask(question) => {
-                        let answer = self.host.ask(question).await;
+                        let answer = Box::pin(self.host.ask(question)).await;
                         self.feed(Input::Answer(answer));
                     }
                     Action::StartTls => {
@@ -176,13 +219,13 @@ impl<M: Machine, H: Host> Pump<M, H> {
                         self.host.open(envelope, trace);
                     }
                     Action::ReadData { limit } => {
-                        *expect = Expect::Data { decoder: DataDecoder::new(), limit, bytes: 0, started: now() };
+                        expect = Expect::Body(Body::data(now(), limit));
                     }
                     Action::ReadChunk { size, keep, last } => {
-                        *expect = Expect::Chunk { reader: ChunkReader::new(size), size, keep, last, started: now() };
+                        expect = Expect::Body(Body::chunk(now(), size, keep, last));
                     }
                     Action::Commit => {
-                        let result = self.host.commit().await;
+                        let result = Box::pin(self.host.commit()).await;
                         self.feed(Input::Committed(result));
                     }
                     Action::Discard => self.host.discard(),
@@ -194,7 +237,7 @@ impl<M: Machine, H: Host> Pump<M, H> {
                 }
             }
         }
-        Ok(())
+        Ok(expect)
     }
 
     fn forget_input(&mut self) {
@@ -210,10 +253,14 @@ impl<M: Machine, H: Host> Pump<M, H> {
             return Err(Ended::HandshakeFailed);
         };
         let accept = Box::pin(TlsAcceptor::from(config).accept(socket));
-        let session = match timeout(self.settings.handshake_timeout, accept).await {
-            Ok(Ok(session)) => session,
-            Ok(Err(_)) => return Err(Ended::HandshakeFailed),
-            Err(_) => return Err(Ended::TimedOut),
+        let session = tokio::select! {
+            accepted = timeout(self.settings.handshake_timeout, accept) => match accepted {
+                Ok(Ok(session)) => session,
+                Ok(Err(_)) => return Err(Ended::HandshakeFailed),
+                Err(_) => return Err(Ended::TimedOut),
+            },
+            // Nothing can be said in the middle of a handshake, and nothing of the client's is under way.
+            _ = self.stop.wait_for(|stopping| *stopping), if !self.said_stopping => return Err(Ended::Closed),
         };
         let facts = tls::facts(&session);
         self.stream = Stream::Tls(Box::new(session));
@@ -236,13 +283,11 @@ impl<M: Machine, H: Host> Pump<M, H> {
     /// Takes leave so that our last reply arrives: closing with unread input would make the kernel reset the connection, and the reply could be
     /// lost with it. Bounded in time and octets.
     async fn part(&mut self) {
-        const LINGER: Duration = Duration::from_secs(1);
-        const LINGER_BYTES_MAX: usize = 256 * 1024;
-        if self.stream.finish().await.is_err() {
-            return;
-        }
-        let drain = async {
+        let farewell = async {
             let mut drained = 0;
+            if self.stream.finish().await.is_err() {
+                return;
+            }
             while drained < LINGER_BYTES_MAX {
                 self.input.clear();
                 match self.stream.read(&mut self.input).await {
@@ -251,7 +296,7 @@ impl<M: Machine, H: Host> Pump<M, H> {
                 }
             }
         };
-        let _ = timeout(LINGER, drain).await;
+        let _ = timeout(LINGER, farewell).await;
     }
 
     /// Waits for more octets, after flushing what we have to say.
@@ -262,6 +307,11 @@ impl<M: Machine, H: Host> Pump<M, H> {
             self.used = 0;
         }
         let Self { stream, input, stop, said_stopping, .. } = self;
+        // Looked at before each read: a client that never falls silent would keep the wait below from ever getting to it.
+        if !*said_stopping && is_stopping(stop) {
+            *said_stopping = true;
+            return Ok(Filled::Stopping);
+        }
         tokio::select! {
             biased;
             read = stream.read(input) => Ok(match read {
@@ -291,7 +341,7 @@ impl<M: Machine, H: Host> Pump<M, H> {
                 }
                 Framing::TooLong { consumed } => {
                     self.used += consumed;
-                    self.feed(Input::Broken(postern_mail::trouble::Fault::LineTooLong));
+                    self.feed(Input::Broken(Fault::LineTooLong));
                     return Ok(());
                 }
                 Framing::Broken(fault) => {
@@ -306,7 +356,9 @@ impl<M: Machine, H: Host> Pump<M, H> {
                         let line = moment + patience.command;
                         patience.until.map_or(line, |until| until.min(line))
                     });
-                    match self.fill(until).await? {
+                    // Looked at here too: a line without end that comes fast enough never lets the clock have its turn.
+                    let filled = if moment >= until { Filled::TimedOut } else { self.fill(until).await? };
+                    match filled {
                         Filled::Bytes => {}
                         Filled::Gone => return Err(Ended::Gone),
                         Filled::TimedOut => {
@@ -322,101 +374,6 @@ impl<M: Machine, H: Host> Pump<M, H> {
                     }
                 }
             }
-        }
-    }
-
-    /// When the next piece of a body must be there: soon, within the transaction, and not behind the smallest rate.
-    fn body_deadline(&self, started: Instant, bytes: u64) -> Instant {
-        let moment = now();
-        let patience = self.machine.patience(moment);
-        let piece = moment + patience.command;
-        let settings = &self.settings;
-        let rate = match bytes.checked_div(settings.data_rate_min) {
-            Some(seconds) => started + settings.data_rate_grace + Duration::from_secs(seconds.min(1 << 30)),
-            None => piece,
-        };
-        let nearest = piece.min(rate);
-        patience.until.map_or(nearest, |until| until.min(nearest))
-    }
-
-    /// Reads a body or a chunk to its end and feeds the machine what came of it.
-    async fn next_body(&mut self, mut expect: Expect) -> Result<(), Ended> {
-        loop {
-            let end = match &mut expect {
-                Expect::Line => return Ok(()),
-                Expect::Data { decoder, limit, bytes, .. } => self.decode_data(decoder, *limit, bytes).await,
-                Expect::Chunk { reader, size, keep, last, .. } => self.decode_chunk(reader, *size, *keep, *last).await,
-            };
-            if let Some(end) = end {
-                self.feed(Input::BodyEnded(end));
-                return Ok(());
-            }
-            let deadline = match &expect {
-                Expect::Line => return Ok(()),
-                Expect::Data { bytes, started, .. } => self.body_deadline(*started, *bytes),
-                Expect::Chunk { reader, size, started, .. } => {
-                    self.body_deadline(*started, size.saturating_sub(reader.remaining()))
-                }
-            };
-            match self.fill(deadline).await? {
-                Filled::Bytes => {}
-                Filled::Gone => {
-                    // RFC 5321 §4.1.1.4: a body that never ended was never accepted.
-                    self.host.discard();
-                    return Err(Ended::Gone);
-                }
-                Filled::TimedOut => {
-                    self.host.discard();
-                    self.feed(Input::TimedOut);
-                    return Ok(());
-                }
-                Filled::Stopping => self.feed(Input::Stopping),
-            }
-        }
-    }
-
-    async fn decode_data(&mut self, decoder: &mut DataDecoder, limit: u64, bytes: &mut u64) -> Option<BodyEnd> {
-        let buffered = self.input.get(self.used..).unwrap_or_default();
-        let mut pieces: Vec<&[u8]> = Vec::new();
-        let (consumed, progress) = decoder.decode(buffered, &mut |piece| pieces.push(piece));
-        self.used += consumed;
-        for piece in pieces {
-            let was_within = *bytes <= limit;
-            *bytes = bytes.saturating_add(piece.len() as u64);
-            if *bytes <= limit {
-                self.host.body(piece).await;
-            } else if was_within {
-                self.host.discard();
-            }
-        }
-        match progress {
-            DataProgress::More => None,
-            DataProgress::Broken(fault) => Some(BodyEnd::Broken(fault)),
-            DataProgress::End if *bytes > limit => Some(BodyEnd::TooBig),
-            DataProgress::End => Some(BodyEnd::Whole { bytes: *bytes }),
-        }
-    }
-
-    async fn decode_chunk(&mut self, reader: &mut ChunkReader, size: u64, keep: bool, last: bool) -> Option<BodyEnd> {
-        let buffered = self.input.get(self.used..).unwrap_or_default();
-        if keep {
-            match reader.take(buffered, &mut self.clean) {
-                Ok(piece) => {
-                    self.used += piece.len();
-                    self.host.body(piece).await;
-                }
-                Err(fault) => return Some(BodyEnd::Broken(fault)),
-            }
-        } else {
-            // What is thrown away need not be clean.
-            self.used += reader.skip(buffered).len();
-        }
-        if !reader.is_done() {
-            return None;
-        }
-        match self.clean.finish() {
-            Err(fault) if keep && last => Some(BodyEnd::Broken(fault)),
-            _ => Some(BodyEnd::Whole { bytes: size }),
         }
     }
 }

@@ -1,8 +1,12 @@
-//! A client's byte stream, in clear or under TLS. Promise: while a clear connection waits, it owns no read buffer.
+//! A client's byte stream, in clear or under TLS. Promise: while a connection waits, it owns no read buffer.
 
+use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::task::{Poll, ready};
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
@@ -24,22 +28,33 @@ fn parked() -> io::Error {
 impl Stream {
     /// Appends what has arrived to `buffer`; 0 is the end of the stream.
     pub(crate) async fn read(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        if buffer.is_empty() {
+            // Nothing to keep: give the memory back before waiting, so that ten thousand idle clients cost no buffers.
+            *buffer = Vec::new();
+        }
         match self {
             Self::Plain(socket) => loop {
-                if buffer.is_empty() {
-                    // Nothing to keep: give the memory back before waiting, so that ten thousand idle clients cost no buffers.
-                    *buffer = Vec::new();
-                }
                 socket.readable().await?;
                 buffer.reserve(READ_BYTES);
                 match socket.try_read_buf(buffer) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        if buffer.is_empty() {
+                            *buffer = Vec::new();
+                        }
+                    }
                     result => return result,
                 }
             },
+            // Into room on the stack, which is there only while something is read; a session has no way of telling that it is readable.
             Self::Tls(session) => {
-                buffer.reserve(READ_BYTES);
-                session.read_buf(buffer).await
+                poll_fn(|context| {
+                    let mut room = [MaybeUninit::uninit(); READ_BYTES];
+                    let mut room = ReadBuf::uninit(&mut room);
+                    ready!(Pin::new(&mut *session).poll_read(context, &mut room))?;
+                    buffer.extend_from_slice(room.filled());
+                    Poll::Ready(Ok(room.filled().len()))
+                })
+                .await
             }
             Self::Parked => Err(parked()),
         }

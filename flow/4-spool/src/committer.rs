@@ -347,17 +347,25 @@ pub(crate) fn run(shared: &Shared) {
     let _guard = FailOnPanic(shared);
     let mut buffer = Vec::new();
     while let Some(batch) = next_batch(shared) {
-        let places = build(&batch, &mut buffer, shared.run, shared.newest());
-        let written = write_all_at(&*batch.file, &buffer, batch.offset).and_then(|()| batch.file.sync_data());
-        match written {
-            Ok(()) => complete(shared, batch, places, buffer.len() as u64),
-            Err(error) => {
-                let outage = Outage::Disk(error.to_string());
-                shared.fail(outage.clone());
-                for accept in batch.accepts {
-                    let _ = accept.done.send(Err(outage.clone()));
-                }
+        commit(shared, batch, &mut buffer);
+    }
+}
+
+/// One group.
+fn commit(shared: &Shared, batch: Batch, buffer: &mut Vec<u8>) {
+    let places = build(&batch, buffer, shared.run, shared.newest());
+    let written = write_all_at(&*batch.file, buffer, batch.offset).and_then(|()| batch.file.sync_data());
+    match written {
+        Ok(()) => complete(shared, batch, places, buffer.len() as u64),
+        Err(error) => {
+            let outage = Outage::Disk(error.to_string());
+            shared.fail(outage.clone());
+            for accept in batch.accepts {
+                let _ = accept.done.send(Err(outage.clone()));
             }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

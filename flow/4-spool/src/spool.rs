@@ -71,51 +71,14 @@ impl Spool {
         disk: Arc<dyn Disk>,
         on_message: &mut dyn FnMut(RecoveredMessage),
     ) -> Result<(Self, Recovered), SpoolError> {
-        settings.check()?;
-        let paths = Paths::new(&settings.dir);
-        let failed = |source| SpoolError::Disk { dir: settings.dir.display().to_string(), source };
-        #[expect(clippy::disallowed_methods, reason = "start-up says how long it took")]
-        let begun = std::time::Instant::now();
-        disk.create_dir(&paths.root).map_err(failed)?;
-        let lock = disk.lock(&paths.root.join("lock")).map_err(failed)?;
-        let lock = lock.ok_or_else(|| SpoolError::Locked(settings.dir.display().to_string()))?;
-        for dir in [&paths.log, &paths.bodies, &paths.damaged] {
-            disk.create_dir(dir).map_err(failed)?;
-        }
-        let version = check_format(&*disk, &paths, VERSION)?;
-        // There is one version so far. The next one reads this one here, by the number.
-        debug_assert_eq!(version, VERSION);
-        let Found { index, log, newest, finished, mut report } =
-            recover(&settings, &paths, &*disk, on_message).map_err(failed)?;
-        let free_space = disk.free_space(&paths.root).map_err(failed)?;
-        let shared = Arc::new(Shared {
-            run: u32::try_from(upkeep::unguessable() >> 40).unwrap_or(0),
-            state: Mutex::new(State::new(index, log)),
-            work: Condvar::new(),
-            chores: Condvar::new(),
-            newest: AtomicU64::new(newest.0),
-            free_space: AtomicU64::new(free_space),
-            log_full: AtomicBool::new(false),
-            failure: watch::Sender::new(None),
-            waiting: Arc::new(Semaphore::new(settings.waiting_max)),
-            noting: Arc::new(Semaphore::new(settings.notes_max)),
-            readers: Workers::start("spool-reader", settings.readers).map_err(failed)?,
-            writers: Workers::start("spool-writer", settings.writers).map_err(failed)?,
-            exclusive: Mutex::new(Some(lock)),
-            paths,
-            disk,
-            settings: settings.clone(),
-        });
-        for id in finished {
-            shared.lock().finish_set_aside(id);
-        }
+        let (shared, report) = prepare(settings, disk, on_message)?;
+        let failed = |source| SpoolError::Disk { dir: shared.settings.dir.display().to_string(), source };
         let threads = Arc::new(Threads { shared: Arc::clone(&shared), handles: Mutex::new(Vec::new()) });
         for (name, run) in [("spool-commit", committer::run as fn(&Shared)), ("spool-upkeep", upkeep::run)] {
             let shared = Arc::clone(&shared);
             let handle = std::thread::Builder::new().name(name.to_owned()).spawn(move || run(&shared)).map_err(failed)?;
             threads.handles.lock().unwrap_or_else(PoisonError::into_inner).push(handle);
         }
-        report.duration = begun.elapsed();
         Ok((Self { shared, threads }, report))
     }
 
@@ -281,6 +244,53 @@ impl Spool {
     pub fn close(self) {
         self.threads.stop();
     }
+}
+
+/// Everything but the threads that write.
+pub(crate) fn prepare(
+    settings: SpoolSettings,
+    disk: Arc<dyn Disk>,
+    on_message: &mut dyn FnMut(RecoveredMessage),
+) -> Result<(Arc<Shared>, Recovered), SpoolError> {
+    settings.check()?;
+    let paths = Paths::new(&settings.dir);
+    let failed = |source| SpoolError::Disk { dir: settings.dir.display().to_string(), source };
+    #[expect(clippy::disallowed_methods, reason = "start-up says how long it took")]
+    let begun = std::time::Instant::now();
+    disk.create_dir(&paths.root).map_err(failed)?;
+    let lock = disk.lock(&paths.root.join("lock")).map_err(failed)?;
+    let lock = lock.ok_or_else(|| SpoolError::Locked(settings.dir.display().to_string()))?;
+    for dir in [&paths.log, &paths.bodies, &paths.damaged] {
+        disk.create_dir(dir).map_err(failed)?;
+    }
+    let version = check_format(&*disk, &paths, VERSION)?;
+    // There is one version so far. The next one reads this one here, by the number.
+    debug_assert_eq!(version, VERSION);
+    let Found { index, log, newest, finished, mut report } = recover(&settings, &paths, &*disk, on_message).map_err(failed)?;
+    let free_space = disk.free_space(&paths.root).map_err(failed)?;
+    let shared = Arc::new(Shared {
+        run: u32::try_from(upkeep::unguessable() >> 40).unwrap_or(0),
+        state: Mutex::new(State::new(index, log)),
+        work: Condvar::new(),
+        chores: Condvar::new(),
+        newest: AtomicU64::new(newest.0),
+        free_space: AtomicU64::new(free_space),
+        log_full: AtomicBool::new(false),
+        failure: watch::Sender::new(None),
+        waiting: Arc::new(Semaphore::new(settings.waiting_max)),
+        noting: Arc::new(Semaphore::new(settings.notes_max)),
+        readers: Workers::start("spool-reader", settings.readers).map_err(failed)?,
+        writers: Workers::start("spool-writer", settings.writers).map_err(failed)?,
+        exclusive: Mutex::new(Some(lock)),
+        paths,
+        disk,
+        settings: settings.clone(),
+    });
+    for id in finished {
+        shared.lock().finish_set_aside(id);
+    }
+    report.duration = begun.elapsed();
+    Ok((shared, report))
 }
 
 impl Threads {

@@ -142,7 +142,7 @@ fn free(shared: &Shared, generation: u32) -> io::Result<()> {
     Ok(())
 }
 
-fn prepare_or_say_full(shared: &Shared, generation: u32, spare: Option<u32>) -> io::Result<()> {
+pub(crate) fn prepare_or_say_full(shared: &Shared, generation: u32, spare: Option<u32>) -> io::Result<()> {
     match prepare(shared, generation, spare) {
         Ok(segment) => {
             let mut state = shared.lock();
@@ -221,7 +221,7 @@ fn live_in(shared: &Shared, generation: u32) -> Vec<(MessageId, Place)> {
 }
 
 /// A message as it will be written again: with the progress it has now.
-fn copy(shared: &Shared, id: MessageId) -> Result<Option<Move>, reader::LoadError> {
+pub(crate) fn copy(shared: &Shared, id: MessageId) -> Result<Option<Move>, reader::LoadError> {
     let found = match reader::find(shared, id) {
         Ok(found) => found,
         Err(reader::LoadError::NotFound) => return Ok(None),

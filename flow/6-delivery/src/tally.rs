@@ -83,6 +83,11 @@ pub(crate) struct Useless {
 }
 
 impl Useless {
+    /// RFC 3463 §3.5, X.4.1: no answer from host.
+    fn is_unreachable(&self) -> bool {
+        matches!(&self.outcome, Outcome::Deferred { status: Status { subject: 4, detail: 1, .. }, .. })
+    }
+
     pub(crate) fn because(trouble: &Trouble, by: &str) -> Self {
         let (about_tls, lacks_require_tls) = (trouble.is_about_tls(), trouble.lacks_require_tls());
         Self { outcome: trouble.outcome(by), about_tls, lacks_require_tls }
@@ -95,8 +100,8 @@ pub(crate) fn lost(by: &str) -> Outcome {
 
 /// What is said to those no host was of use to. A host that did not answer may answer later, so a bounce needs all of them to agree.
 pub(crate) fn summary(useless: Vec<Useless>, tls_required: bool) -> Option<Outcome> {
-    let any_tls = useless.iter().any(|host| host.about_tls);
     let any_with_tls = useless.iter().any(|host| host.lacks_require_tls);
+    let none_reached = useless.iter().all(|host| host.is_unreachable());
     let only_tls = tls_required && useless.iter().all(|host| host.about_tls);
     let worst = useless.into_iter().map(|host| host.outcome).reduce(|kept, next| if kept.is_final() { next } else { kept })?;
     Some(match worst {
@@ -105,8 +110,9 @@ pub(crate) fn summary(useless: Vec<Useless>, tls_required: bool) -> Option<Outco
             let status = Status::new(5, 7, if any_with_tls { 30 } else { 10 });
             Outcome::Bounced { scope: Scope::Message, status, evidence }
         }
-        // No host of the destination was of use, and not because of this message: the next message would find the same.
-        Outcome::Deferred { scope: Scope::Host, status, evidence } if !any_tls => {
+        // Not one host took a connection: the next message would find the same. A host that answers, if only to send us away, is
+        // trouble of its own, for which the window of its lane is made smaller.
+        Outcome::Deferred { status, evidence, .. } if none_reached => {
             Outcome::Deferred { scope: Scope::Destination, status, evidence }
         }
         other => other,
@@ -142,9 +148,17 @@ mod tests {
     }
 
     #[test]
-    fn trouble_with_every_host_is_trouble_with_the_destination() {
-        let outcome = summary(vec![host(401, false), host(402, false)], false).unwrap();
-        assert!(matches!(outcome, Outcome::Deferred { scope: Scope::Destination, .. }), "{outcome:?}");
+    fn hosts_that_cannot_be_reached_are_trouble_with_the_destination() {
+        let unreachable = || {
+            let (status, evidence) = (Status::new(4, 4, 1), classify::evidence("", ""));
+            Useless { outcome: Outcome::Deferred { scope: Scope::Host, status, evidence }, about_tls: false }
+        };
+        let scope = |hosts| match summary(hosts, false).unwrap() {
+            Outcome::Deferred { scope, .. } => scope,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(scope(vec![unreachable(), unreachable()]), Scope::Destination);
+        assert_eq!(scope(vec![unreachable(), host(402, false)]), Scope::Host, "one of them answered");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use crate::cli::Stop;
 use crate::control::{Answer, ORDER_TIMEOUT, Order, carry_out_account};
 use crate::offline::{self, Source};
+use crate::privilege::drop_root;
 use crate::wire::clock;
 use crate::wire::control::socket_path;
 
@@ -18,12 +19,16 @@ pub(crate) fn ask(source: &Source, order: Order) -> Result<Answer, Stop> {
         Ok(stream) => Ok(converse(stream, &order).map_err(|error| format!("the server at {}: {error}", path.display()))?),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => match order {
             Order::Account(order) => {
+                // As the user the server runs as, not as root: so the server can use what is made, and nothing in that user's folder can
+                // turn root's steps elsewhere. A user that does not exist is no error here, but when the server starts.
+                match drop_root(&config.server.user, std::slice::from_ref(&data_dir)) {
+                    Err(error) if error.kind() != ErrorKind::NotFound => {
+                        return Err(format!("{}: {error}", data_dir.display()).into());
+                    }
+                    _ => {}
+                }
                 let accounts = offline::accounts(&data_dir)?;
-                let answer = carry_out_account(&accounts, clock(), order);
-                // Made as root for a server that will run as another user: it must be able to use them.
-                crate::privilege::hand_over(&config.server.user, &data_dir)
-                    .map_err(|error| format!("{}: {error}", data_dir.display()))?;
-                Ok(answer)
+                Ok(carry_out_account(&accounts, clock(), order))
             }
             _ => Err(Stop(
                 1,

@@ -86,7 +86,9 @@ fn print(config: &Config, changed: bool, as_json: bool) {
         let who = if address.ip().is_loopback() { "this machine only" } else { "everyone the network lets through" };
         println!("  {address}  http: metrics and health; {who}");
     }
-    println!("Off: VRFY, EXPN, ETRN, TURN, HELP texts, relaying without AUTH, AUTH on mx, AUTH without TLS, TLS below 1.2, source routes.");
+    println!(
+        "Off: VRFY, EXPN, ETRN, TURN, HELP texts, relaying without AUTH, AUTH on mx, AUTH without TLS, TLS below 1.2, source routes."
+    );
     for network in &config.server.relay_networks {
         println!("Relaying without AUTH for {network}, as account network:{network}.");
     }

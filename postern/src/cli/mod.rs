@@ -277,7 +277,13 @@ impl Which {
 impl Changing {
     fn order(self, what: Change) -> Result<Order, Stop> {
         if self.which.is_everything() {
-            return Err(Stop(2, format!("which messages? Give ids, or one of --account, --domain, --from, --older-than, --reason-like, --held to {} them", what.as_str())));
+            return Err(Stop(
+                2,
+                format!(
+                    "which messages? Give ids, or one of --account, --domain, --from, --older-than, --reason-like, --held to {} them",
+                    what.as_str()
+                ),
+            ));
         }
         let which = self.which.selection()?;
         Ok(Order::Queue(QueueOrder::Change { what, which, reason: self.reason, dry_run: self.dry_run }))

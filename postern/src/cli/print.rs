@@ -146,7 +146,8 @@ fn print_lanes(lanes: &[Lane]) {
         println!("nothing waits");
         return;
     }
-    let mut table = table(&["destination", "waiting", "active", "deferred", "held", "window", "paused until", "oldest", "last trouble"]);
+    let mut table =
+        table(&["destination", "waiting", "active", "deferred", "held", "window", "paused until", "oldest", "last trouble"]);
     for lane in lanes {
         table.add_row([
             lane.destination.clone(),

@@ -12,7 +12,8 @@ use tracing_subscriber::EnvFilter;
 /// When the filter does not read right.
 pub(crate) fn start(json: bool, level: &str) -> Result<(), String> {
     // The storage engine tells of its own housekeeping, which no operator of a mail server asks for.
-    let filter = EnvFilter::try_new(format!("{level},fjall=warn,lsm_tree=warn")).map_err(|error| format!("[log] level: {error}"))?;
+    let filter =
+        EnvFilter::try_new(format!("{level},fjall=warn,lsm_tree=warn")).map_err(|error| format!("[log] level: {error}"))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let done = if json {
         builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()

@@ -72,14 +72,22 @@ impl Default for Metrics {
         registry.register_with_unit("accepted", "Octets of accepted messages", Unit::Bytes, metrics.accepted_bytes.clone());
         registry.register("refused", "Refusals by command and class of the reply", metrics.refused.clone());
         registry.register("deliveries", "Attempts by outcome, a recipient each", metrics.outcomes.clone());
-        registry.register("connections_turned_away", "Connections not taken, by the ceiling that was reached", metrics.turned_away.clone());
+        registry.register(
+            "connections_turned_away",
+            "Connections not taken, by the ceiling that was reached",
+            metrics.turned_away.clone(),
+        );
         registry.register("connections_ended", "How conversations ended", metrics.ended.clone());
         registry.register("connections_open", "Connections open now", metrics.connections.clone());
         registry.register("queue_messages", "Messages in the spool now", metrics.queued.clone());
         registry.register("spool_syncs", "Syncs of the spool's log since the start", metrics.syncs.clone());
         registry.register_with_unit("spool_live", "Live messages in the log", Unit::Bytes, metrics.live_bytes.clone());
         registry.register_with_unit("spool_free", "Free on the disk of the spool", Unit::Bytes, metrics.free_bytes.clone());
-        registry.register("history_dropped", "History entries dropped because the writer was behind", metrics.history_dropped.clone());
+        registry.register(
+            "history_dropped",
+            "History entries dropped because the writer was behind",
+            metrics.history_dropped.clone(),
+        );
         metrics
     }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use postern_mail::attempt::Destination;
 use postern_mail::event::Event;
 use postern_mail::outcome::{Evidence, Outcome};
 use postern_mail::{Domain, Envelope, Host, Mailbox, MessageId, Scope, Status as StatusCode};
@@ -39,7 +40,12 @@ pub(crate) fn socket_path(data_dir: &Path) -> PathBuf {
 ///
 /// # Errors
 /// When the socket cannot be made.
-pub(crate) fn listen(server: Arc<Server>, reloader: Arc<Reloader>, data_dir: &Path, mut stopping: watch::Receiver<bool>) -> Result<(), String> {
+pub(crate) fn listen(
+    server: Arc<Server>,
+    reloader: Arc<Reloader>,
+    data_dir: &Path,
+    mut stopping: watch::Receiver<bool>,
+) -> Result<(), String> {
     let path = socket_path(data_dir);
     let words = |error: std::io::Error| format!("{}: {error}", path.display());
     // The spool's lock is ours, so a socket that is left is that of a server that was killed.
@@ -103,7 +109,9 @@ async fn carry_out(server: &Arc<Server>, reloader: &Reloader, order: Order) -> A
         Order::Queue(QueueOrder::Show { id }) => {
             let which = Selection { ids: vec![id], limit: 1, ..Selection::default() };
             match select(server, &which).await {
-                Ok((messages, _)) if messages.is_empty() => Answer::nothing("there is no such message in the queue; try postern trace"),
+                Ok((messages, _)) if messages.is_empty() => {
+                    Answer::nothing("there is no such message in the queue; try postern trace")
+                }
                 Ok((messages, more)) => Answer::Messages { messages: messages.into_iter().map(|(_, view)| view).collect(), more },
                 Err(answer) => answer,
             }
@@ -250,26 +258,33 @@ async fn steer(server: &Server, what: Steering, id: MessageId) -> usize {
     lanes.await.unwrap_or(0)
 }
 
-/// A whole domain at once, without looking at its messages one by one: its lane is told.
-async fn retry_domain(server: &Server, domain: &str) -> Answer {
-    let Ok(domain) = Domain::parse(domain) else {
-        return Answer::Failed { exit: 2, error: format!("{domain:?} is no domain") };
-    };
-    let destination = routing::destination_of_host(&server.live.load().config, &Host::Name(domain.clone()));
+/// A lane that is one domain's alone, and so is told at once, without looking at its messages one by one. Behind a route it may be
+/// shared with domains that nobody spoke of.
+fn own_lane(server: &Server, domain: &str) -> Option<Destination> {
+    let domain = Domain::parse(domain).ok()?;
+    let destination = routing::destination_of_host(&server.live.load().config, &Host::Name(domain));
+    matches!(destination, Destination::Mx(_) | Destination::Hosted(_)).then_some(destination)
+}
+
+async fn retry_lane(server: &Server, destination: Destination) -> Answer {
+    let words = destination.to_string();
     let (answer, retried) = oneshot::channel();
-    let order = dispatch::Order::RetryDestination(destination, answer);
-    if server.dispatcher.send(order).await.is_err() {
+    if server.dispatcher.send(dispatch::Order::RetryDestination(destination, answer)).await.is_err() {
         return Answer::failed("the server is stopping");
     }
-    Answer::Done { text: format!("retry: {} deferred messages for {domain}", retried.await.unwrap_or(0)) }
+    match retried.await.unwrap_or(0) {
+        0 => Answer::nothing("no deferred message fits"),
+        count => Answer::Done { text: format!("retry: {count} deferred messages for {words}") },
+    }
 }
 
 async fn change(server: &Server, what: Change, which: &Selection, reason: &str, dry_run: bool) -> Answer {
     let only_domain = Selection { domain: which.domain.clone(), limit: which.limit, ..Selection::default() };
     if let (Change::Retry, false, Some(domain)) = (what, dry_run, &which.domain)
         && *which == only_domain
+        && let Some(destination) = own_lane(server, domain)
     {
-        return retry_domain(server, domain).await;
+        return retry_lane(server, destination).await;
     }
     let (messages, more) = match select(server, which).await {
         Ok(found) => found,

@@ -7,8 +7,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use postern_delivery::{BodyPieces, BodySource, BoxFuture, InlinePieces, Message, maildir};
 use postern_config::Deliver;
+use postern_delivery::{BodyPieces, BodySource, BoxFuture, InlinePieces, Message, maildir};
 use postern_mail::attempt::{Attempt, Destination, Ticket};
 use postern_mail::event::Event;
 use postern_mail::outcome::Evidence;
@@ -22,7 +22,7 @@ use crate::wire::dispatch::Order;
 use crate::wire::routing::Way;
 use crate::wire::{Live, Server, clock, report, routing};
 
-/// When a report cannot be stored, the message it is about is taken up again after this.
+/// When a report cannot be stored, or a message not be read, it is taken up again after this.
 const REPORT_RETRY: Duration = Duration::from_secs(600);
 
 /// The spool's body as delivery wants it.
@@ -45,9 +45,7 @@ impl BodySource for SpooledBody<'_> {
 
     fn open(&self) -> BoxFuture<'_, io::Result<Box<dyn BodyPieces + '_>>> {
         match self.body {
-            Body::Inline(bytes) => {
-                Box::pin(async move { Ok(Box::new(InlinePieces::of(bytes)) as Box<dyn BodyPieces + '_>) })
-            }
+            Body::Inline(bytes) => Box::pin(async move { Ok(Box::new(InlinePieces::of(bytes)) as Box<dyn BodyPieces + '_>) }),
             Body::File(file) => {
                 Box::pin(async move { Ok(Box::new(SpooledPieces(file.from_start())) as Box<dyn BodyPieces + '_>) })
             }
@@ -84,7 +82,11 @@ pub(crate) async fn attempt(server: Arc<Server>, attempt: Attempt) {
         }
         Err(error) => {
             tracing::error!(id = %attempt.id, %error, "a message cannot be read back; it is tried again later");
-            finished(&server, &attempt, Report { trouble: None, deferred: true }).await;
+            let disposition = finished(&server, &attempt, Report { trouble: None, deferred: true }).await;
+            if matches!(disposition, Disposition::Expired) {
+                // Nobody can be told that it is given up, so it is not.
+                take_up_again(&server, &attempt, None).await;
+            }
             return;
         }
     };
@@ -92,7 +94,8 @@ pub(crate) async fn attempt(server: Arc<Server>, attempt: Attempt) {
     if mine.is_empty() {
         // Routes have changed since it was scheduled: it goes on in other lanes.
         let open = stored.progress.open().filter_map(|index| stored.envelope.recipients.get(index)).map(Recipient::address);
-        let tickets = routing::tickets(&live.config, attempt.id, &stored.envelope, open, (clock(), attempt.number.saturating_sub(1)));
+        let tickets =
+            routing::tickets(&live.config, attempt.id, &stored.envelope, open, (clock(), attempt.number.saturating_sub(1)));
         finished(&server, &attempt, Report::WORKED).await;
         let _ = server.dispatcher.send(Order::Insert(tickets)).await;
         return;
@@ -103,12 +106,7 @@ pub(crate) async fn attempt(server: Arc<Server>, attempt: Attempt) {
 }
 
 /// Indices of open recipients whose lane is wanted.
-fn recipients_of(
-    live: &Live,
-    envelope: &Envelope,
-    progress: &Progress,
-    wanted: impl Fn(&Destination) -> bool,
-) -> Vec<usize> {
+fn recipients_of(live: &Live, envelope: &Envelope, progress: &Progress, wanted: impl Fn(&Destination) -> bool) -> Vec<usize> {
     progress
         .open()
         .filter(|index| {
@@ -168,29 +166,39 @@ async fn conclude(server: &Server, live: &Live, attempt: &Attempt, stored: &Stor
             .collect();
         match reports_due(&stored.envelope, &ended, delay) {
             None => Ok(()),
+            // A person took it out while it was tried, and has said what the sender is told.
+            Some(_) if matches!(disposition, Disposition::Removed) => Ok(()),
             Some(due) => report::send(server, live, attempt.id, stored, &due).await,
         }
     };
+    let mut changes: Vec<(usize, &Outcome)> = mine.iter().copied().zip(&outcomes).collect();
     if let Err(outage) = reported {
-        tracing::error!(id = %attempt.id, %outage, "a report could not be stored; the message is taken up again later");
-        let ticket = Ticket {
-            id: attempt.id,
-            destination: attempt.destination.clone(),
-            account: stored.envelope.account.clone(),
-            received: attempt.received,
-            due: now.plus(REPORT_RETRY),
-            attempts: attempt.number,
-        };
-        let _ = server.dispatcher.send(Order::Insert(vec![ticket])).await;
+        tracing::error!(id = %attempt.id, %outage, "a report could not be stored; what it is about is taken up again later");
+        // Who has the message must not get it again with each new try to tell about the others.
+        changes.retain(|(_, outcome)| matches!(outcome, Outcome::Delivered { .. }));
+        settle(server, attempt.id, &stored.envelope, &changes, |progress| progress.attempts = attempt.number).await;
+        take_up_again(server, attempt, stored.envelope.account.clone()).await;
         return;
     }
-    let changes: Vec<(usize, &Outcome)> = mine.iter().copied().zip(&outcomes).collect();
     settle(server, attempt.id, &stored.envelope, &changes, |progress| {
         progress.attempts = progress.attempts.max(attempt.number);
         progress.due = next.unwrap_or(progress.due);
         progress.delay_reported |= warn;
     })
     .await;
+}
+
+/// Lets a message into its lane again that has left it although something is left to do. Where it is still in the lane this changes nothing.
+async fn take_up_again(server: &Server, attempt: &Attempt, account: Option<Arc<str>>) {
+    let ticket = Ticket {
+        id: attempt.id,
+        destination: attempt.destination.clone(),
+        account,
+        received: attempt.received,
+        due: clock().plus(REPORT_RETRY),
+        attempts: attempt.number,
+    };
+    let _ = server.dispatcher.send(Order::Insert(vec![ticket])).await;
 }
 
 /// A mailbox of ours is the end of the way; everything else passes responsibility on (RFC 3464 §2.3.3, `delivered` and `relayed`).
@@ -263,13 +271,24 @@ pub(crate) async fn settle(
 /// A message in a lane that is not being tried became late, or too old.
 pub(crate) async fn notice(server: Arc<Server>, notice: Notice) {
     let live = server.live.load_full();
-    let Ok(stored) = server.spool.load(notice.id).await else { return };
     let attempt = Attempt {
         id: notice.id,
         lane: notice.lane,
         destination: notice.destination,
         received: notice.received,
         number: notice.attempts,
+    };
+    let is_expired = matches!(notice.kind, NoticeKind::Expired);
+    let stored = match server.spool.load(notice.id).await {
+        Ok(stored) => stored,
+        Err(LoadError::NotFound) => return,
+        Err(error) => {
+            tracing::error!(id = %attempt.id, %error, "a message cannot be read back, so its sender is not told how late it is");
+            if is_expired {
+                take_up_again(&server, &attempt, None).await;
+            }
+            return;
+        }
     };
     let mine = recipients_of(&live, &stored.envelope, &stored.progress, |destination| *destination == attempt.destination);
     let last = |index: &usize| {
@@ -278,8 +297,8 @@ pub(crate) async fn notice(server: Arc<Server>, notice: Notice) {
         let evidence = Evidence { by: reason.by, text: reason.text };
         Outcome::Deferred { scope: Scope::Destination, status: reason.status.unwrap_or(Status::new(4, 4, 7)), evidence }
     };
-    let is_expired = matches!(notice.kind, NoticeKind::Expired);
-    let outcomes: Vec<Outcome> = mine.iter().map(last).map(|outcome| if is_expired { record::expired(outcome) } else { outcome }).collect();
+    let outcomes: Vec<Outcome> =
+        mine.iter().map(last).map(|outcome| if is_expired { record::expired(outcome) } else { outcome }).collect();
     let ended: Vec<Ended<'_>> = mine
         .iter()
         .zip(&outcomes)
@@ -297,7 +316,10 @@ pub(crate) async fn notice(server: Arc<Server>, notice: Notice) {
     if let Some(due) = reports_due(&stored.envelope, &ended, delay)
         && let Err(outage) = report::send(&server, &live, attempt.id, &stored, &due).await
     {
-        tracing::error!(id = %attempt.id, %outage, "a report could not be stored; it is written after the next start");
+        tracing::error!(id = %attempt.id, %outage, "a report could not be stored; what it is about is taken up again later");
+        if is_expired {
+            take_up_again(&server, &attempt, stored.envelope.account.clone()).await;
+        }
         return;
     }
     if is_expired {

@@ -62,7 +62,7 @@ fn carry_out(scheduler: &mut Scheduler, order: Order) {
             for ticket in tickets {
                 let id = ticket.id;
                 if let Err(Rejected::Full) = scheduler.insert(now, ticket) {
-                    tracing::error!(%id, "the queue is full: the message stays in the spool and is scheduled after a restart");
+                    tracing::error!(%id, "the scheduler cannot number more: the message stays in the spool and is scheduled after a restart");
                 }
             }
         }

@@ -26,7 +26,7 @@ use postern_state::{Exchange, Start, Step};
 use rustls::ServerConfig;
 
 use crate::wire::directory::Directory;
-use crate::wire::{Live, Server, clock, routing};
+use crate::wire::{Live, Server, clock, live, routing};
 
 /// Answers the questions of one session and takes its bodies.
 pub(crate) struct Inbound {
@@ -81,9 +81,16 @@ impl Inbound {
 
     fn sender(&self, from: &ReversePath, who: Option<Authenticated>, size: Option<u64>) -> Answer {
         // Asked before anything is judged: a full disk refuses early (RFC 5321 §4.2.3, 452).
-        if let Err(outage) = self.server.spool.check_room() {
-            let reply = Reply::outage(&outage);
-            self.note_refusal("MAIL", &reply, outage.to_string(), Some(from.to_string()));
+        let because = match self.server.spool.check_room() {
+            Err(outage) => Some((Reply::outage(&outage), outage.to_string())),
+            // Held at the door, so that whatever was acknowledged can also be scheduled.
+            Ok(()) if self.server.spool.len() >= live::messages_max(&self.live.config) => {
+                Some((Reply::no_space(), "the queue is full: spool.messages_max".to_owned()))
+            }
+            Ok(()) => None,
+        };
+        if let Some((reply, because)) = because {
+            self.note_refusal("MAIL", &reply, because, Some(from.to_string()));
             return Answer::Refuse(reply);
         }
         let owned = who.as_ref().map(|who| self.owned(who));
@@ -137,7 +144,9 @@ impl Inbound {
     }
 
     fn judge_message(&mut self) -> Answer {
-        let Some(message) = &mut self.message else { return Answer::Refuse(Reply::outage(&Outage::Bug("no message".to_owned()))) };
+        let Some(message) = &mut self.message else {
+            return Answer::Refuse(Reply::outage(&Outage::Bug("no message".to_owned())));
+        };
         if let Err(outage) = &message.writer {
             // Not a matter of judgement: committing will say it again, and this way the peer hears it from the right place.
             tracing::warn!(%outage, "a message could not be stored");

@@ -124,12 +124,19 @@ fn delivery(config: &Config, own_addresses: Vec<SocketAddr>) -> Result<Delivery,
     Ok(Delivery::new(settings, tls))
 }
 
-/// Ceilings on connections.
+/// Ceilings on connections. Half of the files this process may open are for them, so that strangers can never use up those the spool and
+/// the deliveries need.
 #[must_use]
-pub(crate) fn ceiling(config: &Config) -> CeilingSettings {
+pub(crate) fn ceiling(config: &Config, open_files_max: usize) -> CeilingSettings {
     let limits = &config.limits;
+    let (wanted, most) = (number(limits.connections), open_files_max / 2);
+    if wanted > most {
+        tracing::warn!(
+            "limits.connections is {wanted}, but only {most} are taken: this process may open {open_files_max} files; raise LimitNOFILE or ulimit -n"
+        );
+    }
     CeilingSettings {
-        connections: number(limits.connections),
+        connections: wanted.min(most),
         connections_per_host: number(limits.connections_per_address),
         connections_per_network: number(limits.connections_per_network),
         connections_per_minute_per_host: limits.connections_per_minute_per_address,
@@ -142,7 +149,8 @@ pub(crate) fn ceiling(config: &Config) -> CeilingSettings {
 pub(crate) fn scheduler(config: &Config) -> SchedulerSettings {
     let (outbound, lanes, retry) = (&config.outbound, &config.outbound.lanes, &config.outbound.retry);
     SchedulerSettings {
-        tickets_max: usize::try_from(config.spool.messages_max).unwrap_or(usize::MAX),
+        // The limit of the queue is held where messages come in (`messages_max`). One that was acknowledged must not be turned away here.
+        tickets_max: usize::MAX,
         concurrency_total: number(lanes.concurrency_total),
         lanes_max: number(lanes.lanes_max),
         lane_memory: lanes.remembered,
@@ -160,6 +168,12 @@ pub(crate) fn scheduler(config: &Config) -> SchedulerSettings {
         },
         ..SchedulerSettings::default()
     }
+}
+
+/// Messages in the queue above which no new one may begin.
+#[must_use]
+pub(crate) fn messages_max(config: &Config) -> usize {
+    usize::try_from(config.spool.messages_max).unwrap_or(usize::MAX)
 }
 
 /// The spool's settings.
@@ -182,5 +196,19 @@ pub(crate) fn spool(config: &Config) -> SpoolSettings {
         spare_segments_max: usize::from(spool.spare_segments_max),
         waiting_max: number(spool.waiting_max),
         notes_max: number(spool.notes_max),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use postern_config::Machine;
+
+    use super::*;
+
+    #[test]
+    fn connections_leave_half_of_the_open_files_to_the_rest_of_the_server() {
+        let config = postern_config::load("", "f", &Machine::named("mx.example")).unwrap();
+        assert_eq!(ceiling(&config, 1024).connections, 512);
+        assert_eq!(ceiling(&config, usize::MAX).connections, number(config.limits.connections));
     }
 }

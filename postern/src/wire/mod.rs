@@ -17,21 +17,21 @@ use std::time::{Instant, SystemTime};
 use arc_swap::ArcSwap;
 use postern_delivery::Maildirs;
 use postern_listener::{Ceiling, CertificateSlot};
+use postern_mail::client::ListenerKind;
 use postern_mail::envelope::UnixMillis;
 use postern_mail::event::Event;
 use postern_mail::fact::Fact;
 use postern_mail::{Envelope, MessageId};
 use postern_policy::facts::OwnedAddresses;
 use postern_spool::Spool;
-use postern_mail::client::ListenerKind;
 use postern_state::{Accounts, Authenticator, History, Owned};
 use rustls::ServerConfig;
 use tokio::sync::{Mutex, MutexGuard, mpsc, watch};
 
-pub(crate) use crate::wire::live::Live;
 use crate::privilege::Confinement;
 use crate::telemetry::{log, metrics::Metrics};
 use crate::wire::dispatch::Order;
+pub(crate) use crate::wire::live::Live;
 
 /// Messages whose progress is being changed at the same time share this many locks.
 const PROGRESS_LOCKS: usize = 64;
@@ -64,6 +64,8 @@ pub(crate) struct Server {
     pub progress_locks: [Mutex<()>; PROGRESS_LOCKS],
     /// What could be had of this kernel.
     pub confinement: Confinement,
+    /// Files this process may have open.
+    pub open_files_max: usize,
     /// When it began.
     pub began: Instant,
     /// Where it listens.
@@ -114,11 +116,12 @@ impl Server {
         let _ = self.dispatcher.send(Order::Insert(tickets)).await;
     }
 
-    /// The addresses an account may send as.
+    /// The addresses an account may send as. One that was disabled or removed has none, so that sessions which logged in before send
+    /// nothing more.
     #[must_use]
     pub(crate) fn owned_addresses(&self, account: &str) -> Fact<OwnedAddresses> {
         let mut owned = OwnedAddresses::default();
-        if let Some(account) = self.accounts.find(account) {
+        if let Some(account) = self.accounts.find(account).filter(|account| !account.disabled) {
             for address in &account.addresses {
                 match address {
                     Owned::Address(mailbox) => owned.exact.push(mailbox.clone()),
@@ -146,3 +149,6 @@ impl postern_web::Source for Server {
         self.spool.check_room().map_err(|outage| outage.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,11 +7,43 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use postern_config::{Change, Config, diff};
+use postern_mail::Recipient;
+use tokio::sync::oneshot;
 
 use crate::certs::{self, Files};
 use crate::offline::Source;
-use crate::wire::dispatch::Order;
-use crate::wire::{Live, Server, live};
+use crate::serve::reach;
+use crate::wire::dispatch::{Order, Steering};
+use crate::wire::{Live, Server, live, routing};
+
+/// Gives queued mail a ticket in the lane it goes by from now on. Without one, a recipient whose way has changed would wait in the spool until
+/// the next start when the rest of its old lane is done.
+///
+/// What is on its way by the old lane at this very moment may be sent by the new one too.
+async fn reroute(server: Arc<Server>, old: Arc<Live>, new: Arc<Live>) {
+    let mut moved = 0_usize;
+    for id in server.spool.ids() {
+        // What has left the queue in the meantime needs no way, and what cannot be read is told of where it is tried.
+        let Ok((envelope, progress, _)) = server.spool.load_envelope(id).await else { continue };
+        let open = progress.open().filter_map(|index| envelope.recipients.get(index)).map(Recipient::address);
+        let changed = open.filter(|to| routing::destination(&old.config, to) != routing::destination(&new.config, to));
+        let tickets = routing::tickets(&new.config, id, &envelope, changed, (progress.due, progress.attempts));
+        if tickets.is_empty() {
+            continue;
+        }
+        moved += 1;
+        if server.dispatcher.send(Order::Insert(tickets)).await.is_err() {
+            return;
+        }
+        if progress.held.is_some() {
+            let (answer, _) = oneshot::channel();
+            let _ = server.dispatcher.send(Order::Steer(Steering::Hold, id, answer)).await;
+        }
+    }
+    if moved > 0 {
+        tracing::info!(messages = moved, "queued mail goes other ways from now on");
+    }
+}
 
 /// Takes up changes of files.
 pub(crate) struct Reloader {
@@ -57,11 +89,15 @@ impl Reloader {
                 Err(what)
             }
             Ok((live, certificate, changes)) => {
-                self.server.ceiling.adjust(live::ceiling(&live.config));
+                self.server.ceiling.adjust(live::ceiling(&live.config, self.server.open_files_max));
                 let scheduler = Box::new(live::scheduler(&live.config));
-                let old = self.server.live.swap(Arc::new(live));
+                let live = Arc::new(live);
+                let old = self.server.live.swap(Arc::clone(&live));
                 self.server.certificate.replace(certificate);
                 let _ = self.server.dispatcher.send(Order::Reload(scheduler)).await;
+                if changes.iter().any(|change| change.path.starts_with("domain") || change.path.starts_with("route")) {
+                    tokio::spawn(reroute(Arc::clone(&self.server), Arc::clone(&old), live));
+                }
                 old.delivery.close_all().await;
                 for change in &changes {
                     let (from, to) = (change.from.as_deref().unwrap_or("(none)"), change.to.as_deref().unwrap_or("(none)"));
@@ -79,6 +115,12 @@ impl Reloader {
 
     fn prepare(&self) -> Result<(Live, Arc<rustls::sign::CertifiedKey>, Vec<Change>), String> {
         let config = self.source.load()?;
+        if let Some(folder) = self.server.confinement.out_of_reach(&reach(&config, &self.source, &self.data_dir)) {
+            return Err(format!(
+                "{}: out of reach, since the process locked itself in to the folders that were configured at its start; this takes a restart",
+                folder.display()
+            ));
+        }
         let certificate = self.files(&config).ok_or("there is no certificate")?.load()?;
         let changes = diff(&self.server.live.load().config, &config);
         let live = Live::new(config, self.own_addresses.clone())?;

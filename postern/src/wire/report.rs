@@ -1,8 +1,9 @@
 //! Puts a delivery report into the spool, like any other message: with a null sender, so that it never causes another
 //! (RFC 5321 §4.5.5).
 
+use postern_config::{Config, Resolution};
 use postern_mail::trouble::Outage;
-use postern_mail::{Envelope, MessageId, Recipient, ReversePath};
+use postern_mail::{Envelope, Mailbox, MessageId, Recipient, ReversePath};
 use postern_outcome::{Original, ReportDue, Reporter, Returned};
 use postern_spool::{Body, Stored};
 use rustls::crypto::aws_lc_rs::default_provider;
@@ -37,17 +38,40 @@ fn seed() -> u64 {
     u64::from_le_bytes(bytes)
 }
 
+/// Who gets a report that goes to `to`. In a domain of ours that is whoever gets other mail to this address, and nobody when the address is
+/// nobody's: anyone can write anything into MAIL FROM, and must not make mailboxes here with it.
+fn recipients(config: &Config, to: &Mailbox) -> Vec<Recipient> {
+    let report = |mailbox: &Mailbox| Recipient::of_report(mailbox.clone());
+    match config.resolve(to) {
+        None | Some(Resolution::Unavailable) => vec![report(to)],
+        Some(Resolution::Deliver(own)) => vec![report(&own)],
+        Some(Resolution::Alias(targets)) => targets.iter().map(report).collect(),
+        Some(Resolution::Unknown) => Vec::new(),
+    }
+}
+
 /// Writes and stores a report; it is durable when this returns.
 ///
 /// # Errors
 /// The spool's. The message it is about must then stay.
-pub(crate) async fn send(server: &Server, live: &Live, about: MessageId, stored: &Stored, due: &ReportDue<'_>) -> Result<(), Outage> {
+pub(crate) async fn send(
+    server: &Server,
+    live: &Live,
+    about: MessageId,
+    stored: &Stored,
+    due: &ReportDue<'_>,
+) -> Result<(), Outage> {
     let full_bytes_max = live.config.outbound.report_body_max.0;
     let returned = due.returned(&stored.envelope, stored.size, full_bytes_max);
     let bytes_max = match returned {
         Returned::Full => usize::try_from(full_bytes_max).unwrap_or(usize::MAX),
         _ => HEADER_BYTES_MAX,
     };
+    let recipients = recipients(&live.config, due.to);
+    if recipients.is_empty() {
+        tracing::info!(id = %about, "no report: the sender's address is in a domain of this server, and nobody has it");
+        return Ok(());
+    }
     let bytes = start_of(&stored.body, bytes_max).await?;
     let mut writer = server.spool.begin()?;
     let now = clock();
@@ -56,7 +80,7 @@ pub(crate) async fn send(server: &Server, live: &Live, about: MessageId, stored:
     writer.write(&report.bytes).await?;
     let envelope = Envelope {
         from: ReversePath::Null,
-        recipients: vec![Recipient::of_report(due.to.clone())],
+        recipients,
         body: report.body,
         smtputf8: report.smtputf8,
         // RFC 8689 §5: a report about a message that asked for TLS is sent as carefully.

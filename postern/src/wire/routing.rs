@@ -42,7 +42,11 @@ pub(crate) fn expand_aliases(envelope: &mut Envelope, config: &Config) {
         };
         for target in targets {
             if seen.insert(target.clone()) {
-                expanded.push(if target == *recipient.address() { recipient.clone() } else { recipient.redirected_by_alias(target) });
+                expanded.push(if target == *recipient.address() {
+                    recipient.clone()
+                } else {
+                    recipient.redirected_by_alias(target)
+                });
             }
         }
     }
@@ -82,7 +86,14 @@ pub(crate) fn tickets<'a>(
     for mailbox in open {
         let destination = destination(config, mailbox);
         if tickets.iter().all(|ticket| ticket.destination != destination) {
-            tickets.push(Ticket { id, destination, account: envelope.account.clone(), received: envelope.received, due, attempts });
+            tickets.push(Ticket {
+                id,
+                destination,
+                account: envelope.account.clone(),
+                received: envelope.received,
+                due,
+                attempts,
+            });
         }
     }
     tickets
@@ -167,9 +178,12 @@ pub(crate) async fn way(config: &Config, resolver: &Resolver, destination: &Dest
                     return Ok(Way::Maildir(template));
                 }
                 Deliver::Discard => return Ok(Way::Discard),
-                Deliver::Lmtp { address: LmtpAddress::Unix(path) } => {
-                    NextHop { place: Place::Unix(path.clone()), protocol: Protocol::Lmtp, tls: TlsPolicy::None, credentials: None }
-                }
+                Deliver::Lmtp { address: LmtpAddress::Unix(path) } => NextHop {
+                    place: Place::Unix(path.clone()),
+                    protocol: Protocol::Lmtp,
+                    tls: TlsPolicy::None,
+                    credentials: None,
+                },
                 Deliver::Lmtp { address: LmtpAddress::Tcp { host, port } } => NextHop {
                     place: target_hosts(resolver, host, *port).await?,
                     protocol: Protocol::Lmtp,

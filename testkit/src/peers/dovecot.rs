@@ -13,9 +13,9 @@ use crate::wait::{LONG, free_port, loopback};
 
 /// A running Dovecot.
 pub struct Dovecot {
+    program: Program,
     folder: TempDir,
     port: u16,
-    program: Program,
 }
 
 impl Dovecot {

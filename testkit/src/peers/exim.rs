@@ -17,9 +17,9 @@ const USER: (&str, u32) = ("Debian-exim", 64_101);
 
 /// A running Exim.
 pub struct Exim {
+    _program: Program,
     folder: TempDir,
     port: u16,
-    _program: Program,
 }
 
 fn binary() -> PathBuf {

@@ -15,9 +15,9 @@ const USERS: &[(&str, u32)] = &[("opensmtpd", 64_102), ("opensmtpq", 64_103)];
 
 /// A running OpenSMTPD.
 pub struct OpenSmtpd {
+    program: Program,
     _folder: TempDir,
     port: u16,
-    program: Program,
 }
 
 fn binary() -> PathBuf {

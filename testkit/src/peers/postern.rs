@@ -29,15 +29,16 @@ pub fn binary() -> PathBuf {
 
 /// The server under test, running or not.
 pub struct Postern {
-    folder: TempDir,
-    setup: Setup,
+    // Before the folder, so that it ends before its files do.
     program: Option<Program>,
+    setup: Setup,
+    folder: TempDir,
 }
 
 impl Postern {
     /// Writes the configuration into a new folder without starting the server.
     pub(crate) fn prepare(setup: Setup) -> Self {
-        let postern = Self { folder: open_folder(), setup, program: None };
+        let postern = Self { program: None, setup, folder: open_folder() };
         postern.write_configuration();
         postern
     }

@@ -25,7 +25,7 @@ fn the_client_behind_the_proxy_is_the_one_in_the_trace() {
 
 #[test]
 fn a_proxy_without_a_header_is_not_served() {
-    let postern = behind_proxy().with("limits", "command_timeout", "\"1s\"").start();
+    let postern = behind_proxy().with("limits", "handshake_timeout", "\"1s\"").start();
     for instead in ["EHLO client.example\r\n", "PROXY nonsense\r\n", "PROXY TCP4 192.0.2.7\r\n", "\r\n\r\n\0\r\nQUIT\nx"] {
         let mut client = SmtpClient::connect(postern.mx());
         client.send(instead);

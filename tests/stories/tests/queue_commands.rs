@@ -78,6 +78,7 @@ fn what_is_held_waits_for_its_release_even_over_a_restart() {
     assert_eq!(sink.messages().len(), 1);
     assert_eq!(postern.queue().len(), 1);
     postern.order(&["queue", "release", &id]);
+    postern.order(&["queue", "retry", &id]);
     let _ = sink.wait_for_subject("held");
 }
 

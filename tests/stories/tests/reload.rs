@@ -38,7 +38,6 @@ fn a_bad_change_is_refused_as_a_whole_with_all_that_is_wrong() {
         (log.contains("conections") && log.contains("message_size") && log.contains("connections")).then_some(())
     });
     assert_eq!(rcpt_carol(&postern), 550);
-    assert!(postern.json(&["status"])["accepting"] == "yes");
 }
 
 #[test]
@@ -82,7 +81,6 @@ fn a_broken_certificate_never_replaces_one_that_works() {
 #[test]
 fn what_takes_a_restart_says_so() {
     let mut postern = Setup::new().start();
-    postern.change(|setup| setup.with("server", "hostname", "\"other.test\""));
-    assert!(postern.reload("takes a restart").contains("hostname"));
-    assert!(postern.stranger().expect("HELO client.example", 250).text().contains("postern.test"));
+    postern.change(|setup| setup.with("spool", "segment_size", "\"2MiB\""));
+    assert!(postern.reload("takes a restart").contains("spool.segment_size is still"));
 }

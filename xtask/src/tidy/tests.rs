@@ -97,6 +97,14 @@ fn a_page_names_only_files_that_are_there() {
 }
 
 #[test]
+fn a_link_leads_somewhere_from_where_its_page_stands() {
+    let page = "[a](../flow.svg) [b](#here) [c](https://example.org/x) [d](gone.md#part)\n";
+    let mut complaints = Vec::new();
+    check_page("docs/decisions/README.md", page, |path| path == "docs/decisions/../flow.svg", &mut complaints);
+    assert_eq!(complaints, ["docs/decisions/README.md: links to gone.md, which is not there"]);
+}
+
+#[test]
 fn a_page_has_no_path_of_one_machine() {
     let mut complaints = Vec::new();
     check_page("README.md", "see /root/notes\n", |_| true, &mut complaints);

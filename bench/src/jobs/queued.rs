@@ -1,0 +1,121 @@
+//! What a long queue costs in memory, and how long a start with it takes.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::Path;
+use std::time::Duration;
+
+use super::Job;
+use crate::compare::Bench;
+use crate::load::{Load, now};
+use crate::machine::resident_kib;
+use crate::report::{Goal, Section, number};
+use crate::server::{Kind, Setup};
+
+/// Octets of each message.
+const SIZE: usize = 512;
+/// Filling may take this long.
+const FILL_MAX: Duration = Duration::from_secs(1_800);
+/// Memory is looked at when the server has had time to put things in order.
+const SETTLE: Duration = Duration::from_secs(3);
+
+/// All files below a folder.
+fn files(folder: &Path) -> io::Result<Vec<std::path::PathBuf>> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            match entry.file_type()? {
+                kind if kind.is_dir() => folders.push(entry.path()),
+                kind if kind.is_file() => found.push(entry.path()),
+                _ => {}
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Makes the kernel forget what it holds of them, as after a boot.
+fn forget(folder: &Path) -> io::Result<()> {
+    for path in files(folder)? {
+        rustix::fs::fadvise(File::open(path)?, 0, None, rustix::fs::Advice::DontNeed)?;
+    }
+    Ok(())
+}
+
+/// Reads every file once, in pieces of 1 MiB: octets and seconds.
+fn read_once(folder: &Path) -> io::Result<(u64, f64)> {
+    let began = now();
+    let mut buffer = vec![0; 1024 * 1024];
+    let mut octets = 0;
+    for path in files(folder)? {
+        let mut file = File::open(path)?;
+        loop {
+            match file.read(&mut buffer)? {
+                0 => break,
+                count => octets += u64::try_from(count).unwrap_or(0),
+            }
+        }
+    }
+    Ok((octets, began.elapsed().as_secs_f64()))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures for people to read")]
+pub(super) fn run(bench: &Bench, job: &Job) -> Result<Section, String> {
+    let text = |error: io::Error| error.to_string();
+    let mut server = bench.start(Kind::Postern, &Setup::default())?;
+    std::thread::sleep(SETTLE);
+    let empty = resident_kib(server.root);
+    let fill = Load::new(server.address, 50, SIZE).pipelined().unique().in_all(bench.queued).for_seconds(FILL_MAX);
+    let sample = bench.sample(&server, fill)?;
+    std::thread::sleep(SETTLE);
+    let count = sample.taken.messages as f64;
+    let each = |kib: u64| kib.saturating_sub(empty) as f64 * 1024.0 / count;
+    let filled = each(resident_kib(server.root));
+    let spool = server.folder.join("data/spool");
+
+    let mut rows = Vec::new();
+    let (mut started, mut slowest) = (0.0_f64, 0.0_f64);
+    let mut octets = 0;
+    for (name, cold) in [("from the disk", true), ("from the kernel's memory", false)] {
+        server.stop();
+        bench.wait_for_quiet();
+        if cold {
+            forget(&spool).map_err(text)?;
+        }
+        let (read, seconds) = read_once(&spool).map_err(text)?;
+        octets = read;
+        if cold {
+            forget(&spool).map_err(text)?;
+        }
+        server.start_again()?;
+        let ready = server.ready_after.as_secs_f64();
+        std::thread::sleep(SETTLE);
+        let memory = each(resident_kib(server.root));
+        started = started.max(memory);
+        slowest = slowest.max(ready / seconds);
+        rows.push(vec![name.to_owned(), number(seconds), number(ready), number(ready / seconds), number(memory)]);
+    }
+    Ok(Section {
+        job: job.name,
+        title: job.title,
+        how: format!(
+            "{} messages of {SIZE} octets, each to a recipient of its own, taken at {}/s, {} MiB on disk; {} octets of memory each once they were taken. Then started again: the time until it \
+greets, against reading the spool's files once.",
+            number(count),
+            number(sample.rate()),
+            number(octets as f64 / 1_048_576.0),
+            number(filled),
+        ),
+        conditions: bench.conditions(job, &[sample.seen.others], sample.troubles()),
+        head: vec!["started with the spool", "reading it once, s", "ready after, s", "times", "octets of memory a message"],
+        rows,
+        goals: vec![
+            Goal::at_most(300.0, "octets of memory for a queued message, once taken", filled),
+            Goal::at_most(300.0, "octets of memory for a queued message, after a start", started),
+            Goal::at_most(3.0, "times reading the spool once until ready", slowest),
+        ],
+    })
+}

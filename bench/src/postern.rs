@@ -1,0 +1,71 @@
+//! Our own server's settings for a measurement: its defaults, but for the limits on what one client may do, since all load comes from one
+//! address.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::server::{Setup, certificate};
+
+/// Nothing listens there, so what is sent there stays in the queue.
+const CLOSED_PORT: u16 = 1;
+
+/// Writes the configuration and gives its path.
+pub(crate) fn configure(folder: &Path, port: u16, setup: &Setup) -> io::Result<PathBuf> {
+    let next_hop = setup.next_hop.map_or(CLOSED_PORT, |address| address.port());
+    let tls = if setup.tls {
+        let (certificate, key) = certificate(folder)?;
+        // Read before root is dropped; afterwards nobody needs to.
+        format!("[tls]\ncertificate = {certificate:?}\nkey = {key:?}\n")
+    } else {
+        String::new()
+    };
+    let data = folder.join("data");
+    let text = format!(
+        "[server]
+hostname = \"postern.test\"
+data_dir = {data:?}
+user = \"nobody\"
+
+{tls}
+[dns]
+servers = [\"127.0.0.1:{CLOSED_PORT}\"]
+
+[http]
+bind = []
+
+[[listener]]
+kind = \"mx\"
+bind = [\"127.0.0.1:{port}\"]
+
+[[domain]]
+name = \"sink.test\"
+recipients = \"any\"
+deliver = {{ kind = \"relay\", host = \"127.0.0.1\", port = {next_hop}, tls = \"none\" }}
+
+[limits]
+connections = 20000
+connections_per_address = 20000
+connections_per_network = 20000
+connections_per_minute_per_address = 1000000
+messages_per_connection = 1000000000
+message_size = \"64MiB\"
+command_timeout = \"10m\"
+
+[outbound]
+delay_warning_after = \"0s\"
+
+[outbound.retry]
+first = \"1d\"
+longest = \"7d\"
+give_up = \"30d\"
+
+[outbound.lanes]
+pause_first = \"1d\"
+pause_longest = \"1d\"
+"
+    );
+    let path = folder.join("postern.toml");
+    fs::write(&path, text)?;
+    Ok(path)
+}
