@@ -234,6 +234,7 @@ impl Maildirs {
 
     /// By the Maildir convention: seconds, then what makes it unique in this second on this host, then the host.
     fn unique_name(&self) -> String {
+        #[expect(clippy::disallowed_methods, reason = "a Maildir's unique names hold the time")]
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let count = self.counter.fetch_add(1, Ordering::Relaxed);
         let (seconds, micros) = (since.as_secs(), since.subsec_micros());

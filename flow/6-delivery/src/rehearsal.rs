@@ -105,7 +105,8 @@ pub fn rehearse(part: &Part<'_>, pieces: &[&[u8]]) -> Rehearsal {
 }
 
 fn greet(part: &Part<'_>, host: &mut Host<'_>, rehearsal: &mut Rehearsal) -> Result<Peer, Trouble> {
-    let proof = part.credentials.clone().map(|credentials| Proof { credentials: Arc::new(credentials), nonce: "nonce".to_owned() });
+    let proof =
+        part.credentials.clone().map(|credentials| Proof { credentials: Arc::new(credentials), nonce: "nonce".to_owned() });
     let mut hello = Hello::new("us.example".into(), part.protocol, part.wish, proof);
     let mut step = hello::Step::Await(Stage::Greeting);
     let (mut security, mut out) = (Security::Clear, Vec::new());
