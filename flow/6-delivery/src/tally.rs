@@ -151,7 +151,11 @@ mod tests {
     fn hosts_that_cannot_be_reached_are_trouble_with_the_destination() {
         let unreachable = || {
             let (status, evidence) = (Status::new(4, 4, 1), classify::evidence("", ""));
-            Useless { outcome: Outcome::Deferred { scope: Scope::Host, status, evidence }, about_tls: false, lacks_require_tls: false }
+            Useless {
+                outcome: Outcome::Deferred { scope: Scope::Host, status, evidence },
+                about_tls: false,
+                lacks_require_tls: false,
+            }
         };
         let scope = |hosts| match summary(hosts, false).unwrap() {
             Outcome::Deferred { scope, .. } => scope,
