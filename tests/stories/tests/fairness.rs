@@ -50,7 +50,8 @@ fn an_account_with_many_messages_lets_another_take_turns() {
 #[test]
 fn a_queue_of_thousands_is_there_after_a_restart_and_all_of_it_is_delivered() {
     let port = postern_testkit::wait::free_port();
-    let mut postern = with_alice(Setup::new().route(&["*"], port));
+    let setup = Setup::new().route(&["*"], port).with("limits", "messages_per_connection", "5000");
+    let mut postern = with_alice(setup);
     let mut client = alice(&postern);
     let began = Instant::now();
     let count = 2000;
