@@ -7,9 +7,11 @@ pub mod address;
 pub mod bdat;
 pub mod body;
 pub mod command;
+pub mod dialogue;
 pub mod line;
 pub mod reply;
 pub mod sasl;
+pub mod session;
 
 /// How many of the last octets of an input say where to split the rest.
 const SIZES: usize = 4;
@@ -36,14 +38,16 @@ mod tests {
     #[test]
     fn the_stored_inputs_hold() {
         type Check = fn(&[u8]);
-        let checks: [(&str, Check); 7] = [
+        let checks: [(&str, Check); 9] = [
             ("address", crate::address::check),
             ("bdat", crate::bdat::check),
             ("body", crate::body::check),
             ("command", crate::command::check),
+            ("dialogue", crate::dialogue::check),
             ("line", crate::line::check),
             ("reply", crate::reply::check),
             ("sasl", crate::sasl::check),
+            ("session", crate::session::check),
         ];
         for (target, check) in checks {
             let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(target);

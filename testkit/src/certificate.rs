@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, ServerConfig, SignatureScheme};
 
@@ -17,15 +18,25 @@ fn provider() -> Arc<CryptoProvider> {
 /// # Panics
 /// When the name is no name, or the folder cannot be written to.
 pub fn write_self_signed(folder: &Path, name: &str) -> Vec<u8> {
-    let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
+    let (certificate, key) = self_signed(name);
     // Both are replaced, not written over: whoever looks meanwhile sees a whole file.
-    for (file, text) in [("key.pem", made.signing_key.serialize_pem()), ("certificate.pem", made.cert.pem())] {
+    for (file, text) in [("key.pem", &key), ("certificate.pem", &certificate)] {
         let new = folder.join(format!("{file}.new"));
         std::fs::write(&new, text).unwrap();
         crate::peers::allow(&new, 0o644);
         std::fs::rename(&new, folder.join(file)).unwrap();
     }
-    made.cert.der().to_vec()
+    CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap().to_vec()
+}
+
+/// A new self-signed certificate and its key, as PEM.
+///
+/// # Panics
+/// When the name is no name.
+#[must_use]
+pub fn self_signed(name: &str) -> (String, String) {
+    let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
+    (made.cert.pem(), made.signing_key.serialize_pem())
 }
 
 /// A server with a certificate made just now.

@@ -16,6 +16,8 @@ const INSTALLED: &[(&str, &str)] = &[
     ("postfix", "/usr/sbin/postfix"),
     ("dovecot-core", "/usr/sbin/dovecot"),
     ("dovecot-lmtpd", "/usr/lib/dovecot/lmtp"),
+    ("iproute2", "/usr/sbin/ip"),
+    ("python3", "/usr/bin/python3"),
     ("g++", "/usr/bin/g++"),
 ];
 

@@ -58,7 +58,7 @@ pub enum Recipients {
     },
 }
 
-/// A name in lower case: in a domain of our own, the case of a name means nothing (RFC 5321 §2.4 leaves that to its host).
+/// A name in lower case: in a domain of our own, the case of a name means nothing (RFC 5321 §2.3.11 leaves that to its host).
 pub(crate) fn folded(local: &LocalPart) -> LocalPart {
     // What grows over the length limit by folding is kept as it is.
     LocalPart::parse(&local.to_string().to_lowercase()).unwrap_or_else(|_| local.clone())

@@ -107,7 +107,8 @@ choice! {
     pub enum TlsMode {
         /// Never.
         None = "none",
-        /// Where it is offered, with any certificate; in clear otherwise (RFC 7435).
+        /// Where it is offered, with any certificate; in clear otherwise (RFC 7435 §3).
+        // RFC 3207 §6: TLS may be asked for wherever it is offered, or required host by host.
         Opportunistic = "opportunistic",
         /// Always, with any certificate.
         Require = "require",

@@ -13,7 +13,7 @@ section! {
     /// When a message is tried again that could not be delivered.
     pub struct Retry: Default {
         /// The wait before the second try.
-        // RFC 5321 §4.5.4.1 DEPARTS: it asks for 30 minutes; greylisting, which came later, lets a sender in after five.
+        // RFC 5321 §4.5.4.1: how often and how long is tried can be configured.
         #[key(
             example = "\"5m\"",
             why = "RFC 5321 §4.5.4.1 asks for 30 minutes, but a greylisted message should not wait that long",

@@ -96,6 +96,7 @@ section! {
         )]
         pub messages_per_connection: u32 = 1000;
         /// Unknown commands, syntax faults, refused relays and failed AUTHs in one session; then 421.
+        // RFC 4954 §9: the default lets a client try far more than three passwords before it is cut off.
         #[key(example = "10", why = "honest clients make none; a program under development makes a few", within = 1..=1000)]
         pub faults_per_session: u32 = 10;
         /// Unknown recipients in one session; then 421.

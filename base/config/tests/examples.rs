@@ -1,5 +1,7 @@
 //! Every configuration that a page or a package shows loads, so that nobody copies one that does not.
 
+#![expect(clippy::unwrap_used, reason = "test code outside a test function")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -6,12 +6,13 @@ use std::fmt;
 use crate::domain::{Domain, Host};
 use crate::trouble::Fault;
 
-/// RFC 5321 §4.5.3.1.1.
+/// RFC 5321 §4.5.3.1.1: a local part is at most 64 octets.
 pub const LOCAL_PART_BYTES_MAX: usize = 64;
-/// RFC 5321 §4.5.3.1.3, the path with its angle brackets.
+/// RFC 5321 §4.5.3.1.3: a path with its angle brackets is at most 256 octets.
 pub const PATH_BYTES_MAX: usize = 256;
 
-/// The part before the `@`, without quotes: `"a b"` holds `a b`, and `"ab"` is the same as `ab` (RFC 5321 §4.1.2).
+/// The part before the `@`, without quotes: `"a b"` holds `a b`, and `"ab"` is the same as `ab` (RFC 5321 §4.1.2:
+/// all quoted forms are equivalent). RFC 5321 §2.4: its case is kept.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LocalPart(Box<str>);
 

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::trouble::Fault;
 
-/// RFC 5321 §4.5.3.1.2 allows 255 octets with the length octets of the DNS form; 253 is what that leaves for text.
+/// RFC 5321 §4.5.3.1.2: 255 octets with the length octets of the DNS form, which leaves 253 for text.
 pub const DOMAIN_BYTES_MAX: usize = 253;
 
 /// A fully qualified domain name, lower case, internationalised labels as A-labels (RFC 5890 §2.3.2.1), no final dot.
@@ -14,7 +14,8 @@ pub const DOMAIN_BYTES_MAX: usize = 253;
 pub struct Domain(Box<str>);
 
 impl Domain {
-    /// Parses a domain, converting U-labels (RFC 6531 §3.2) to A-labels.
+    /// Parses a domain. RFC 6531 §3.2, §3.3: U-labels are taken, and become A-labels. RFC 5321 §2.3.5 DEPARTS: a name of one label is
+    /// let through, since nothing in it tells a local alias from a top-level domain. RFC 6531 §3.7.3 DEPARTS: what we print has A-labels.
     ///
     /// # Errors
     /// [`Fault::Domain`] when a label is empty, too long, begins or ends with a hyphen, or has a character no host name has.

@@ -155,14 +155,16 @@ impl Recipient {
     }
 
     /// Only the routing of the binary calls this: whom an alias of an admitted recipient leads to; checked by tidy. Where reports about it
-    /// go is unchanged, and so is what they call the recipient, where the sender said so (RFC 3461 §5.2.7.3).
+    /// go is unchanged, and so is what they call the recipient, where the sender said so. RFC 5321 §3.9.1: an alias changes the recipient
+    /// and nothing else. RFC 3461 §5.2.7.2: what the sender asked of reports goes on with it. RFC 3461 §5.2.7.3 TODO: where an alias has
+    /// several members, SUCCESS goes on to each of them, and no `expanded` report is sent.
     #[must_use]
     pub fn redirected_by_alias(&self, to: Mailbox) -> Self {
         Self { address: to, hosted: self.hosted, dsn: self.dsn.clone() }
     }
 
     /// Only the report writer of the binary calls this: the recipient of a report is the reverse path of a message that was accepted
-    /// (RFC 3464); checked by tidy.
+    /// (RFC 3464); checked by tidy. RFC 3461 §6.1: of NOTIFY it may ask NEVER only.
     #[must_use]
     pub fn of_report(address: Mailbox) -> Self {
         Self { address, hosted: false, dsn: DsnRequest { notify: Some(Notify::NEVER), original: None } }

@@ -105,7 +105,7 @@ pub enum Question {
         from: ReversePath,
         /// Who it proved to be.
         who: Option<Authenticated>,
-        /// SIZE= (RFC 1870 §5), where it was given.
+        /// SIZE= (RFC 1870 §6), where it was given.
         size: Option<u64>,
     },
     /// May it send to this mailbox? `postmaster` without a domain has been given our host name already.

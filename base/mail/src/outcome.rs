@@ -31,7 +31,7 @@ pub enum Outcome {
     Delivered {
         /// Who, and what it said.
         evidence: Evidence,
-        /// True when the next hop offered DSN, so that reporting success is its task (RFC 3461 §5.2.2).
+        /// True when the next hop offered DSN, so that reporting success is its task (RFC 3461 §5.2.1).
         dsn_passed_on: bool,
     },
     /// Try again.

@@ -1,4 +1,5 @@
 //! The body of a message after DATA as a stream: dots taken off on the way in, put on on the way out (RFC 5321 §4.5.2).
+//! RFC 5321 §4.5.3.1.6: a line of text may be as long as it likes; nothing is kept of it here. RFC 6152 §3: all bits of all octets pass.
 //!
 //! Promise: exactly CRLF.CRLF ends a body, and a body never holds a CR or LF alone or a NUL, at every split of the bytes. What is sent
 //! is held to the same rule as what is taken, so that no peer is handed one half of a smuggled message.

@@ -19,7 +19,7 @@ use crate::path::Bracketed;
 pub struct Mail {
     /// The reverse path.
     pub from: ReversePath,
-    /// SIZE= (RFC 1870 §4).
+    /// SIZE= (RFC 1870 §6).
     pub size: Option<u64>,
     /// BODY= (RFC 6152 §2).
     pub body: Option<BodyKind>,
@@ -109,6 +109,7 @@ impl<'a> Command<'a> {
             return Err(fault);
         }
         let argument = || str::from_utf8(rest).map(|text| text.trim_matches(' ')).map_err(|_| Fault::NotUtf8);
+        // RFC 5321 §4.1.1, RFC 3207 §4: DATA, RSET, QUIT and STARTTLS take no argument.
         let alone = |command| if rest.is_empty() { Ok(command) } else { Err(Fault::Syntax) };
         // RFC 5321 §2.4: verbs in any case.
         match verb.to_ascii_uppercase().as_slice() {

@@ -5,8 +5,9 @@
 
 use postern_mail::trouble::Fault;
 
-/// The longest command line with its CRLF, in octets. RFC 5321 §4.5.3.1.4 sets 512, and each extension widens it by what its parameters
-/// need (RFC 1870 §3, RFC 6152 §2, RFC 6531 §3.1, RFC 4954 §3, RFC 3461 §4); this has room for all of them at once.
+/// The longest command line with its CRLF, in octets. RFC 5321 §4.5.3.1.4: at least 512, and each extension widens it by what its parameters
+/// need: 26 octets (RFC 1870 §3), 500 (RFC 4954 §3), 10 (RFC 6531 §3.1), 11 (RFC 8689 §2). RFC 3461 §5.4: room for all of them at
+/// once, which is 1036 octets for RCPT.
 pub const COMMAND_LINE_BYTES_MAX: usize = 2048;
 /// The longest line while AUTH is under way, with its CRLF, in octets (RFC 4954 §4).
 pub const SASL_LINE_BYTES_MAX: usize = 12288;

@@ -6,15 +6,15 @@
 use postern_mail::envelope::{BodyKind, DsnRequest, Notify, Return};
 use postern_mail::trouble::Fault;
 
-/// RFC 3461 §4.4: an envelope id is at most 100 characters, still encoded.
+/// RFC 3461 §4.4, §5.4: an envelope id is at most 100 characters, still encoded.
 pub const ENVID_BYTES_MAX: usize = 100;
-/// RFC 3461 §4.2: an original recipient is at most 500 characters, still encoded.
+/// RFC 3461 §4.2, §5.4: an original recipient is at most 500 characters, still encoded.
 pub const ORCPT_BYTES_MAX: usize = 500;
 
 /// The parameters of MAIL.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MailParams {
-    /// SIZE= in octets (RFC 1870 §4).
+    /// SIZE= in octets (RFC 1870 §6).
     pub size: Option<u64>,
     /// BODY= (RFC 6152 §2).
     pub body: Option<BodyKind>,
@@ -35,6 +35,7 @@ impl MailParams {
     ///
     /// # Errors
     /// [`Fault::UnknownParameter`], [`Fault::BadParameter`] for a bad or second value, [`Fault::Syntax`] for what is no parameter.
+    // RFC 3461 §4.5, §5.1: 501 for a parameter that is given twice, or whose value does not read right.
     pub fn parse(text: &str) -> Result<Self, Fault> {
         let mut params = Self::default();
         for word in words(text) {
@@ -130,6 +131,7 @@ pub(crate) fn decimal(text: &str) -> Result<u64, Fault> {
 }
 
 fn body_kind(value: &str) -> Result<BodyKind, Fault> {
+    // RFC 6152 §2: 7BIT or 8BITMIME.
     match value.to_ascii_uppercase().as_str() {
         "7BIT" => Ok(BodyKind::SevenBit),
         "8BITMIME" => Ok(BodyKind::EightBitMime),
@@ -153,6 +155,7 @@ fn envid(value: &str) -> Result<Box<str>, Fault> {
     if fits { Ok(value.into()) } else { Err(Fault::BadParameter) }
 }
 
+// RFC 4954 §5: AUTH= is taken from everybody, logged in or not.
 fn submitter(value: &str) -> Result<(), Fault> {
     // RFC 4954 §5: `<>` or a mailbox in xtext. We trust it from nobody, so its form is all that counts.
     if value == "<>" { Ok(()) } else { decode_xtext(value).map(drop) }

@@ -8,9 +8,9 @@ use postern_mail::{Reply, ReplyCode, Status};
 
 use crate::line::{Framing, LineFramer};
 
-/// RFC 5321 §4.5.3.1.5: a reply line we send, with its CRLF, in octets.
+/// RFC 5321 §4.5.3.1.5: a reply line we send, with its CRLF, is at most 512 octets.
 pub const REPLY_LINE_BYTES_MAX: usize = 512;
-/// A reply line we read, with its CRLF, in octets. RFC 5321 §4.5.3.1.5 DEPARTS: twice what is allowed, since real servers do it.
+/// A reply line we read, with its CRLF, in octets. RFC 5321 §4.5.3.1.5 DEPARTS: we read reply lines twice as long as is allowed, since real servers send them.
 pub const RECEIVED_LINE_BYTES_MAX: usize = 1024;
 /// Lines of one reply we read.
 pub const RECEIVED_LINES_MAX: usize = 64;
@@ -131,7 +131,7 @@ impl ReplyReader {
 
 /// Code, whether the reply ends here, and text.
 fn split_line(line: &[u8]) -> Result<(ReplyCode, bool, &[u8]), Fault> {
-    // RFC 5321 §4.2: `Reply-code = %x32-35 %x30-35 %x30-39`.
+    // RFC 5321 §4.2, §4.3.2: `Reply-code = %x32-35 %x30-35 %x30-39`.
     let [first @ b'2'..=b'5', second @ b'0'..=b'5', third @ b'0'..=b'9', rest @ ..] = line else {
         return Err(Fault::Syntax);
     };

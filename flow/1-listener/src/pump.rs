@@ -142,7 +142,7 @@ impl<M: Machine, H: Host> Pump<M, H> {
         }
     }
 
-    /// RFC 5321 §3.1: the client waits for the greeting. True for one that does not, which is a program that never reads replies. For a clear
+    /// RFC 5321 §4.3.1: the client waits for the greeting. True for one that does not, which is a program that never reads replies. For a clear
     /// connection only: under implicit TLS the client talks first by design.
     pub(crate) async fn hears_early_talk(&mut self, delay: Duration) -> bool {
         let Stream::Plain(socket) = &self.stream else { return false };

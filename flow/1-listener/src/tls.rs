@@ -43,7 +43,7 @@ impl ResolvesServerCert for CertificateSlot {
 /// When the crypto provider lacks what TLS 1.2 and 1.3 need, which is a fault of the build.
 pub fn server_config(certificate: Arc<CertificateSlot>) -> Result<Arc<ServerConfig>, rustls::Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    // RFC 8996 §5: TLS 1.0 and 1.1 must not be negotiated; the library has neither.
+    // RFC 8996 §4, §5, RFC 8314 §4.1: TLS 1.0 and 1.1 must not be negotiated; the library has neither.
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
         .with_no_client_auth()
@@ -57,7 +57,8 @@ pub fn server_config(certificate: Arc<CertificateSlot>) -> Result<Arc<ServerConf
 pub(crate) fn facts(session: &TlsStream<TcpStream>) -> TlsFacts {
     let connection = session.get_ref().1;
     let is_13 = connection.protocol_version() == Some(rustls::ProtocolVersion::TLSv1_3);
-    // RFC 9266 §2: the label; §3: only where the exporter is bound to the whole handshake, as in TLS 1.3.
+    // RFC 9266 §2: the label, no context, 32 octets; and only where the master secret is unique, as always in TLS 1.3.
+    // RFC 9266 §3: `tls-exporter` is the binding to have under TLS 1.3.
     let exporter =
         is_13.then(|| connection.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b"")).ok()).flatten();
     TlsFacts {

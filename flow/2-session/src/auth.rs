@@ -35,7 +35,7 @@ impl Turn<'_> {
 
     fn begin_auth(&mut self, hello: Hello, mechanism: Option<Mechanism>, initial: Option<&str>) -> State {
         if !self.standing.client.listener.is_submission() {
-            // RFC 6409 §3.1: credentials belong on submission ports; another server has none to show.
+            // RFC 6409 §3.1, §9: credentials belong on submission ports; another server has none to show.
             return self.fault(Reply::not_implemented(), hello);
         }
         // RFC 4954 §4, §9: no password in clear, and no way to configure it.

@@ -25,7 +25,7 @@ impl Turn<'_> {
             }
             Place::InMail(mail) => self.first_chunk(mail, size, last),
             Place::InChunks(message) => self.next_chunk(message, size, last),
-            // RFC 3030 §2: the rest of a message that failed is read and thrown away. It may have been on its way before the client
+            // RFC 3030 §2: after a chunk that failed the rest of its message is read and thrown away until RSET. It may have been on its way before the client
             // learnt of the failure, so it costs no fault.
             Place::Spoiled(hello) => {
                 let reply = Box::new(Reply::out_of_order("the message has failed"));

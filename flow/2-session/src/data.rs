@@ -13,8 +13,8 @@ impl Turn<'_> {
     pub(crate) fn data(&mut self, place: Place, more: bool) -> State {
         match place {
             Place::InMail(mail) if mail.envelope.recipients.is_empty() => {
-                // RFC 2920 §3.1: a client that pipelined DATA behind recipients we refused has done nothing wrong, so this costs it
-                // no fault; it learns here that there is nothing to send.
+                // RFC 2920 §3.2: DATA is accepted only if a recipient was. A client that pipelined it behind recipients we refused
+                // has done nothing wrong, so this costs it no fault; it learns here that there is nothing to send.
                 self.answer(Reply::no_valid_recipients(), mail)
             }
             // RFC 2920 §3.1: DATA is the last of its group; a body that came before our 354 was sent without knowing whether it
@@ -27,7 +27,7 @@ impl Turn<'_> {
                 self.act(Action::ReadData { limit });
                 State::InData(message)
             }
-            // RFC 3030 §2: DATA and BDAT do not mix in one transaction.
+            // RFC 3030 §2: 503, since DATA and BDAT do not mix in one transaction.
             Place::InChunks(_) => self.out_of_order("the message has begun with BDAT", place),
             Place::Unwelcome | Place::Fresh | Place::Ready(_) | Place::Spoiled(_) => {
                 self.out_of_order("say MAIL and RCPT first", place)
@@ -35,8 +35,7 @@ impl Turn<'_> {
         }
     }
 
-    /// Everything about the message is known but its content: hands its envelope over, with what its trace header tells (RFC 5321
-    /// §4.4).
+    /// Everything about the message is known but its content: hands its envelope over, with what its trace header tells.
     pub(crate) fn open_message(&mut self, mail: InMail) -> Receiving {
         let InMail { hello, envelope, began } = mail;
         let trace = TraceFacts {
@@ -76,6 +75,7 @@ impl Turn<'_> {
                 self.act(Action::Commit);
                 State::Committing(hello)
             }
+            // RFC 5321 §4.2.5: what is answered 4yz or 5yz is never delivered by us.
             Ruling::Refuse(reply) => {
                 self.act(Action::Discard);
                 self.answer(reply, hello)

@@ -30,7 +30,8 @@ impl Turn<'_> {
         }
     }
 
-    /// EHLO or HELO (RFC 5321 §4.1.1.1), which must be the last of a pipelined group (RFC 2920 §3.1).
+    /// RFC 2920 §3.1: EHLO and HELO are the last of a pipelined group. RFC 5321 §4.1.4: the name is for the trace; no message is
+    /// refused because it does not fit the address.
     pub(crate) fn hello(&mut self, before: Place, hello: Hello, more: bool) -> State {
         if more {
             return self.improper_pipelining(before);
@@ -45,6 +46,7 @@ impl Turn<'_> {
             Ruling::Pass => {
                 // RFC 5321 §4.1.4: an accepted EHLO in the middle of a transaction has the effect of RSET.
                 self.discard_from(&before.into());
+                // RFC 5321 §3.2: HELO is answered on one line, without keywords.
                 let reply = if hello.esmtp {
                     Reply::extensions(self.hostname(), &self.offer().keywords())
                 } else {
@@ -73,7 +75,7 @@ impl Turn<'_> {
             dsn: true,
             // RFC 8689 §2: only within TLS.
             require_tls: under_tls,
-            // RFC 9422 §4: RCPTMAX and MAILMAX.
+            // RFC 9422 §3, §4.1, §4.2: MAILMAX and RCPTMAX are told to everybody. RFC 9422 §3.6: anew with each EHLO.
             recipients_max: Some(self.recipients_max()),
             messages_max: Some(settings.messages_per_connection),
         }

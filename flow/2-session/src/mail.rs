@@ -23,7 +23,7 @@ impl Turn<'_> {
     fn begin_transaction(&mut self, hello: Hello, mail: Mail) -> State {
         let settings = &self.standing.settings;
         if self.standing.client.listener.is_submission() {
-            // RFC 6409 §4.3, RFC 4954 §6, RFC 3207 §4: first TLS, then AUTH, then mail.
+            // RFC 6409 §4.3, RFC 4954 §6, RFC 3207 §4: first TLS, then AUTH, then mail; on port 25 neither is ever asked for.
             if self.standing.tls.is_none() {
                 return self.fault(Reply::tls_required(), hello);
             }
@@ -32,16 +32,16 @@ impl Turn<'_> {
             }
         }
         if self.standing.messages >= settings.messages_per_connection {
-            // RFC 9422 §4: MAILMAX was offered; a client that goes on regardless pays for each try.
+            // RFC 9422 §4.1: MAILMAX was offered; a client that goes on regardless pays for each try.
             return self.fault(Reply::too_many_messages(), hello);
         }
         if mail.size.is_some_and(|size| size > settings.message_size) {
-            // RFC 1870 §6.1: refused before a single octet of it is sent.
+            // RFC 1870 §6.1, §7: refused before a single octet of it is sent.
             let reply = Reply::too_big(settings.message_size);
             return self.answer(reply, hello);
         }
         if mail.require_tls && self.standing.tls.is_none() {
-            // RFC 8689 §2: the promise cannot be kept on a hop that was not.
+            // RFC 8689 §2: the promise cannot be kept where the way here was in clear.
             return self.answer(Reply::require_tls_impossible(), hello);
         }
         let who = self.standing.who.clone();
@@ -49,12 +49,14 @@ impl Turn<'_> {
             from: mail.from.clone(),
             recipients: Vec::new(),
             // RFC 6152 §3, RFC 6531 §3.4, RFC 3461 §4.3, §4.4: kept as they were asked for, and passed on with the message.
+            // RFC 3461 §5.1: none of them changes what MAIL is answered. RFC 8689 §4.1: the message is marked as needing TLS.
+            // RFC 8689 §4.1 TODO: a field `TLS-Required: No` is not read; no policy of a recipient's domain is followed yet either.
             body: mail.body.unwrap_or_default(),
             smtputf8: mail.smtputf8,
             require_tls: mail.require_tls,
             ret: mail.ret,
             envid: mail.envid,
-            // RFC 4954 §5: what AUTH= claims is not believed; only who proved to be somebody is.
+            // RFC 4954 §5: what AUTH= claims is believed of nobody; only who proved to be somebody is.
             account: who.as_ref().map(Authenticated::account).cloned(),
             client: Some(self.standing.client.address),
             received: UnixMillis(0),

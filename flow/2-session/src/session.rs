@@ -145,8 +145,8 @@ impl Turn<'_> {
         }
         let is = |verb: &[u8]| line.get(..4).is_some_and(|word| word.eq_ignore_ascii_case(verb));
         if fault.breaks_framing() || (is(b"BDAT") && line.get(4).is_none_or(|next| !next.is_ascii_alphanumeric())) {
-            // RFC 3030 §2: a chunk is consumed before it is refused. When its size cannot be read, nobody knows where it ends, and
-            // its content must not be taken for commands.
+            // RFC 3030 §2: a chunk is consumed before it is refused. RFC 5321 §3.8 DEPARTS: when its size cannot be read, nobody knows where it ends, its
+            // content must not be taken for commands, and the session is closed.
             return self.close(Reply::fault(fault), place);
         }
         let reply = match () {

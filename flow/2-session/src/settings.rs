@@ -10,13 +10,13 @@ use postern_mail::fact::Mechanism;
 pub struct SessionSettings {
     /// Our name in the greeting, the replies to EHLO and HELO, and behind a bare `postmaster`.
     pub hostname: Domain,
-    /// Octets of one message after un-stuffing, offered as SIZE (RFC 1870 §4).
+    /// Octets of one message after un-stuffing, offered as SIZE (RFC 1870 §3).
     pub message_size: u64,
     /// Recipients of one message from another server. RFC 5321 §4.5.3.1.8: at least 100.
     pub recipients_per_message: u32,
     /// Recipients of one message from an authenticated client.
     pub recipients_per_submission: u32,
-    /// Transactions in one connection: every MAIL that was answered 250 counts (RFC 9422 §4).
+    /// Transactions in one connection: every MAIL that was answered 250 counts (RFC 9422 §4.1).
     pub messages_per_connection: u32,
     /// Faults a session may commit; the next one ends it: unknown commands, syntax, wrong order, refused relays, wrong
     /// credentials (RFC 5321 §7.8).
@@ -31,7 +31,7 @@ pub struct SessionSettings {
     pub transaction_timeout: Duration,
     /// From the first moment of the connection to its last.
     pub session_timeout: Duration,
-    /// A certificate is there, so STARTTLS is offered (RFC 3207 §4).
+    /// A certificate is there, so STARTTLS is offered (RFC 3207 §3).
     pub tls_available: bool,
     /// Offered under TLS on submission listeners, in this order, and nowhere else (RFC 4954 §3).
     pub mechanisms: Vec<Mechanism>,

@@ -26,12 +26,13 @@ impl Turn<'_> {
         self.close(Reply::goodbye(), place)
     }
 
-    /// RFC 5321 §7.3: 252 says nothing about the mailbox, whoever asks.
+    /// RFC 5321 §4.1.1.6, §7.3: 252 says nothing about the mailbox, whoever asks. RFC 5321 §3.5.2 DEPARTS: nobody is told who exists.
     pub(crate) fn vrfy(&mut self, place: Place) -> State {
         self.answer(Reply::cannot_verify(), place)
     }
 
-    /// RFC 5321 §4.2.4: 502 for what we know and do not do: EXPN, ETRN, TURN and their like.
+    /// RFC 5321 §4.2.4: 502 for what we know and do not do: EXPN, ETRN, TURN and their like. RFC 6409 §7: ETRN and ATRN are not for
+    /// submission. RFC 5321 §3.5.2 DEPARTS: EXPN is not served; who is behind an alias is not for strangers.
     pub(crate) fn off(&mut self, place: Place) -> State {
         self.answer(Reply::not_implemented(), place)
     }

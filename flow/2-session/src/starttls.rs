@@ -8,7 +8,7 @@ use crate::state::{Place, State};
 use crate::turn::Turn;
 
 impl Turn<'_> {
-    /// STARTTLS must be the last of a pipelined group (RFC 3207 §4): what lies behind it in clear was never part of the TLS
+    /// RFC 3207 §4: STARTTLS is the last of a pipelined group; what lies behind it in clear was never part of the TLS
     /// session, and a session that carries it is not worth saving.
     pub(crate) fn starttls(&mut self, place: Place, more: bool) -> State {
         if more {
@@ -17,7 +17,7 @@ impl Turn<'_> {
         match place {
             Place::Ready(_) | Place::Fresh if self.standing.tls.is_some() => self.out_of_order("TLS is on already", place),
             Place::Ready(_) | Place::Fresh if !self.settings().tls_available => self.answer(Reply::tls_unavailable(), place),
-            // RFC 3207 §4.2: the hello is dropped here; the client must begin again. So one that has not said it loses nothing, and some
+            // RFC 3207 §4.2, §6: the hello is dropped here, and all that was learnt with it; the client must begin again. So one that has not said it loses nothing, and some
             // clients (gsasl) do not say it in clear.
             Place::Ready(_) | Place::Fresh => {
                 self.say(Reply::start_tls());

@@ -30,7 +30,8 @@ pub(crate) struct Standing {
 }
 
 impl Standing {
-    /// RFC 4954 §3, RFC 6409 §3.1: AUTH is for a client of a submission listener, under TLS, once.
+    /// RFC 4954 §3, §6, RFC 6409 §7, RFC 8314 §3.3: AUTH is for a client of a submission listener, under TLS, once; elsewhere it is not
+    /// offered.
     pub(crate) fn may_authenticate(&self) -> bool {
         self.client.listener.is_submission() && self.tls.is_some() && self.who.is_none()
     }
@@ -102,8 +103,8 @@ impl Turn<'_> {
         self.fault(Reply::out_of_order(why), next)
     }
 
-    /// RFC 2920 §3.1: bytes behind a command that must be the last of its group were sent by a client, or by somebody in between,
-    /// that did not wait to learn what they would be taken for.
+    /// RFC 2920 §3.1: a command that must be the last of its group is. RFC 5321 §3.8 DEPARTS: bytes behind it were sent by a client, or by somebody in between,
+    /// that did not wait to learn what they would be taken for, and the session is closed.
     pub(crate) fn improper_pipelining(&mut self, left: impl Into<State>) -> State {
         self.close(Reply::improper_pipelining(), left)
     }

@@ -66,12 +66,12 @@ mod tests {
     fn the_line_names_the_deciding_rule_and_every_finding() {
         let verdict = Verdict::of(vec![
             Finding::pass("size", "4 of 9 octets"),
-            Finding::refuse("loops", "51 times", Reply::loop_detected()),
+            Finding::refuse("loops", "101 times", Reply::loop_detected()),
         ]);
         assert_eq!(
             explain(Stage::Message, &verdict),
             "message: refuse by loops, 554 5.4.6 \"the message has passed too many servers: a loop\"; \
-             found: size pass \"4 of 9 octets\", loops refuse \"51 times\""
+             found: size pass \"4 of 9 octets\", loops refuse \"101 times\""
         );
     }
 

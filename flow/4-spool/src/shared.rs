@@ -230,6 +230,7 @@ impl Shared {
 
     /// The next message id: growing, and unique over restarts because every group keeps the highest one given out.
     pub(crate) fn next_id(&self) -> MessageId {
+        #[expect(clippy::disallowed_methods, reason = "ids begin with the time, so that they grow over restarts too")]
         let now = std::time::SystemTime::now();
         let micros = now.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(0));
         let before =

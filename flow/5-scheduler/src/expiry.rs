@@ -8,7 +8,7 @@ use postern_mail::envelope::UnixMillis;
 /// Ages at which something must be said to the sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expiry {
-    /// A message this old is given up. RFC 5321 §4.5.4.1: this should be at least four to five days.
+    /// A message this old is given up. RFC 5321 §4.5.4.1: the giving-up time should be at least four to five days.
     pub give_up: Duration,
     /// A message this old is late, and its sender is told so once; `None` is never.
     pub warn_after: Option<Duration>,

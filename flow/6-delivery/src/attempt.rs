@@ -13,7 +13,7 @@ use crate::connect::{self, Endpoint};
 use crate::connection::{Connection, Introduction, Wire};
 use crate::dialogue::Trouble;
 use crate::dialogue::hello::Proof;
-use crate::dialogue::transaction::{Content, Step, Transaction, breaks_require_tls, needs_body_facts, obstacle};
+use crate::dialogue::transaction::{Content, Step, Transaction, breaks_require_tls, demands_tls, needs_body_facts, obstacle};
 use crate::next_hop::{Credentials, Message, NextHop, Protocol, TlsPolicy};
 use crate::reuse::Shelf;
 use crate::send_body::{BodyTrouble, Prepared};
@@ -148,7 +148,7 @@ impl Delivery {
             Err(outcome) => return board.settle_rest(&outcome),
         };
         // RFC 8689 §4.2.1: only over TLS to a host whose certificate was verified.
-        let relayed_safely = message.envelope.require_tls && hop.protocol == Protocol::Smtp;
+        let relayed_safely = demands_tls(message.envelope, hop.protocol);
         let tls = if relayed_safely { TlsPolicy::Verify } else { hop.tls };
         let key = |endpoint: &Endpoint| Key {
             endpoint: endpoint.clone(),
@@ -256,7 +256,7 @@ impl Delivery {
         if let Some(outcome) = obstacle(&connection.peer, message.envelope, body.bytes(), body.facts(), &by) {
             board.settle_rest(&outcome);
         }
-        // RFC 9422 §4.2: RCPTMAX.
+        // RFC 9422 §4.2: no more recipients in one transaction than RCPTMAX.
         let offered =
             connection.peer.offered.recipients_max.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
         let recipients_max = self.settings.recipients_max.min(offered).max(1);
@@ -280,7 +280,9 @@ impl Delivery {
                 }
                 // It took some and closed between two messages, as it may; a fresh connection takes more.
                 Transacted::Unheard(_) if worked => return End::Exhausted,
-                Transacted::Unheard(outcome) => return End::Useless(Useless { outcome, about_tls: false }),
+                Transacted::Unheard(outcome) => {
+                    return End::Useless(Useless { outcome, about_tls: false, lacks_require_tls: false });
+                }
             }
         }
     }

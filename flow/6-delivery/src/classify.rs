@@ -116,7 +116,7 @@ pub fn evidence(by: &str, text: &str) -> Evidence {
     Evidence { by: by.into(), text: text.into_boxed_str() }
 }
 
-/// A failure without a reply: always deferred, and always the host's.
+/// RFC 5321 §3.8: a connection that breaks is as good as a 451. A failure without a reply is always deferred, and always the host's.
 #[must_use]
 pub fn of_failure(stage: Stage, failure: &Failure, by: &str) -> Outcome {
     let text = format!("{} while {}", failure.words(), stage.words());
@@ -134,6 +134,7 @@ pub fn of_reply(stage: Stage, code: ReplyCode, status: Option<Status>, by: &str,
     let given = status.filter(|status| u16::from(status.class) == code.0 / 100);
     let mut status = given.unwrap_or_else(|| synthesised(stage, code));
     let scope = scope(stage, code, given);
+    // RFC 5321 §4.2: the first digit decides, whatever the text says. RFC 1870 §6.2: 552 returns the message, 452 keeps it.
     // RFC 5321 §4.5.3.1.10: a 552 to RCPT about the number of recipients is to be read as 452.
     let too_many = stage == Stage::Rcpt && code.0 == 552 && given.is_none_or(|s| (s.subject, s.detail) == (5, 3));
     // A password of ours that is refused, or TLS that our policy asks for, is for the operators to mend; no sender's mail bounces for it.
@@ -155,7 +156,7 @@ pub fn is_too_many_recipients(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Deferred { status, .. } if (status.subject, status.detail) == (5, 3))
 }
 
-/// RFC 3463 §2: what a reply without an enhanced code most likely means.
+/// RFC 3463 §2: what a reply without an enhanced code most likely means, no finer than the reply says.
 fn synthesised(stage: Stage, code: ReplyCode) -> Status {
     let at_recipient = stage == Stage::Rcpt;
     let (subject, detail) = match code.0 % 100 {
@@ -191,7 +192,7 @@ fn scope(stage: Stage, code: ReplyCode, given: Option<Status>) -> Scope {
     }
     by_status(stage, given).unwrap_or(match (stage, code.0) {
         (Stage::Rcpt, _) => Scope::Recipient,
-        // RFC 5321 §4.2.3: 452 is about the host's storage, and 530 (RFC 4954 §6) about us.
+        // RFC 5321 §4.2.2: 452 is about the host's storage. RFC 4954 §6: 530 is about us.
         (_, 452) => Scope::Host,
         (Stage::Mail, 530) => Scope::Destination,
         (Stage::Mail, _) if code.is_transient() => Scope::Destination,
@@ -206,7 +207,7 @@ fn by_status(stage: Stage, given: Option<Status>) -> Option<Scope> {
         // The sender's address.
         (1, 7..=9) => Some(Scope::Message),
         (1, 1..=6 | 10) | (2, 1..) => Some(Scope::Recipient),
-        // RFC 7505 §4.2: the sender's domain takes no mail, so nobody could answer.
+        // RFC 7505 §4.1: 5.7.27: the sender's domain takes no mail, so nobody could answer.
         (7, 27) => Some(Scope::Message),
         (3, 3 | 4) | (4, 6 | 7) | (6, _) => Some(Scope::Message),
         // Of class 5 these are words for "no such mailbox" at some large providers, so the stage decides.

@@ -44,7 +44,7 @@ pub(crate) fn endpoints(hop: &NextHop, settings: &Settings) -> Result<Vec<Endpoi
     let hosts = match &hop.place {
         Place::Unix(path) => return Ok(vec![Endpoint::Unix(path.clone())]),
         Place::NullMx => {
-            // RFC 7505 §4.1: no attempt is made, and the status is 5.1.10.
+            // RFC 7505 §3, §4.1: no attempt is made, and the status is 5.1.10.
             let evidence = evidence("", "the domain takes no mail (null MX)");
             return Err(Outcome::Bounced { scope: Scope::Destination, status: Status::new(5, 1, 10), evidence });
         }
@@ -62,11 +62,11 @@ pub(crate) fn endpoints(hop: &NextHop, settings: &Settings) -> Result<Vec<Endpoi
         return Ok(endpoints);
     }
     Err(if own.is_some() {
-        // RFC 3463 §3.5: routing loop.
+        // RFC 3463 §3.5: 4.6 routing loop.
         let evidence = evidence("", "the best host for this destination is this server itself");
         Outcome::Bounced { scope: Scope::Destination, status: Status::new(5, 4, 6), evidence }
     } else {
-        // RFC 3463 §3.5: unable to route. DNS may be mended, so it is tried again.
+        // RFC 3463 §3.5: 4.4 unable to route. DNS may be mended, so it is tried again.
         let evidence = evidence("", "no usable address for any host of this destination");
         Outcome::Deferred { scope: Scope::Destination, status: Status::new(4, 4, 4), evidence }
     })

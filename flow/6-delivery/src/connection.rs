@@ -174,6 +174,7 @@ impl Connection {
             Dialed::Unix(stream) => Stream::Unix(stream),
         });
         let mut security = Security::Clear;
+        let authenticated = credentials.is_some();
         let mut hello = Hello::new(hostname, protocol, wish, credentials);
         let mut step = Step::Await(Stage::Greeting);
         loop {
@@ -195,11 +196,13 @@ impl Connection {
                     // The buffer may hold credentials, which must not wait there for the next message to cover them.
                     wire.out.fill(0);
                     wire.out = Vec::new();
-                    let peer = Peer { offered: *offered, security, protocol };
+                    let peer = Peer { offered: *offered, security, protocol, authenticated };
                     return Ok(Self { wire, peer, by, messages_left, dirty: false });
                 }
                 Step::Stop(trouble) => {
-                    Self::goodbye(wire).await;
+                    // RFC 4954 §4: a challenge that cannot be answered is answered with `*`.
+                    let words: &[u8] = if trouble.leaves_a_challenge() { b"*\r\nQUIT\r\n" } else { b"QUIT\r\n" };
+                    Self::goodbye(wire, words).await;
                     return Err(*trouble);
                 }
             };
@@ -235,21 +238,22 @@ impl Connection {
         }
     }
 
-    /// Says QUIT and closes (RFC 5321 §4.1.1.10). The answer is not waited for: it could only be in the way of other work.
+    /// RFC 5321 §4.1.1.10: says QUIT and closes. RFC 5321 §4.1.1.10 DEPARTS: the answer is not waited for; it could only be in the way
+    /// of other work.
     pub(crate) async fn quit(self) {
-        Self::goodbye(self.wire).await;
+        Self::goodbye(self.wire, b"QUIT\r\n").await;
     }
 
-    async fn goodbye(mut wire: Wire) {
+    async fn goodbye(mut wire: Wire, words: &[u8]) {
         wire.out.clear();
-        wire.out.extend_from_slice(b"QUIT\r\n");
+        wire.out.extend_from_slice(words);
         let _ = wire.flush(GOODBYE).await;
         let _ = timeout(GOODBYE, wire.stream.shutdown()).await;
     }
 }
 
 fn messages_left(offered: &Offered, messages_max: u32) -> u32 {
-    // RFC 9422 §4.1: MAILMAX.
+    // RFC 9422 §4.1: no more messages in one session than MAILMAX.
     offered.messages_max.map_or(messages_max, |limit| limit.min(messages_max)).max(1)
 }
 

@@ -42,6 +42,16 @@ impl Trouble {
             }
         }
     }
+
+    /// True when there was TLS, and only the offer of REQUIRETLS was missing.
+    pub(crate) fn lacks_require_tls(&self) -> bool {
+        matches!(self, Self::Failure(_, Failure::RequireTlsNotOffered))
+    }
+
+    /// True when the peer waits for a SASL response that it will not get.
+    pub(crate) fn leaves_a_challenge(&self) -> bool {
+        matches!(self, Self::Reply(Stage::Auth, reply) if reply.code.0 == 334)
+    }
 }
 
 /// A reply on one line, as evidence.
@@ -56,4 +66,6 @@ pub(crate) struct Peer {
     pub(crate) offered: Offered,
     pub(crate) security: Security,
     pub(crate) protocol: Protocol,
+    /// We have proved to it who we are.
+    pub(crate) authenticated: bool,
 }

@@ -15,6 +15,8 @@ mod dialogue;
 pub mod lmtp;
 pub mod maildir;
 pub mod next_hop;
+#[cfg(feature = "rehearsal")]
+pub mod rehearsal;
 mod reuse;
 mod send_body;
 pub mod settings;

@@ -14,7 +14,7 @@ impl NextHop {
         Self { place: Place::Unix(path), protocol: Protocol::Lmtp, tls: TlsPolicy::None, credentials: None }
     }
 
-    /// An LMTP server over TCP, whose addresses the caller has looked up. RFC 2033 §5: never port 25.
+    /// An LMTP server over TCP, whose addresses the caller has looked up. RFC 2033 §1: never port 25.
     #[must_use]
     pub fn lmtp(host: HostAddresses) -> Self {
         let place = Place::Hosts(vec![host]);

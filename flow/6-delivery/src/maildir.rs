@@ -137,7 +137,7 @@ fn pieces(part: &str) -> Result<Vec<Piece>, TemplateFault> {
 /// Two local parts get the same component only when they differ in case alone.
 #[must_use]
 pub fn safe_component(text: &str) -> String {
-    // RFC 5321 §2.4 lets the host that owns a mailbox decide whether case matters; here it does not.
+    // RFC 5321 §2.3.11: the host that owns a mailbox decides whether case matters; here it does not.
     let lower = text.to_lowercase();
     let mut out = String::with_capacity(lower.len());
     for (at, byte) in lower.bytes().enumerate() {
@@ -195,7 +195,8 @@ impl Maildirs {
     async fn try_file(&self, template: &Template, message: Message<'_>, mailbox: &Mailbox) -> io::Result<String> {
         let name = self.unique_name();
         let (base, components, file_name) = (template.base.clone(), template.expand(mailbox), name.clone());
-        // RFC 5321 §4.4: final delivery puts the reverse path into the message, in front of everything.
+        // RFC 5321 §4.4: final delivery puts the reverse path into the message, in front of everything. RFC 5321 §4.4 TODO: a Return-Path
+        // that came with the message is not taken out.
         let mut buffer = format!("Return-Path: {}\r\nDelivered-To: {mailbox}\r\n", message.envelope.from).into_bytes();
         let mut pieces = message.body.open().await?;
         let mut more = fill(&mut *pieces, &mut buffer).await?;
@@ -233,6 +234,7 @@ impl Maildirs {
 
     /// By the Maildir convention: seconds, then what makes it unique in this second on this host, then the host.
     fn unique_name(&self) -> String {
+        #[expect(clippy::disallowed_methods, reason = "a Maildir's unique names hold the time")]
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let count = self.counter.fetch_add(1, Ordering::Relaxed);
         let (seconds, micros) = (since.as_secs(), since.subsec_micros());

@@ -12,21 +12,21 @@ use crate::classify::Stage;
 pub struct Timeouts {
     /// TCP connect, per address.
     pub connect: Duration,
-    /// The greeting: RFC 5321 §4.5.3.2.1.
+    /// RFC 5321 §4.5.3.2.1: five minutes for the greeting.
     pub greeting: Duration,
     /// Replies to EHLO, HELO, LHLO, STARTTLS and AUTH.
     pub hello: Duration,
     /// The TLS handshake.
     pub handshake: Duration,
-    /// The reply to MAIL: RFC 5321 §4.5.3.2.2.
+    /// RFC 5321 §4.5.3.2.2: five minutes for the reply to MAIL.
     pub mail: Duration,
-    /// Each reply to RCPT: RFC 5321 §4.5.3.2.3.
+    /// RFC 5321 §4.5.3.2.3: five minutes for each reply to RCPT.
     pub recipient: Duration,
-    /// The reply to DATA: RFC 5321 §4.5.3.2.4.
+    /// RFC 5321 §4.5.3.2.4: two minutes for the reply to DATA.
     pub data_start: Duration,
-    /// Each piece of the body to be taken by the peer: RFC 5321 §4.5.3.2.5.
+    /// RFC 5321 §4.5.3.2.5: three minutes for each piece of the body to be taken by the peer.
     pub data_piece: Duration,
-    /// The reply after the body: RFC 5321 §4.5.3.2.6. Long, since giving up early makes duplicates.
+    /// RFC 5321 §4.5.3.2.6: ten minutes for the reply after the body, since giving up early makes duplicates.
     pub data_end: Duration,
     /// The whole attempt, all hosts together.
     pub attempt: Duration,

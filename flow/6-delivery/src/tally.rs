@@ -78,6 +78,8 @@ pub(crate) struct Useless {
     pub(crate) outcome: Outcome,
     /// Only because the way there is not safe enough.
     pub(crate) about_tls: bool,
+    /// The way is safe, and only the host does not promise to keep it so.
+    pub(crate) lacks_require_tls: bool,
 }
 
 impl Useless {
@@ -87,7 +89,8 @@ impl Useless {
     }
 
     pub(crate) fn because(trouble: &Trouble, by: &str) -> Self {
-        Self { outcome: trouble.outcome(by), about_tls: trouble.is_about_tls() }
+        let (about_tls, lacks_require_tls) = (trouble.is_about_tls(), trouble.lacks_require_tls());
+        Self { outcome: trouble.outcome(by), about_tls, lacks_require_tls }
     }
 }
 
@@ -97,13 +100,15 @@ pub(crate) fn lost(by: &str) -> Outcome {
 
 /// What is said to those no host was of use to. A host that did not answer may answer later, so a bounce needs all of them to agree.
 pub(crate) fn summary(useless: Vec<Useless>, tls_required: bool) -> Option<Outcome> {
+    let any_with_tls = useless.iter().any(|host| host.lacks_require_tls);
     let none_reached = useless.iter().all(|host| host.is_unreachable());
     let only_tls = tls_required && useless.iter().all(|host| host.about_tls);
     let worst = useless.into_iter().map(|host| host.outcome).reduce(|kept, next| if kept.is_final() { next } else { kept })?;
     Some(match worst {
-        // RFC 8689 §4.2.1: returned with 5.7.30 when no host can keep the promise.
+        // RFC 8689 §4.2.1: returned when no host can keep the promise, with 5.7.30 for want of REQUIRETLS and 5.7.10 for want of TLS.
         Outcome::Deferred { evidence, .. } if only_tls => {
-            Outcome::Bounced { scope: Scope::Message, status: Status::new(5, 7, 30), evidence }
+            let status = Status::new(5, 7, if any_with_tls { 30 } else { 10 });
+            Outcome::Bounced { scope: Scope::Message, status, evidence }
         }
         // Not one host took a connection: the next message would find the same. A host that answers, if only to send us away, is
         // trouble of its own, for which the window of its lane is made smaller.
@@ -125,7 +130,7 @@ mod tests {
             4 => Outcome::Deferred { scope: Scope::Host, status, evidence },
             _ => Outcome::Bounced { scope: Scope::Host, status, evidence },
         };
-        Useless { outcome, about_tls }
+        Useless { outcome, about_tls, lacks_require_tls: false }
     }
 
     fn said(hosts: Vec<Useless>, tls_required: bool) -> String {
@@ -146,7 +151,11 @@ mod tests {
     fn hosts_that_cannot_be_reached_are_trouble_with_the_destination() {
         let unreachable = || {
             let (status, evidence) = (Status::new(4, 4, 1), classify::evidence("", ""));
-            Useless { outcome: Outcome::Deferred { scope: Scope::Host, status, evidence }, about_tls: false }
+            Useless {
+                outcome: Outcome::Deferred { scope: Scope::Host, status, evidence },
+                about_tls: false,
+                lacks_require_tls: false,
+            }
         };
         let scope = |hosts| match summary(hosts, false).unwrap() {
             Outcome::Deferred { scope, .. } => scope,
@@ -158,7 +167,9 @@ mod tests {
 
     #[test]
     fn require_tls_bounces_only_when_every_host_lacks_it() {
-        assert_eq!(said(vec![host(401, true), host(402, true)], true), "bounced 5.7.30");
+        assert_eq!(said(vec![host(401, true), host(402, true)], true), "bounced 5.7.10");
+        let with_tls = Useless { lacks_require_tls: true, ..host(402, true) };
+        assert_eq!(said(vec![host(401, true), with_tls], true), "bounced 5.7.30");
         assert_eq!(said(vec![host(401, true), host(402, false)], true), "deferred 4.0.1");
         assert_eq!(said(vec![host(401, true)], false), "deferred 4.0.1");
     }

@@ -4,7 +4,8 @@
 mod peer;
 
 use peer::*;
-use postern_delivery::{Delivery, HostAddresses, NextHop, Place, Protocol, Roots, Settings, TlsClient, TlsPolicy};
+use postern_delivery::{Credentials, Delivery, HostAddresses, NextHop, Place, Protocol, Roots, Settings, TlsClient, TlsPolicy};
+use postern_mail::Secret;
 
 #[tokio::test]
 async fn two_messages_share_a_connection_and_need_no_reset() {
@@ -351,6 +352,49 @@ async fn require_tls_goes_only_to_a_verified_host_that_offers_it_too() {
     })])
     .await;
     let outcomes = send_body(&verifying(certificate("x.example").0), &clear.hop(), &["a@x.example"], &envelope, BODY).await;
-    assert_eq!(briefs(&outcomes), ["bounced Message 5.7.30"]);
+    assert_eq!(briefs(&outcomes), ["bounced Message 5.7.10"]);
     clear.done().await;
+}
+
+#[tokio::test]
+async fn who_has_logged_in_says_for_whom_it_speaks() {
+    let (_, acceptor) = certificate("peer.example");
+    let peer = Peer::start(vec![script(move |mut talk| async move {
+        talk.greet(&["STARTTLS"]).await;
+        let mut talk = talk.secure(&acceptor).await;
+        talk.offer(&["PIPELINING", "CHUNKING", "AUTH PLAIN"]).await;
+        talk.hear("AUTH PLAIN ").await;
+        talk.say("235 2.7.0 welcome").await;
+        assert_eq!(talk.hear("MAIL").await, "MAIL FROM:<s@us.example> AUTH=<>");
+        talk.hear("RCPT").await;
+        talk.hear_chunk().await;
+        talk.say("250 ok\n250 ok\n250 taken").await;
+    })])
+    .await;
+    let outcomes = send_body(&delivery(settings()), &with_password(peer.hop()), &["a@x.example"], &envelope(), BODY).await;
+    assert_eq!(briefs(&outcomes), ["delivered"]);
+    peer.done().await;
+}
+
+#[tokio::test]
+async fn a_challenge_that_cannot_be_read_is_cancelled() {
+    let (_, acceptor) = certificate("peer.example");
+    let peer = Peer::start(vec![script(move |mut talk| async move {
+        talk.greet(&["STARTTLS"]).await;
+        let mut talk = talk.secure(&acceptor).await;
+        talk.offer(&["AUTH SCRAM-SHA-256"]).await;
+        talk.hear("AUTH SCRAM-SHA-256 ").await;
+        talk.say("334 not=base64").await;
+        assert_eq!(talk.line().await, "*");
+        assert_eq!(talk.line().await, "QUIT");
+    })])
+    .await;
+    let outcomes = send_body(&delivery(settings()), &with_password(peer.hop()), &["a@x.example"], &envelope(), BODY).await;
+    assert!(briefs(&outcomes).iter().all(|brief| brief.starts_with("deferred")), "{:?}", briefs(&outcomes));
+    peer.done().await;
+}
+
+fn with_password(mut hop: NextHop) -> NextHop {
+    hop.credentials = Some(Credentials { user: "us".into(), password: Secret::new(b"secret".to_vec()) }.into());
+    hop
 }

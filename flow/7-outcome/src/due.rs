@@ -1,5 +1,5 @@
 //! What is to be reported to whom (RFC 3461 §5.2). Promise: nothing is ever reported about a message with the null sender (RFC 5321
-//! §4.5.5, RFC 3461 §6.1), so reports cannot breed; everybody else hears of each failure they did not decline to hear of.
+//! §4.5.5, RFC 3461 §5.2), so reports cannot breed; everybody else hears of each failure they did not decline to hear of.
 
 use postern_mail::envelope::{Notify, Return, UnixMillis};
 use postern_mail::outcome::Evidence;
@@ -111,22 +111,21 @@ impl ReportDue<'_> {
     }
 
     /// How much of a message of `size` octets is returned. RFC 3461 §4.3: RET is about failures, and other reports return the header
-    /// section only. RFC 3461 §4.3 DEPARTS: above `full_bytes_max` a failure returns only the header section too, even for RET=FULL;
-    /// whoever was named as the sender by somebody else is not to be sent large mail by us.
+    /// section only. RFC 3461 §6.2: above a size of ours, `full_bytes_max`, a failure returns only the header section too, even for
+    /// RET=FULL; whoever was named as the sender by somebody else is not to be sent large mail by us.
     #[must_use]
     pub fn returned(&self, envelope: &Envelope, size: u64, full_bytes_max: u64) -> Returned {
-        if self.tells(Action::Failed) && envelope.ret != Some(Return::Headers) && size <= full_bytes_max {
-            Returned::Full
-        } else {
-            Returned::Headers
-        }
+        // RFC 8689 §5: a message that asked for TLS is returned as for RET=HDRS, whatever RET said.
+        let all = envelope.ret != Some(Return::Headers) && !envelope.require_tls;
+        if self.tells(Action::Failed) && all && size <= full_bytes_max { Returned::Full } else { Returned::Headers }
     }
 }
 
 /// What the attempt that just ended has to report, if anything.
 #[must_use]
 pub fn reports_due<'a>(envelope: &'a Envelope, ended: &[Ended<'a>], delay: DelayNotice) -> Option<ReportDue<'a>> {
-    // RFC 5321 §4.5.5, RFC 3461 §6.1: a message with the null sender is a report itself.
+    // RFC 5321 §4.5.5, RFC 3461 §5.2: a message with the null sender is a report itself. RFC 3461 §5.2 TODO: postmaster is not told of
+    // a report that could not be delivered; only the log and the history are.
     let to = envelope.from.mailbox()?;
     let lines: Vec<Line<'a>> = ended.iter().filter_map(|ended| line(*ended, delay)).collect();
     if lines.is_empty() { None } else { Some(ReportDue { to, lines }) }
@@ -144,6 +143,7 @@ fn line(ended: Ended<'_>, delay: DelayNotice) -> Option<Line<'_>> {
         retry_until: None,
     };
     match ended.outcome {
+        // RFC 3461 §5.2.6: a failure is told, unless NOTIFY was given without it.
         Outcome::Bounced { status, evidence, .. } if wanted.failure => Some(line(Action::Failed, of_class(5, *status), evidence)),
         // RFC 3463 §2: class 4 is also for a temporary condition that outlasted our patience.
         Outcome::Expired { status, evidence } if wanted.failure => Some(line(Action::Failed, of_class(4, *status), evidence)),
@@ -155,13 +155,13 @@ fn line(ended: Ended<'_>, delay: DelayNotice) -> Option<Line<'_>> {
         },
         Outcome::Delivered { evidence, dsn_passed_on } if wanted.success => {
             let action = match ended.reach {
-                // RFC 3461 §5.2.3.
+                // RFC 3461 §5.2.3: in the mailbox is delivered.
                 Reach::Mailbox => Action::Delivered,
                 // RFC 3461 §5.2.1: a next hop that offered DSN reports for itself.
                 Reach::NextHop if *dsn_passed_on => return None,
                 // RFC 3461 §5.2.2: one that did not will never tell, so the sender learns that from us.
                 Reach::NextHop => Action::Relayed,
-                // RFC 3461 §5.2.7.3.
+                // RFC 3461 §5.2.7.3: an alias with several members is expanded.
                 Reach::Members => Action::Expanded,
             };
             Some(line(action, Status::new(2, 0, 0), evidence))

@@ -103,7 +103,7 @@ impl Reporter<'_> {
         // RFC 3834 §5: no automatic reply answers this.
         out.field("Auto-Submitted", "auto-replied");
         out.field("MIME-Version", "1.0");
-        // RFC 6522 §3.
+        // RFC 6522 §3, RFC 3461 §6.2: `multipart/report` of type `delivery-status`.
         out.line("Content-Type: multipart/report; report-type=delivery-status;");
         out.line(&format!("    boundary=\"{boundary}\""));
         out.empty();
@@ -119,7 +119,7 @@ impl Reporter<'_> {
         let mut lines = Lines::default();
         fields::per_message(&mut lines, envelope, self.hostname);
         for line in &due.lines {
-            // RFC 3464 §2.1: an empty line before each recipient.
+            // RFC 3464 §2.1: an empty line before the fields of each recipient.
             lines.empty();
             fields::per_recipient(&mut lines, line, self.now, form);
         }

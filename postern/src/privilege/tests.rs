@@ -93,7 +93,7 @@ fn what_a_new_configuration_names_beyond_the_sandbox_is_found() {
         |write: &[PathBuf], read: &[PathBuf]| confinement.out_of_reach(&Reach { write: write.to_vec(), read: read.to_vec() });
     assert_eq!(beyond(&[data.join("mail/not there yet")], &[etc.join("tls"), data.clone()]), None);
     assert_eq!(beyond(std::slice::from_ref(&other), &[]), Some(other.clone()));
-    assert_eq!(beyond(&[etc.clone()], &[]), Some(etc.clone()), "what may be read may not be written");
+    assert_eq!(beyond(std::slice::from_ref(&etc), &[]), Some(etc.clone()), "what may be read may not be written");
     assert_eq!(beyond(&[], std::slice::from_ref(&other)), Some(other.clone()));
     assert_eq!(beyond(&[data.join("link/mail")], &[]), Some(data.join("link/mail")), "a link leads out");
     let free = Confinement { reach: None, ..confinement.clone() };

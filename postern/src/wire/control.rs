@@ -306,6 +306,10 @@ async fn change(server: &Server, what: Change, which: &Selection, reason: &str, 
             Err(error) => return Answer::failed(format!("{id}: {error}; {done} messages before it were changed")),
         }
     }
+    // What a person was told is done must be done after a crash too: dropped mail stays dropped, held mail held.
+    if let Err(outage) = server.spool.flush().await {
+        return Answer::failed(format!("{done} messages were changed, but that may be forgotten at a restart: {outage}"));
+    }
     let rest = if more { "; there are more, give --limit" } else { "" };
     Answer::Done { text: format!("{}: {done} messages{rest}", what.as_str()) }
 }

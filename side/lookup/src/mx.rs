@@ -53,7 +53,7 @@ impl Resolver {
                 Some(hosts) => self.reach(now, hosts).await,
             },
             Answer::NoData => {
-                // RFC 5321 §5.1: without MX records the domain itself is the only exchanger, with preference 0.
+                // RFC 5321 §5.1, §5.2: without MX records the domain itself is the only exchanger, with preference 0.
                 let addresses = self.addresses_at(now, domain).await?;
                 let itself = Exchange { name: domain.clone(), preference: 0, addresses };
                 Ok(MxAnswer::Exchangers { exchangers: vec![itself], implicit: true })

@@ -1,5 +1,7 @@
 //! Commands sent without waiting for the replies (RFC 2920), and those that may not be.
 
+use postern_testkit::client::base64;
+
 use crate::prelude::*;
 
 fn codes(client: &mut SmtpClient, count: usize) -> Vec<u16> {
@@ -59,6 +61,18 @@ fn what_must_wait_for_its_reply_ends_the_session_when_it_does_not() {
         assert_eq!(replies.last().map(Reply::codes).as_deref(), Some("554 5.5.0"), "{early:?}: {replies:?}");
     }
     let mut client = SmtpClient::hello_tls(postern.submission());
-    client.send("AUTH PLAIN AGFsaWNlAHg=\r\nMAIL FROM:<alice@here.test>\r\n");
+    client.send("AUTH LOGIN\r\nMAIL FROM:<alice@here.test>\r\n");
     assert_eq!(client.replies_until_closed().last().map(Reply::codes).as_deref(), Some("554 5.5.0"));
+}
+
+#[test]
+fn a_whole_auth_may_be_pipelined_and_what_follows_a_failed_one_is_refused() {
+    // RFC 4954 §4: PLAIN with its initial response waits for nothing.
+    let postern = with_alice(Setup::new());
+    for (password, expected) in [(PASSWORD, [235, 250, 250]), ("wrong", [535, 530, 503])] {
+        let mut client = SmtpClient::hello_tls(postern.submission());
+        let response = base64(format!("\0{ALICE}\0{password}").as_bytes());
+        client.send(format!("AUTH PLAIN {response}\r\nMAIL FROM:<{ALICE}>\r\nRCPT TO:<{BOB}>\r\n"));
+        assert_eq!(codes(&mut client, 3), expected);
+    }
 }

@@ -14,7 +14,7 @@ pub(crate) const ALIAS_TARGETS_MAX: usize = 1000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resolution {
     /// A mailbox of the domain. For a Maildir it is in lower case and without its tag; for LMTP and relays it is as it was given,
-    /// since the host behind may use both (RFC 5321 §2.4, RFC 5233 §1).
+    /// since the host behind may use both (RFC 5321 §2.3.11, RFC 5233 §1).
     Deliver(Mailbox),
     /// Other mailboxes, here or elsewhere.
     Alias(Vec<Mailbox>),

@@ -1,4 +1,5 @@
-//! Date and time as mail writes them (RFC 5322 §3.3), in UTC.
+//! Date and time as mail writes them (RFC 5322 §3.3), with the offset in digits (RFC 5321 §4.4).
+//! RFC 5321 §4.4 DEPARTS: times are in UTC and not local; servers of a cluster and their operators read them in one way.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! The trace header we add (RFC 5321 §4.4). Promise: the address of an authenticated sender is never in it, and nothing a peer said can
+//! The trace header we add. RFC 5321 §4.1.1.4, §4.4: one `Received` field in front of every message we take. Promise: the address of an authenticated sender is never in it, and nothing a peer said can
 //! end the line.
 
 use std::fmt::Write as _;
@@ -14,17 +14,18 @@ use crate::message::date::MailDate;
 pub struct Received<'a> {
     /// What the client called itself.
     pub helo: &'a HeloName,
-    /// Its address; `None` leaves it out, as for authenticated senders.
+    /// Its address; `None` leaves it out. RFC 5321 §4.4 DEPARTS: the address of an authenticated sender is nobody's business (RFC 5321
+    /// §7.6 allows for it).
     pub client: Option<IpAddr>,
     /// Our name.
     pub by: &'a str,
-    /// `ESMTPSA` and kin (RFC 3848, RFC 6531 §4.3).
+    /// RFC 4954 §7, RFC 6531 §4.3: `ESMTPSA` and kin.
     pub with: &'static str,
-    /// TLS version and suite.
+    /// TLS version and suite. RFC 8314 §4.3 DEPARTS: they stand in a comment, as others write them, and not in a `tls` clause.
     pub tls: Option<(&'static str, &'a str)>,
     /// Ours.
     pub id: MessageId,
-    /// Only told when it is the only one, or other recipients would be given away (RFC 5321 §7.2).
+    /// RFC 5321 §4.4, §7.2: only told when it is the only one, or other recipients would be given away.
     pub only_recipient: Option<&'a Mailbox>,
     /// When.
     pub at: UnixMillis,
@@ -52,7 +53,7 @@ impl Received<'_> {
     }
 }
 
-/// The `with` word (RFC 3848, RFC 6531 §4.3): `SMTP`, `ESMTP`, `ESMTPS`, `ESMTPA`, `ESMTPSA` and their `UTF8` forms.
+/// The `with` word of RFC 3848 and RFC 6531 §4.3: `SMTP`, `ESMTP`, `ESMTPS`, `ESMTPA`, `ESMTPSA` and their `UTF8` forms.
 #[must_use]
 pub const fn protocol(esmtp: bool, tls: bool, auth: bool, utf8: bool) -> &'static str {
     match (esmtp, tls, auth, utf8) {

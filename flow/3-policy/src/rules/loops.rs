@@ -12,9 +12,8 @@ use postern_mail::{Finding, Mailbox, Recipient, Reply, RuleName};
 /// As it stands in trails.
 pub const LOOPS: RuleName = "loops";
 
-/// RFC 5321 §6.3 DEPARTS: it advises to count to at least 100. No message needs 50 hops, and each turn of a loop costs every server in
-/// it a copy.
-pub const RECEIVED_MAX: usize = 50;
+/// Where nothing is configured. RFC 5321 §6.3: at least 100, which is the default of the configuration too.
+pub const RECEIVED_MAX: usize = 100;
 
 /// Judges the trace fields of a message as it came.
 ///

@@ -21,7 +21,7 @@ pub const SENDER: RuleName = "sender";
 #[must_use]
 pub fn judge(policy: &Policy, facts: &SenderFacts<'_>) -> Finding {
     if facts.client.listener.is_submission() {
-        // RFC 6409 §4.3: a submission server asks who it is, except where the network itself tells.
+        // RFC 6409 §3.3, §4.3: a submission server asks who it is, except where the network itself tells.
         match (facts.identity, relay::network_of(&policy.relay_networks, facts.client.address)) {
             (Some(identity), _) => Finding::pass(SENDER, format!("authenticated as {}", identity.who.account())),
             (None, Some(network)) => Finding::pass(SENDER, format!("{} is in the relay network {network}", facts.client.address)),

@@ -56,7 +56,7 @@ pub(crate) struct Hello {
 
 impl Hello {
     pub(crate) fn new(hostname: Arc<str>, protocol: Protocol, wish: TlsWish, credentials: Option<Proof>) -> Self {
-        // RFC 4954 §4, RFC 8314 §3: no password in clear, so where there is one there is TLS.
+        // RFC 4954 §4, RFC 8314 §5.2: no password in clear, so where there is one there is TLS.
         let wish = if credentials.is_some() { TlsWish::Must } else { wish };
         Self { hostname, protocol, wish, credentials, secure: false, state: State::Greeting }
     }
@@ -64,7 +64,7 @@ impl Hello {
     /// Takes a reply.
     pub(crate) fn on_reply(&mut self, reply: ReceivedReply, out: &mut Vec<u8>) -> Step {
         match std::mem::replace(&mut self.state, State::Over) {
-            // RFC 5321 §4.3.1: 220, or the host does not want us.
+            // RFC 5321 §4.3.1: nothing is said before the 220; anything else in its place says that the host does not want us.
             State::Greeting if reply.code.0 == 220 => self.ehlo(out),
             State::Greeting => stop(Stage::Greeting, reply),
             State::Ehlo if reply.code.0 == 250 => self.offered(Offered::parse(&reply.lines), out),
@@ -102,12 +102,13 @@ impl Hello {
     /// The handshake is done, and what was buffered is gone.
     pub(crate) fn on_secured(&mut self, out: &mut Vec<u8>) -> Step {
         self.secure = true;
-        // RFC 3207 §4.2: everything learnt before is forgotten; EHLO again.
+        // RFC 3207 §4.2: everything learnt before is forgotten; EHLO again, and never STARTTLS within TLS.
         self.ehlo(out)
     }
 
     fn ehlo(&mut self, out: &mut Vec<u8>) -> Step {
         // RFC 2033 §4.1: LHLO in place of EHLO.
+        // RFC 5321 §2.3.5, RFC 6531 §3.7.1: our name is our primary host name, in A-labels.
         let verb = if self.protocol == Protocol::Lmtp { "LHLO" } else { "EHLO" };
         send(out, format_args!("{verb} {}", self.hostname));
         self.state = State::Ehlo;
@@ -142,7 +143,7 @@ impl Hello {
 }
 
 fn is_unknown_command(reply: &ReceivedReply) -> bool {
-    // RFC 5321 §3.2: 500, 502 and kin; some old hosts say 501, 504, 550 or 554.
+    // RFC 5321 §3.2: EHLO is not known where it is answered 500 or 502; some old hosts say 501, 504, 550 or 554.
     reply.code.is_permanent() && reply.code.0 != 521
 }
 

@@ -9,7 +9,7 @@ use postern_smtp::sasl::{decode, encode, plain};
 
 use crate::next_hop::Credentials;
 
-/// RFC 5321 §4.5.3.1.4: a command line; a longer initial response waits for its 334 (RFC 4954 §4).
+/// RFC 4954 §4: an initial response that would not fit in a command line (RFC 5321 §4.5.3.1.4) waits for its 334.
 const AUTH_LINE_BYTES_MAX: usize = 512;
 
 /// A login under way.
@@ -69,7 +69,7 @@ impl Login {
 
     /// True when a 235 may be believed now.
     pub(crate) fn is_complete(&self) -> bool {
-        // RFC 5802 §9: without the proof it may be anybody who says so.
+        // RFC 5802 §3: without the proof it may be anybody who says so.
         matches!(self, Self::Responses(left) if left.is_empty())
     }
 }

@@ -57,20 +57,28 @@ pub(crate) fn needs_body_facts(peer: &Peer, envelope: &Envelope) -> bool {
 /// True when this host cannot keep the promise that REQUIRETLS asks for; another may.
 pub(crate) fn breaks_require_tls(peer: &Peer, envelope: &Envelope) -> bool {
     // RFC 8689 §4.2.1: the host must be verified and offer REQUIRETLS itself. RFC 8689 §4.2.1 TODO: that the MX records came by DNSSEC or
-    // MTA-STS. RFC 8689 §4.4: a mailbox store over LMTP is final delivery, not relaying.
+    // MTA-STS is not asked for yet.
     let safe = peer.security == Security::Verified && peer.offered.require_tls;
-    envelope.require_tls && peer.protocol == Protocol::Smtp && !safe
+    demands_tls(envelope, peer.protocol) && !safe
+}
+
+/// True when the message may only go where its promise is kept.
+pub(crate) fn demands_tls(envelope: &Envelope, protocol: Protocol) -> bool {
+    // RFC 8689 §5: a report is not lost for want of TLS; it says REQUIRETLS to the hosts that offer it.
+    // RFC 8689 §2 DEPARTS: a mailbox store over LMTP is ours and need not offer REQUIRETLS; with it the message has arrived.
+    envelope.require_tls && envelope.from.mailbox().is_some() && protocol == Protocol::Smtp
 }
 
 /// Why this peer cannot have this message at all, or `None`.
 pub(crate) fn obstacle(peer: &Peer, envelope: &Envelope, bytes: u64, facts: BodyFacts, by: &str) -> Option<Outcome> {
     let bounce = |status, text: &str| Some(Outcome::Bounced { scope: Scope::Message, status, evidence: evidence(by, text) });
-    // RFC 1870 §4: over the size the host names, it is not even tried.
+    // RFC 1870 §7: over the size the host names, it is not even tried.
     if let Some(limit) = peer.offered.size_max.filter(|limit| bytes > *limit) {
         return bounce(Status::new(5, 3, 4), &format!("the message has {bytes} octets and the host takes {limit}"));
     }
     // RFC 6152 §3: without 8BITMIME there, an eight-bit body is converted or returned; we return it (5.6.3: conversion required and not
     // supported, RFC 3463 §3.7).
+    // RFC 5321 §2.4: what was declared as seven bits is taken to be, and passed on without a look inside.
     if facts.eight_bit && envelope.body == BodyKind::EightBitMime && !peer.offered.eight_bit_mime {
         return bounce(Status::new(5, 6, 3), "the body has eight-bit octets and the host takes seven bits only");
     }
@@ -248,7 +256,7 @@ impl<'m> Transaction<'m> {
         if *slot == Slot::Settled {
             return;
         }
-        // RFC 5321 §3.3: 250 or 251, both are a promise to deliver.
+        // RFC 5321 §3.3, §4.2: 250 or 251, or any other 2yz, is a promise to deliver.
         if reply.code.is_positive() {
             *slot = Slot::Accepted;
         } else {
@@ -269,7 +277,7 @@ impl<'m> Transaction<'m> {
     }
 
     fn on_end(&mut self, reply: &ReceivedReply) {
-        // RFC 2033 §4.2, §4.3: in LMTP one reply for each accepted recipient, in their order; in SMTP one for all.
+        // RFC 2033 §4.2, §4.3: in LMTP one reply after DATA or BDAT LAST for each accepted recipient, in their order; in SMTP one for all.
         let each = self.peer.protocol == Protocol::Lmtp;
         let left = self.ends_left.unwrap_or(if each { self.accepted().max(1) } else { 1 }).saturating_sub(1);
         self.ends_left = Some(left);
@@ -294,7 +302,7 @@ impl<'m> Transaction<'m> {
         }
     }
 
-    /// Writes as many commands as may go out before a reply is needed.
+    /// Writes as many commands as may go out before a reply is needed. RFC 2920 §3.1: every reply is matched with its command by count.
     fn advance(&mut self, out: &mut Vec<u8>) -> Step {
         let pipelining = self.peer.offered.pipelining;
         loop {
@@ -361,14 +369,18 @@ impl<'m> Transaction<'m> {
         let (envelope, offered) = (self.content.envelope, &self.peer.offered);
         Command::Mail(Box::new(Mail {
             from: envelope.from.clone(),
+            // RFC 1870 §6: the size without the stuffed dots.
             size: offered.size.then_some(self.content.bytes),
             body: Some(envelope.body).filter(|body| offered.eight_bit_mime && *body != BodyKind::SevenBit),
+            // RFC 6531 §3.4: said again where it was said to us.
             smtputf8: envelope.smtputf8 && offered.smtputf8,
+            // RFC 8689 §4.2.1: the promise is asked of the next host as it was asked of us.
             require_tls: envelope.require_tls && offered.require_tls,
-            // RFC 3461 §5.2.1: what the sender asked for goes on unchanged, to hosts that know it.
+            // RFC 3461 §5.2.1: what the sender asked for goes on unchanged, to hosts that know it. RFC 3461 §5.2.2: and to no others.
             ret: envelope.ret.filter(|_| offered.dsn),
             envid: envelope.envid.clone().filter(|_| offered.dsn),
-            auth_given: false,
+            // RFC 4954 §5: a host that we have proved ourselves to is told that the message is not from us.
+            auth_given: self.peer.authenticated,
         }))
     }
 

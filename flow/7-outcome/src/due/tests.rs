@@ -130,6 +130,15 @@ fn only_failures_return_the_whole_message_and_only_small_ones() {
 }
 
 #[test]
+fn a_message_that_asked_for_tls_is_returned_without_its_body() {
+    let envelope = Envelope { require_tls: true, ..envelope("a@here.example", Some(Return::Full)) };
+    let recipient = recipient(None);
+    let bounced = bounced();
+    let ended = [Ended { recipient: &recipient, outcome: &bounced, reach: Reach::NextHop }];
+    assert_eq!(reports_due(&envelope, &ended, LATE).unwrap().returned(&envelope, 1, 100), Returned::Headers);
+}
+
+#[test]
 fn a_status_of_the_wrong_class_is_put_right() {
     let odd = Outcome::Bounced { scope: Scope::Recipient, status: Status::new(4, 7, 1), evidence: evidence() };
     assert_eq!(action(None, &odd, Reach::NextHop, LATE), Some((Action::Failed, "5.7.1".into())));

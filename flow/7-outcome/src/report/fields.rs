@@ -32,13 +32,13 @@ impl Form {
 
 /// Fields about the message (RFC 3464 §2.2).
 pub(crate) fn per_message(lines: &mut Lines, envelope: &Envelope, hostname: &str) {
-    // RFC 3464 §2.2.1: the sender's own name for the transaction, as it was before xtext.
+    // RFC 3464 §2.2.1, RFC 3461 §6.3: the sender's own name for the transaction, as it was before xtext.
     if let Some(envid) = envelope.envid.as_deref().and_then(from_xtext).filter(|envid| envid.is_ascii()) {
         lines.field("Original-Envelope-Id", &envid);
     }
-    // RFC 3464 §2.2.2.
+    // RFC 3464 §2.2.2, RFC 3461 §9.3: our name, which DNS knows.
     lines.field("Reporting-MTA", &format!("dns; {}", ascii(hostname)));
-    // RFC 3464 §2.2.5.
+    // RFC 3464 §2.2.5: when we took the message.
     lines.field("Arrival-Date", &MailDate(envelope.received).to_string());
 }
 
@@ -48,19 +48,21 @@ pub(crate) fn per_recipient(lines: &mut Lines, line: &Line<'_>, now: UnixMillis,
     if let Some(original) = line.recipient.dsn().original.as_deref().and_then(|text| original(text, form)) {
         lines.field("Original-Recipient", &original);
     }
+    // RFC 3464 §2.3.2: who it was for in the end, as the envelope has it.
     lines.field("Final-Recipient", &address(line.recipient.address(), form));
     lines.field("Action", line.action.as_str());
     lines.field("Status", &line.status.to_string());
     if let Some(name) = remote_name(line.evidence) {
-        // RFC 3464 §2.3.5.
+        // RFC 3464 §2.3.5: the host that answered.
         lines.field("Remote-MTA", &format!("dns; {name}"));
     }
     if let Some(diagnostic) = diagnostic(line.evidence, form) {
         lines.folded("Diagnostic-Code", &diagnostic);
     }
+    // RFC 3464 §2.3.7: when it was tried last.
     lines.field("Last-Attempt-Date", &MailDate(now).to_string());
     if let Some(until) = line.retry_until {
-        // RFC 3464 §2.3.9.
+        // RFC 3464 §2.3.9: of a delay, when we will give up.
         lines.field("Will-Retry-Until", &MailDate(until).to_string());
     }
 }
@@ -143,7 +145,7 @@ pub(crate) fn is_reply(text: &str) -> bool {
         && matches!(octets.next(), None | Some(b' ' | b'-'))
 }
 
-/// RFC 3464 §2.3.6: `smtp` for what a server said; an `X-` type for what we say ourselves.
+/// RFC 3464 §2.3.6, RFC 3461 §9.2: `smtp` for what a server said; an `X-` type for what we say ourselves.
 fn diagnostic(evidence: &Evidence, form: Form) -> Option<String> {
     if is_local(evidence) || evidence.text.trim().is_empty() {
         return None;

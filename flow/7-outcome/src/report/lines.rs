@@ -1,7 +1,7 @@
 //! The one writer of report lines. Promise: whatever goes in, each line that comes out ends in CRLF, is at most [`LINE_BYTES_MAX`]
 //! octets long without it, and holds no control and no direction mark; so nothing a peer said can add a header or a part.
 
-/// RFC 5322 §2.1.1.
+/// RFC 5322 §2.1.1: no line of ours is longer than 998 octets.
 pub(crate) const LINE_BYTES_MAX: usize = 998;
 /// RFC 5322 §2.1.1: what people read is wrapped here.
 const LINE_BYTES_GOOD: usize = 76;

@@ -29,7 +29,7 @@ fn to(addresses: &[&str]) -> Vec<Recipient> {
 
 fn peer(keywords: &str, protocol: Protocol) -> Peer {
     let lines: Vec<&str> = std::iter::once("mx").chain(keywords.split(", ")).collect();
-    Peer { offered: Offered::parse(&lines), security: Security::Clear, protocol }
+    Peer { offered: Offered::parse(&lines), security: Security::Clear, protocol, authenticated: false }
 }
 
 struct Case {
@@ -485,6 +485,15 @@ fn require_tls_needs_a_verified_host_that_offers_it() {
     assert!(breaks_require_tls(&peer, &envelope));
     envelope.require_tls = false;
     assert!(!breaks_require_tls(&peer, &envelope));
+}
+
+#[test]
+fn a_report_and_a_mailbox_store_need_no_require_tls() {
+    let mut envelope = envelope();
+    envelope.require_tls = true;
+    assert!(!breaks_require_tls(&peer("DSN", Protocol::Lmtp), &envelope));
+    envelope.from = ReversePath::Null;
+    assert!(!breaks_require_tls(&peer("DSN", Protocol::Smtp), &envelope));
 }
 
 mod whatever_the_host_says {
