@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use indicatif::{ProgressBar, ProgressStyle};
-use postern_config::{Config, Deliver, LogFormat, Password};
+use postern_config::{Config, Deliver, LogFormat, Password, TlsVersion};
 use postern_delivery::Maildirs;
 use postern_listener::accept::Counters;
-use postern_listener::{Ceiling, CertificateSlot, Listener, server_config};
+use postern_listener::{Ceiling, CertificateSlot, Listener, OldestVersion, server_config};
 use postern_mail::attempt::Ticket;
 use postern_mail::client::ListenerKind;
 use postern_scheduler::Scheduler;
@@ -306,8 +306,9 @@ async fn serve(
     let history_settings = HistorySettings {
         keep_for: config.history.keep,
         messages_max: config.history.messages_max,
+        refusals_max: config.history.refusals_max,
         waiting_max: live::number(config.history.queue_max),
-        ..HistorySettings::default()
+        gather: config.history.gather,
     };
     // Beside the spool, since each reads for seconds after a crash in a rush.
     let (state_dir, state_authentication) = (data_dir.clone(), authentication(&config));
@@ -318,7 +319,11 @@ async fn serve(
         _ => certs::self_signed(&data_dir, config.server.hostname.as_str())?,
     };
     let certificate = Arc::new(CertificateSlot::new(files.load()?));
-    let tls = server_config(Arc::clone(&certificate)).map_err(|error| format!("TLS: {error}"))?;
+    let oldest = match config.tls.version_min {
+        TlsVersion::Tls12 => OldestVersion::Tls12,
+        TlsVersion::Tls13 => OldestVersion::Tls13,
+    };
+    let tls = server_config(Arc::clone(&certificate), oldest).map_err(|error| format!("TLS: {error}"))?;
 
     let mut scheduler = Scheduler::new(live::scheduler(&config), clock().0);
     let spool = tokio::task::block_in_place(|| recover(&config, &mut scheduler))?;

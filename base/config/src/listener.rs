@@ -21,8 +21,8 @@ section! {
         /// Addresses and ports to listen on. `[::]` takes IPv6 only, so name both families. Port 0 takes any free port.
         #[key(example = "[\"0.0.0.0:25\", \"[::]:25\"]", why = "the administrator decides who can reach it", restart = true)]
         pub bind: Vec<SocketAddr>;
-        /// Proxies that must begin each connection with a PROXY header, version 1 or 2. All other clients are refused when they
-        /// do.
+        /// Proxies that must begin each connection with a PROXY header, version 1 or 2. From all other clients it is no command, and
+        /// what it says of their address is not believed.
         #[key(example = "[\"127.0.0.1/32\"]", why = "a header from a stranger would let the stranger choose an address")]
         pub proxy_protocol_from: Vec<IpNet> = Vec::new();
     }

@@ -89,8 +89,7 @@ section! {
         #[key(
             example = "5000000",
             why = "at 300 octets of memory each, these cost 1.5 GB",
-            within = 1..=1_000_000_000,
-            restart = true
+            within = 1..=1_000_000_000
         )]
         pub messages_max: u64 = 5_000_000;
     }

@@ -30,7 +30,11 @@ section! {
         #[key(example = "\"/etc/postern/key.pem\"", why = "as with the certificate")]
         pub key: Option<PathBuf> = None;
         /// The oldest version spoken with clients.
-        #[key(example = "\"1.2\"", why = "RFC 8996 forbids what is older; with 1.3 some senders would fall back to clear text")]
+        #[key(
+            example = "\"1.2\"",
+            why = "RFC 8996 forbids what is older; with 1.3 some senders would fall back to clear text",
+            restart = true
+        )]
         pub version_min: TlsVersion = TlsVersion::Tls12;
         /// How often certificate and key are looked at for a change.
         #[key(

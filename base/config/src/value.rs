@@ -289,6 +289,10 @@ impl<T: Value> Value for Vec<T> {
     }
 
     fn read(node: &Node<'_>, report: &mut Report<'_>) -> Option<Self> {
+        if matches!(node.value.get_ref(), DeValue::String(_)) && !T::kind().repeated && T::kind().table.is_none() {
+            // `to = "*"` is a list of one.
+            return T::read(node, report).map(|one| vec![one]);
+        }
         let DeValue::Array(entries) = node.value.get_ref() else {
             let problem = match node.key.filter(|key| key.example.is_empty()) {
                 Some(key) => format!("is written [[{}]] above the keys of each, not as {}", key.name, node.sort()),

@@ -37,15 +37,28 @@ impl ResolvesServerCert for CertificateSlot {
     }
 }
 
+/// The oldest version spoken with clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OldestVersion {
+    /// RFC 5246.
+    Tls12,
+    /// RFC 8446.
+    Tls13,
+}
+
 /// The server side's TLS settings over a certificate that can be replaced.
 ///
 /// # Errors
 /// When the crypto provider lacks what TLS 1.2 and 1.3 need, which is a fault of the build.
-pub fn server_config(certificate: Arc<CertificateSlot>) -> Result<Arc<ServerConfig>, rustls::Error> {
+pub fn server_config(certificate: Arc<CertificateSlot>, oldest: OldestVersion) -> Result<Arc<ServerConfig>, rustls::Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     // RFC 8314 §4.1, RFC 8996 §4, §5: TLS 1.0 and 1.1 must not be negotiated; the library has neither.
+    let versions: &[&rustls::SupportedProtocolVersion] = match oldest {
+        OldestVersion::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
+        OldestVersion::Tls13 => &[&rustls::version::TLS13],
+    };
     let mut config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+        .with_protocol_versions(versions)?
         .with_no_client_auth()
         .with_cert_resolver(certificate);
     config.session_storage = ServerSessionMemoryCache::new(SESSIONS_MAX);

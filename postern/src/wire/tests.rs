@@ -61,7 +61,7 @@ impl Town {
             history,
             dispatcher,
             maildirs: Maildirs::new("mx.here.test", 1),
-            tls: postern_listener::server_config(Arc::clone(&certificate)).unwrap(),
+            tls: postern_listener::server_config(Arc::clone(&certificate), postern_listener::OldestVersion::Tls12).unwrap(),
             certificate,
             ceiling: Ceiling::new(live::ceiling(&Self::config(folder.path(), toml), 1024)),
             metrics: Metrics::default(),
