@@ -47,7 +47,7 @@ pub struct Status {
     pub class: u8,
     /// RFC 3463 §3.
     pub subject: u16,
-    /// RFC 3463 §3 and the registry of RFC 5248 §2.
+    /// RFC 3463 §3, RFC 5248 §2: a detail from the registry.
     pub detail: u16,
 }
 

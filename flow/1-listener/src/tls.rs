@@ -43,7 +43,7 @@ impl ResolvesServerCert for CertificateSlot {
 /// When the crypto provider lacks what TLS 1.2 and 1.3 need, which is a fault of the build.
 pub fn server_config(certificate: Arc<CertificateSlot>) -> Result<Arc<ServerConfig>, rustls::Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    // RFC 8996 §4, §5, RFC 8314 §4.1: TLS 1.0 and 1.1 must not be negotiated; the library has neither.
+    // RFC 8314 §4.1, RFC 8996 §4, §5: TLS 1.0 and 1.1 must not be negotiated; the library has neither.
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
         .with_no_client_auth()

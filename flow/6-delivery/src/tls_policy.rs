@@ -1,5 +1,6 @@
 //! TLS towards next hops (RFC 3207): which certificate is good enough. Promise: under [`TlsPolicy::Verify`](crate::TlsPolicy) a handshake
-//! succeeds only with a certificate for the host's name from a trusted authority; TLS 1.2 and 1.3 only (RFC 8996, RFC 9325 §3.1).
+//! succeeds only with a certificate for the host's name from a trusted authority; TLS 1.2 and 1.3 only.
+//! RFC 9325 §3.1: nothing older is offered.
 //!
 //! RFC 7672 §2 TODO: DANE is not there yet. RFC 8461 §5 TODO: MTA-STS is not there yet. RFC 3207 §4.1: the certificate is for the name
 //! we meant to reach, or it is not believed.

@@ -80,7 +80,7 @@ impl Inbound {
     }
 
     fn sender(&self, from: &ReversePath, who: Option<Authenticated>, size: Option<u64>) -> Answer {
-        // Asked before anything is judged: a full disk refuses early (RFC 5321 §4.2.3, 452).
+        // Asked before anything is judged: a full disk refuses early (RFC 1870 §6.1: 452).
         let because = match self.server.spool.check_room() {
             Err(outage) => Some((Reply::outage(&outage), outage.to_string())),
             // Held at the door, so that whatever was acknowledged can also be scheduled.
@@ -193,7 +193,8 @@ impl Incoming {
         Some(joined)
     }
 
-    /// RFC 6409 §8.1, §8.3: a submission server adds the Date and the Message-ID that a program left out.
+    /// RFC 6409 §8.2, §8.3: a submission server adds the Date and the Message-ID that a program left out. RFC 5321 §6.4: only there;
+    /// what a server passes on it leaves as it is.
     fn complete_section(&mut self, hostname: &str) -> Vec<u8> {
         let submitted_and_unwritten = self.trace.who.is_some() && !self.trace_header.is_empty();
         let mut whole = mem::take(&mut self.trace_header);

@@ -1,5 +1,5 @@
-//! Puts a delivery report into the spool, like any other message: with a null sender, so that it never causes another
-//! (RFC 5321 §4.5.5).
+//! Puts a delivery report into the spool, like any other message. RFC 5321 §3.6.3, §4.5.5, RFC 3461 §6.1: with the null sender, so
+//! that it never causes another.
 
 use postern_config::{Config, Resolution};
 use postern_mail::trouble::Outage;
@@ -31,7 +31,7 @@ async fn start_of(body: &Body, bytes_max: usize) -> Result<Vec<u8>, Outage> {
     Ok(start)
 }
 
-fn seed() -> u64 {
+pub(crate) fn seed() -> u64 {
     let mut bytes = [0; 8];
     // The generator of the operating system; it fails at no time after boot. A boundary of zeros would still be a boundary.
     let _ = default_provider().secure_random.fill(&mut bytes);
@@ -83,8 +83,9 @@ pub(crate) async fn send(
         recipients,
         body: report.body,
         smtputf8: report.smtputf8,
-        // RFC 8689 §5: a report about a message that asked for TLS is sent as carefully.
+        // RFC 8689 §5: a report about a message that asked for TLS asks for it too.
         require_tls: stored.envelope.require_tls,
+        // RFC 3461 §6.1: RET is never given with a report.
         ret: None,
         envid: None,
         account: None,

@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use postern_config::{Config, Credentials as ConfiguredCredentials, Deliver, LmtpAddress, Password, Resolution, Target};
 use postern_delivery::{Credentials, HostAddresses, NextHop, Place, Protocol, Template, TlsPolicy};
-use postern_lookup::{LookupFailure, MxAnswer, Resolver};
+use postern_lookup::{Exchange, LookupFailure, MxAnswer, Resolver, shuffle_equals};
 use postern_mail::attempt::{Destination, Ticket};
 use postern_mail::outcome::{Evidence, Outcome};
 use postern_mail::{Domain, Envelope, Host, Mailbox, MessageId, Scope, Secret, Status};
+
+use crate::wire::report::seed;
 
 /// Where a destination's mail is put.
 pub(crate) enum Way {
@@ -23,6 +25,7 @@ pub(crate) enum Way {
 }
 
 /// Replaces recipients of ours by who they are in the end, each once. An alias of an admitted recipient is admitted with it.
+/// RFC 5321 §3.9.1: the sender and the message stay as they are. RFC 5321 §3.9 TODO: lists, which put their own sender in its place.
 pub(crate) fn expand_aliases(envelope: &mut Envelope, config: &Config) {
     let hosted_unchanged = |address: &Mailbox| match config.resolve(address) {
         Some(Resolution::Deliver(own)) => own == *address,
@@ -147,17 +150,16 @@ async fn target_hosts(resolver: &Resolver, target: &Target, port: u16) -> Result
 async fn exchangers(resolver: &Resolver, domain: &Domain, port: u16) -> Result<Place, Outcome> {
     match resolver.exchangers(domain).await.map_err(|failure| lookup_failed(&failure))? {
         MxAnswer::NullMx => Ok(Place::NullMx),
-        MxAnswer::Exchangers { exchangers, .. } => Ok(Place::Hosts(
-            exchangers
-                .into_iter()
-                .map(|exchange| HostAddresses {
-                    name: exchange.name.as_str().into(),
-                    addresses: exchange.addresses,
-                    port,
-                    preference: exchange.preference,
-                })
-                .collect(),
-        )),
+        MxAnswer::Exchangers { mut exchangers, .. } => {
+            shuffle_equals(&mut exchangers, seed());
+            let host = |exchange: Exchange| HostAddresses {
+                name: exchange.name.as_str().into(),
+                addresses: exchange.addresses,
+                port,
+                preference: exchange.preference,
+            };
+            Ok(Place::Hosts(exchangers.into_iter().map(host).collect()))
+        }
     }
 }
 

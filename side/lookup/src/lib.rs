@@ -10,7 +10,7 @@ mod cache;
 pub mod mx;
 pub mod resolver;
 
-pub use mx::{Exchange, MxAnswer};
+pub use mx::{Exchange, MxAnswer, shuffle_equals};
 pub use resolver::{LookupFailure, LookupSettings, Resolver, SetupFailure};
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ pub struct Exchange {
 pub enum MxAnswer {
     /// Nowhere: the domain says that it takes no mail (RFC 7505 §3).
     NullMx,
-    /// To these, sorted by preference. Equal ones are in the order they came: whoever delivers shuffles them (RFC 5321 §5.1).
+    /// To these, sorted by preference. Equal ones are in the order they came: whoever delivers shuffles them with [`shuffle_equals`].
     Exchangers {
         /// At least one.
         exchangers: Vec<Exchange>,
@@ -89,6 +89,22 @@ impl Resolver {
         let exchangers = exchangers.into_iter().map(|(_, exchange)| exchange).collect();
         Ok(MxAnswer::Exchangers { exchangers, implicit: false })
     }
+}
+
+/// RFC 5321 §5.1: hosts of equal preference in an order that chance decides, so that they share the load. Sorted stays sorted.
+pub fn shuffle_equals(exchangers: &mut [Exchange], chance: u64) {
+    // The mixing of splitmix64: neighbouring numbers come out unrelated.
+    let mix = |place: u64| {
+        let z = chance.wrapping_add(place.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    };
+    let mut place = 0;
+    exchangers.sort_by_cached_key(|exchange| {
+        place += 1;
+        (exchange.preference, mix(place))
+    });
 }
 
 /// The hosts the MX records name, best first, each once; `None` for a null MX.

@@ -143,6 +143,7 @@ impl Authenticator {
         };
         let mut exchange = Exchange { authenticator: Arc::clone(self), state, user: None };
         let step = match (initial, mechanism) {
+            // RFC 4954 §4 DEPARTS: LOGIN, in which the server speaks first, may come with the user's name; many programs send it so.
             (Some(initial), _) => exchange.next(now, &initial).await,
             (None, Mechanism::Login) => Step::Challenge(postern_smtp::sasl::login::ASK_USER.to_vec()),
             // RFC 4954 §4: a mechanism in which the client speaks first gets an empty challenge.

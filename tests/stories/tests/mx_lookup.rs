@@ -74,7 +74,7 @@ fn mail_waits_while_the_name_server_fails_or_is_silent() {
     let mut postern = by_mx(&dns, port);
     for domain in ["failing.test", "silent.test"] {
         from_alice(&postern, &format!("carol@{domain}"), domain);
-        postern.wait_for_log(&format!("to=carol@{domain}"));
+        postern.wait_for_log(&format!("to=\"carol@{domain}\""));
         assert!(postern.maildir(ALICE).messages().is_empty(), "a deferral is told to nobody");
         dns.forget(domain).address_of(domain, "127.0.0.15");
         let _ = sink.wait_for_subject(domain);

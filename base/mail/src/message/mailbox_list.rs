@@ -3,7 +3,7 @@
 //!
 //! RFC 5322 §4.4 DEPARTS: of the obsolete forms only the dot in an unquoted display name (`John Q. Public`, RFC 5322 §4.1) is read,
 //! because many programs write it and it hides nothing. Source routes, empty list elements and spaces in addresses are not.
-//! RFC 5322 §3.4.1 DEPARTS: comments and folds within an address, which the RFC says not to use there, are not read either.
+//! RFC 5322 §3.4.1 DEPARTS: comments and folds within an address, which should not be there, are not read either.
 
 use crate::address::Mailbox;
 

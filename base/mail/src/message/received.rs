@@ -14,8 +14,8 @@ use crate::message::date::MailDate;
 pub struct Received<'a> {
     /// What the client called itself.
     pub helo: &'a HeloName,
-    /// Its address; `None` leaves it out. RFC 5321 §4.4 DEPARTS: the address of an authenticated sender is nobody's business (RFC 5321
-    /// §7.6 allows for it).
+    /// Its address; `None` leaves it out. RFC 5321 §4.4 DEPARTS: the address of an authenticated sender is nobody's business.
+    /// RFC 5321 §7.6: what a trace field gives away can be held back.
     pub client: Option<IpAddr>,
     /// Our name.
     pub by: &'a str,

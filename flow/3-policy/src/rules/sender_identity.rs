@@ -35,7 +35,7 @@ pub fn judge_envelope(from: &ReversePath, identity: Option<Identity<'_>>) -> Fin
 /// Judges From and Sender (RFC 6409 §6.3). Every address in either must be the account's own: RFC 5322 §3.6.2 lets a secretary send for an author,
 /// which would let any account send for any author.
 ///
-/// RFC 6409 §8.1 TODO: a Sender field is not added where From names several authors, as RFC 5322 §3.6.2 wants it.
+/// RFC 6409 §8.1 TODO: a Sender field is not added where From names several authors and there is none.
 #[must_use]
 pub fn judge_header(headers: &Headers, identity: Option<Identity<'_>>) -> Finding {
     let Some(identity) = identity else { return nobody() };

@@ -115,3 +115,21 @@ async fn a_domain_with_very_many_exchangers_costs_a_bounded_number_of_questions(
     assert_eq!(exchangers[0].name, domain("h0.test"));
     assert_eq!(server.asked("h59.test.", RecordType::A), 0);
 }
+
+#[test]
+fn hosts_of_equal_preference_take_turns_and_better_ones_stay_in_front() {
+    let hosts = || ["a", "b", "c"].map(|name| exchange(&format!("{name}.example"), 20, &["192.0.2.1"]));
+    let order = |chance| {
+        let mut all: Vec<_> = std::iter::once(exchange("best.example", 10, &["192.0.2.1"])).chain(hosts()).collect();
+        shuffle_equals(&mut all, chance);
+        all.iter().map(|exchange| exchange.name.to_string()).collect::<Vec<_>>()
+    };
+    let mut first = std::collections::HashSet::new();
+    for chance in 0..64 {
+        let order = order(chance);
+        assert_eq!(order.first().map(String::as_str), Some("best.example"));
+        first.insert(order.get(1).cloned());
+    }
+    assert_eq!(first.len(), 3, "each of the three comes first at some time");
+    assert_eq!(order(7), order(7), "chance is an argument");
+}
