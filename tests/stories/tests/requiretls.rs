@@ -31,7 +31,7 @@ fn a_host_that_does_not_offer_it_gets_nothing() {
     }
     let reports = postern.maildir(ALICE).wait_for(2, LONG);
     assert!(reports.iter().all(|report| report.0.contains("Action: failed")), "{reports:?}");
-    // RFC 8689 §4.1: a report tells no more of the message than its header.
+    // RFC 8689 §5: a report tells no more of the message than its header.
     assert!(reports.iter().all(|report| !report.0.contains("Hello from secret")), "{reports:?}");
     assert!(clear.messages().is_empty() && secure.messages().is_empty());
 }
