@@ -63,7 +63,10 @@ pub(super) fn run(bench: &Bench, job: &Job) -> Result<Section, String> {
         ]
     };
     let median = |figure: &dyn Fn(&Round) -> f64| series(Kind::Postern, figure).median();
-    let growth = median(&|round| round.beside.latency(0.99)) / median(&|round| round.calm.latency(0.99));
+    let is_served = median(&|round| round.beside.rate()) > 0.0;
+    let times = median(&|round| round.beside.latency(0.99)) / median(&|round| round.calm.latency(0.99));
+    // A client that is not served at all waits for ever.
+    let growth = if is_served { times } else { f64::INFINITY };
     let others: Vec<f64> = rounds.iter().flat_map(|round| [round.calm.seen.others, round.beside.seen.others]).collect();
     Ok(Section {
         job: job.name,

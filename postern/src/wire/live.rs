@@ -124,12 +124,12 @@ fn delivery(config: &Config, own_addresses: Vec<SocketAddr>) -> Result<Delivery,
     Ok(Delivery::new(settings, tls))
 }
 
-/// Ceilings on connections. Half of the files this process may open are for them, so that strangers can never use up those the spool and
+/// Ceilings on connections. A quarter of the files this process may open is kept from them, so that strangers can never use up those the spool and
 /// the deliveries need.
 #[must_use]
 pub(crate) fn ceiling(config: &Config, open_files_max: usize) -> CeilingSettings {
     let limits = &config.limits;
-    let (wanted, most) = (number(limits.connections), open_files_max / 2);
+    let (wanted, most) = (number(limits.connections), open_files_max - open_files_max / 4);
     if wanted > most {
         tracing::warn!(
             "limits.connections is {wanted}, but only {most} are taken: this process may open {open_files_max} files; raise LimitNOFILE or ulimit -n"
@@ -206,9 +206,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_leave_half_of_the_open_files_to_the_rest_of_the_server() {
+    fn connections_leave_a_quarter_of_the_open_files_to_the_rest_of_the_server() {
         let config = postern_config::load("", "f", &Machine::named("mx.example")).unwrap();
-        assert_eq!(ceiling(&config, 1024).connections, 512);
+        assert_eq!(ceiling(&config, 1024).connections, 768);
         assert_eq!(ceiling(&config, usize::MAX).connections, number(config.limits.connections));
     }
 }

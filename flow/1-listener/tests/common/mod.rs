@@ -19,7 +19,7 @@ use std::time::Duration;
 use postern_listener::accept::Counters;
 use postern_listener::pump::Ended;
 use postern_listener::{
-    Ceiling, CeilingSettings, CertificateSlot, OldestVersion, Conversations, Host, Listener, PumpSettings, bind, server_config,
+    Ceiling, CeilingSettings, CertificateSlot, Conversations, Host, Listener, OldestVersion, PumpSettings, bind, server_config,
 };
 use postern_mail::client::ListenerKind;
 use postern_mail::envelope::{Admission, MessageId};
@@ -252,7 +252,8 @@ impl Server {
             socket2::SockRef::from(&socket).set_send_buffer_size(octets).unwrap();
         }
         let bound = socket.local_addr().unwrap();
-        let tls = setting.tls.then(|| server_config(Arc::new(CertificateSlot::new(certificate())), OldestVersion::Tls12).unwrap());
+        let tls =
+            setting.tls.then(|| server_config(Arc::new(CertificateSlot::new(certificate())), OldestVersion::Tls12).unwrap());
         let (events_in, events) = sync_channel(100_000);
         let ceiling = Ceiling::new(setting.ceiling.clone());
         let listener = Listener { socket, kind: setting.kind, proxies: setting.proxies.clone().into() };
