@@ -112,8 +112,11 @@ impl Mailbox {
         // In a quoted local part an `@` is content, so the last one separates; a domain never holds one.
         let (local, host) = text.rsplit_once('@').ok_or(Fault::LocalPart)?;
         let mailbox = Self { local: LocalPart::parse(local)?, host: Host::parse(host)? };
-        // RFC 5321 §4.5.3.1.3: 256 octets with the brackets.
-        if text.len() + 2 > PATH_BYTES_MAX { Err(Fault::LocalPart) } else { Ok(mailbox) }
+        // RFC 5321 §4.5.3.1.3: 256 octets with the brackets, as it came and as we shall send it on. A-labels are longer than the U-labels
+        // they stand for; nothing else grows by much.
+        let grows = !text.is_ascii() || text.len() > PATH_BYTES_MAX / 2;
+        let longest = if grows { text.len().max(mailbox.to_string().len()) } else { text.len() };
+        if longest + 2 > PATH_BYTES_MAX { Err(Fault::LocalPart) } else { Ok(mailbox) }
     }
 
     /// `postmaster` at a host: what `RCPT TO:<postmaster>` means on that host (RFC 5321 §4.5.1).

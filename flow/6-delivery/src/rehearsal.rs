@@ -84,7 +84,8 @@ impl Host<'_> {
     }
 
     fn shake_hands(&mut self) -> Result<(), Failure> {
-        if !self.waits && !(self.piece.is_empty() && self.pieces.is_empty()) {
+        let said_more = !self.piece.is_empty() || !self.pieces.is_empty();
+        if said_more && !self.waits {
             return Err(Failure::Injected);
         }
         self.reader = ReplyReader::default();
@@ -107,6 +108,7 @@ pub fn rehearse(part: &Part<'_>, pieces: &[&[u8]]) -> Rehearsal {
 fn greet(part: &Part<'_>, host: &mut Host<'_>, rehearsal: &mut Rehearsal) -> Result<Peer, Trouble> {
     let proof =
         part.credentials.clone().map(|credentials| Proof { credentials: Arc::new(credentials), nonce: "nonce".to_owned() });
+    let authenticated = proof.is_some();
     let mut hello = Hello::new("us.example".into(), part.protocol, part.wish, proof);
     let mut step = hello::Step::Await(Stage::Greeting);
     let (mut security, mut out) = (Security::Clear, Vec::new());
@@ -121,7 +123,9 @@ fn greet(part: &Part<'_>, host: &mut Host<'_>, rehearsal: &mut Rehearsal) -> Res
                 security = Security::Encrypted;
                 hello.on_secured(&mut out)
             }
-            hello::Step::Ready(offered) => return Ok(Peer { offered: *offered, security, protocol: part.protocol }),
+            hello::Step::Ready(offered) => {
+                return Ok(Peer { offered: *offered, security, protocol: part.protocol, authenticated });
+            }
             hello::Step::Stop(trouble) => return Err(*trouble),
         };
         rehearsal.said(security).append(&mut out);

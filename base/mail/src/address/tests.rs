@@ -63,3 +63,14 @@ proptest! {
         prop_assert_eq!(Mailbox::parse(&mailbox.to_string()).unwrap(), mailbox);
     }
 }
+
+#[test]
+fn a_mailbox_that_would_be_too_long_to_send_on_is_a_fault() {
+    let labels = vec!["ü".repeat(20); 6].join(".");
+    let text = format!("{}@{labels}.example", "a".repeat(60));
+    let on_the_wire = Domain::parse(&format!("{labels}.example")).unwrap().as_str().len() + 61;
+    assert!(text.len() + 2 > PATH_BYTES_MAX || on_the_wire + 2 > PATH_BYTES_MAX, "{on_the_wire}");
+    assert!(Mailbox::parse(&text).is_err());
+    let mailbox = Mailbox::parse(&format!("a@{}.example", vec!["ü".repeat(20); 5].join("."))).unwrap();
+    assert_eq!(Mailbox::parse(&mailbox.to_string()), Ok(mailbox));
+}

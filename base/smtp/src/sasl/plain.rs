@@ -44,12 +44,18 @@ pub(super) fn name(octets: &[u8]) -> Result<String, Fault> {
 
 pub(super) fn secret(octets: &[u8]) -> Result<Secret, Fault> {
     let fits = (1..=CREDENTIAL_BYTES_MAX).contains(&octets.len()) && !octets.contains(&0);
-    if fits { Ok(prepare_password(octets)) } else { Err(Fault::Syntax) }
+    // RFC 4616 §2: what SASLprep leaves nothing of is an empty password, which is none.
+    Some(octets).filter(|_| fits).map(prepare_password).filter(|password| !password.expose().is_empty()).ok_or(Fault::Syntax)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_password_of_which_nothing_is_left_is_none() {
+        assert_eq!(parse("\0user\0\u{ad}\u{ad}".as_bytes()), Err(Fault::Syntax));
+    }
 
     #[test]
     fn a_message_has_exactly_three_parts() {
