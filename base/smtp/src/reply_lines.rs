@@ -83,12 +83,13 @@ impl ReplyReader {
             let piece = memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
             let (piece, behind) = rest.split_at_checked(piece).unwrap_or((rest, &[]));
             rest = behind;
-            self.bytes += piece.len();
-            if self.bytes > RECEIVED_BYTES_MAX || self.buffered.len() + piece.len() > RECEIVED_LINE_BYTES_MAX {
-                return Err(Fault::LineTooLong);
-            }
-            self.buffered.extend_from_slice(piece);
+            // What fits is looked at before what does not is refused, or the fault would depend on where the segments were cut.
+            let room = (RECEIVED_BYTES_MAX - self.bytes).min(RECEIVED_LINE_BYTES_MAX - self.buffered.len());
+            let fits = piece.get(..room).unwrap_or(piece);
+            self.bytes += fits.len();
+            self.buffered.extend_from_slice(fits);
             match self.framer.frame(&self.buffered, RECEIVED_LINE_BYTES_MAX) {
+                Framing::More if fits.len() < piece.len() => return Err(Fault::LineTooLong),
                 Framing::More => {}
                 Framing::Line { len, .. } => {
                     self.buffered.truncate(len);

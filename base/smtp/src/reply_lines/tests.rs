@@ -119,6 +119,20 @@ fn a_hostile_server_cannot_make_a_reply_long_wide_or_endless() {
 }
 
 #[test]
+fn a_line_both_broken_and_too_long_is_the_same_fault_at_any_split() {
+    for (octets, fault) in [
+        ([vec![b'2'; 20], vec![0], vec![b'x'; 2 * RECEIVED_LINE_BYTES_MAX]].concat(), Fault::Nul),
+        ([vec![b'2'; 2 * RECEIVED_LINE_BYTES_MAX], vec![0]].concat(), Fault::LineTooLong),
+    ] {
+        for size in [1, 7, RECEIVED_LINE_BYTES_MAX, octets.len()] {
+            let mut reader = ReplyReader::default();
+            let found = octets.chunks(size).find_map(|piece| reader.read(piece).err());
+            assert_eq!(found, Some(fault), "in pieces of {size}");
+        }
+    }
+}
+
+#[test]
 fn the_text_of_a_server_cannot_change_what_is_printed_around_it() {
     assert_eq!(one("550 a\tb\u{202e}c\u{1b}[2J\r\n").lines, ["a?b?c?[2J"]);
     let (replies, _) = read(b"550 \xff\r\n", 100);
