@@ -44,7 +44,10 @@ pub(crate) fn run(seconds: u32) -> Outcome {
         let binary = folder.join("target").join(&host).join("release").join(&target);
         eprintln!("fuzzing {target} for {seconds} s");
         let output = Command::new(&binary)
+            // New inputs go to the first folder; the seeds lead to where chance alone does not come in a few seconds.
             .arg(&corpus)
+            .arg(folder.join("seeds").join(&target))
+            .arg("-dict=smtp.dict")
             .args([
                 &format!("-max_total_time={seconds}"),
                 // The same beginning each time, so that what is green today is not red tomorrow by chance alone; hunting takes more seconds.

@@ -100,10 +100,17 @@ impl ReplyReader {
                     }
                 }
                 Framing::Skip { .. } | Framing::TooLong { .. } => return Err(Fault::LineTooLong),
+                // What is broken behind the room of a line is too long first: octet by octet, nobody would have come as far as that.
+                Framing::Broken(_) if self.text_is_too_long() => return Err(Fault::LineTooLong),
                 Framing::Broken(fault) => return Err(fault),
             }
         }
         Ok((input.len(), None))
+    }
+
+    fn text_is_too_long(&self) -> bool {
+        let text = memchr::memchr3(b'\r', b'\n', 0, &self.buffered).unwrap_or(self.buffered.len());
+        text + "\r\n".len() > RECEIVED_LINE_BYTES_MAX
     }
 
     /// True between replies: nothing of the next one has come.

@@ -132,6 +132,31 @@ fn a_client_that_never_reads_is_gone_within_the_write_limit() {
     flood.join().unwrap();
 }
 
+/// Commands are a few octets and replies many: what one read brings must not become a heap of replies that nobody takes.
+#[test]
+fn a_client_that_never_reads_is_not_answered_without_bound() {
+    let group = ["HELP\r\n".repeat(5).as_str(), "RSET\r\n", "MAIL FROM:<>\r\n"].concat();
+    let in_one_read = 16 * 1024 / group.len();
+    let mut setting = Setting::new();
+    setting.session.messages_per_connection = 100_000;
+    setting.pump.write_timeout = Duration::from_millis(100);
+    setting.send_buffer = Some(4096);
+    let server = setting.serve();
+    // The window is small from the first segment on.
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.connect(&server.address.into()).unwrap();
+    let client = std::net::TcpStream::from(socket);
+    let mut client = common::Raw::over(client);
+    client.expect("220 ");
+    client.send("EHLO client.example\r\n");
+    client.expect_last("250 ");
+    client.send(group.repeat(in_one_read + 1));
+    assert_eq!(server.ended(), Ended::TimedOut);
+    let asked = server.senders_asked();
+    assert!(asked > 0 && asked < in_one_read * 3 / 4, "{asked} of {in_one_read} groups in one read were answered");
+}
+
 #[test]
 fn a_handshake_that_does_not_come_is_not_waited_for() {
     let mut setting = Setting::new();

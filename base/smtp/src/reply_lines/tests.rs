@@ -123,6 +123,13 @@ fn a_line_both_broken_and_too_long_is_the_same_fault_at_any_split() {
     for (octets, fault) in [
         ([vec![b'2'; 20], vec![0], vec![b'x'; 2 * RECEIVED_LINE_BYTES_MAX]].concat(), Fault::Nul),
         ([vec![b'2'; 2 * RECEIVED_LINE_BYTES_MAX], vec![0]].concat(), Fault::LineTooLong),
+        // The last octet of the text, and those in the room of the CRLF.
+        ([vec![b'2'; RECEIVED_LINE_BYTES_MAX - 3], vec![b'\n']].concat(), Fault::BareLf),
+        ([vec![b'2'; RECEIVED_LINE_BYTES_MAX - 2], vec![b'\n']].concat(), Fault::BareLf),
+        ([vec![b'2'; RECEIVED_LINE_BYTES_MAX - 2], b"\rx".to_vec()].concat(), Fault::BareCr),
+        ([vec![b'2'; RECEIVED_LINE_BYTES_MAX - 1], vec![b'\n']].concat(), Fault::LineTooLong),
+        ([vec![b'2'; RECEIVED_LINE_BYTES_MAX - 1], vec![0]].concat(), Fault::LineTooLong),
+        ([vec![b'2'; RECEIVED_LINE_BYTES_MAX - 1], b"\r\n".to_vec()].concat(), Fault::LineTooLong),
     ] {
         for size in [1, 7, RECEIVED_LINE_BYTES_MAX, octets.len()] {
             let mut reader = ReplyReader::default();

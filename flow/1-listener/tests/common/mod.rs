@@ -120,6 +120,7 @@ struct World {
     tls_seen: Mutex<Option<TlsFacts>>,
     exporter_seen: Mutex<Option<[u8; 32]>>,
     committed: AtomicUsize,
+    senders: AtomicUsize,
 }
 
 impl World {
@@ -145,6 +146,10 @@ impl Host for Recorder {
             Question::AuthStart { exporter, .. } => {
                 *self.world.exporter_seen.lock().unwrap() = exporter.as_deref().copied();
                 Answer::Denied
+            }
+            Question::Sender { .. } => {
+                self.world.senders.fetch_add(1, Ordering::Relaxed);
+                Answer::Pass
             }
             _ => Answer::Pass,
         }
@@ -264,6 +269,7 @@ impl Server {
             tls_seen: Mutex::default(),
             exporter_seen: Mutex::default(),
             committed: AtomicUsize::new(0),
+            senders: AtomicUsize::new(0),
         });
         let counters = Arc::new(Counters::default());
         let (stop, stopping) = watch::channel(false);
@@ -300,6 +306,11 @@ impl Server {
 
     pub(crate) fn exporter_seen(&self) -> Option<[u8; 32]> {
         *self.world.exporter_seen.lock().unwrap()
+    }
+
+    /// How many MAIL commands were looked at.
+    pub(crate) fn senders_asked(&self) -> usize {
+        self.world.senders.load(Ordering::Relaxed)
     }
 
     /// Tells the server to stop.
@@ -348,7 +359,11 @@ pub(crate) struct Raw {
 
 impl Raw {
     pub(crate) fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect_timeout(&address, LONG).unwrap();
+        Self::over(TcpStream::connect_timeout(&address, LONG).unwrap())
+    }
+
+    /// With a socket of the test's own.
+    pub(crate) fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(LONG)).unwrap();
         stream.set_write_timeout(Some(LONG)).unwrap();
