@@ -61,7 +61,12 @@ impl Audit {
         if !torn.is_empty() {
             audit.lock().file.set_len(length.saturating_sub(torn.len() as u64))?;
             let result = format!("{} octets of an unfinished entry were cut off: {}", torn.len(), Quoted(&torn));
-            let act = Act { who: "server", what: "audit heal", reason: "an entry without its end, as a crash leaves it", result: &result };
+            let act = Act {
+                who: "server",
+                what: "audit heal",
+                reason: "an entry without its end, as a crash leaves it",
+                result: &result,
+            };
             audit.append(now, act)?;
             tracing::warn!("audit log: {result}");
         }

@@ -115,7 +115,10 @@ impl Link {
             return Err("it was changed after it was written".to_owned());
         }
         if entry.prev != self.hash() || entry.n != self.number.saturating_add(1) {
-            return Err(format!("it does not follow the entry before: entry {} stands here, and one is missing, moved or added", entry.n));
+            return Err(format!(
+                "it does not follow the entry before: entry {} stands here, and one is missing, moved or added",
+                entry.n
+            ));
         }
         Ok((entry, Self { number: self.number.saturating_add(1), hash: Some(stated.to_owned()) }))
     }
