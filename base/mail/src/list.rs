@@ -61,7 +61,7 @@ pub struct Entry<'a> {
 
 impl<'a> From<Found<'a>> for Entry<'a> {
     fn from(found: Found<'a>) -> Self {
-        Self { subject: found.subject, action: Some(found.action), reason: Cow::Borrowed(found.reason), until: found.until }
+        Self { subject: found.subject, action: Some(found.action), reason: Cow::Borrowed(found.reason()), until: found.until }
     }
 }
 

@@ -5,9 +5,10 @@
 //!
 //! ```text
 //! starts     the networks' first addresses, sorted; a shorter prefix before a longer one with the same start
-//! parents    for each, the smallest network around it, so that whoever is not in the nearest is looked for further out
-//! terms      what is to be done: action, end and reason, each kept once however many networks share it
-//! samples    every 64th start, small enough to stay in a cache
+//! rest       of each, side by side in 16 octets: the length of its prefix, what is to be done, until when, the place of its reason; and its parent,
+//!            the smallest network around it, so that whoever is not in the nearest is looked for further out
+//! reasons    each once, however many networks share it; looked at only when somebody wants to read it
+//! samples    every sixteenth start, small enough to stay in a cache
 //! ```
 
 use std::collections::HashMap;
@@ -22,12 +23,12 @@ use crate::envelope::UnixMillis;
 pub const REASON_BYTES_MAX: usize = 255;
 /// Stands in a reason for the address that is asked about. Reasons that are read hold no control characters, so nobody can forge it.
 pub const HERE: char = '\u{1}';
-/// Different terms that are compared with new ones. Beyond it every reason is a new one, and keeping more would save little.
+/// Different reasons that are compared with new ones. Beyond it every reason is a new one, and keeping more would save little.
 const INTERNED_MAX: usize = 65_536;
 /// No parent; no end.
 const NONE: u32 = u32::MAX;
-/// Starts for each sample: sixteen fit into a cache line.
-const STRIDE: usize = 64;
+/// Starts for each sample: of IPv4 they are one line of the cache.
+const STRIDE: usize = 16;
 
 /// A network: an address without the bits behind its prefix. A mapped IPv6 network is the IPv4 network it stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -223,7 +224,29 @@ pub enum Action {
     Allow,
 }
 
+/// The most tenths of a point, as many as three digits and one behind the point say.
+const TENTHS_MAX: i16 = 9_999;
+
 impl Action {
+    /// In two octets: the points, or a number that no points have.
+    fn code(self) -> i16 {
+        match self {
+            Self::Score(tenths) => tenths.clamp(-TENTHS_MAX, TENTHS_MAX),
+            Self::Block => 20_000,
+            Self::Exempt => 20_001,
+            Self::Allow => 20_002,
+        }
+    }
+
+    const fn of_code(code: i16) -> Self {
+        match code {
+            20_000 => Self::Block,
+            20_001 => Self::Exempt,
+            20_002 => Self::Allow,
+            tenths => Self::Score(tenths),
+        }
+    }
+
     const fn strength(self) -> u8 {
         match self {
             Self::Score(_) => 0,
@@ -275,16 +298,24 @@ impl fmt::Display for Action {
 }
 
 /// What a set says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub struct Found<'a> {
     /// The entry it was found by.
     pub subject: Subject,
     /// What is to be done.
     pub action: Action,
-    /// Why; [`HERE`] stands in it for the address.
-    pub reason: &'a str,
     /// Until when.
     pub until: Option<UnixMillis>,
+    set: &'a NetSet,
+    reason: u32,
+}
+
+impl<'a> Found<'a> {
+    /// Why; [`HERE`] stands in it for the address.
+    #[must_use]
+    pub fn reason(&self) -> &'a str {
+        self.set.reasons.get(self.reason)
+    }
 }
 
 /// What a list says of a client, as a fact for the rules: with a name, and on its own.
@@ -330,10 +361,24 @@ impl Key for u128 {
     }
 }
 
+/// An entry on its way into a table.
 #[derive(Clone, Copy)]
 struct Row<K> {
     start: K,
-    term: u32,
+    length: u8,
+    action: Action,
+    until: u32,
+    reason: u32,
+}
+
+/// What there is of a network beside its start.
+#[derive(Clone, Copy, Debug)]
+struct Rest {
+    parent: u32,
+    reason: u32,
+    /// Seconds since 1970.
+    until: u32,
+    action: i16,
     length: u8,
 }
 
@@ -341,18 +386,13 @@ struct Row<K> {
 #[derive(Debug)]
 struct Table<K> {
     starts: Vec<K>,
-    lengths: Vec<u8>,
-    terms: Vec<u32>,
-    parents: Vec<u32>,
+    rest: Vec<Rest>,
     samples: Vec<K>,
 }
 
 impl<K: Key> Table<K> {
-    fn new(mut rows: Vec<Row<K>>, terms: &[Terms]) -> Self {
-        let weight = |row: &Row<K>| {
-            let terms = usize::try_from(row.term).ok().and_then(|at| terms.get(at));
-            terms.map_or((0, 0, 0), |terms| (terms.action.strength(), terms.until, row.term))
-        };
+    fn new(mut rows: Vec<Row<K>>) -> Self {
+        let weight = |row: &Row<K>| (row.action.strength(), row.until, row.reason);
         rows.sort_unstable_by(|a, b| (a.start, a.length).cmp(&(b.start, b.length)).then_with(|| weight(a).cmp(&weight(b))));
         // Of entries that say the same of the same network the one that lasts longest is kept, which is the last. So there are never more
         // than four of one network, and a chain of parents is never longer than four times its bits.
@@ -363,9 +403,7 @@ impl<K: Key> Table<K> {
         rows.reverse();
         let mut table = Self {
             starts: Vec::with_capacity(rows.len()),
-            lengths: Vec::with_capacity(rows.len()),
-            terms: Vec::with_capacity(rows.len()),
-            parents: Vec::with_capacity(rows.len()),
+            rest: Vec::with_capacity(rows.len()),
             samples: Vec::with_capacity(rows.len() / STRIDE + 1),
         };
         let mut around: Vec<(u32, K, u8)> = Vec::new();
@@ -377,9 +415,9 @@ impl<K: Key> Table<K> {
                 table.samples.push(row.start);
             }
             table.starts.push(row.start);
-            table.lengths.push(row.length);
-            table.terms.push(row.term);
-            table.parents.push(around.last().map_or(NONE, |(parent, ..)| *parent));
+            let parent = around.last().map_or(NONE, |(parent, ..)| *parent);
+            let Row { length, action, until, reason, .. } = *row;
+            table.rest.push(Rest { parent, reason, until, action: action.code(), length });
             around.push((u32::try_from(at).unwrap_or(NONE), row.start, row.length));
         }
         table
@@ -389,41 +427,58 @@ impl<K: Key> Table<K> {
         self.starts.len()
     }
 
-    /// The most particular entry around `key` whose terms `hold`, as start, length and terms.
-    fn find(&self, key: K, holds: impl Fn(u32) -> bool) -> Option<(K, u8, u32)> {
+    /// The most particular entry around `key` that has not ended, and its start.
+    fn find(&self, key: K, now: UnixMillis) -> Option<(K, Rest)> {
         let block = self.samples.partition_point(|start| *start <= key).checked_sub(1)? * STRIDE;
         let end = (block + STRIDE).min(self.starts.len());
         let within = self.starts.get(block..end)?.partition_point(|start| *start <= key);
         // Prefixes never overlap but by one lying in the other: whatever is around the key is around the nearest start before it, or is it.
         let mut at = block + within.checked_sub(1)?;
         loop {
-            let (start, length, term) = (*self.starts.get(at)?, *self.lengths.get(at)?, *self.terms.get(at)?);
-            if key.and(K::mask(length)) == start && holds(term) {
-                return Some((start, length, term));
+            let (start, rest) = (*self.starts.get(at)?, *self.rest.get(at)?);
+            if key.and(K::mask(rest.length)) == start && (rest.until == NONE || u64::from(rest.until) * 1000 > now.0) {
+                return Some((start, rest));
             }
-            at = usize::try_from(*self.parents.get(at).filter(|parent| **parent != NONE)?).ok()?;
+            at = usize::try_from(Some(rest.parent).filter(|parent| *parent != NONE)?).ok()?;
         }
     }
 
-    fn rows(&self) -> impl Iterator<Item = (K, u8, u32)> {
-        self.starts.iter().zip(&self.lengths).zip(&self.terms).map(|((start, length), term)| (*start, *length, *term))
+    fn rows(&self) -> impl Iterator<Item = (K, Rest)> {
+        self.starts.iter().copied().zip(self.rest.iter().copied())
     }
 
     fn bytes(&self) -> usize {
-        (self.starts.capacity() + self.samples.capacity()) * size_of::<K>()
-            + self.lengths.capacity()
-            + (self.terms.capacity() + self.parents.capacity()) * size_of::<u32>()
+        (self.starts.capacity() + self.samples.capacity()) * size_of::<K>() + self.rest.capacity() * size_of::<Rest>()
     }
 }
 
-/// What is to be done, with its reason as a place in the texts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Terms {
-    /// Seconds since 1970.
-    until: u32,
-    offset: u32,
-    length: u16,
-    action: Action,
+/// Texts, each by a number.
+#[derive(Debug, Default)]
+struct Reasons {
+    places: Vec<(u32, u8)>,
+    texts: String,
+}
+
+impl Reasons {
+    fn get(&self, number: u32) -> &str {
+        let place = usize::try_from(number).ok().and_then(|at| self.places.get(at).copied());
+        let Some((offset, length)) = place else { return "" };
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        self.texts.get(start..start.saturating_add(usize::from(length))).unwrap_or_default()
+    }
+
+    fn push(&mut self, text: &str) -> u32 {
+        // Four gigabytes of reasons are more than a configuration lets anybody load; beyond it entries have none.
+        let (offset, text) = u32::try_from(self.texts.len()).map_or((0, ""), |offset| (offset, text));
+        let number = u32::try_from(self.places.len()).unwrap_or(NONE);
+        self.places.push((offset, u8::try_from(text.len()).unwrap_or(0)));
+        self.texts.push_str(text);
+        number
+    }
+
+    fn bytes(&self) -> usize {
+        self.places.capacity() * size_of::<(u32, u8)>() + self.texts.capacity()
+    }
 }
 
 /// Gathers entries for a set.
@@ -433,8 +488,7 @@ pub struct NetSetBuilder {
     v6: Vec<Row<u128>>,
     asns: Vec<Row<u32>>,
     countries: Vec<Row<u32>>,
-    terms: Vec<Terms>,
-    texts: String,
+    reasons: Reasons,
     interned: HashMap<u64, u32>,
     last: Option<u32>,
 }
@@ -460,60 +514,48 @@ impl NetSetBuilder {
 
     /// One more.
     pub fn add(&mut self, subject: Subject, action: Action, reason: &str, until: Option<UnixMillis>) {
-        let term = self.intern(action, reason, until);
+        let reason = self.intern(reason);
+        // Rounded up: an entry may last a moment longer, never shorter.
+        let until = until.map_or(NONE, |until| u32::try_from(until.0.div_ceil(1000)).unwrap_or(NONE));
+        let number = |start| Row { start, length: 32, action, until, reason };
         match subject {
-            Subject::Network(Network::V4(start, length)) => self.v4.push(Row { start, term, length }),
-            Subject::Network(Network::V6(start, length)) => self.v6.push(Row { start, term, length }),
-            Subject::Asn(start) => self.asns.push(Row { start, term, length: 32 }),
-            Subject::Country(country) => self.countries.push(Row { start: country.key(), term, length: 32 }),
+            Subject::Network(Network::V4(start, length)) => self.v4.push(Row { length, ..number(start) }),
+            Subject::Network(Network::V6(start, length)) => self.v6.push(Row { start, length, action, until, reason }),
+            Subject::Asn(asn) => self.asns.push(number(asn)),
+            Subject::Country(country) => self.countries.push(number(country.key())),
         }
     }
 
-    fn text(&self, terms: &Terms) -> &str {
-        let start = usize::try_from(terms.offset).unwrap_or(usize::MAX);
-        self.texts.get(start..start.saturating_add(usize::from(terms.length))).unwrap_or_default()
-    }
-
-    fn intern(&mut self, action: Action, reason: &str, until: Option<UnixMillis>) -> u32 {
+    fn intern(&mut self, reason: &str) -> u32 {
         let reason = reason.get(..reason.floor_char_boundary(REASON_BYTES_MAX)).unwrap_or_default();
-        // Rounded up: an entry may last a moment longer, never shorter.
-        let until = until.map_or(NONE, |until| u32::try_from(until.0.div_ceil(1000)).unwrap_or(NONE));
-        let same = |this: &Self, at: u32| {
-            let terms = usize::try_from(at).ok().and_then(|at| this.terms.get(at));
-            terms.is_some_and(|terms| terms.action == action && terms.until == until && this.text(terms) == reason)
-        };
-        if let Some(last) = self.last.filter(|last| same(self, *last)) {
+        if let Some(last) = self.last.filter(|last| self.reasons.get(*last) == reason) {
             return last;
         }
         let mut hasher = DefaultHasher::new();
-        (action, until, reason).hash(&mut hasher);
+        reason.hash(&mut hasher);
         let hash = hasher.finish();
-        if let Some(known) = self.interned.get(&hash).copied().filter(|known| same(self, *known)) {
-            self.last = Some(known);
-            return known;
-        }
-        // Four gigabytes of reasons are more than a configuration lets anybody load; beyond it entries have none.
-        let (offset, reason) = u32::try_from(self.texts.len()).map_or((0, ""), |offset| (offset, reason));
-        self.texts.push_str(reason);
-        let new = u32::try_from(self.terms.len()).unwrap_or(NONE);
-        self.terms.push(Terms { until, offset, length: u16::try_from(reason.len()).unwrap_or(0), action });
-        if self.interned.len() < INTERNED_MAX {
-            self.interned.insert(hash, new);
-        }
-        self.last = Some(new);
-        new
+        let known = self.interned.get(&hash).copied().filter(|known| self.reasons.get(*known) == reason);
+        let number = known.unwrap_or_else(|| {
+            let new = self.reasons.push(reason);
+            if self.interned.len() < INTERNED_MAX {
+                self.interned.insert(hash, new);
+            }
+            new
+        });
+        self.last = Some(number);
+        number
     }
 
     /// The set.
     #[must_use]
     pub fn build(self) -> NetSet {
-        let Self { v4, v6, asns, countries, mut terms, mut texts, interned, .. } = self;
+        let Self { v4, v6, asns, countries, mut reasons, interned, .. } = self;
         drop(interned);
-        terms.shrink_to_fit();
-        texts.shrink_to_fit();
-        let v4 = Table::new(v4, &terms);
-        let v6 = Table::new(v6, &terms);
-        NetSet { v4, v6, asns: Table::new(asns, &terms), countries: Table::new(countries, &terms), terms, texts }
+        reasons.places.shrink_to_fit();
+        reasons.texts.shrink_to_fit();
+        let v4 = Table::new(v4);
+        let v6 = Table::new(v6);
+        NetSet { v4, v6, asns: Table::new(asns), countries: Table::new(countries), reasons }
     }
 }
 
@@ -524,8 +566,7 @@ pub struct NetSet {
     v6: Table<u128>,
     asns: Table<u32>,
     countries: Table<u32>,
-    terms: Vec<Terms>,
-    texts: String,
+    reasons: Reasons,
 }
 
 impl Default for NetSet {
@@ -538,15 +579,14 @@ impl NetSet {
     /// What is said of an address, by the most particular network around it that has not ended.
     #[must_use]
     pub fn find(&self, address: IpAddr, now: UnixMillis) -> Option<Found<'_>> {
-        let holds = |term| self.holds(term, now);
         match address.to_canonical() {
             IpAddr::V4(v4) => {
-                let (start, length, term) = self.v4.find(v4.into(), holds)?;
-                self.found(Subject::Network(Network::V4(start, length)), term)
+                let (start, rest) = self.v4.find(v4.into(), now)?;
+                Some(self.found(Subject::Network(Network::V4(start, rest.length)), rest))
             }
             IpAddr::V6(v6) => {
-                let (start, length, term) = self.v6.find(v6.into(), holds)?;
-                self.found(Subject::Network(Network::V6(start, length)), term)
+                let (start, rest) = self.v6.find(v6.into(), now)?;
+                Some(self.found(Subject::Network(Network::V6(start, rest.length)), rest))
             }
         }
     }
@@ -554,46 +594,30 @@ impl NetSet {
     /// What is said of an AS.
     #[must_use]
     pub fn find_asn(&self, asn: u32, now: UnixMillis) -> Option<Found<'_>> {
-        let (_, _, term) = self.asns.find(asn, |term| self.holds(term, now))?;
-        self.found(Subject::Asn(asn), term)
+        Some(self.found(Subject::Asn(asn), self.asns.find(asn, now)?.1))
     }
 
     /// What is said of a country.
     #[must_use]
     pub fn find_country(&self, country: Country, now: UnixMillis) -> Option<Found<'_>> {
-        let (_, _, term) = self.countries.find(country.key(), |term| self.holds(term, now))?;
-        self.found(Subject::Country(country), term)
+        Some(self.found(Subject::Country(country), self.countries.find(country.key(), now)?.1))
     }
 
-    fn terms(&self, term: u32) -> Option<&Terms> {
-        usize::try_from(term).ok().and_then(|at| self.terms.get(at))
-    }
-
-    fn holds(&self, term: u32, now: UnixMillis) -> bool {
-        self.terms(term).is_some_and(|terms| terms.until == NONE || u64::from(terms.until) * 1000 > now.0)
-    }
-
-    fn found(&self, subject: Subject, term: u32) -> Option<Found<'_>> {
-        let terms = self.terms(term)?;
-        let start = usize::try_from(terms.offset).ok()?;
-        Some(Found {
-            subject,
-            action: terms.action,
-            reason: self.texts.get(start..start + usize::from(terms.length))?,
-            until: (terms.until != NONE).then(|| UnixMillis(u64::from(terms.until) * 1000)),
-        })
+    fn found(&self, subject: Subject, rest: Rest) -> Found<'_> {
+        let until = (rest.until != NONE).then(|| UnixMillis(u64::from(rest.until) * 1000));
+        Found { subject, action: Action::of_code(rest.action), until, set: self, reason: rest.reason }
     }
 
     /// All entries, also ended ones: networks first, sorted.
     pub fn iter(&self) -> impl Iterator<Item = Found<'_>> {
-        let v4 = self.v4.rows().map(|(start, length, term)| (Subject::Network(Network::V4(start, length)), term));
-        let v6 = self.v6.rows().map(|(start, length, term)| (Subject::Network(Network::V6(start, length)), term));
-        let asns = self.asns.rows().map(|(asn, _, term)| (Subject::Asn(asn), term));
-        let countries = self.countries.rows().map(|(key, _, term)| {
+        let v4 = self.v4.rows().map(|(start, rest)| (Subject::Network(Network::V4(start, rest.length)), rest));
+        let v6 = self.v6.rows().map(|(start, rest)| (Subject::Network(Network::V6(start, rest.length)), rest));
+        let asns = self.asns.rows().map(|(asn, rest)| (Subject::Asn(asn), rest));
+        let countries = self.countries.rows().map(|(key, rest)| {
             let [_, _, a, b] = key.to_be_bytes();
-            (Subject::Country(Country([a, b])), term)
+            (Subject::Country(Country([a, b])), rest)
         });
-        v4.chain(v6).chain(asns).chain(countries).filter_map(|(subject, term)| self.found(subject, term))
+        v4.chain(v6).chain(asns).chain(countries).map(|(subject, rest)| self.found(subject, rest))
     }
 
     /// How many entries there are.
@@ -623,12 +647,7 @@ impl NetSet {
     /// Octets of memory it takes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.v4.bytes()
-            + self.v6.bytes()
-            + self.asns.bytes()
-            + self.countries.bytes()
-            + self.terms.capacity() * size_of::<Terms>()
-            + self.texts.capacity()
+        self.v4.bytes() + self.v6.bytes() + self.asns.bytes() + self.countries.bytes() + self.reasons.bytes()
     }
 }
 

@@ -283,7 +283,7 @@ fn file_entries(source: &Source, file: &Path) -> Result<Vec<ListEntry>, Stop> {
         .map(|found| ListEntry {
             subject: found.subject.to_string(),
             action: found.action.to_string(),
-            reason: list::told(found.reason, found.subject),
+            reason: list::told(found.reason(), found.subject),
             until: found.until.map(|until| until.0),
         })
         .collect())

@@ -499,7 +499,7 @@ impl Place<'_> {
             list: Arc::clone(list),
             subject: found.subject,
             action: found.action,
-            reason: list::told(found.reason, self.address.to_canonical()).into(),
+            reason: list::told(found.reason(), self.address.to_canonical()).into(),
             until: found.until,
             observed: mode == Mode::Observe,
         }

@@ -63,6 +63,8 @@ fn a_listed_client_is_told_why_before_the_greeting_and_let_go() {
     for words in ["list_block", "127.0.0.0/8", "list.txt", "a test of ours"] {
         assert!(explained.contains(words), "{words}\n{explained}");
     }
+    let what_if = postern.order(&["explain", "--from", STRANGER, "--to", ALICE, "--ip", US]);
+    assert!(what_if.contains("list_block") && what_if.contains("127.0.0.0/8"), "{what_if}");
     let tested = postern.json(&["list", "test", US]);
     assert_eq!((tested["v"].as_u64(), &tested["decided"]["decision"]), (Some(1), &"hang up".into()));
     assert_eq!(tested["matches"][0]["subject"], "127.0.0.0/8");

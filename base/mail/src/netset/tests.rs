@@ -98,9 +98,9 @@ fn reasons_are_kept_once_and_cut_where_they_are_too_long() {
     }
     builder.add(Subject::Asn(1), Action::Block, &"ä".repeat(200), None);
     let set = builder.build();
-    assert_eq!(set.terms.len(), 3);
-    assert_eq!(set.find_asn(1, NOW).unwrap().reason, "ä".repeat(127));
-    assert_eq!(set.find("0.0.3.9".parse().unwrap(), NOW).unwrap().reason, "two");
+    assert_eq!(set.reasons.places.len(), 3);
+    assert_eq!(set.find_asn(1, NOW).unwrap().reason(), "ä".repeat(127));
+    assert_eq!(set.find("0.0.3.9".parse().unwrap(), NOW).unwrap().reason(), "two");
 }
 
 #[test]
