@@ -50,7 +50,10 @@ impl Asked {
             (Some(id), _, _) => return Ok(Order::Explain { id }),
             (None, Some(from), Some(ip)) => (from, ip),
             _ => {
-                return Err(Stop(2, "what? Give the reference of a refusal or a message id, or --from, --to and --ip".to_owned()));
+                return Err(Stop(
+                    2,
+                    "what? Give the reference of a refusal or a message id, or --from, --to and --ip".to_owned(),
+                ));
             }
         };
         let (mut header, mut size) = (None, self.size);
