@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::explained::{Explained, WhatIf};
+
 /// Longest order; one with more is refused.
 pub(crate) const ORDER_BYTES_MAX: usize = 1024 * 1024;
 /// For the whole of an order, from connecting to its answer.
@@ -24,6 +26,20 @@ pub(crate) enum Order {
     Account(AccountOrder),
     /// Something of the queue.
     Queue(QueueOrder),
+    /// The same, and why it is ordered.
+    Because {
+        /// For the audit log.
+        reason: String,
+        /// What.
+        order: Box<Order>,
+    },
+    /// Why something was decided.
+    Explain {
+        /// A session's reference or a message id.
+        id: String,
+    },
+    /// What would be decided.
+    WhatIf(WhatIf),
     /// The story of a message, or the messages of an address.
     Trace {
         /// An id or an address.
@@ -232,6 +248,8 @@ pub(crate) enum Answer {
         /// Refusals, as `postern trace` keeps them.
         refusals: Vec<serde_json::Value>,
     },
+    /// Why, and what would have changed it.
+    Explained(Box<Explained>),
     /// It was not done.
     Failed {
         /// Exit status of the command: 1 failed, 2 wrong use, 3 nothing matched.

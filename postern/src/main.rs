@@ -1,9 +1,11 @@
 //! postern: a hardened SMTP server in one binary. It reads the configuration, drops privileges and joins the steps; what it
 //! decides itself is only the order of these.
 
+mod acts;
 mod certs;
 mod cli;
 mod control;
+mod explained;
 mod offline;
 mod privilege;
 mod serve;

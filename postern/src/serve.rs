@@ -17,10 +17,11 @@ use postern_listener::accept::Counters;
 use postern_listener::{Ceiling, CertificateSlot, Listener, OldestVersion, server_config};
 use postern_mail::attempt::Ticket;
 use postern_mail::client::ListenerKind;
+use postern_mail::session_id::SessionIds;
 use postern_scheduler::Scheduler;
 use postern_spool::{RealDisk, RecoveredMessage, Spool};
 use postern_state::password::Argon2id;
-use postern_state::{Accounts, AuthenticationSettings, Authenticator, History, HistorySettings, Store};
+use postern_state::{Accounts, Audit, AuthenticationSettings, Authenticator, History, HistorySettings, Store};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -265,6 +266,7 @@ struct State {
     accounts: Arc<Accounts>,
     authenticator: Arc<Authenticator>,
     history: History,
+    audit: Arc<Audit>,
 }
 
 /// Opens the store. `fatal` is told when it fails for good later.
@@ -283,7 +285,8 @@ fn open_state(
         let _ = fatal.try_send(format!("history: {failure}"));
     })
     .map_err(words)?;
-    Ok(State { accounts, authenticator, history })
+    let audit = Audit::open(data_dir, clock()).map_err(|error| format!("audit log: {error}"))?;
+    Ok(State { accounts, authenticator, history, audit: Arc::new(audit) })
 }
 
 #[expect(
@@ -307,6 +310,8 @@ async fn serve(
         keep_for: config.history.keep,
         messages_max: config.history.messages_max,
         refusals_max: config.history.refusals_max,
+        trails_keep: config.history.trails_keep,
+        trails_max: config.history.trails_max,
         waiting_max: live::number(config.history.queue_max),
         gather: config.history.gather,
     };
@@ -327,7 +332,7 @@ async fn serve(
 
     let mut scheduler = Scheduler::new(live::scheduler(&config), clock().0);
     let spool = tokio::task::block_in_place(|| recover(&config, &mut scheduler))?;
-    let State { accounts, authenticator, history } = state.await.map_err(|error| error.to_string())??;
+    let State { accounts, authenticator, history, audit } = state.await.map_err(|error| error.to_string())??;
 
     let mut addresses = Vec::new();
     for bound in &listeners {
@@ -346,6 +351,8 @@ async fn serve(
         accounts,
         authenticator,
         history,
+        session_ids: SessionIds::default(),
+        audit,
         dispatcher,
         maildirs,
         tls,
@@ -458,8 +465,7 @@ async fn until_stopped(
             _ = signals.hangup.recv() => {
                 let _ = sd_notify::NotifyState::monotonic_usec_now()
                     .and_then(|now| sd_notify::notify(&[sd_notify::NotifyState::Reloading, now]));
-                // What went wrong has been logged, and nothing was changed.
-                let _ = reloader.reload().await;
+                reloader.reload_by_signal().await;
                 let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
             }
             outage = spool.poisoned() => {

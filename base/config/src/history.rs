@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::table::section;
+use crate::units::Size;
 
 section! {
     /// How long `postern trace` can tell the story of a message.
@@ -21,6 +22,25 @@ section! {
         /// How many refusals are kept, the oldest being forgotten first.
         #[key(example = "50000", why = "all of them are read to find an address", within = 0..=100_000_000, restart = true)]
         pub refusals_max: u64 = 50_000;
+        /// How long the reasons of decisions are kept, for `postern explain`.
+        #[key(
+            example = "\"30d\"",
+            why = "who asks why a message was refused asks within weeks",
+            within = Duration::ZERO..=Duration::from_secs(86_400 * 3650),
+            restart = true
+        )]
+        pub trails_keep: Duration = Duration::from_secs(86_400 * 30);
+        /// How many sessions and messages have their reasons kept, the oldest being forgotten first; 0 keeps none.
+        #[key(example = "1000000", why = "about 700 MiB on disk", within = 0..=1_000_000_000, restart = true)]
+        pub trails_max: u64 = 1_000_000;
+        /// What is kept of one message, or of one session without any. What goes beyond it is left out, and that is said.
+        #[key(
+            example = "\"16KiB\"",
+            why = "a message to twenty recipients takes 4 KiB",
+            within = Size(512)..=Size(60_000),
+            restart = true
+        )]
+        pub trail_size_max: Size = Size(16 << 10);
         /// How long events are gathered before they are written.
         #[key(
             example = "\"100ms\"",

@@ -18,6 +18,7 @@ mod load;
 mod log;
 mod markdown;
 mod next_hop;
+mod policy;
 mod read;
 mod route;
 mod scheduler;
@@ -47,6 +48,7 @@ pub use load::{DEVELOPMENT, Machine, load};
 pub use log::{Log, LogFormat, LogLevel};
 pub use markdown::markdown;
 pub use next_hop::{Credentials, LmtpAddress, Password, Target, TlsMode};
+pub use policy::{Policy, RuleModes};
 pub use route::{Pattern, Route};
 pub use scheduler::{Lanes, Retry};
 pub use server::Server;
@@ -89,6 +91,9 @@ section! {
         /// How clients prove who they are.
         #[key(example = "", why = "see its keys")]
         pub auth: Auth;
+        /// What the rules on mail have to say.
+        #[key(example = "", why = "see its keys")]
+        pub policy: Policy;
         /// How mail leaves.
         #[key(example = "", why = "see its keys")]
         pub outbound: Outbound;
@@ -101,7 +106,6 @@ section! {
         /// What is logged.
         #[key(example = "", why = "see its keys")]
         pub log: Log;
-        later "policy" = "filtering: DNS lists, URI lists, local lists, milters, scores";
         later "dkim" = "DKIM signing";
         later "form" = "web forms";
         later "cluster" = "several nodes as one";

@@ -170,6 +170,12 @@ impl Recipient {
         Self { address, hosted: false, dsn: DsnRequest { notify: Some(Notify::NEVER), original: None } }
     }
 
+    /// Only `3-policy/src/record.rs` calls this, to make a recorded decision again; what comes of that is a verdict and never mail.
+    #[must_use]
+    pub fn recipient_of_record(address: Mailbox, hosted: bool) -> Self {
+        Self { address, hosted, dsn: DsnRequest::default() }
+    }
+
     /// Where to.
     #[must_use]
     pub fn address(&self) -> &Mailbox {

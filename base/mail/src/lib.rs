@@ -17,7 +17,9 @@ pub mod outcome;
 pub mod proof;
 pub mod quoted;
 pub mod reply;
+pub mod rule;
 pub mod secret;
+pub mod session_id;
 pub mod trouble;
 pub mod verdict;
 
@@ -28,5 +30,6 @@ pub use outcome::{Outcome, Scope};
 pub use quoted::Quoted;
 pub use reply::{Reply, ReplyCode, Status};
 pub use secret::Secret;
+pub use session_id::SessionId;
 pub use trouble::Outage;
-pub use verdict::{Decision, Effect, Finding, RuleName, Verdict};
+pub use verdict::{Decision, Effect, Finding, Mode, Modes, RuleName, Verdict};

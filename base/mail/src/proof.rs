@@ -71,6 +71,12 @@ impl Authenticated {
         Self { account, credential }
     }
 
+    /// Only `3-policy/src/record.rs` calls this, to make a recorded decision again; what comes of that is a verdict and never a reply.
+    #[must_use]
+    pub fn restored_from_record(account: Arc<str>, credential: Arc<str>) -> Self {
+        Self { account, credential }
+    }
+
     /// The account's name, an address in canonical form.
     #[must_use]
     pub fn account(&self) -> &Arc<str> {

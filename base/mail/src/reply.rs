@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use crate::proof::Committed;
+use crate::session_id::SessionId;
 use crate::trouble::{Fault, Outage};
 
 /// Three digits.
@@ -98,6 +99,8 @@ fn clean(text: Cow<'static, str>) -> Cow<'static, str> {
     if text.chars().all(fits) { text } else { Cow::Owned(text.chars().map(|c| if fits(c) { c } else { '?' }).collect()) }
 }
 
+const REFERENCE: &str = "(ref ";
+
 const NEEDS_SMTPUTF8: &str = "address outside ASCII needs SMTPUTF8, as valid UTF-8";
 
 impl Reply {
@@ -108,6 +111,25 @@ impl Reply {
     fn with(code: u16, (subject, detail): (u16, u16), text: impl Into<Cow<'static, str>>) -> Self {
         let class = u8::try_from(code / 100).unwrap_or(5);
         Self { code: ReplyCode(code), status: Some(Status::new(class, subject, detail)), lines: clean(text.into()) }
+    }
+
+    /// The same with a reference at its end, by which the refused can ask and the operator find out why: `(ref 01JD7K3QX2)`.
+    #[must_use]
+    pub fn with_reference(mut self, id: SessionId) -> Self {
+        self.lines = format!("{} {REFERENCE}{id})", self.lines).into();
+        self
+    }
+
+    /// The reference at its end.
+    #[must_use]
+    pub fn reference(&self) -> Option<SessionId> {
+        self.lines.rsplit_once(REFERENCE)?.1.strip_suffix(')')?.parse().ok()
+    }
+
+    /// Only the reader of recorded decisions calls this: what was told once, to be shown and never to be said again.
+    #[must_use]
+    pub fn recorded(code: u16, status: Option<Status>, text: String) -> Self {
+        Self { code: ReplyCode(code), status, lines: clean(text.into()) }
     }
 
     /// The texts, line by line, without code and status. Never empty.

@@ -64,25 +64,81 @@ impl Finding {
     }
 }
 
+/// What becomes of what a rule finds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// It counts.
+    #[default]
+    Enforce,
+    /// It is in the trail and has no effect.
+    Observe,
+    /// The rule does not run.
+    Off,
+}
+
+impl Mode {
+    /// As in the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Observe => "observe",
+            Self::Off => "off",
+        }
+    }
+}
+
+/// The mode of each rule. Promise: a rule that guards the server itself, and one that nobody knows, is enforced whatever was set.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Modes {
+    general: Mode,
+    rules: Vec<(RuleName, Mode)>,
+}
+
+impl Modes {
+    /// A mode for all rules, and those of single ones.
+    #[must_use]
+    pub fn new(general: Mode, rules: Vec<(RuleName, Mode)>) -> Self {
+        Self { general, rules }
+    }
+
+    /// How a rule is taken.
+    #[must_use]
+    pub fn of(&self, name: RuleName) -> Mode {
+        match crate::rule::rule(name) {
+            Some(rule) if rule.guards.is_none() => {
+                self.rules.iter().find(|(own, _)| *own == name).map_or(self.general, |(_, mode)| *mode)
+            }
+            _ => Mode::Enforce,
+        }
+    }
+}
+
 /// All findings of a stage, and what they come to.
 #[must_use]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     decision: Decision,
     trail: Vec<Finding>,
+    observed: Vec<RuleName>,
 }
 
 impl Verdict {
     /// The strictest finding that is not waived decides; of equals the first.
     pub fn of(trail: Vec<Finding>) -> Self {
-        let decision = Self::deciding(&trail).map_or(Decision::Pass, |(decision, _)| decision);
-        Self { decision, trail }
+        Self::observing(trail, Vec::new())
     }
 
-    fn deciding(trail: &[Finding]) -> Option<(Decision, &Finding)> {
-        let waived = |rule| trail.iter().any(|f| matches!(f.says, Effect::Waives(name) if name == rule));
+    /// The same, where what these rules found has no effect.
+    pub fn observing(trail: Vec<Finding>, observed: Vec<RuleName>) -> Self {
+        let decision = Self::deciding(&trail, &|rule| observed.contains(&rule)).map_or(Decision::Pass, |(decision, _)| decision);
+        Self { decision, trail, observed }
+    }
+
+    fn deciding<'a>(trail: &'a [Finding], observed: &dyn Fn(RuleName) -> bool) -> Option<(Decision, &'a Finding)> {
+        let waived = |rule| trail.iter().any(|f| matches!(f.says, Effect::Waives(name) if name == rule) && !observed(f.rule));
         let mut strictest: Option<(Decision, &Finding)> = None;
-        for finding in trail.iter().filter(|f| !waived(f.rule)) {
+        for finding in trail.iter().filter(|f| !waived(f.rule) && !observed(f.rule)) {
             if let Effect::Wants(decision) = finding.says
                 && strictest.is_none_or(|(so_far, _)| decision > so_far)
             {
@@ -90,6 +146,19 @@ impl Verdict {
             }
         }
         strictest
+    }
+
+    /// True when the rule ran and what it found has no effect.
+    #[must_use]
+    pub fn is_observed(&self, rule: RuleName) -> bool {
+        self.observed.contains(&rule)
+    }
+
+    /// What would have been decided, had these rules been observed that were not, and these been enforced that were.
+    #[must_use]
+    pub fn decision_with(&self, observed: &[RuleName], enforced: &[RuleName]) -> Decision {
+        let without = |rule| observed.contains(&rule) || (self.is_observed(rule) && !enforced.contains(&rule));
+        Self::deciding(&self.trail, &without).map_or(Decision::Pass, |(decision, _)| decision)
     }
 
     /// What was decided.
@@ -107,7 +176,7 @@ impl Verdict {
     /// The finding that decided.
     #[must_use]
     pub fn decided_by(&self) -> Option<&Finding> {
-        Self::deciding(&self.trail).map(|(_, finding)| finding)
+        Self::deciding(&self.trail, &|rule| self.is_observed(rule)).map(|(_, finding)| finding)
     }
 
     /// The reply of the deciding finding, for decisions that end in a refusal.
@@ -139,5 +208,26 @@ mod tests {
         let verdict = Verdict::of(vec![wants("b", Decision::Refuse), waiver]);
         assert_eq!(verdict.decision(), Decision::Pass);
         assert_eq!(verdict.trail().len(), 2);
+    }
+
+    #[test]
+    fn what_is_observed_is_in_the_trail_and_has_no_effect() {
+        let trail = vec![wants("a", Decision::Pass), wants("b", Decision::Refuse)];
+        let verdict = Verdict::observing(trail, vec!["b"]);
+        assert_eq!(verdict.decision(), Decision::Pass);
+        assert_eq!(verdict.trail().len(), 2);
+        assert_eq!(verdict.decision_with(&[], &["b"]), Decision::Refuse);
+        let waiver = Finding { rule: "allow", says: Effect::Waives("b"), because: String::new(), reply: None };
+        let verdict = Verdict::observing(vec![wants("b", Decision::Refuse), waiver], vec!["allow"]);
+        assert_eq!(verdict.decision(), Decision::Refuse, "an observed waiver waives nothing");
+    }
+
+    #[test]
+    fn what_guards_the_server_is_enforced_whatever_was_set() {
+        let modes = Modes::new(Mode::Off, vec![("relay", Mode::Off), ("sender_identity", Mode::Observe)]);
+        assert_eq!(modes.of("relay"), Mode::Enforce);
+        assert_eq!(modes.of("nobody knows it"), Mode::Enforce);
+        assert_eq!(modes.of("sender_identity"), Mode::Observe);
+        assert_eq!(Modes::new(Mode::Observe, Vec::new()).of("sender_identity"), Mode::Observe);
     }
 }

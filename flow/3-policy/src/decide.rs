@@ -3,21 +3,53 @@
 
 use postern_mail::envelope::Admission;
 use postern_mail::fact::Answer;
-use postern_mail::{Decision, Finding, Reply, RuleName, Verdict};
+use postern_mail::{Decision, Finding, Mode, Modes, Reply, RuleName, Verdict};
 
 /// The rule behind a recipient without proof. It never has a finding of its own unless a rule forgot to admit.
 const ADMISSION: RuleName = "admission";
 
+/// The rules of a stage while they run, each in its mode.
+pub struct Panel<'a> {
+    modes: &'a Modes,
+    trail: Vec<Finding>,
+    observed: Vec<RuleName>,
+}
+
+impl<'a> Panel<'a> {
+    /// Nothing has run yet.
+    #[must_use]
+    pub fn new(modes: &'a Modes) -> Self {
+        Self { modes, trail: Vec::with_capacity(4), observed: Vec::new() }
+    }
+
+    /// Runs a rule, unless it is off.
+    #[must_use]
+    pub fn rule(mut self, name: RuleName, judge: impl FnOnce() -> Finding) -> Self {
+        match self.modes.of(name) {
+            Mode::Off => return self,
+            Mode::Observe => self.observed.push(name),
+            Mode::Enforce => {}
+        }
+        self.trail.push(judge());
+        self
+    }
+
+    /// What they come to.
+    pub fn verdict(self) -> Verdict {
+        Verdict::observing(self.trail, self.observed)
+    }
+}
+
 /// The verdict of a stage that admits a recipient. A finding against it takes the admission away, and without an admission the
 /// verdict cannot be to pass.
-pub fn admit(mut trail: Vec<Finding>, admission: Option<Admission>) -> (Verdict, Option<Admission>) {
+pub fn admit(mut panel: Panel<'_>, admission: Option<Admission>) -> (Verdict, Option<Admission>) {
     if admission.is_none() {
-        let verdict = Verdict::of(trail.clone());
+        let verdict = Verdict::observing(panel.trail.clone(), panel.observed.clone());
         if lets_through(verdict.decision()) {
-            trail.push(Finding::refuse(ADMISSION, "no rule admitted this recipient", Reply::relay_denied()));
+            panel.trail.push(Finding::refuse(ADMISSION, "no rule admitted this recipient", Reply::relay_denied()));
         }
     }
-    let verdict = Verdict::of(trail);
+    let verdict = panel.verdict();
     let admission = admission.filter(|_| lets_through(verdict.decision()));
     (verdict, admission)
 }
@@ -47,7 +79,8 @@ mod tests {
 
     #[test]
     fn without_an_admission_nothing_passes() {
-        let (verdict, admission) = admit(vec![Finding::pass("x", "fine")], None);
+        let modes = Modes::default();
+        let (verdict, admission) = admit(Panel::new(&modes).rule("x", || Finding::pass("x", "fine")), None);
         assert_eq!(verdict.decision(), Decision::Refuse);
         assert!(admission.is_none());
         assert!(matches!(answer(&verdict, admission), Answer::Refuse(reply) if reply.code.0 == 550));

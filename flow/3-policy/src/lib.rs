@@ -42,6 +42,7 @@ pub mod decide;
 pub mod explain;
 pub mod facts;
 pub mod policy;
+pub mod record;
 pub mod rules;
 pub mod stage;
 

@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use postern_mail::Verdict;
 use postern_mail::envelope::Admission;
+use postern_mail::{Modes, Verdict};
 
-use crate::decide;
+use crate::decide::{self, Panel};
 use crate::facts::{Directory, MessageFacts, RecipientFacts, SenderFacts};
 use crate::rules::recipient::Said;
 use crate::rules::{loops, recipient, relay, sender, sender_identity, size};
@@ -33,37 +33,43 @@ pub struct Policy {
     pub message_bytes_max: u64,
     /// How many `Received` fields a message may have when it comes; [`loops::RECEIVED_MAX`] unless told otherwise.
     pub received_max: usize,
+    /// `policy.mode` and `policy.rules`.
+    pub modes: Modes,
 }
 
 impl Policy {
     /// At MAIL FROM.
     pub fn sender(&self, facts: &SenderFacts<'_>) -> Verdict {
-        Verdict::of(vec![
-            sender::judge(self, facts),
-            sender_identity::judge_envelope(facts.from, facts.identity),
-            size::judge(facts.size, self.message_bytes_max),
-        ])
+        Panel::new(&self.modes)
+            .rule(sender::SENDER, || sender::judge(self, facts))
+            .rule(sender_identity::SENDER_IDENTITY, || sender_identity::judge_envelope(facts.from, facts.identity))
+            .rule(size::SIZE, || size::judge(facts.size, self.message_bytes_max))
+            .verdict()
     }
 
     /// At RCPT TO. The admission is there exactly when the verdict lets the recipient through.
     pub fn recipient(&self, facts: &RecipientFacts<'_>, directory: &dyn Directory) -> (Verdict, Option<Admission>) {
+        let panel = Panel::new(&self.modes);
         match recipient::judge(directory, facts.to) {
-            Said::Ours(finding, hosted) => decide::admit(vec![finding], hosted.map(Admission::Hosted)),
+            Said::Ours(finding, hosted) => {
+                decide::admit(panel.rule(recipient::RECIPIENT, || finding), hosted.map(Admission::Hosted))
+            }
             Said::NotOurs(finding) => {
                 let (relay, permit) = relay::judge(self, facts.client, facts.who);
-                decide::admit(vec![finding, relay], permit.map(Admission::Relay))
+                let panel = panel.rule(recipient::RECIPIENT, || finding).rule(relay::RELAY, || relay);
+                decide::admit(panel, permit.map(Admission::Relay))
             }
         }
     }
 
     /// At the end of the body.
     pub fn message(&self, facts: &MessageFacts<'_>) -> Verdict {
-        Verdict::of(vec![
-            size::judge(Some(facts.size), self.message_bytes_max),
-            loops::judge(facts.headers, &facts.envelope.recipients, self.received_max),
-            sender::judge_message(facts),
-            sender_identity::judge_header(facts.headers, facts.identity),
-        ])
+        Panel::new(&self.modes)
+            .rule(size::SIZE, || size::judge(Some(facts.size), self.message_bytes_max))
+            .rule(loops::LOOPS, || loops::judge(facts.headers, &facts.envelope.recipients, self.received_max))
+            .rule(sender::SENDER, || sender::judge_message(facts))
+            .rule(sender_identity::SENDER_IDENTITY, || sender_identity::judge_header(facts.headers, facts.identity))
+            .verdict()
     }
 
     /// The account a client of a relay network is counted as: `network:192.0.2.0/24`.

@@ -2,13 +2,22 @@
 
 use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 
+use postern_config::Config;
+use postern_mail::fact::Fact;
+use postern_mail::trouble::Outage;
+use postern_state::Audit;
+use postern_state::audit::chain::Act;
+
+use crate::acts;
 use crate::cli::Stop;
 use crate::control::{Answer, ORDER_TIMEOUT, Order, carry_out_account};
+use crate::explained::{self, WhatIf};
 use crate::offline::{self, Source};
 use crate::privilege::drop_root;
-use crate::wire::clock;
 use crate::wire::control::socket_path;
+use crate::wire::{clock, live, owned_addresses};
 
 /// Has an order carried out.
 pub(crate) fn ask(source: &Source, order: Order) -> Result<Answer, Stop> {
@@ -17,8 +26,11 @@ pub(crate) fn ask(source: &Source, order: Order) -> Result<Answer, Stop> {
     let path = socket_path(&data_dir);
     match UnixStream::connect(&path) {
         Ok(stream) => Ok(converse(stream, &order).map_err(|error| format!("the server at {}: {error}", path.display()))?),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => match order {
-            Order::Account(order) => {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => match without_reason(order) {
+            (Order::WhatIf(asked), _) => what_if(&config, &data_dir, &asked),
+            (Order::Account(order), reason) => {
+                let who = acts::local_user();
+                let act = acts::act(&Order::Because { reason, order: Box::new(Order::Account(order.clone())) });
                 // As the user the server runs as, not as root: so the server can use what is made, and nothing in that user's folder can
                 // turn root's steps elsewhere. A user that does not exist is no error here, but when the server starts.
                 match drop_root(&config.server.user, std::slice::from_ref(&data_dir)) {
@@ -28,7 +40,15 @@ pub(crate) fn ask(source: &Source, order: Order) -> Result<Answer, Stop> {
                     _ => {}
                 }
                 let accounts = offline::accounts(&data_dir)?;
-                Ok(carry_out_account(&accounts, clock(), order))
+                let answer = carry_out_account(&accounts, clock(), order);
+                if let Some((what, reason)) = act {
+                    let result = acts::result(&answer);
+                    let act = Act { who: &who, what: &what, reason: &reason, result: &result };
+                    Audit::open(&data_dir, clock())
+                        .and_then(|audit| audit.append(clock(), act))
+                        .map_err(|error| format!("{result}; but it could not be written into the audit log: {error}"))?;
+                }
+                Ok(answer)
             }
             _ => Err(Stop(
                 1,
@@ -36,6 +56,26 @@ pub(crate) fn ask(source: &Source, order: Order) -> Result<Answer, Stop> {
             )),
         },
         Err(error) => Err(Stop(1, format!("{}: {error}", path.display()))),
+    }
+}
+
+fn without_reason(order: Order) -> (Order, String) {
+    match order {
+        Order::Because { reason, order } => (*order, reason),
+        order => (order, String::new()),
+    }
+}
+
+/// The accounts are opened only where one is named.
+fn what_if(config: &Config, data_dir: &Path, asked: &WhatIf) -> Result<Answer, Stop> {
+    let accounts = asked.account.as_ref().map(|_| offline::accounts(data_dir)).transpose()?;
+    let owned = |name: &str| match &accounts {
+        Some(accounts) => owned_addresses(accounts, name),
+        None => Fact::Unavailable(Outage::Service("the accounts are not open".to_owned())),
+    };
+    match explained::what_if(config, &live::policy(config), owned, asked) {
+        Ok(explained) => Ok(Answer::Explained(Box::new(explained))),
+        Err(error) => Err(Stop(2, error)),
     }
 }
 

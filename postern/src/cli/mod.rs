@@ -2,6 +2,7 @@
 
 mod ask;
 mod config;
+mod explain;
 mod print;
 
 use std::io::{BufRead as _, IsTerminal as _};
@@ -54,6 +55,9 @@ enum Command {
     },
     /// Make the running server take up its configuration file, all of it or nothing.
     Reload {
+        /// Why, for the audit log.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
         #[command(flatten)]
         at: Where,
     },
@@ -61,6 +65,9 @@ enum Command {
     Account {
         #[command(subcommand)]
         verb: AccountVerb,
+        /// Why, for the audit log.
+        #[arg(long, global = true, value_name = "TEXT")]
+        reason: Option<String>,
         #[command(flatten)]
         at: Where,
     },
@@ -68,6 +75,20 @@ enum Command {
     Queue {
         #[command(subcommand)]
         verb: QueueVerb,
+        #[command(flatten)]
+        at: Where,
+    },
+    /// Why something was decided, and what would have changed it: by the reference of a refusal, by a message id, or for facts you make up.
+    Explain {
+        #[command(flatten)]
+        asked: explain::Asked,
+        #[command(flatten)]
+        at: Where,
+    },
+    /// Who did what to this server. Read from its file, so the server need not run.
+    Audit {
+        #[command(subcommand)]
+        verb: explain::AuditVerb,
         #[command(flatten)]
         at: Where,
     },
@@ -343,13 +364,22 @@ impl QueueVerb {
     }
 }
 
+fn because(reason: Option<String>, order: Order) -> Order {
+    match reason {
+        Some(reason) => Order::Because { reason, order: Box::new(order) },
+        None => order,
+    }
+}
+
 fn carry_out(command: Command) -> Result<(), Stop> {
     let (order, at) = match command {
         Command::Serve { config } => return Ok(serve::run(Source::named(config))?),
         Command::Config { verb, at } => return config::run(&verb, Source::named(at.config), at.json),
         Command::Status { at } => (Order::Status, at),
-        Command::Reload { at } => (Order::Reload, at),
-        Command::Account { verb, at } => (Order::Account(verb.order()?), at),
+        Command::Reload { reason, at } => (because(reason, Order::Reload), at),
+        Command::Account { verb, reason, at } => (because(reason, Order::Account(verb.order()?)), at),
+        Command::Explain { asked, at } => (asked.order()?, at),
+        Command::Audit { verb, at } => return explain::audit(&verb, &Source::named(at.config), at.json),
         Command::Queue { verb, at } => (verb.order()?, at),
         Command::Trace { what, limit, at } => (Order::Trace { what, limit }, at),
     };

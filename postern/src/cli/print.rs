@@ -4,7 +4,7 @@ use comfy_table::{Table, presets};
 use jiff::Timestamp;
 use postern_mail::Quoted;
 
-use crate::cli::Stop;
+use crate::cli::{Stop, explain};
 use crate::control::{Account, Answer, Lane, Message, Status, Story};
 
 pub(crate) fn print(answer: Answer, as_json: bool) -> Result<(), Stop> {
@@ -42,13 +42,14 @@ pub(crate) fn print(answer: Answer, as_json: bool) -> Result<(), Stop> {
                 }
             }
         }
+        Answer::Explained(explained) => explain::print(&explained),
         Answer::Failed { .. } => {}
     }
     Ok(())
 }
 
 /// A point in time as people read it.
-fn when(millis: u64) -> String {
+pub(crate) fn when(millis: u64) -> String {
     let timestamp = i64::try_from(millis).ok().and_then(|millis| Timestamp::from_millisecond(millis).ok());
     timestamp.map_or_else(|| "?".to_owned(), |timestamp| timestamp.strftime("%Y-%m-%d %H:%M:%SZ").to_string())
 }

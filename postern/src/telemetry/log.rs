@@ -43,6 +43,7 @@ pub(crate) fn write(event: &Event) {
             %client,
             %listener,
             address = address.as_deref().map(|text| Quoted::text(text).to_string()).unwrap_or_default(),
+            session = reply.reference().map(|id| id.to_string()).unwrap_or_default(),
             "refused"
         ),
         Event::Attempted { id, recipient, outcome, number, age, .. } => {

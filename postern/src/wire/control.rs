@@ -10,10 +10,11 @@ use std::time::Duration;
 use postern_mail::attempt::Destination;
 use postern_mail::event::Event;
 use postern_mail::outcome::{Evidence, Outcome};
-use postern_mail::{Domain, Envelope, Host, Mailbox, MessageId, Scope, Status as StatusCode};
+use postern_mail::{Domain, Envelope, Host, Mailbox, MessageId, Scope, SessionId, Status as StatusCode};
 use postern_outcome::{DelayNotice, Ended, Reach, reports_due};
 use postern_scheduler::{Counts, LaneSummary};
 use postern_spool::{Progress, RecipientState};
+use postern_state::history::story::{Entry, What};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{oneshot, watch};
@@ -26,6 +27,7 @@ use crate::control::{
 use crate::wire::dispatch::{self, Steering};
 use crate::wire::reload::Reloader;
 use crate::wire::{Server, clock, report, routing, stopped};
+use crate::{acts, explained};
 
 /// Orders carried out at a time.
 const ORDERS_AT_ONCE: usize = 8;
@@ -77,11 +79,12 @@ pub(crate) fn listen(
 }
 
 async fn converse(server: &Arc<Server>, reloader: &Reloader, stream: UnixStream) -> std::io::Result<()> {
+    let who = stream.peer_cred().map_or_else(|_| "unknown".to_owned(), |peer| format!("uid:{}", peer.uid()));
     let (input, mut output) = stream.into_split();
     let mut line = String::new();
     BufReader::new(input.take(ORDER_BYTES_MAX as u64)).read_line(&mut line).await?;
     let answer = match serde_json::from_str::<Order>(&line) {
-        Ok(order) => carry_out(server, reloader, order).await,
+        Ok(order) => audited(server, reloader, order, who).await,
         Err(error) => Answer::Failed { exit: 2, error: format!("the server does not know this order: {error}") },
     };
     let mut text = serde_json::to_vec(&answer)?;
@@ -89,8 +92,61 @@ async fn converse(server: &Arc<Server>, reloader: &Reloader, stream: UnixStream)
     output.write_all(&text).await
 }
 
+/// Carries out an order; what changes anything is in the audit log before it is answered.
+async fn audited(server: &Arc<Server>, reloader: &Reloader, order: Order, who: String) -> Answer {
+    let act = acts::act(&order);
+    let order = if let Order::Because { order, .. } = order { *order } else { order };
+    let answer = carry_out(server, reloader, order).await;
+    let Some((what, reason)) = act else { return answer };
+    match (server.audit(who, what, reason, acts::result(&answer)).await, answer) {
+        (Err(error), Answer::Done { text }) => Answer::Done { text: format!("{text}; but {error}") },
+        (_, answer) => answer,
+    }
+}
+
+/// What was decided about a session or a message, and why.
+fn explain(server: &Server, id: &str) -> Answer {
+    let id = id.trim().trim_start_matches("(ref ").trim_end_matches(')');
+    let (session, message) = match (id.parse::<SessionId>(), id.parse::<MessageId>()) {
+        (Ok(session), _) => (Some(session), None),
+        (_, Ok(message)) => {
+            let judged = |entry: &Entry| match &entry.what {
+                What::Judged { session } => session.parse().ok(),
+                _ => None,
+            };
+            match server.history.trace(message) {
+                Ok(story) => (story.iter().find_map(judged), Some(message)),
+                Err(failure) => return Answer::failed(failure.to_string()),
+            }
+        }
+        _ => return Answer::Failed { exit: 2, error: format!("{id:?} is neither the reference of a refusal nor a message id") },
+    };
+    let pieces = session.map_or(Ok(Vec::new()), |session| server.history.trails(session));
+    match pieces.map(|pieces| explained::joined(&pieces, message)) {
+        Err(failure) => Answer::failed(failure.to_string()),
+        Ok(Some(record)) => Answer::Explained(Box::new(explained::session(&record, &server.live.load().policy))),
+        Ok(None) => Answer::nothing(
+            "nothing is known of it: the session may still run, be older than history.trails_keep, or have come to nothing; a message of our own making was judged by no rule",
+        ),
+    }
+}
+
 async fn carry_out(server: &Arc<Server>, reloader: &Reloader, order: Order) -> Answer {
     match order {
+        Order::Because { .. } => Answer::Failed { exit: 2, error: "an order has one reason".to_owned() },
+        Order::Explain { id } => {
+            let server = Arc::clone(server);
+            tokio::task::spawn_blocking(move || explain(&server, &id))
+                .await
+                .unwrap_or_else(|error| Answer::failed(error.to_string()))
+        }
+        Order::WhatIf(asked) => {
+            let live = server.live.load_full();
+            match explained::what_if(&live.config, &live.policy, |account| server.owned_addresses(account), &asked) {
+                Ok(explained) => Answer::Explained(Box::new(explained)),
+                Err(error) => Answer::Failed { exit: 2, error },
+            }
+        }
         Order::Status => status(server).await,
         Order::Reload => match reloader.reload().await {
             Ok(changes) => Answer::Done { text: format!("reloaded, {} changes", changes.len()) },

@@ -17,15 +17,17 @@ use postern_mail::proof::{Authenticated, Committed};
 use postern_mail::trouble::Outage;
 use postern_mail::{Envelope, Mailbox, Reply, ReversePath, Secret, Verdict};
 use postern_policy::facts::{Identity, MessageFacts, OwnedAddresses, RecipientFacts, SenderFacts};
+use postern_policy::record::Asked;
 use postern_policy::stage::Stage;
-use postern_policy::{decide, explain};
+use postern_policy::{Directory as _, decide, explain};
 use postern_session::Session;
 use postern_smtp::machine::TraceFacts;
 use postern_spool::Writer;
 use postern_state::{Exchange, Start, Step};
 use rustls::ServerConfig;
 
-use crate::wire::directory::Directory;
+use crate::wire::directory::{Directory, Said};
+use crate::wire::trail::SessionTrail;
 use crate::wire::{Live, Server, clock, live, routing};
 
 /// Answers the questions of one session and takes its bodies.
@@ -35,6 +37,13 @@ pub(crate) struct Inbound {
     client: ClientFacts,
     exchange: Option<Box<Exchange>>,
     message: Option<Box<Incoming>>,
+    trail: SessionTrail,
+}
+
+impl Drop for Inbound {
+    fn drop(&mut self) {
+        self.trail.end(&self.server);
+    }
 }
 
 /// A message while it arrives.
@@ -66,7 +75,7 @@ impl Inbound {
     fn note_refusal(&self, at: &'static str, reply: &Reply, because: String, address: Option<String>) {
         self.server.emit(Event::Refused {
             at,
-            reply: reply.clone(),
+            reply: reply.clone().with_reference(self.trail.id),
             because,
             client: self.client.address,
             listener: self.client.listener,
@@ -79,7 +88,7 @@ impl Inbound {
         self.server.owned_addresses(who.account())
     }
 
-    fn sender(&self, from: &ReversePath, who: Option<Authenticated>, size: Option<u64>) -> Answer {
+    fn sender(&mut self, from: &ReversePath, who: Option<Authenticated>, size: Option<u64>) -> Answer {
         // Asked before anything is judged: a full disk refuses early (RFC 1870 §6.1: 452).
         let because = match self.server.spool.check_room() {
             Err(outage) => Some((Reply::outage(&outage), outage.to_string())),
@@ -90,19 +99,24 @@ impl Inbound {
             Ok(()) => None,
         };
         if let Some((reply, because)) = because {
+            self.trail.told(&self.client, "MAIL", &reply, &because);
             self.note_refusal("MAIL", &reply, because, Some(from.to_string()));
             return Answer::Refuse(reply);
         }
         let owned = who.as_ref().map(|who| self.owned(who));
         let identity = who.as_ref().zip(owned.as_ref()).map(|(who, owned)| Identity { who, owned });
-        let verdict = self.live.policy.sender(&SenderFacts { client: &self.client, from, identity, size });
+        let facts = SenderFacts { client: &self.client, from, identity, size };
+        let verdict = self.live.policy.sender(&facts);
+        self.trail.judged(&self.client, Asked::Sender(&facts), &verdict);
         self.refused("MAIL", &verdict, Stage::Sender, Some(from.to_string()));
         decide::answer(&verdict, None)
     }
 
-    fn recipient(&self, to: &Mailbox, who: Option<&Authenticated>) -> Answer {
+    fn recipient(&mut self, to: &Mailbox, who: Option<&Authenticated>) -> Answer {
         let facts = RecipientFacts { client: &self.client, to, who };
-        let (verdict, admission) = self.live.policy.recipient(&facts, &Directory(&self.live.config));
+        let hosted = Directory(&self.live.config).hosted(to);
+        let (verdict, admission) = self.live.policy.recipient(&facts, &Said(&hosted));
+        self.trail.judged(&self.client, Asked::Recipient(&facts, &hosted), &verdict);
         self.refused("RCPT", &verdict, Stage::Recipient, Some(to.to_string()));
         decide::answer(&verdict, admission)
     }
@@ -127,16 +141,19 @@ impl Inbound {
                 Answer::Challenge(challenge)
             }
             Step::Authenticated(who) => {
-                tracing::info!(account = %who.account(), credential = %who.credential(), client = %self.client.address, "authenticated");
+                tracing::info!(account = %who.account(), credential = %who.credential(), client = %self.client.address, session = %self.trail.id, "authenticated");
+                self.trail.login(&self.client, Some(who.account()), "authenticated");
                 Answer::Authenticated { who }
             }
             Step::Denied => {
                 let user = exchange.user().map(str::to_owned);
+                self.trail.login(&self.client, user.as_deref(), "wrong credentials");
                 self.note_refusal("AUTH", &Reply::authentication_failed(), "wrong credentials".to_owned(), user);
                 Answer::Denied
             }
             Step::Unavailable => {
                 let reply = Reply::authentication_unavailable();
+                self.trail.login(&self.client, exchange.user(), "too many attempts wait for their turn");
                 self.note_refusal("AUTH", &reply, "too many attempts wait for their turn".to_owned(), None);
                 Answer::Refuse(reply)
             }
@@ -158,7 +175,9 @@ impl Inbound {
         };
         let owned = trace.who.as_ref().map(|who| self.owned(who));
         let identity = trace.who.as_ref().zip(owned.as_ref()).map(|(who, owned)| Identity { who, owned });
-        let verdict = self.live.policy.message(&MessageFacts { client: &self.client, envelope, identity, headers, size: *size });
+        let facts = MessageFacts { client: &self.client, envelope, identity, headers, size: *size };
+        let verdict = self.live.policy.message(&facts);
+        self.trail.judged(&self.client, Asked::Message(&facts), &verdict);
         self.refused("DATA", &verdict, Stage::Message, Some(envelope.from.to_string()));
         decide::answer(&verdict, None)
     }
@@ -224,8 +243,12 @@ impl Incoming {
 
 impl Host for Inbound {
     async fn ask(&mut self, question: Question) -> Answer {
-        match question {
-            Question::Connect | Question::Hello(_) => Answer::Pass,
+        let answer = match question {
+            Question::Connect => Answer::Pass,
+            Question::Hello(name) => {
+                self.trail.hello(name);
+                Answer::Pass
+            }
             Question::Sender { from, who, size } => self.sender(&from, who, size),
             Question::Recipient { to, who, .. } => self.recipient(&to, who.as_ref()),
             Question::Message => self.judge_message(),
@@ -236,7 +259,8 @@ impl Host for Inbound {
                 self.exchange = None;
                 Answer::Pass
             }
-        }
+        };
+        self.trail.referenced(answer)
     }
 
     fn open(&mut self, envelope: Box<Envelope>, trace: Box<TraceFacts>) {
@@ -293,6 +317,7 @@ impl Host for Inbound {
             writer.write(&rest).await?;
         }
         let committed = writer.commit(&envelope).await?;
+        self.trail.accepted(&self.server, &self.client, committed.id());
         self.server.accepted(committed.id(), envelope, size).await;
         Ok(committed)
     }
@@ -312,7 +337,8 @@ impl Conversations for Gate {
     fn begin(&self, client: &ClientFacts) -> (Session, Inbound) {
         let live = self.0.live.load_full();
         let session = Session::new(live.session(client.listener), client.clone());
-        (session, Inbound { server: Arc::clone(&self.0), live, client: client.clone(), exchange: None, message: None })
+        let trail = SessionTrail::begin(&self.0, &live);
+        (session, Inbound { server: Arc::clone(&self.0), live, client: client.clone(), exchange: None, message: None, trail })
     }
 
     fn pump_settings(&self) -> Arc<PumpSettings> {

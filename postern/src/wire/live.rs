@@ -76,12 +76,7 @@ impl Live {
             data_rate_grace: limits.data_rate_grace,
             data_rate_max: limits.data_rate_max.0.0,
         };
-        let policy = Policy {
-            relay_networks: config.server.relay_networks.clone(),
-            outbound: if config.outbound.enabled { Outbound::Enabled } else { Outbound::Disabled },
-            message_bytes_max: limits.message_size.0,
-            received_max: number(limits.received_max),
-        };
+        let policy = policy(&config);
         let resolver = Resolver::new(LookupSettings {
             servers: config.dns.servers.clone(),
             timeout: config.dns.timeout,
@@ -109,6 +104,18 @@ impl Live {
     #[must_use]
     pub(crate) fn session(&self, _: ListenerKind) -> Arc<SessionSettings> {
         Arc::clone(&self.session)
+    }
+}
+
+/// What the rules go by.
+#[must_use]
+pub(crate) fn policy(config: &Config) -> Policy {
+    Policy {
+        relay_networks: config.server.relay_networks.clone(),
+        outbound: if config.outbound.enabled { Outbound::Enabled } else { Outbound::Disabled },
+        message_bytes_max: config.limits.message_size.0,
+        received_max: number(config.limits.received_max),
+        modes: config.policy.modes(),
     }
 }
 

@@ -9,6 +9,7 @@ pub(crate) mod live;
 pub(crate) mod reload;
 pub(crate) mod report;
 pub(crate) mod routing;
+pub(crate) mod trail;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,10 +22,12 @@ use postern_mail::client::ListenerKind;
 use postern_mail::envelope::UnixMillis;
 use postern_mail::event::Event;
 use postern_mail::fact::Fact;
-use postern_mail::{Envelope, MessageId};
+use postern_mail::session_id::SessionIds;
+use postern_mail::{Envelope, MessageId, Quoted};
 use postern_policy::facts::OwnedAddresses;
 use postern_spool::Spool;
-use postern_state::{Accounts, Authenticator, History, Owned};
+use postern_state::audit::chain::Act;
+use postern_state::{Accounts, Audit, Authenticator, History, Owned};
 use rustls::ServerConfig;
 use tokio::sync::{Mutex, MutexGuard, mpsc, watch};
 
@@ -48,6 +51,10 @@ pub(crate) struct Server {
     pub authenticator: Arc<Authenticator>,
     /// Stories of messages.
     pub history: History,
+    /// Names of sessions.
+    pub session_ids: SessionIds,
+    /// Administrative acts.
+    pub audit: Arc<Audit>,
     /// The scheduler's owner.
     pub dispatcher: mpsc::Sender<Order>,
     /// Mailboxes of this machine.
@@ -99,6 +106,28 @@ impl Server {
         self.history.record(clock(), event);
     }
 
+    /// An administrative act was carried out, or failed: it goes into the audit log, and its hash into the server's own, so that it is kept in two
+    /// places.
+    ///
+    /// # Errors
+    /// When it could not be written, in words for whoever ordered it.
+    pub(crate) async fn audit(&self, who: String, what: String, reason: String, result: String) -> Result<(), String> {
+        let audit = Arc::clone(&self.audit);
+        let written = tokio::task::spawn_blocking(move || {
+            let act = Act { who: &who, what: &what, reason: &reason, result: &result };
+            let hash = audit.append(clock(), act);
+            if let Ok(hash) = &hash {
+                tracing::info!(%who, what = %Quoted::text(&what), reason = %Quoted::text(&reason), result = %Quoted::text(&result), hash, "ordered by hand");
+            }
+            hash
+        });
+        let written = written.await.map_err(|error| error.to_string()).and_then(|done| done.map_err(|error| error.to_string()));
+        written.map(drop).map_err(|error| {
+            tracing::error!(error, "the audit log could not be written");
+            format!("it could not be written into the audit log: {error}")
+        })
+    }
+
     /// A message is durable: tell the scheduler, then the world. When the scheduler cannot take it (it is full, or stopping), the
     /// message is as safe as before and is scheduled after the next start.
     pub(crate) async fn accepted(&self, id: MessageId, envelope: Envelope, size: u64) {
@@ -120,16 +149,7 @@ impl Server {
     /// nothing more.
     #[must_use]
     pub(crate) fn owned_addresses(&self, account: &str) -> Fact<OwnedAddresses> {
-        let mut owned = OwnedAddresses::default();
-        if let Some(account) = self.accounts.find(account).filter(|account| !account.disabled) {
-            for address in &account.addresses {
-                match address {
-                    Owned::Address(mailbox) => owned.exact.push(mailbox.clone()),
-                    Owned::Domain(domain) => owned.domains.push(domain.clone()),
-                }
-            }
-        }
-        Fact::Known(owned)
+        owned_addresses(&self.accounts, account)
     }
 
     /// Two lanes of one message may end at the same time; whoever changes its progress reads and writes it under this lock.
@@ -138,6 +158,21 @@ impl Server {
         let index = usize::try_from(id.0).unwrap_or(0) % PROGRESS_LOCKS;
         index.checked_sub(1).and_then(|index| rest.get(index)).unwrap_or(first).lock().await
     }
+}
+
+/// See [`Server::owned_addresses`].
+#[must_use]
+pub(crate) fn owned_addresses(accounts: &Accounts, account: &str) -> Fact<OwnedAddresses> {
+    let mut owned = OwnedAddresses::default();
+    if let Some(account) = accounts.find(account).filter(|account| !account.disabled) {
+        for address in &account.addresses {
+            match address {
+                Owned::Address(mailbox) => owned.exact.push(mailbox.clone()),
+                Owned::Domain(domain) => owned.domains.push(domain.clone()),
+            }
+        }
+    }
+    Fact::Known(owned)
 }
 
 impl postern_web::Source for Server {

@@ -84,6 +84,15 @@ impl Reloader {
         }
     }
 
+    /// Takes up the configuration file because of a signal. What went wrong has been logged, and nothing was changed then.
+    pub(crate) async fn reload_by_signal(&self) {
+        let result = match self.reload().await {
+            Ok(changes) => format!("done: reloaded, {} changes", changes.len()),
+            Err(what) => format!("failed: {what}"),
+        };
+        let _logged = self.server.audit("signal".to_owned(), "reload".to_owned(), String::new(), result).await;
+    }
+
     /// Takes up the configuration file.
     ///
     /// # Errors

@@ -59,6 +59,8 @@ impl Town {
             accounts,
             authenticator,
             history,
+            session_ids: SessionIds::default(),
+            audit: Arc::new(Audit::open(folder.path(), clock()).unwrap()),
             dispatcher,
             maildirs: Maildirs::new("mx.here.test", 1),
             tls: postern_listener::server_config(Arc::clone(&certificate), postern_listener::OldestVersion::Tls12).unwrap(),

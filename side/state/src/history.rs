@@ -9,9 +9,12 @@
 //! | history | message id, time, count | lines |
 //! | addresses | address, 0, message id | nothing |
 //! | refusals | time, count | a line |
+//! | trails | session, time, count | a record of decisions, see `3-policy` |
+//! | meta | `trails` | how many records there are |
 //! | meta | `history` | how many messages and refusals there are |
 
 pub mod story;
+pub mod trails;
 
 mod writer;
 
@@ -29,6 +32,7 @@ use crate::backend::{Backend, Keyspace, Order};
 use crate::store::Store;
 use crate::trouble::StateFailure;
 use story::{Entry, What, message_key, search_form};
+use trails::Trail;
 use writer::{Job, Writer};
 
 /// Rows read for one trace; a message with more events than that is shown by its first ones.
@@ -45,6 +49,10 @@ pub struct HistorySettings {
     pub messages_max: u64,
     /// Beyond this many refusals the oldest are forgotten earlier. All of them are read to find an address.
     pub refusals_max: u64,
+    /// Older records of decisions are forgotten.
+    pub trails_keep: Duration,
+    /// Beyond this many records of decisions the oldest are forgotten earlier; 0 keeps none.
+    pub trails_max: u64,
     /// What may wait for the writer: events, and their recipients, together.
     pub waiting_max: usize,
     /// How long the writer gathers before it writes.
@@ -57,6 +65,8 @@ impl Default for HistorySettings {
             keep_for: Duration::from_secs(30 * 24 * 3600),
             messages_max: 2_000_000,
             refusals_max: 50_000,
+            trails_keep: Duration::from_secs(30 * 24 * 3600),
+            trails_max: 1_000_000,
             waiting_max: 50_000,
             gather: Duration::from_millis(100),
         }
@@ -95,6 +105,7 @@ pub struct History {
     shared: Arc<Shared>,
     backend: Arc<dyn Backend>,
     waiting_max: usize,
+    keeps_trails: bool,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -130,15 +141,32 @@ impl History {
             })
             .map_err(|e| StateFailure::Disk(format!("no thread for the history: {e}")))?;
         let thread = Mutex::new(Some(thread));
-        Ok(Self { queue: Some(queue), shared, backend, waiting_max: settings.waiting_max, thread })
+        let (waiting_max, keeps_trails) = (settings.waiting_max, settings.trails_max > 0);
+        Ok(Self { queue: Some(queue), shared, backend, waiting_max, keeps_trails, thread })
     }
 
     /// Records an event. Never blocks.
     pub fn record(&self, at: UnixMillis, event: Event) {
-        let weight = weight(&event);
+        self.hand_over(weight(&event), Job::Record(at, event));
+    }
+
+    /// Records what was decided in a session, or in a piece of it. Never blocks.
+    pub fn record_trail(&self, at: UnixMillis, trail: Trail) {
+        if self.keeps_trails {
+            self.hand_over(trail.weight(), Job::Trail(at, trail));
+        }
+    }
+
+    /// False where no record of decisions is kept, so that none need be made.
+    #[must_use]
+    pub fn keeps_trails(&self) -> bool {
+        self.keeps_trails
+    }
+
+    fn hand_over(&self, weight: usize, job: Job) {
         let waiting = self.shared.waiting.fetch_add(weight, Ordering::Relaxed);
         let fits = waiting.saturating_add(weight) <= self.waiting_max && !self.shared.paused.load(Ordering::Relaxed);
-        let sent = fits && self.queue.as_ref().is_some_and(|queue| queue.try_send(Job::Record(at, event)).is_ok());
+        let sent = fits && self.queue.as_ref().is_some_and(|queue| queue.try_send(job).is_ok());
         if !sent {
             self.shared.waiting.fetch_sub(weight, Ordering::Relaxed);
             self.shared.dropped.fetch_add(1, Ordering::Relaxed);

@@ -7,6 +7,7 @@
 
 pub mod account;
 pub mod accounts;
+pub mod audit;
 pub mod authenticate;
 pub mod backend;
 pub mod history;
@@ -17,6 +18,7 @@ pub mod trouble;
 
 pub use account::{Account, Credential, Owned};
 pub use accounts::{AccountFailure, Accounts, NewAccount};
+pub use audit::Audit;
 pub use authenticate::{AuthenticationSettings, Authenticator, Exchange, Start, Step};
 pub use history::{History, HistoryFigures, HistorySettings};
 pub use store::Store;

@@ -43,6 +43,22 @@ pub enum HeaderFault {
 }
 
 impl HeaderFault {
+    /// All of them, in an order that never changes: new ones are added at the end.
+    pub const ALL: [Self; 12] = [
+        Self::TooLong,
+        Self::NotAField,
+        Self::FieldName,
+        Self::StrayContinuation,
+        Self::BlankContinuation,
+        Self::Control,
+        Self::Unterminated,
+        Self::FromMissing,
+        Self::FromRepeated,
+        Self::FromUnreadable,
+        Self::SenderRepeated,
+        Self::SenderUnreadable,
+    ];
+
     /// In words, for a reply text.
     #[must_use]
     pub const fn words(self) -> &'static str {
@@ -177,6 +193,12 @@ impl Headers {
         let mut collector = HeaderCollector::new();
         collector.push(message);
         collector.finish()
+    }
+
+    /// A section of which only these fields were kept, with the fault that the whole one had.
+    #[must_use]
+    pub fn recorded(fields: &[u8], fault: Option<HeaderFault>) -> Self {
+        Self { fault, ..Self::read(fields.to_vec(), false) }
     }
 
     fn read(bytes: Vec<u8>, too_long: bool) -> Self {

@@ -34,6 +34,7 @@ fn policy() -> Policy {
         outbound: Outbound::Enabled,
         message_bytes_max: 1_000,
         received_max: loops::RECEIVED_MAX,
+        modes: Modes::default(),
     }
 }
 

@@ -63,6 +63,11 @@ pub enum What {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         next: Option<u64>,
     },
+    /// What was decided about it is to be read under the session's reference.
+    Judged {
+        /// The session.
+        session: String,
+    },
     /// Nothing is left to do.
     Finished,
     /// A person changed its fate.
@@ -87,6 +92,9 @@ pub enum What {
         /// The address it was about.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         address: Option<String>,
+        /// The session's reference, for `postern explain`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session: Option<String>,
     },
 }
 
@@ -136,6 +144,7 @@ impl Entry {
                 client: client.to_string(),
                 listener: listener.to_string(),
                 address: address.as_deref().map(str::to_owned),
+                session: reply.reference().map(|id| id.to_string()),
             },
         };
         Self { at: at.0, what }

@@ -268,3 +268,38 @@ fn a_paused_history_drops_and_counts() {
     history.flush();
     assert_eq!((history.figures(), rows(&store, Keyspace::History)), (HistoryFigures { written: 1, dropped: 1 }, 1));
 }
+
+fn trail(session: u64, message: Option<u64>, bytes: &[u8]) -> trails::Trail {
+    trails::Trail { session: postern_mail::SessionId(session), message: message.map(MessageId), bytes: bytes.to_vec() }
+}
+
+#[test]
+fn the_pieces_of_a_session_come_back_in_order_and_its_messages_lead_to_it() {
+    let (_folder, _store, history) = start(HistorySettings::default());
+    history.record_trail(UnixMillis(NOW), trail(5, Some(7), b"one"));
+    history.record(UnixMillis(NOW), accepted(7, "a@x.example", &["b@y.example"]));
+    history.record_trail(UnixMillis(NOW + 1), trail(5, None, b"two"));
+    history.record_trail(UnixMillis(NOW), trail(6, None, b"another session"));
+    let session = postern_mail::SessionId(5);
+    assert_eq!(history.trails(session).unwrap(), [b"one".to_vec(), b"two".to_vec()]);
+    let story = history.trace(MessageId(7)).unwrap();
+    assert!(story.iter().any(|entry| entry.what == What::Judged { session: session.to_string() }), "{story:?}");
+}
+
+#[test]
+fn records_of_decisions_are_forgotten_by_number_and_by_age_and_none_are_kept_where_none_are_wanted() {
+    let (_folder, store, history) = start(HistorySettings { trails_max: 3, ..HistorySettings::default() });
+    for number in 0..20 {
+        history.record_trail(UnixMillis(NOW + number), trail(number, None, b"x"));
+        history.flush();
+    }
+    assert!(rows(&store, Keyspace::Trails) <= 4, "{}", rows(&store, Keyspace::Trails));
+    assert!(!history.trails(postern_mail::SessionId(19)).unwrap().is_empty());
+    history.record_trail(UnixMillis(NOW + 400 * DAY), trail(1 << 60, None, b"x"));
+    history.flush();
+    assert_eq!(rows(&store, Keyspace::Trails), 1);
+    let (_folder, store, history) = start(HistorySettings { trails_max: 0, ..HistorySettings::default() });
+    history.record_trail(UnixMillis(NOW), trail(1, None, b"x"));
+    history.flush();
+    assert_eq!(rows(&store, Keyspace::Trails), 0);
+}

@@ -11,6 +11,7 @@ use postern_mail::envelope::UnixMillis;
 use postern_mail::event::Event;
 
 use super::story::{Entry, What, message_key};
+use super::trails::{Trail, Trails};
 use super::{HistorySettings, Shared, weight};
 use crate::backend::{Backend, Change, Durability, Keyspace, Order, Row};
 use crate::trouble::StateFailure;
@@ -26,6 +27,7 @@ const AGE_SWEEP_EVERY: u64 = 60_000;
 /// What the writer is asked to do.
 pub(super) enum Job {
     Record(UnixMillis, Event),
+    Trail(UnixMillis, Trail),
     /// Write what came before, then say so.
     Flush(SyncSender<()>),
 }
@@ -77,6 +79,7 @@ pub(super) struct Writer {
     oldest_refusal: Vec<u8>,
     /// When to look for what is too old again.
     next_age_sweep: u64,
+    trails: Trails,
 }
 
 impl Writer {
@@ -88,25 +91,27 @@ impl Writer {
             }
         };
         let (oldest_message, oldest_refusal) = (Vec::new(), Vec::new());
-        Ok(Self { backend, settings, shared, counts, row: 0, oldest_message, oldest_refusal, next_age_sweep: 0 })
+        let trails = Trails::open(&*backend)?;
+        Ok(Self { backend, settings, shared, counts, row: 0, oldest_message, oldest_refusal, next_age_sweep: 0, trails })
     }
 
     /// Writes until nobody can record any more. Fails only when the store is lost.
     pub(super) fn run(mut self, jobs: &Receiver<Job>) -> Result<(), StateFailure> {
         while let Ok(first) = jobs.recv() {
             // Sleeping costs one wake-up for all that comes meanwhile; waiting on the queue would cost one for each.
-            if matches!(first, Job::Record(..)) && !self.settings.gather.is_zero() {
+            if !matches!(first, Job::Flush(_)) && !self.settings.gather.is_zero() {
                 std::thread::sleep(self.settings.gather);
             }
-            let mut gathered = Vec::new();
+            let (mut gathered, mut trails) = (Vec::new(), Vec::new());
             let mut waiting = Vec::new();
             for job in std::iter::once(first).chain(jobs.try_iter().take(GATHERED_MAX)) {
                 match job {
                     Job::Record(at, event) => gathered.push((at, event)),
+                    Job::Trail(at, trail) => trails.push((at, trail)),
                     Job::Flush(done) => waiting.push(done),
                 }
             }
-            self.write(&gathered)?;
+            self.write(&gathered, trails)?;
             for done in waiting {
                 // Whoever asked may have gone.
                 let _gone = done.send(());
@@ -115,9 +120,12 @@ impl Writer {
         Ok(())
     }
 
-    fn write(&mut self, gathered: &[(UnixMillis, Event)]) -> Result<(), StateFailure> {
-        let Some(now) = gathered.iter().map(|(at, _)| *at).max() else { return Ok(()) };
-        let mut changes = Vec::with_capacity(gathered.len() * 2);
+    fn write(&mut self, gathered: &[(UnixMillis, Event)], trails: Vec<(UnixMillis, Trail)>) -> Result<(), StateFailure> {
+        let times = gathered.iter().map(|(at, _)| *at).chain(trails.iter().map(|(at, _)| *at));
+        let Some(now) = times.max() else { return Ok(()) };
+        let trails_weight: usize = trails.iter().map(|(_, trail)| trail.weight()).sum();
+        let trails_count = trails.len();
+        let mut changes = Vec::with_capacity((gathered.len() + trails_count) * 2);
         // In the order messages first appear, each with the time of its last event here: by that a row is old enough to be forgotten.
         let mut rows: Vec<(MessageId, UnixMillis, Vec<u8>)> = Vec::new();
         let mut places: HashMap<MessageId, usize> = HashMap::new();
@@ -142,6 +150,21 @@ impl Writer {
                 entry.write(lines);
             }
         }
+        for (at, trail) in trails {
+            // So that `trace` leads to `explain`. Mostly the message's acceptance is in the same row.
+            if let Some(id) = trail.message {
+                let place = *places.entry(id).or_insert_with(|| {
+                    rows.push((id, at, Vec::new()));
+                    rows.len() - 1
+                });
+                if let Some((_, latest, lines)) = rows.get_mut(place) {
+                    *latest = (*latest).max(at);
+                    Entry { at: at.0, what: What::Judged { session: trail.session.to_string() } }.write(lines);
+                }
+            }
+            let row = self.next_row();
+            self.trails.put(at, row, trail, &mut changes);
+        }
         for (id, at, lines) in rows {
             let mut key = message_key(id).to_vec();
             key.extend_from_slice(&at.0.to_be_bytes());
@@ -155,8 +178,8 @@ impl Writer {
         changes.push(self.counts.put());
         let outcome = self.backend.write(changes, Durability::Buffered);
         let weight: usize = gathered.iter().map(|(_, event)| weight(event)).sum();
-        self.shared.waiting.fetch_sub(weight, Ordering::Relaxed);
-        let events = u64::try_from(gathered.len()).unwrap_or(u64::MAX);
+        self.shared.waiting.fetch_sub(weight + trails_weight, Ordering::Relaxed);
+        let events = u64::try_from(gathered.len() + trails_count).unwrap_or(u64::MAX);
         let counter = if outcome.is_ok() { &self.shared.written } else { &self.shared.dropped };
         counter.fetch_add(events, Ordering::Relaxed);
         outcome?;
@@ -190,6 +213,9 @@ impl Writer {
             let mut changes = Vec::new();
             self.sweep_messages(cutoff, &mut changes)?;
             self.sweep_refusals(cutoff, &mut changes)?;
+            let trails_kept = u64::try_from(self.settings.trails_keep.as_millis()).unwrap_or(u64::MAX);
+            let trails_cutoff = if cutoff > 0 { now.0.saturating_sub(trails_kept) } else { 0 };
+            self.trails.sweep(&*self.backend, self.settings.trails_max, trails_cutoff, &mut changes)?;
             if changes.is_empty() {
                 if cutoff > 0 {
                     self.next_age_sweep = now.0.saturating_add(AGE_SWEEP_EVERY);

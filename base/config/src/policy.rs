@@ -1,0 +1,147 @@
+//! `[policy]`: whether what the rules find counts, for all of them and for single ones. Promise: a rule that guards the server itself cannot be
+//! observed or switched off; asking for it is an error that says why.
+
+use std::collections::BTreeMap;
+
+use postern_mail::rule::{RULES, rule};
+use postern_mail::{Mode, Modes, Quoted, RuleName};
+use toml::de::DeValue;
+
+use crate::error::nearest;
+use crate::read::{Node, Report};
+use crate::table::{Kind, section};
+use crate::value::{Secrets, Value, choice_value, path_word, print_table};
+
+choice_value!(Mode, [Mode::Enforce, Mode::Observe, Mode::Off]);
+
+section! {
+    /// What the rules on mail have to say.
+    pub struct Policy: Default {
+        /// Whether what rules find counts (`enforce`), is only written down (`observe`), or they do not run (`off`). Rules that guard the
+        /// server itself, such as the one against open relaying, are enforced whatever this says.
+        #[key(example = "\"observe\"", why = "a rule that has no effect protects nobody")]
+        pub mode: Mode = Mode::Enforce;
+        /// Single rules that have a mode of their own, by their names: `[policy.rules.sender_identity]`, and in it `mode`.
+        #[key(example = "{ sender_identity = { mode = \"observe\" } }", why = "all rules follow policy.mode")]
+        pub rules: RuleModes = RuleModes::default();
+        later "dnsbl" = "DNS lists";
+        later "uribl" = "URI lists";
+        later "list" = "local lists";
+        later "milter" = "milters";
+        later "hold_at" = "points at which mail is held";
+        later "refuse_at" = "points at which mail is refused";
+    }
+}
+
+impl Policy {
+    /// As the rules are given it.
+    #[must_use]
+    pub fn modes(&self) -> Modes {
+        Modes::new(self.mode, self.rules.0.iter().map(|(name, mode)| (*name, *mode)).collect())
+    }
+}
+
+/// The rules that have a mode of their own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RuleModes(pub BTreeMap<RuleName, Mode>);
+
+fn read_mode(node: &Node<'_>, report: &mut Report<'_>) -> Option<Mode> {
+    let DeValue::Table(keys) = node.value.get_ref() else {
+        report.wrong(node, format!("a table with `mode` is needed here, not {}", node.sort()));
+        return None;
+    };
+    let mut mode = None;
+    for (name, value) in keys {
+        let entry = Node { value, path: format!("{}.{}", node.path, path_word(name.get_ref())), key: node.key };
+        report.note(&entry);
+        if name.get_ref() == "mode" {
+            mode = Mode::read(&entry, report);
+        } else {
+            report.wrong(&entry, format!("unknown key {}; a rule has only `mode`", Quoted::text(name.get_ref())));
+        }
+    }
+    mode
+}
+
+impl Value for RuleModes {
+    fn kind() -> Kind {
+        Kind::plain("table of rules with their mode")
+    }
+
+    fn read(node: &Node<'_>, report: &mut Report<'_>) -> Option<Self> {
+        let DeValue::Table(entries) = node.value.get_ref() else {
+            report.wrong(node, format!("a table is needed here, not {}", node.sort()));
+            return None;
+        };
+        let mut modes = BTreeMap::new();
+        let mut all_right = true;
+        for (name, value) in entries {
+            let entry = Node { value, path: format!("{}.{}", node.path, path_word(name.get_ref())), key: node.key };
+            report.note(&entry);
+            let mode = read_mode(&entry, report);
+            match (rule(name.get_ref()), mode) {
+                (None, _) => {
+                    let free = || RULES.iter().filter(|rule| rule.guards.is_none()).map(|rule| rule.name);
+                    let hint = match nearest(name.get_ref(), free()) {
+                        Some(near) => format!("did you mean {near:?}?"),
+                        None => format!("known are {}", free().collect::<Vec<_>>().join(", ")),
+                    };
+                    report.wrong(&entry, format!("there is no rule {}; {hint}", Quoted::text(name.get_ref())));
+                    all_right = false;
+                }
+                (Some(rule), Some(mode)) => {
+                    if let (Some(why), true) = (rule.guards, mode != Mode::Enforce) {
+                        report.wrong(&entry, format!("the rule {} is always enforced: {why}", rule.name));
+                        all_right = false;
+                    }
+                    modes.insert(rule.name, mode);
+                }
+                (Some(_), None) => all_right = false,
+            }
+        }
+        all_right.then_some(Self(modes))
+    }
+
+    fn print(&self, secrets: Secrets) -> String {
+        let entries: Vec<(&str, String)> =
+            self.0.iter().map(|(name, mode)| (*name, format!("{{ mode = {} }}", mode.print(secrets)))).collect();
+        print_table(entries.iter().map(|(name, mode)| (*name, mode.as_str())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::{Machine, load};
+
+    fn modes(text: &str) -> Result<Modes, String> {
+        load(text, "f", &Machine::named("mx.example"))
+            .map(|config| config.policy.modes())
+            .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    }
+
+    #[test]
+    fn a_rule_may_have_a_mode_of_its_own() {
+        let own = modes("[policy.rules.sender_identity]\nmode = \"observe\"\n").unwrap();
+        assert_eq!(own.of("sender_identity"), Mode::Observe);
+        let general = modes("[policy]\nmode = \"off\"\n").unwrap();
+        assert_eq!((general.of("sender_identity"), general.of("relay")), (Mode::Off, Mode::Enforce));
+    }
+
+    #[test]
+    fn what_guards_the_server_cannot_be_switched_off_and_the_error_says_why() {
+        for mode in ["off", "observe"] {
+            let error = modes(&format!("[policy.rules.relay]\nmode = \"{mode}\"\n")).unwrap_err();
+            assert!(error.contains("open relay"), "{error}");
+        }
+        assert!(modes("[policy.rules.relay]\nmode = \"enforce\"\n").is_ok());
+    }
+
+    #[test]
+    fn a_rule_that_there_is_not_and_a_key_that_a_rule_has_not_are_errors() {
+        assert!(
+            modes("[policy.rules.sender_identiti]\nmode = \"off\"\n").unwrap_err().contains("did you mean \"sender_identity\"")
+        );
+        assert!(modes("[policy.rules.sender_identity]\npoints = 3\n").unwrap_err().contains("only `mode`"));
+    }
+}

@@ -1,0 +1,78 @@
+//! The catalogue of rules: what a configuration may name, what guards the server itself, and what helps against each. Promise: a rule that is not
+//! in here is always enforced, so forgetting one never opens anything.
+
+use crate::verdict::RuleName;
+
+/// What there is to know of a rule beside what it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// As it stands in configuration, trail and metrics.
+    pub name: RuleName,
+    /// Why it can be neither observed nor switched off; `None` where it can.
+    pub guards: Option<&'static str>,
+    /// What a person can do when it says no, in words.
+    pub helps: &'static str,
+}
+
+/// Every rule. One line for each new one; its name is what `[policy.rules.NAME]` takes.
+pub const RULES: &[Rule] = &[
+    Rule {
+        name: "relay",
+        guards: Some("without it this server would be an open relay"),
+        helps: "authenticate on a submission listener, add the client's network to server.relay_networks, or host the domain",
+    },
+    Rule {
+        name: "recipient",
+        guards: Some(
+            "it is what proves that a recipient is ours; without it we would send bounces to people who were only named",
+        ),
+        helps: "add the recipient, an alias or a catch-all to the domain",
+    },
+    Rule {
+        name: "admission",
+        guards: Some("it refuses what no rule admitted"),
+        helps: "one of the rules recipient and relay must admit the recipient",
+    },
+    Rule {
+        name: "sender",
+        guards: Some("without it strangers could send through the submission listeners"),
+        helps: "authenticate before MAIL; use a null sender for reports and automatic replies only",
+    },
+    Rule { name: "size", guards: Some("it keeps the disk from being filled"), helps: "send less, or raise limits.message_size" },
+    Rule {
+        name: "loops",
+        guards: Some("without it a message could go in a circle for ever"),
+        helps: "find the server or mailbox that forwards the message back; limits.received_max is the limit",
+    },
+    Rule {
+        name: "sender_identity",
+        guards: None,
+        helps: "send as an address of the account, or let it send as this one: postern account scope ADDRESS --may-send-as",
+    },
+];
+
+/// A rule by its name.
+#[must_use]
+pub fn rule(name: &str) -> Option<&'static Rule> {
+    RULES.iter().find(|rule| rule.name == name)
+}
+
+/// The static name of a rule that was read back from a record; `unknown` for one of another version.
+#[must_use]
+pub fn known_name(name: &str) -> RuleName {
+    rule(name).map_or("unknown", |rule| rule.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_rule_is_in_the_catalogue_once() {
+        for one in RULES {
+            assert_eq!(RULES.iter().filter(|other| other.name == one.name).count(), 1, "{}", one.name);
+            assert_eq!(known_name(one.name), one.name);
+        }
+        assert_eq!(known_name("of tomorrow"), "unknown");
+    }
+}

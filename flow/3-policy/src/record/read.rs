@@ -1,0 +1,272 @@
+//! Reading a record. Promise: any octets end in a record or in nothing, without a panic and in bounded memory.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use postern_mail::client::ListenerKind;
+use postern_mail::envelope::{BodyKind, UnixMillis};
+use postern_mail::fact::{ClientFacts, Fact};
+use postern_mail::message::headers::{HeaderFault, Headers};
+use postern_mail::proof::Authenticated;
+use postern_mail::rule::known_name;
+use postern_mail::{
+    Decision, Domain, Effect, Envelope, Finding, HeloName, Mailbox, MessageId, Outage, Recipient, Reply, ReversePath, RuleName,
+    SessionId, Status, Verdict,
+};
+
+use super::{Entry, Facts, JUDGED_FIELDS, Judged, Known, Record, VERSION, What, kind};
+use crate::facts::{HostedAnswer, OwnedAddresses};
+
+/// Octets of text that one record may come to when it is read; a text that stands there once may be referred to often.
+const TEXT_BYTES_MAX: usize = 4 << 20;
+/// `Received` fields written out again; a section of 64 KiB cannot hold more.
+const RECEIVED_MAX: usize = 8_192;
+
+/// The text that stands in full at a place.
+pub(super) fn literal(bytes: &[u8], place: usize) -> Option<&[u8]> {
+    let mut reader = Reader { bytes, at: place, end: bytes.len(), text_left: usize::MAX };
+    let tag = reader.number()?;
+    if tag & 1 == 1 { None } else { reader.take(usize::try_from(tag >> 1).ok()?) }
+}
+
+pub(super) fn record(bytes: &[u8]) -> Option<Record> {
+    let mut reader = Reader { bytes, at: 0, end: bytes.len(), text_left: TEXT_BYTES_MAX };
+    if reader.octet()? != VERSION {
+        return None;
+    }
+    let session = SessionId(reader.number()?);
+    let began = UnixMillis(reader.number()?);
+    let address = match reader.octet()? {
+        4 => Ipv4Addr::from(*reader.take(4)?.first_chunk::<4>()?).into(),
+        6 => Ipv6Addr::from(*reader.take(16)?.first_chunk::<16>()?).into(),
+        _ => return None,
+    };
+    let port = u16::try_from(reader.number()?).ok()?;
+    let listener = match reader.octet()? {
+        0 => ListenerKind::Mx,
+        1 => ListenerKind::Submission,
+        2 => ListenerKind::Submissions,
+        _ => return None,
+    };
+    let mut entries = Vec::new();
+    while reader.at < bytes.len() {
+        let kind = reader.octet()?;
+        let length = usize::from(u16::from_le_bytes(*reader.take(2)?.first_chunk::<2>()?));
+        let end = reader.at.checked_add(length).filter(|end| *end <= bytes.len())?;
+        reader.end = end;
+        let at = UnixMillis(began.0.saturating_add(reader.number()?));
+        if let Some(what) = reader.what(kind)? {
+            entries.push(Entry { at, what });
+        }
+        // What a later version has added at the end of an entry is skipped.
+        (reader.at, reader.end) = (end, bytes.len());
+    }
+    Some(Record { session, began, client: ClientFacts { address, port, listener }, entries })
+}
+
+struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    end: usize,
+    text_left: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// `Some(None)`: a kind of a later version.
+    fn what(&mut self, kind: u8) -> Option<Option<What>> {
+        Some(Some(match kind {
+            kind::HELLO => What::Hello(HeloName::parse(self.text()?).ok()?),
+            kind::LOGIN => {
+                let user = self.option(|this| this.text().map(Into::into))?;
+                What::Login { user, result: self.text()?.into() }
+            }
+            kind::CONNECT | kind::SENDER | kind::RECIPIENT | kind::MESSAGE => {
+                let verdict = self.verdict()?;
+                What::Judged(Box::new(Judged { facts: self.read_facts(kind)?, verdict }))
+            }
+            kind::TOLD => What::Told { at: self.text()?.into(), reply: self.reply()?, because: self.text()?.into() },
+            kind::ACCEPTED => What::Accepted(MessageId(self.number()?)),
+            kind::CUT => What::Cut,
+            _ => return Some(None),
+        }))
+    }
+
+    fn read_facts(&mut self, kind: u8) -> Option<Facts> {
+        Some(match kind {
+            kind::SENDER => {
+                Facts::Sender { from: self.path()?, identity: self.option(Self::identity)?, size: self.option(Self::number)? }
+            }
+            kind::RECIPIENT => Facts::Recipient { to: self.mailbox()?, who: self.option(Self::who)?, hosted: self.hosted()? },
+            kind::MESSAGE => {
+                let from = self.path()?;
+                let recipients = self.list(Self::recipient)?;
+                let account = self.option(|this| this.text().map(Into::into))?;
+                let identity = self.option(Self::identity)?;
+                let envelope = Envelope {
+                    from,
+                    recipients,
+                    body: BodyKind::default(),
+                    smtputf8: false,
+                    require_tls: false,
+                    ret: None,
+                    envid: None,
+                    account,
+                    client: None,
+                    received: UnixMillis(0),
+                };
+                Facts::Message { envelope: Box::new(envelope), identity, headers: self.headers()?, size: self.number()? }
+            }
+            _ => Facts::Connect,
+        })
+    }
+
+    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+        let end = self.at.checked_add(length).filter(|end| *end <= self.end)?;
+        let taken = self.bytes.get(self.at..end)?;
+        self.at = end;
+        Some(taken)
+    }
+
+    fn octet(&mut self) -> Option<u8> {
+        self.take(1)?.first().copied()
+    }
+
+    fn number(&mut self) -> Option<u64> {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
+            let octet = self.octet()?;
+            number |= u64::from(octet & 0x7f).checked_shl(shift)?;
+            if octet < 0x80 {
+                return Some(number);
+            }
+        }
+        None
+    }
+
+    fn octets(&mut self) -> Option<&'a [u8]> {
+        let tag = self.number()?;
+        let length_or_place = usize::try_from(tag >> 1).ok()?;
+        let found = if tag & 1 == 1 { literal(self.bytes, length_or_place)? } else { self.take(length_or_place)? };
+        self.text_left = self.text_left.checked_sub(found.len())?;
+        Some(found)
+    }
+
+    fn text(&mut self) -> Option<&'a str> {
+        std::str::from_utf8(self.octets()?).ok()
+    }
+
+    fn option<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
+        if self.octet()? == 0 { Some(None) } else { Some(Some(read(self)?)) }
+    }
+
+    fn list<T>(&mut self, read: impl Fn(&mut Self) -> Option<T>) -> Option<Vec<T>> {
+        let count = self.number()?;
+        // Each thing in it takes an octet at least, so the count is no promise to be believed before.
+        let mut list = Vec::new();
+        for _ in 0..count {
+            list.push(read(self)?);
+        }
+        Some(list)
+    }
+
+    fn mailbox(&mut self) -> Option<Mailbox> {
+        Mailbox::parse(self.text()?).ok()
+    }
+
+    fn path(&mut self) -> Option<ReversePath> {
+        Some(self.option(Self::mailbox)?.map_or(ReversePath::Null, ReversePath::Mailbox))
+    }
+
+    fn recipient(&mut self) -> Option<Recipient> {
+        let hosted = self.octet()? == 1;
+        Some(Recipient::recipient_of_record(self.mailbox()?, hosted))
+    }
+
+    fn who(&mut self) -> Option<Authenticated> {
+        Some(Authenticated::restored_from_record(self.text()?.into(), self.text()?.into()))
+    }
+
+    fn identity(&mut self) -> Option<Known> {
+        let who = self.who()?;
+        let owned = if self.octet()? == 0 {
+            Fact::Unavailable(self.outage()?)
+        } else {
+            let exact = self.list(Self::mailbox)?;
+            let domains = self.list(|this| Domain::parse(this.text()?).ok())?;
+            Fact::Known(OwnedAddresses { exact, domains })
+        };
+        Some(Known { who, owned })
+    }
+
+    fn hosted(&mut self) -> Option<HostedAnswer> {
+        Some(match self.octet()? {
+            0 => HostedAnswer::NotOurs,
+            1 => HostedAnswer::Exists,
+            2 => HostedAnswer::Unknown,
+            3 => HostedAnswer::Unavailable(self.outage()?),
+            _ => return None,
+        })
+    }
+
+    fn outage(&mut self) -> Option<Outage> {
+        let (kind, words) = (self.octet()?, self.text()?.to_owned());
+        Some(match kind {
+            0 => Outage::DiskFull,
+            1 => Outage::Overload,
+            2 => Outage::Disk(words),
+            3 => Outage::Dns(words),
+            4 => Outage::Service(words),
+            5 => Outage::Bug(words),
+            _ => return None,
+        })
+    }
+
+    fn headers(&mut self) -> Option<Headers> {
+        let fault = usize::from(self.octet()?).checked_sub(1).and_then(|place| HeaderFault::ALL.get(place).copied());
+        let received = usize::try_from(self.number()?).ok()?.min(RECEIVED_MAX);
+        let mut section = b"Received:\r\n".repeat(received);
+        let fields = self.list(|this| Some((usize::try_from(this.number()?).ok()?, this.octets()?)))?;
+        for (which, raw) in fields {
+            section.extend_from_slice(JUDGED_FIELDS.get(which)?.as_bytes());
+            section.push(b':');
+            section.extend_from_slice(raw);
+            section.extend_from_slice(b"\r\n");
+        }
+        Some(Headers::recorded(&section, fault))
+    }
+
+    fn reply(&mut self) -> Option<Reply> {
+        let code = u16::try_from(self.number()?).ok()?;
+        let status = self.option(|this| {
+            let (class, subject, detail) = (this.octet()?, this.number()?, this.number()?);
+            Some(Status::new(class, u16::try_from(subject).ok()?, u16::try_from(detail).ok()?))
+        })?;
+        Some(Reply::recorded(code, status, self.text()?.to_owned()))
+    }
+
+    fn verdict(&mut self) -> Option<Verdict> {
+        let mut observed = Vec::new();
+        let mut trail = Vec::new();
+        for _ in 0..self.number()? {
+            let (name, is_observed) = (self.text()?, self.octet()? == 1);
+            let rule: RuleName = known_name(name);
+            if is_observed {
+                observed.push(rule);
+            }
+            let says = match self.octet()? {
+                0 => Effect::Wants(Decision::Pass),
+                1 => Effect::Wants(Decision::Hold),
+                2 => Effect::Wants(Decision::Defer),
+                3 => Effect::Wants(Decision::Refuse),
+                4 => Effect::Wants(Decision::Hangup),
+                5 => Effect::Points(i16::from_le_bytes(*self.take(2)?.first_chunk::<2>()?)),
+                6 => Effect::Waives(known_name(self.text()?)),
+                _ => return None,
+            };
+            let because = self.text()?;
+            // A rule of another version is told by its name all the same.
+            let because = if rule == name { because.to_owned() } else { format!("{name}: {because}") };
+            trail.push(Finding { rule, says, because, reply: self.option(Self::reply)? });
+        }
+        Some(Verdict::observing(trail, observed))
+    }
+}

@@ -1,0 +1,271 @@
+//! Records: what is written reads back, decisions made again come out the same, and hostile octets do no harm.
+
+use postern_mail::client::ListenerKind;
+use postern_mail::envelope::BodyKind;
+use postern_mail::{Decision, Modes, Outage, Recipient};
+use proptest::prelude::*;
+
+use super::*;
+use crate::policy::Outbound;
+
+const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+
+fn policy() -> Policy {
+    Policy {
+        relay_networks: vec!["10.0.0.0/8".parse().unwrap()],
+        outbound: Outbound::Enabled,
+        message_bytes_max: 1_000,
+        received_max: 3,
+        modes: Modes::default(),
+    }
+}
+
+fn client(listener: ListenerKind, address: &str) -> ClientFacts {
+    ClientFacts { address: address.parse().unwrap(), port: 40_000, listener }
+}
+
+fn session() -> SessionId {
+    SessionId(NOW.0 << 9)
+}
+
+fn mailbox(text: &str) -> Mailbox {
+    Mailbox::parse(text).unwrap()
+}
+
+struct Case {
+    client: ClientFacts,
+    from: ReversePath,
+    who: Option<Authenticated>,
+    owned: Fact<OwnedAddresses>,
+    to: Mailbox,
+    hosted: HostedAnswer,
+    header: String,
+    size: u64,
+}
+
+impl Case {
+    fn stranger() -> Self {
+        Self {
+            client: client(ListenerKind::Mx, "203.0.113.9"),
+            from: ReversePath::Mailbox(mailbox("stranger@there.test")),
+            who: None,
+            owned: Fact::Known(OwnedAddresses::default()),
+            to: mailbox("alice@here.test"),
+            hosted: HostedAnswer::Exists,
+            header: "Received: from somewhere\r\nFrom: Stranger <stranger@there.test>\r\nSubject: not kept\r\n\r\n".to_owned(),
+            size: 500,
+        }
+    }
+
+    /// The whole session: its record, and the verdicts of its stages as they were.
+    fn run(&self) -> (Vec<u8>, Vec<Verdict>) {
+        let policy = policy();
+        let mut recorder = Recorder::new(session(), NOW, &self.client, 16_384);
+        recorder.hello(NOW, &HeloName::parse("mail.there.test").unwrap());
+        let identity = self.who.as_ref().map(|who| Identity { who, owned: &self.owned });
+        let facts = SenderFacts { client: &self.client, from: &self.from, identity, size: Some(self.size) };
+        let sender = policy.sender(&facts);
+        recorder.judged(NOW, Asked::Sender(&facts), &sender);
+        let facts = RecipientFacts { client: &self.client, to: &self.to, who: self.who.as_ref() };
+        let (recipient, _) = policy.recipient(&facts, &Said(self.hosted.clone()));
+        recorder.judged(NOW, Asked::Recipient(&facts, &self.hosted), &recipient);
+        let envelope = Envelope {
+            from: self.from.clone(),
+            recipients: vec![Recipient::recipient_of_record(self.to.clone(), self.hosted == HostedAnswer::Exists)],
+            body: BodyKind::SevenBit,
+            smtputf8: false,
+            require_tls: false,
+            ret: None,
+            envid: None,
+            account: None,
+            client: Some(self.client.address),
+            received: NOW,
+        };
+        let headers = Headers::parse(self.header.as_bytes());
+        let facts = MessageFacts { client: &self.client, envelope: &envelope, identity, headers: &headers, size: self.size };
+        let message = policy.message(&facts);
+        recorder.judged(NOW, Asked::Message(&facts), &message);
+        (recorder.take(), vec![sender, recipient, message])
+    }
+
+    fn check(&self) -> usize {
+        let (bytes, verdicts) = self.run();
+        let record = Record::read(&bytes).unwrap();
+        assert_eq!((record.session, record.began, &record.client), (session(), NOW, &self.client));
+        let judged = record.entries.iter().filter_map(|entry| match &entry.what {
+            What::Judged(judged) => Some(judged),
+            _ => None,
+        });
+        let judged: Vec<_> = judged.collect();
+        assert_eq!(judged.len(), verdicts.len());
+        for (judged, verdict) in judged.iter().zip(&verdicts) {
+            assert_eq!(&judged.verdict, verdict, "as it was recorded");
+            assert_eq!(judged.facts.judge(&record.client, &policy()).as_ref(), Some(verdict), "made again from the record");
+        }
+        bytes.len()
+    }
+}
+
+#[test]
+fn a_decision_made_again_from_its_record_is_the_same() {
+    let who = || Some(Authenticated::restored_from_record("alice@here.test".into(), "phone".into()));
+    let many = (0..100).map(|number| mailbox(&format!("a{number}@here.test"))).chain([mailbox("alice@here.test")]).collect();
+    let owned = || Fact::Known(OwnedAddresses { exact: vec![mailbox("alice@here.test")], domains: vec![] });
+    let submission = || client(ListenerKind::Submission, "2001:db8::1");
+    let alice = || ReversePath::Mailbox(mailbox("ALICE@here.test"));
+    let stranger = Case::stranger;
+    for case in [
+        stranger(),
+        Case { hosted: HostedAnswer::Unknown, ..stranger() },
+        Case { hosted: HostedAnswer::NotOurs, ..stranger() },
+        Case { hosted: HostedAnswer::Unavailable(Outage::Service("directory".into())), ..stranger() },
+        Case { client: submission(), ..stranger() },
+        Case { client: submission(), who: who(), owned: owned(), ..stranger() },
+        Case {
+            client: submission(),
+            who: who(),
+            owned: owned(),
+            from: alice(),
+            header: "From: alice@here.test\r\n\r\n".into(),
+            ..stranger()
+        },
+        Case {
+            client: submission(),
+            who: who(),
+            owned: owned(),
+            from: alice(),
+            header: "From: a@b.test\r\n\r\n".into(),
+            ..stranger()
+        },
+        Case {
+            client: submission(),
+            who: who(),
+            owned: Fact::Known(OwnedAddresses { exact: many, domains: vec![] }),
+            from: alice(),
+            header: "From: alice@here.test\r\n\r\n".into(),
+            ..stranger()
+        },
+        Case { client: submission(), who: who(), owned: Fact::Unavailable(Outage::DiskFull), ..stranger() },
+        Case {
+            client: submission(),
+            who: who(),
+            from: ReversePath::Null,
+            owned: owned(),
+            header: "From: alice@here.test\r\nAuto-Submitted: auto-replied\r\n\r\n".into(),
+            ..stranger()
+        },
+        Case { header: "Received: x\r\n".repeat(4), ..stranger() },
+        Case { header: "broken\r\nDelivered-To: alice@here.test\r\n".into(), ..stranger() },
+        Case {
+            header: "From: a@b.test\r\n \r\nFrom: c\r\n".into(),
+            client: submission(),
+            who: who(),
+            owned: owned(),
+            ..stranger()
+        },
+        Case { size: 5_000, ..stranger() },
+    ] {
+        case.check();
+    }
+}
+
+#[test]
+fn the_record_of_an_ordinary_session_is_a_few_hundred_octets() {
+    let size = Case::stranger().check();
+    println!("a session with one message: {size} octets");
+    let case = Case::stranger();
+    let mut recorder = Recorder::new(session(), NOW, &case.client, RECORD_BYTES_MAX);
+    for number in 0..20 {
+        let to = mailbox(&format!("recipient{number}@here.test"));
+        let facts = RecipientFacts { client: &case.client, to: &to, who: None };
+        let (verdict, _) = policy().recipient(&facts, &Said(HostedAnswer::Exists));
+        recorder.judged(NOW, Asked::Recipient(&facts, &HostedAnswer::Exists), &verdict);
+    }
+    let twenty = recorder.take().len();
+    println!("twenty recipients: {twenty} octets");
+    assert!(twenty < 4_096, "{twenty}");
+    assert!(size < 640, "{size}");
+}
+
+#[test]
+fn a_record_that_is_full_says_so_and_keeps_what_it_has() {
+    let mut recorder = Recorder::new(session(), NOW, &Case::stranger().client, 200);
+    for number in 0..100 {
+        recorder.login(NOW, Some(&format!("user{number}")), "wrong credentials");
+    }
+    let bytes = recorder.take();
+    assert!(bytes.len() <= 204, "{}", bytes.len());
+    let record = Record::read(&bytes).unwrap();
+    assert!(matches!(record.entries.first().unwrap().what, What::Login { .. }));
+    assert!(matches!(record.entries.last().unwrap().what, What::Cut));
+    assert!(recorder.is_empty(), "the next piece begins anew");
+    recorder.accepted(NOW, MessageId(7));
+    assert_eq!(Record::read(&recorder.take()).unwrap().session, session());
+}
+
+#[test]
+fn what_is_about_one_message_leaves_the_others_out() {
+    let case = Case::stranger();
+    let mut recorder = Recorder::new(session(), NOW, &case.client, 16_384);
+    recorder.hello(NOW, &HeloName::parse("x").unwrap());
+    for id in [1, 2] {
+        let facts = SenderFacts { client: &case.client, from: &case.from, identity: None, size: Some(id) };
+        recorder.judged(NOW, Asked::Sender(&facts), &policy().sender(&facts));
+        recorder.accepted(NOW, MessageId(id));
+    }
+    let record = Record::read(&recorder.take()).unwrap();
+    for id in [1, 2] {
+        let about = record.clone().about(MessageId(id));
+        assert_eq!(about.entries.len(), 3, "{about:?}");
+        assert!(
+            matches!(&about.entries[1].what, What::Judged(judged) if matches!(judged.facts, Facts::Sender { size: Some(size), .. } if size == id))
+        );
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_octets_read_as_a_record_or_as_nothing(bytes in proptest::collection::vec(any::<u8>(), 0..400), flip in any::<(usize, u8)>()) {
+        let _ = Record::read(&bytes);
+        let (mut record, _) = Case::stranger().run();
+        let place = flip.0 % record.len();
+        record[place] ^= flip.1;
+        let _ = Record::read(&record);
+    }
+
+    #[test]
+    fn any_facts_come_back_and_are_judged_the_same(
+        local in "[a-z0-9.]{1,20}x", domain in "[a-z]{1,10}\\.(test|example)", header in "(From: [ -~]{0,60}\r\n){0,2}(Received: x\r\n){0,5}\r\n",
+        size in any::<u32>(), v6 in any::<u128>(), listener in 0..3usize, hosted in 0..4usize, login in any::<bool>(),
+    ) {
+        let Ok(address) = Mailbox::parse(&format!("{local}@{domain}")) else { return Ok(()) };
+        let listener = [ListenerKind::Mx, ListenerKind::Submission, ListenerKind::Submissions][listener];
+        let hosted = [HostedAnswer::NotOurs, HostedAnswer::Exists, HostedAnswer::Unknown, HostedAnswer::Unavailable(Outage::Dns(local.clone()))][hosted].clone();
+        let who = login.then(|| Authenticated::restored_from_record(address.to_string().into(), local.as_str().into()));
+        let owned = Fact::Known(OwnedAddresses { exact: vec![address.clone()], domains: vec![] });
+        let client = ClientFacts { address: std::net::Ipv6Addr::from(v6).into(), port: 7, listener };
+        let case = Case { client, from: ReversePath::Mailbox(address.clone()), who, owned, to: address, hosted, header, size: u64::from(size) };
+        let _ = case.check();
+    }
+}
+
+#[test]
+fn a_verdict_keeps_which_rules_were_only_observed() {
+    let case = Case {
+        header: "From: a@b.test\r\n\r\n".into(),
+        client: client(ListenerKind::Submission, "192.0.2.1"),
+        ..Case::stranger()
+    };
+    let who = Authenticated::restored_from_record("alice@here.test".into(), "phone".into());
+    let watching = Policy { modes: Modes::new(postern_mail::Mode::Observe, vec![]), ..policy() };
+    let identity = Some(Identity { who: &who, owned: &case.owned });
+    let facts = SenderFacts { client: &case.client, from: &case.from, identity, size: None };
+    let verdict = watching.sender(&facts);
+    assert_eq!(verdict.decision(), Decision::Pass, "observed only");
+    let mut recorder = Recorder::new(session(), NOW, &case.client, 16_384);
+    recorder.judged(NOW, Asked::Sender(&facts), &verdict);
+    let record = Record::read(&recorder.take()).unwrap();
+    let What::Judged(judged) = &record.entries[0].what else { panic!("{record:?}") };
+    assert!(judged.verdict.is_observed("sender_identity"));
+    assert_eq!(judged.facts.judge(&record.client, &policy()).unwrap().decision(), Decision::Refuse, "enforced it would refuse");
+}

@@ -1,0 +1,94 @@
+//! Which orders are administrative acts, and what the audit log says of them. Promise: every order is named here, so a new one does not compile
+//! before somebody has decided; and no password comes near the log.
+
+use std::fs;
+
+use crate::control::{AccountOrder, Answer, Change, Order, QueueOrder};
+
+/// What is done and why, where the order changes anything.
+#[must_use]
+pub(crate) fn act(order: &Order) -> Option<(String, String)> {
+    let (what, reason) = match order {
+        Order::Status | Order::Trace { .. } | Order::Explain { .. } | Order::WhatIf(_) => return None,
+        Order::Because { reason, order } => (act(order)?.0, reason.clone()),
+        Order::Reload => ("reload".to_owned(), String::new()),
+        Order::Account(order) => (account(order)?, String::new()),
+        Order::Queue(QueueOrder::List(_) | QueueOrder::Show { .. } | QueueOrder::Summary { .. }) => return None,
+        Order::Queue(QueueOrder::Change { dry_run: true, .. }) => return None,
+        Order::Queue(QueueOrder::Change { what, which, reason, dry_run: false }) => (queue(*what, which), reason.clone()),
+    };
+    Some((what, reason))
+}
+
+fn account(order: &AccountOrder) -> Option<String> {
+    Some(match order {
+        AccountOrder::List | AccountOrder::Show { .. } => return None,
+        AccountOrder::Add { name, addresses, .. } => format!("account add {name}, may send as: {}", addresses.join(", ")),
+        AccountOrder::Password { name, .. } => format!("account password {name}"),
+        AccountOrder::AppPassword { name, label, .. } => format!("account app-password {name}: {label}"),
+        AccountOrder::RemoveAppPassword { name, label } => format!("account app-password --remove {name}: {label}"),
+        AccountOrder::Addresses { name, addresses } => format!("account scope {name}, may send as: {}", addresses.join(", ")),
+        AccountOrder::Disable { name } => format!("account disable {name}"),
+        AccountOrder::Enable { name } => format!("account enable {name}"),
+        AccountOrder::Remove { name } => format!("account remove {name}"),
+    })
+}
+
+fn queue(what: Change, which: &crate::control::Selection) -> String {
+    let mut text = format!("queue {}", what.as_str());
+    for (name, value) in
+        [("account", &which.account), ("domain", &which.domain), ("from", &which.from), ("reason like", &which.reason)]
+    {
+        if let Some(value) = value {
+            text.push_str(&format!(", {name} {value}"));
+        }
+    }
+    if let Some(seconds) = which.older_than {
+        text.push_str(&format!(", older than {seconds} s"));
+    }
+    if which.held {
+        text.push_str(", held");
+    }
+    for id in &which.ids {
+        text.push_str(&format!(" {id}"));
+    }
+    text
+}
+
+/// What came of an order, without what must not be kept.
+#[must_use]
+pub(crate) fn result(answer: &Answer) -> String {
+    match answer {
+        Answer::Failed { error, .. } => format!("failed: {error}"),
+        Answer::Done { text } => format!("done: {text}"),
+        _ => "done".to_owned(),
+    }
+}
+
+/// Who does something beside a server that does not run: `local:` and the name of the user.
+#[must_use]
+pub(crate) fn local_user() -> String {
+    let uid = rustix::process::getuid().as_raw();
+    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    });
+    format!("local:{}", name.unwrap_or_else(|| uid.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_password_is_in_the_words_of_an_act() {
+        let order = AccountOrder::Password { name: "a@b.test".to_owned(), password: Some("hunter2".to_owned()) };
+        let because = Order::Because { reason: "he forgot it".to_owned(), order: Box::new(Order::Account(order)) };
+        let (what, reason) = act(&because).unwrap();
+        assert_eq!((what.as_str(), reason.as_str()), ("account password a@b.test", "he forgot it"));
+        let made = Answer::Password { account: String::new(), label: String::new(), password: "hunter2".to_owned() };
+        assert_eq!(result(&made), "done");
+    }
+}

@@ -1,0 +1,102 @@
+//! The chain: what breaks it, where, and what only a kept hash can show.
+
+use std::fs;
+
+use super::*;
+
+const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+
+fn log(acts: u64) -> (tempfile::TempDir, PathBuf, Vec<String>) {
+    let folder = tempfile::tempdir().unwrap();
+    let audit = Audit::open(folder.path(), NOW).unwrap();
+    let hashes = (0..acts)
+        .map(|number| {
+            let what = format!("queue hold {number}");
+            audit.append(NOW, Act { who: "uid:0", what: &what, reason: "\"odd\"\n\u{202e}", result: "done" }).unwrap()
+        })
+        .collect();
+    let file = path(folder.path());
+    (folder, file, hashes)
+}
+
+fn broken(file: &Path) -> String {
+    verify(file, None, |_| {}).unwrap_err().to_string()
+}
+
+fn lines(file: &Path) -> Vec<String> {
+    fs::read_to_string(file).unwrap().lines().map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn an_untouched_log_verifies_and_goes_on_after_a_restart() {
+    let (folder, file, hashes) = log(3);
+    let audit = Audit::open(folder.path(), NOW).unwrap();
+    let head = audit.append(NOW, Act { who: "signal", what: "reload", reason: "", result: "done" }).unwrap();
+    let mut whats = Vec::new();
+    let verified = verify(&file, Some(&hashes[1]), |entry| whats.push(entry.what)).unwrap();
+    assert_eq!(verified, Verified { entries: 4, head, kept: Some(2) });
+    assert_eq!(whats, ["queue hold 0", "queue hold 1", "queue hold 2", "reload"]);
+}
+
+#[test]
+fn a_changed_entry_is_found() {
+    let (_folder, file, _) = log(4);
+    fs::write(&file, fs::read_to_string(&file).unwrap().replace("queue hold 1", "queue hold 9")).unwrap();
+    assert!(broken(&file).contains("at entry 2: it was changed"), "{}", broken(&file));
+}
+
+#[test]
+fn a_removed_entry_and_two_that_changed_places_are_found() {
+    let (_folder, file, _) = log(4);
+    let whole = lines(&file);
+    fs::write(&file, [&whole[..1], &whole[2..]].concat().concat()).unwrap();
+    assert!(broken(&file).contains("at entry 2: it does not follow"), "{}", broken(&file));
+    fs::write(&file, whole[1..].concat()).unwrap();
+    assert!(broken(&file).contains("at entry 1"), "{}", broken(&file));
+    fs::write(&file, [&whole[0], &whole[2], &whole[1], &whole[3]].map(String::as_str).concat()).unwrap();
+    assert!(broken(&file).contains("at entry 2: it does not follow"), "{}", broken(&file));
+}
+
+#[test]
+fn a_log_that_was_cut_off_is_found_only_with_a_hash_that_was_kept() {
+    let (_folder, file, hashes) = log(4);
+    fs::write(&file, lines(&file)[..2].concat()).unwrap();
+    assert_eq!(verify(&file, None, |_| {}).unwrap().entries, 2, "nothing in the file tells that there was more");
+    assert_eq!(verify(&file, Some(&hashes[3]), |_| {}), Err(Broken::Missing { entries: 2 }));
+    assert_eq!(verify(&file, Some(&hashes[1]), |_| {}).unwrap().kept, Some(2));
+}
+
+#[test]
+fn a_last_line_torn_by_a_crash_is_cut_off_and_that_is_said() {
+    let (folder, file, _) = log(3);
+    let whole = fs::read_to_string(&file).unwrap();
+    for keep in [1, 20, 100] {
+        let torn = format!("{whole}{}", &whole[..keep]);
+        fs::write(&file, torn).unwrap();
+        assert_eq!(verify(&file, None, |_| {}), Err(Broken::Torn { entry: 3 }));
+        drop(Audit::open(folder.path(), NOW).unwrap());
+        let mut last = None;
+        assert_eq!(verify(&file, None, |entry| last = Some(entry)).unwrap().entries, 4);
+        assert!(last.unwrap().result.contains(&format!("{keep} octets of an unfinished entry")));
+    }
+}
+
+#[test]
+fn a_broken_chain_stays_broken_when_it_goes_on() {
+    let (folder, file, _) = log(3);
+    let whole = lines(&file);
+    fs::write(&file, [&whole[..2], &["nonsense\n".to_owned()]].concat().concat()).unwrap();
+    Audit::open(folder.path(), NOW).unwrap().append(NOW, Act { who: "a", what: "b", reason: "", result: "" }).unwrap();
+    assert!(broken(&file).contains("at entry 3: it is not an entry"), "{}", broken(&file));
+}
+
+#[test]
+fn an_entry_is_bounded_and_hostile_text_stays_on_its_line() {
+    let (folder, file, _) = log(0);
+    let audit = Audit::open(folder.path(), NOW).unwrap();
+    let long = "\u{1}\n".repeat(100_000);
+    audit.append(NOW, Act { who: &long, what: &long, reason: &long, result: &long }).unwrap();
+    assert_eq!(lines(&file).len(), 1);
+    assert!(fs::metadata(&file).unwrap().len() < LINE_BYTES_MAX as u64);
+    assert!(verify(&file, None, |_| {}).is_ok());
+}
