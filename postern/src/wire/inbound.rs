@@ -26,7 +26,7 @@ use postern_state::{Exchange, Start, Step};
 use rustls::ServerConfig;
 
 use crate::wire::directory::Directory;
-use crate::wire::{Live, Server, clock, live, routing};
+use crate::wire::{Live, Server, auth_guard, clock, live, routing};
 
 /// Answers the questions of one session and takes its bodies.
 pub(crate) struct Inbound {
@@ -109,7 +109,7 @@ impl Inbound {
 
     async fn login(&mut self, mechanism: Mechanism, initial: Option<Secret>, exporter: Option<Box<[u8; 32]>>) -> Answer {
         let offered_plus = self.live.config.auth.mechanisms.contains(&Mechanism::ScramSha256Plus) && exporter.is_some();
-        let start = Start { mechanism, initial, exporter, offered_plus };
+        let start = Start { client: self.client.address, mechanism, initial, exporter, offered_plus };
         let (exchange, step) = self.server.authenticator.start(clock(), start).await;
         self.step(exchange, step)
     }
@@ -134,6 +134,12 @@ impl Inbound {
                 let user = exchange.user().map(str::to_owned);
                 self.note_refusal("AUTH", &Reply::authentication_failed(), "wrong credentials".to_owned(), user);
                 Answer::Denied
+            }
+            Step::Refused(why) => {
+                let user = exchange.user().map(str::to_owned);
+                let (answer, reply) = auth_guard::unheard(why, &self.live.hostname);
+                self.note_refusal("AUTH", &reply, why.words().to_owned(), user);
+                answer
             }
             Step::Unavailable => {
                 let reply = Reply::authentication_unavailable();

@@ -8,9 +8,11 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::accounts::NewAccount;
+use crate::guard::Unguarded;
 use crate::password::tests::Counted;
 
 const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 const ALICE: &str = "alice@example.org";
 const PASSPHRASE: &str = "a plain sentence";
 
@@ -41,14 +43,20 @@ fn desk_with(settings: AuthenticationSettings) -> Desk {
     let accounts = Arc::new(Accounts::open(&store, Arc::clone(&hashing) as Arc<dyn Hashing>).unwrap());
     let new = NewAccount { name: ALICE, password: Some(secret(PASSPHRASE)), addresses: None };
     accounts.add(NOW, new).unwrap();
-    let authenticator =
-        Authenticator::new(&store, Arc::clone(&accounts), Arc::clone(&hashing) as Arc<dyn Hashing>, settings).unwrap();
+    let authenticator = Authenticator::new(
+        &store,
+        Arc::clone(&accounts),
+        Arc::clone(&hashing) as Arc<dyn Hashing>,
+        Arc::new(Unguarded),
+        settings,
+    )
+    .unwrap();
     Desk { _folder: folder, accounts, hashing, authenticator }
 }
 
 fn begin(mechanism: Mechanism, initial: Option<&[u8]>) -> Start {
     let initial = initial.map(|bytes| Secret::new(bytes.to_vec()));
-    Start { mechanism, initial, exporter: None, offered_plus: false }
+    Start { client: CLIENT, mechanism, initial, exporter: None, offered_plus: false }
 }
 
 async fn plain_at(authenticator: &Arc<Authenticator>, now: UnixMillis, user: &str, password: &str) -> Step {
@@ -279,6 +287,7 @@ async fn scram_plus_is_bound_to_its_connection() {
     for (servers, clients, is_let_in) in [([7; 32], [7; 32], true), ([7; 32], [8; 32], false)] {
         let client = ScramClient::new(ALICE, secret(PASSPHRASE), "nonce", ClientBinding::Exporter(clients)).unwrap();
         let start = Start {
+            client: CLIENT,
             mechanism: Mechanism::ScramSha256Plus,
             initial: Some(Secret::new(client.first())),
             exporter: Some(Box::new(servers)),
@@ -298,7 +307,7 @@ async fn a_client_that_was_not_shown_plus_though_it_was_offered_is_denied() {
     let client = ScramClient::new(ALICE, secret(PASSPHRASE), "nonce", ClientBinding::NotOffered).unwrap();
     for (offered_plus, is_denied) in [(true, true), (false, false)] {
         let initial = Some(Secret::new(client.first()));
-        let start = Start { mechanism: Mechanism::ScramSha256, initial, exporter: None, offered_plus };
+        let start = Start { client: CLIENT, mechanism: Mechanism::ScramSha256, initial, exporter: None, offered_plus };
         let (_, step) = desk.authenticator.start(NOW, start).await;
         assert_eq!(step == Step::Denied, is_denied);
     }
@@ -350,7 +359,7 @@ fn held(settings: AuthenticationSettings) -> (Desk, mpsc::Receiver<()>, mpsc::Sy
     let hashing = Arc::new(Held { begun: Mutex::new(begun), go: Mutex::new(go) });
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
-    let authenticator = Authenticator::new(&store, Arc::clone(&desk.accounts), hashing, settings).unwrap();
+    let authenticator = Authenticator::new(&store, Arc::clone(&desk.accounts), hashing, Arc::new(Unguarded), settings).unwrap();
     (Desk { authenticator, ..desk }, has_begun, let_go)
 }
 
@@ -366,12 +375,12 @@ async fn when_too_many_wait_the_next_is_told_to_come_again() {
     let running = spawn("one@example.org");
     until(|| has_begun.try_recv().is_ok()).await;
     let waiting = spawn("two@example.org");
-    until(|| desk.authenticator.waiting.load(Ordering::SeqCst) == 1).await;
+    until(|| desk.authenticator.turns.waiting() == 1).await;
     assert_eq!(desk.plain("three@example.org", "some password").await, Step::Unavailable);
     let_go.send(()).unwrap();
     let_go.send(()).unwrap();
     assert_eq!((running.await.unwrap(), waiting.await.unwrap()), (Step::Denied, Step::Denied));
-    assert_eq!(desk.authenticator.waiting.load(Ordering::SeqCst), 0);
+    assert_eq!(desk.authenticator.turns.waiting(), 0);
 }
 
 #[tokio::test]
