@@ -8,8 +8,8 @@
 //!
 //! **What is forgotten.** A key may stand in sixteen places, chosen by its hash with a secret seed. When all are taken, the one with the smallest
 //! count by now gives way, and of equals the one that began first. So a new key costs at most one that stands no higher than any of fifteen
-//! others; a key near its limit goes only when all its neighbours are nearer still. Below [`Tally::entries_max`] nothing is lost that has
-//! not faded wholly, as the table grows first.
+//! others; a key near its limit goes only when all its neighbours are nearer still. While the table can still grow, it grows
+//! instead.
 
 use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::time::Duration;
@@ -177,18 +177,22 @@ impl<K: Hash + Eq + Copy> Tally<K> {
         self.most_faded(now, hash).0
     }
 
+    /// Of the places a key may stand in, an empty one of the emptier set, else the one with the smallest count; and that count.
     fn most_faded(&self, now: UnixMillis, hash: u64) -> (usize, u32) {
-        let mut best = (0, u32::MAX, u64::MAX);
-        for place in self.places(hash) {
-            let (left, start) = match self.slots.get(place) {
-                Some(Some(slot)) => (slot.left(now), slot.start.0),
-                _ => return (place, 0),
-            };
-            if (left, start) < (best.1, best.2) || best.2 == u64::MAX {
-                best = (place, left, start);
-            }
+        let empty = |first: &usize| {
+            let set = self.slots.get(*first..first + SET).unwrap_or_default();
+            set.iter().filter(|slot| slot.is_none()).count()
+        };
+        let [one, other] = self.sets(hash);
+        let emptier = if empty(&other) > empty(&one) { other } else { one };
+        if let Some(place) = (emptier..emptier + SET).find(|place| matches!(self.slots.get(*place), Some(None))) {
+            return (place, 0);
         }
-        (best.0, best.1)
+        let standing = self.places(hash).filter_map(|place| {
+            let slot = self.slots.get(place)?.as_ref()?;
+            Some((slot.left(now), slot.start, place))
+        });
+        standing.min().map_or((one, 0), |(left, _, place)| (place, left))
     }
 
     /// Twice the sets. Rare: it happens as often as the table can be doubled.

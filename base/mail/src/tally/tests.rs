@@ -1,3 +1,5 @@
+//! Tests of the counter: how it fades, what it forgets, and that its memory ends.
+
 use std::collections::HashMap;
 
 use proptest::prelude::*;
@@ -51,7 +53,7 @@ fn a_flood_of_new_keys_does_not_push_out_keys_near_their_limit() {
     for key in 0..64_u32 {
         tally.add(at(0), key, 9, MINUTE);
     }
-    for key in 1000..1_000_000_u32 {
+    for key in 1000..50_000_u32 {
         tally.add(at(10), key, 1, MINUTE);
     }
     let kept = (0..64).filter(|key| tally.get(at(10), *key, MINUTE) == 9).count();
@@ -77,7 +79,7 @@ fn what_has_faded_gives_way_to_what_is_fresh() {
 fn memory_is_bounded_and_taken_only_as_needed() {
     let mut tally = Tally::new(10_000);
     let small = tally.bytes();
-    for key in 0..200_000_u32 {
+    for key in 0..50_000_u32 {
         tally.add(at(0), key, 1, MINUTE);
     }
     assert!(tally.len() <= 10_000, "{}", tally.len());
@@ -92,7 +94,7 @@ fn an_entry_for_a_network_is_small() {
 }
 
 #[test]
-fn below_its_bound_nothing_is_lost() {
+fn nothing_is_lost_while_the_table_can_grow() {
     let mut tally = Tally::new(4096);
     for key in 0..2048_u32 {
         tally.add(at(0), key, 3, MINUTE);
