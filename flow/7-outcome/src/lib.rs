@@ -5,10 +5,14 @@
 //! Exposure: repeats what hostile next hops said and hostile senders wrote, so everything that goes into a report passes
 //! [`report`]'s one writer of lines.
 
+pub mod bans;
+pub mod crowd;
 pub mod due;
 pub mod record;
 pub mod report;
 
+pub use bans::{BanSettings, Bans, Judged, OrderRefused, Spared, SparedAs};
+pub use crowd::Crowd;
 pub use due::{Action, DelayNotice, Ended, Line, Reach, ReportDue, Returned, reports_due};
 pub use record::{attempted, expired};
 pub use report::{Original, Report, Reporter};
