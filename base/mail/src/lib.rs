@@ -17,6 +17,7 @@ pub mod outcome;
 pub mod proof;
 pub mod quoted;
 pub mod reply;
+pub mod scope;
 pub mod secret;
 pub mod trouble;
 pub mod verdict;
