@@ -188,7 +188,9 @@ impl Authenticator {
     /// The one place where the proof is made: the credential was verified, and the account still is what it was verified against.
     fn admit(&self, now: UnixMillis, verified: &Account, credential: &Credential, memory: Option<Vec<u8>>) -> Step {
         let unchanged = self.accounts.find(&verified.name).filter(|account| account.generation == verified.generation);
-        let Some(account) = unchanged.filter(|account| !account.disabled && !credential.is_expired(now)) else {
+        let Some(account) = unchanged
+            .filter(|account| !account.disabled && !credential.is_expired(now) && credential.standing.disabled.is_none())
+        else {
             return Step::Denied;
         };
         if let Some(memory) = memory {
@@ -200,7 +202,8 @@ impl Authenticator {
             // It takes a lock that is held while passwords are made. Nobody waits for it.
             drop(tokio::task::spawn_blocking(move || accounts.note_used(now, &name, &label)));
         }
-        Step::Authenticated(Authenticated::mint_after_verification(Arc::clone(&account.name), Arc::clone(&credential.name)))
+        let who = Authenticated::mint_after_verification(Arc::clone(&account.name), Arc::clone(&credential.name));
+        Step::Authenticated(who.marked(credential.mark()))
     }
 
     fn memory_key(&self, name: &str, password: &Secret) -> Vec<u8> {

@@ -11,13 +11,17 @@ pub mod authenticate;
 pub mod backend;
 pub mod history;
 pub mod password;
+pub mod quota;
 mod schema;
+pub mod standing;
 pub mod store;
 pub mod trouble;
 
 pub use account::{Account, Credential, Owned};
-pub use accounts::{AccountFailure, Accounts, NewAccount};
+pub use accounts::{AccountFailure, Accounts, NewAccount, Unused};
 pub use authenticate::{AuthenticationSettings, Authenticator, Exchange, Start, Step};
 pub use history::{History, HistoryFigures, HistorySettings};
+pub use quota::{Claim, Counted, Quotas, Reservation};
+pub use standing::{ScopeRow, Standing};
 pub use store::Store;
 pub use trouble::StateFailure;

@@ -147,7 +147,7 @@ fn disabling_addresses_and_removal_last_over_a_restart() {
     let account = accounts.show("alice@example.org").unwrap();
     assert!(account.disabled && account.owns(&Mailbox::parse("anyone@sales.example").unwrap()));
     assert!(!account.owns(&Mailbox::parse("alice@example.org").unwrap()));
-    accounts.enable("alice@example.org").unwrap();
+    accounts.enable(UnixMillis(1), "alice@example.org").unwrap();
     assert!(!accounts.show("alice@example.org").unwrap().disabled);
     accounts.remove("alice@example.org").unwrap();
     assert!(reopened(&folder, accounts).is_empty());
