@@ -52,6 +52,24 @@ section! {
         /// How many of them.
         #[key(example = "10000", why = "about 100 octets each", within = 0..=10_000_000, restart = true)]
         pub remembered_max: u32 = 10_000;
+        /// A password or app password that nobody has used for so long is disabled, after notice; 0s for never. The last use is known to
+        /// the hour. `postern account enable` takes it back.
+        #[key(
+            example = "\"90d\"",
+            why = "what is forgotten is stolen unnoticed; who comes back after a season asks once",
+            within = Duration::ZERO..=Duration::from_secs(86_400 * 3_650)
+        )]
+        pub unused_after: Duration = Duration::from_secs(86_400 * 90);
+        /// How long before that notice is given. One that was unused for longer already, when this is first looked at, has this long too.
+        #[key(
+            example = "\"14d\"",
+            why = "as long as a holiday",
+            within = Duration::ZERO..=Duration::from_secs(86_400 * 365)
+        )]
+        pub unused_notice: Duration = Duration::from_secs(86_400 * 14);
+        /// Networks (/24, /48) a credential may be new in within a day; with more, and more than it was known from before, it is reported.
+        #[key(example = "3", why = "home, work and a telephone", within = 1..=16)]
+        pub new_networks_per_day: u32 = 3;
         later "failures_per_address" = "guesses of one address before a ban";
         later "failures_per_network" = "guesses of one network before a ban";
         later "failures_per_account" = "guesses for one account from strangers' addresses";

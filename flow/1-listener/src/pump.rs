@@ -8,6 +8,7 @@ mod body;
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -49,6 +50,20 @@ pub trait Host: Send {
     fn commit(&mut self) -> impl Future<Output = Result<Committed, Outage>> + Send;
     /// Forgets it. May also come when none is open.
     fn discard(&mut self);
+    /// After a login: resolves when what it gave has ended, with what the client is then told.
+    fn revoked(&mut self) -> Option<Revocation> {
+        None
+    }
+}
+
+/// See [`Host::revoked`]. Boxed: only a few connections have one.
+pub type Revocation = Pin<Box<dyn Future<Output = Reply> + Send>>;
+
+async fn revocation(of: &mut Option<Revocation>) -> Box<Reply> {
+    match of {
+        Some(ends) => Box::new(ends.await),
+        None => std::future::pending().await,
+    }
 }
 
 /// Time and size limits of the pump itself; those of the conversation belong to the machine.
@@ -98,6 +113,7 @@ enum Filled {
     Gone,
     TimedOut,
     Stopping,
+    Revoked(Box<Reply>),
 }
 
 /// One connection.
@@ -109,6 +125,7 @@ pub(crate) struct Pump<M, H> {
     tls: Option<Arc<ServerConfig>>,
     stop: watch::Receiver<bool>,
     said_stopping: bool,
+    revoked: Option<Revocation>,
     input: Vec<u8>,
     used: usize,
     output: Vec<u8>,
@@ -133,6 +150,7 @@ impl<M: Machine, H: Host> Pump<M, H> {
             tls,
             stop,
             said_stopping: false,
+            revoked: None,
             input,
             used: 0,
             output: Vec::new(),
@@ -206,7 +224,11 @@ impl<M: Machine, H: Host> Pump<M, H> {
                     Action::Reply(reply) => write_reply(&reply, &mut self.output),
                     Action::Ask(question) => {
                         let answer = Box::pin(self.host.ask(question)).await;
+                        let logged_in = matches!(answer, Answer::Authenticated { .. });
                         self.feed(Input::Answer(answer));
+                        if logged_in {
+                            self.revoked = self.host.revoked();
+                        }
                     }
                     Action::StartTls => {
                         self.flush().await?;
@@ -306,7 +328,7 @@ impl<M: Machine, H: Host> Pump<M, H> {
             self.input.drain(..self.used);
             self.used = 0;
         }
-        let Self { stream, input, stop, said_stopping, .. } = self;
+        let Self { stream, input, stop, said_stopping, revoked, .. } = self;
         // Looked at before each read: a client that never falls silent would keep the wait below from ever getting to it.
         if !*said_stopping && is_stopping(stop) {
             *said_stopping = true;
@@ -314,6 +336,11 @@ impl<M: Machine, H: Host> Pump<M, H> {
         }
         tokio::select! {
             biased;
+            // First, or a client that never falls silent would keep it from its turn.
+            reply = revocation(revoked), if revoked.is_some() => {
+                *revoked = None;
+                Ok(Filled::Revoked(reply))
+            }
             read = stream.read(input) => Ok(match read {
                 Ok(0) | Err(_) => Filled::Gone,
                 Ok(_) => Filled::Bytes,
@@ -365,8 +392,11 @@ impl<M: Machine, H: Host> Pump<M, H> {
                             self.feed(Input::TimedOut);
                             return Ok(());
                         }
-                        Filled::Stopping => {
-                            self.feed(Input::Stopping);
+                        ending @ (Filled::Stopping | Filled::Revoked(_)) => {
+                            self.feed(match ending {
+                                Filled::Revoked(reply) => Input::Revoked(reply),
+                                _ => Input::Stopping,
+                            });
                             if !self.actions.is_empty() {
                                 return Ok(());
                             }

@@ -1,8 +1,10 @@
 //! What the rules of each stage are given. Promise: plain values, so that a recorded decision can be made again.
 
+use postern_mail::envelope::UnixMillis;
 use postern_mail::fact::{ClientFacts, Fact};
 use postern_mail::message::headers::Headers;
 use postern_mail::proof::Authenticated;
+use postern_mail::scope::{Narrowed, QuotaFull};
 use postern_mail::{Domain, Envelope, Mailbox, Outage, ReversePath};
 
 /// Who the client proved to be, and what it may say about itself.
@@ -12,6 +14,17 @@ pub struct Identity<'a> {
     pub who: &'a Authenticated,
     /// Its own addresses.
     pub owned: &'a Fact<OwnedAddresses>,
+}
+
+/// What the account and its credential may do, and whether a quota of theirs is used up.
+#[derive(Clone, Copy, Debug)]
+pub struct ScopeFacts<'a> {
+    /// Both scopes.
+    pub narrowed: Narrowed<'a>,
+    /// The time.
+    pub now: UnixMillis,
+    /// The quota that has no room for this.
+    pub full: Option<QuotaFull>,
 }
 
 /// At MAIL FROM.
@@ -25,6 +38,8 @@ pub struct SenderFacts<'a> {
     pub identity: Option<Identity<'a>>,
     /// SIZE=, where it was given.
     pub size: Option<u64>,
+    /// What its account may do, where it has one.
+    pub scope: Option<ScopeFacts<'a>>,
 }
 
 /// At RCPT TO.
@@ -36,6 +51,8 @@ pub struct RecipientFacts<'a> {
     pub to: &'a Mailbox,
     /// After AUTH.
     pub who: Option<&'a Authenticated>,
+    /// What its account may do, where it has one.
+    pub scope: Option<ScopeFacts<'a>>,
 }
 
 /// At the end of the body.
@@ -51,6 +68,8 @@ pub struct MessageFacts<'a> {
     pub headers: &'a Headers,
     /// Octets of the message as it came.
     pub size: u64,
+    /// What its account may do, where it has one.
+    pub scope: Option<ScopeFacts<'a>>,
 }
 
 /// The addresses an account may send as, in the envelope and in From.

@@ -47,6 +47,6 @@ pub mod stage;
 
 pub use decide::answer;
 pub use explain::explain;
-pub use facts::{Directory, HostedAnswer, MessageFacts, OwnedAddresses, RecipientFacts, SenderFacts};
+pub use facts::{Directory, HostedAnswer, MessageFacts, OwnedAddresses, RecipientFacts, ScopeFacts, SenderFacts};
 pub use policy::{Outbound, Policy};
 pub use stage::Stage;

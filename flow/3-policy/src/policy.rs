@@ -11,7 +11,7 @@ use postern_mail::envelope::Admission;
 use crate::decide;
 use crate::facts::{Directory, MessageFacts, RecipientFacts, SenderFacts};
 use crate::rules::recipient::Said;
-use crate::rules::{loops, recipient, relay, sender, sender_identity, size};
+use crate::rules::{loops, recipient, relay, scope, sender, sender_identity, size};
 
 /// Whether mail may leave for domains that are not ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,16 +42,18 @@ impl Policy {
             sender::judge(self, facts),
             sender_identity::judge_envelope(facts.from, facts.identity),
             size::judge(facts.size, self.message_bytes_max),
+            scope::judge_sender(facts.scope, facts.client, facts.from, facts.size),
         ])
     }
 
     /// At RCPT TO. The admission is there exactly when the verdict lets the recipient through.
     pub fn recipient(&self, facts: &RecipientFacts<'_>, directory: &dyn Directory) -> (Verdict, Option<Admission>) {
+        let scope = scope::judge_recipient(facts.scope, facts.to);
         match recipient::judge(directory, facts.to) {
-            Said::Ours(finding, hosted) => decide::admit(vec![finding], hosted.map(Admission::Hosted)),
+            Said::Ours(finding, hosted) => decide::admit(vec![finding, scope], hosted.map(Admission::Hosted)),
             Said::NotOurs(finding) => {
                 let (relay, permit) = relay::judge(self, facts.client, facts.who);
-                decide::admit(vec![finding, relay], permit.map(Admission::Relay))
+                decide::admit(vec![finding, relay, scope], permit.map(Admission::Relay))
             }
         }
     }
@@ -63,13 +65,14 @@ impl Policy {
             loops::judge(facts.headers, &facts.envelope.recipients, self.received_max),
             sender::judge_message(facts),
             sender_identity::judge_header(facts.headers, facts.identity),
+            scope::judge_message(facts.scope, facts.headers, facts.size),
         ])
     }
 
     /// The account a client of a relay network is counted as: `network:192.0.2.0/24`.
     #[must_use]
     pub fn network_account(&self, address: IpAddr) -> Option<Arc<str>> {
-        relay::network_of(&self.relay_networks, address).map(|network| format!("network:{network}").into())
+        relay::network_of(&self.relay_networks, address).map(|network| format!("network:{}", network.trunc()).into())
     }
 }
 

@@ -97,7 +97,7 @@ fn no_stranger_gets_a_relay_permit_in_any_combination() {
                         let policy = Policy { outbound, ..policy() };
                         let client = client(listener, address);
                         let to = mailbox(target);
-                        let facts = RecipientFacts { client: &client, to: &to, who: identity };
+                        let facts = RecipientFacts { client: &client, to: &to, who: identity, scope: None };
                         let (verdict, admission) = policy.recipient(&facts, &Here);
 
                         let authenticated = identity.is_some() && listener != ListenerKind::Mx;
@@ -128,7 +128,8 @@ fn the_whole_world_in_a_local_part_is_an_unknown_mailbox_of_ours() {
         ["someone%elsewhere.example@here.example", "elsewhere.example!someone@here.example", "\"a@b.example\"@here.example"]
     {
         let to = mailbox(target);
-        let (verdict, admission) = policy().recipient(&RecipientFacts { client: &client, to: &to, who: None }, &Here);
+        let (verdict, admission) =
+            policy().recipient(&RecipientFacts { client: &client, to: &to, who: None, scope: None }, &Here);
         assert_eq!(told(&verdict), "550 5.1.1", "{target}");
         assert!(admission.is_none(), "{target}");
     }
@@ -148,7 +149,8 @@ fn recipients_of_ours_are_judged_by_the_directory_and_not_by_who_asks() {
                 let policy = Policy { outbound, ..policy() };
                 let client = client(listener, "203.0.113.9");
                 let to = mailbox(target);
-                let (verdict, admission) = policy.recipient(&RecipientFacts { client: &client, to: &to, who: identity }, &Here);
+                let (verdict, admission) =
+                    policy.recipient(&RecipientFacts { client: &client, to: &to, who: identity, scope: None }, &Here);
                 match expected {
                     None => assert!(matches!(admission, Some(Admission::Hosted(_))), "{target}"),
                     Some(reply) => {
@@ -167,7 +169,7 @@ fn where_sending_is_off_only_those_who_could_send_are_told_so() {
     let to = mailbox("someone@elsewhere.example");
     let who = alice();
     let text = |client: ClientFacts, who| {
-        let (verdict, _) = policy.recipient(&RecipientFacts { client: &client, to: &to, who }, &Here);
+        let (verdict, _) = policy.recipient(&RecipientFacts { client: &client, to: &to, who, scope: None }, &Here);
         verdict.reply().unwrap().text().to_owned()
     };
     assert!(text(client(ListenerKind::Submission, "203.0.113.9"), Some(&who)).contains("switched off"));
@@ -187,7 +189,7 @@ fn at_mail(listener: ListenerKind, from: &str, owned: Option<&Fact<OwnedAddresse
     let who = alice();
     let client = client(listener, "203.0.113.9");
     let identity = owned.map(|owned| Identity { who: &who, owned });
-    policy().sender(&SenderFacts { client: &client, from: &path(from), identity, size })
+    policy().sender(&SenderFacts { client: &client, from: &path(from), identity, size, scope: None })
 }
 
 #[test]
@@ -229,7 +231,7 @@ fn submission_without_auth_does_not_begin() {
     }
     let client = client(ListenerKind::Submission, "10.0.0.1");
     let from = path("printer@here.example");
-    let verdict = policy().sender(&SenderFacts { client: &client, from: &from, identity: None, size: None });
+    let verdict = policy().sender(&SenderFacts { client: &client, from: &from, identity: None, size: None, scope: None });
     assert_eq!(verdict.decision(), Decision::Pass, "a relay network needs no AUTH");
 }
 
@@ -279,7 +281,7 @@ impl Case<'_> {
         let client = client(self.listener, "203.0.113.9");
         let admitted = |text: &&str| {
             let to = mailbox(text);
-            let facts = RecipientFacts { client: &client, to: &to, who: self.owned.as_ref().map(|_| &who) };
+            let facts = RecipientFacts { client: &client, to: &to, who: self.owned.as_ref().map(|_| &who), scope: None };
             let (_, admission) = policy().recipient(&facts, &Here);
             Recipient::admitted(to.clone(), &admission.unwrap(), DsnRequest::default())
         };
@@ -297,7 +299,14 @@ impl Case<'_> {
         };
         let headers = Headers::parse(self.header.as_bytes());
         let identity = self.owned.as_ref().map(|owned| Identity { who: &who, owned });
-        policy().message(&MessageFacts { client: &client, envelope: &envelope, identity, headers: &headers, size: self.size })
+        policy().message(&MessageFacts {
+            client: &client,
+            envelope: &envelope,
+            identity,
+            headers: &headers,
+            size: self.size,
+            scope: None,
+        })
     }
 }
 

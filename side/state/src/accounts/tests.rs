@@ -162,7 +162,7 @@ fn operations_on_an_account_that_does_not_exist_say_so() {
     for refused in [
         accounts.remove_app_password(nobody, "phone"),
         accounts.disable(nobody),
-        accounts.enable(nobody),
+        accounts.enable(UnixMillis(1), nobody),
         accounts.set_addresses(nobody, Vec::new()),
         accounts.remove(nobody),
     ] {
