@@ -6,6 +6,7 @@ pub(crate) mod directory;
 pub(crate) mod dispatch;
 pub(crate) mod inbound;
 pub(crate) mod live;
+pub(crate) mod login;
 pub(crate) mod reload;
 pub(crate) mod report;
 pub(crate) mod routing;
@@ -25,7 +26,6 @@ use postern_mail::{Envelope, MessageId};
 use postern_policy::facts::OwnedAddresses;
 use postern_spool::Spool;
 use postern_state::{Accounts, Authenticator, History, Owned};
-use rustls::ServerConfig;
 use tokio::sync::{Mutex, MutexGuard, mpsc, watch};
 
 use crate::privilege::Confinement;
@@ -53,7 +53,7 @@ pub(crate) struct Server {
     /// Mailboxes of this machine.
     pub maildirs: Maildirs,
     /// TLS for clients.
-    pub tls: Arc<ServerConfig>,
+    pub tls: login::TlsByKind,
     /// The certificate in it.
     pub certificate: Arc<CertificateSlot>,
     /// Ceilings on connections.

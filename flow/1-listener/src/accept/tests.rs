@@ -74,7 +74,7 @@ impl Conversations for Gate {
         Arc::new(PumpSettings { handshake_timeout: hour, write_timeout: hour, data_rate_min: 0, data_rate_grace: hour })
     }
 
-    fn tls(&self) -> Option<Arc<ServerConfig>> {
+    fn tls(&self, _: ListenerKind) -> Option<Arc<ServerConfig>> {
         None
     }
 

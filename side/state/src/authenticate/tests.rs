@@ -48,7 +48,7 @@ fn desk_with(settings: AuthenticationSettings) -> Desk {
 
 fn begin(mechanism: Mechanism, initial: Option<&[u8]>) -> Start {
     let initial = initial.map(|bytes| Secret::new(bytes.to_vec()));
-    Start { mechanism, initial, exporter: None, offered_plus: false }
+    Start { mechanism, initial, exporter: None, offered_plus: false, certificate: None }
 }
 
 async fn plain_at(authenticator: &Arc<Authenticator>, now: UnixMillis, user: &str, password: &str) -> Step {
@@ -282,6 +282,7 @@ async fn scram_plus_is_bound_to_its_connection() {
             mechanism: Mechanism::ScramSha256Plus,
             initial: Some(Secret::new(client.first())),
             exporter: Some(Box::new(servers)),
+            certificate: None,
             offered_plus: true,
         };
         let (mut exchange, step) = desk.authenticator.start(NOW, start).await;
@@ -298,7 +299,7 @@ async fn a_client_that_was_not_shown_plus_though_it_was_offered_is_denied() {
     let client = ScramClient::new(ALICE, secret(PASSPHRASE), "nonce", ClientBinding::NotOffered).unwrap();
     for (offered_plus, is_denied) in [(true, true), (false, false)] {
         let initial = Some(Secret::new(client.first()));
-        let start = Start { mechanism: Mechanism::ScramSha256, initial, exporter: None, offered_plus };
+        let start = Start { mechanism: Mechanism::ScramSha256, initial, exporter: None, offered_plus, certificate: None };
         let (_, step) = desk.authenticator.start(NOW, start).await;
         assert_eq!(step == Step::Denied, is_denied);
     }
