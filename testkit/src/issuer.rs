@@ -177,7 +177,8 @@ fn documents(shared: &Shared, path: &str) -> String {
         let secret = serde_json::json!({ "kty": "oct", "kid": "key-0", "k": encode("shared") });
         return serde_json::json!({ "keys": [secret, { "kty": "new" }, jwk] }).to_string();
     }
-    let issuer = if *shared.mood.lock().unwrap() == Mood::Another { "https://elsewhere.example".to_owned() } else { name.clone() };
+    let issuer =
+        if *shared.mood.lock().unwrap() == Mood::Another { "https://elsewhere.example".to_owned() } else { name.clone() };
     serde_json::json!({ "issuer": issuer, "jwks_uri": format!("{name}/keys") }).to_string()
 }
 

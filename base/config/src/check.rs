@@ -170,7 +170,7 @@ fn other_ways_in(findings: &mut Findings<'_>) {
         findings.error("tls.client_ca", "no certificate is ever taken, since auth.mechanisms is without EXTERNAL");
     }
     if config.tls.client_crl.is_some() && config.tls.client_ca.is_none() {
-        findings.error("tls.client_crl", "is there without tls.client_ca; name the authority too");
+        findings.warn("tls.client_crl", "does nothing without tls.client_ca");
     }
 }
 

@@ -6,7 +6,7 @@ use std::process::Command;
 use postern_testkit::client::base64;
 use postern_testkit::issuer::{Authority, Mood, TestIssuer, seconds};
 use postern_testkit::peers::open_folder;
-use postern_testkit::peers::tools::{have_openssl, openssl_s_client};
+use postern_testkit::peers::tools::{have_curl, have_openssl, openssl_s_client};
 use serde_json::json;
 
 use crate::prelude::*;
@@ -117,9 +117,7 @@ fn tokens_are_offered_only_where_an_issuer_is_named() {
 
 #[test]
 fn curl_sends_mail_with_a_token() {
-    if Command::new("curl").arg("--version").output().is_err() {
-        return;
-    }
+    require!(have_curl());
     let folder = open_folder();
     let issuer = TestIssuer::start(folder.path());
     let postern = believing(&issuer, folder.path());
@@ -139,30 +137,40 @@ fn curl_sends_mail_with_a_token() {
     assert!(!sent && said.contains("535"), "{said}");
 }
 
-fn external(postern: &Postern, folder: &Path, words: &str) -> String {
-    let (certificate, key) = (folder.join("client.pem"), folder.join("client-key.pem"));
-    let shown = ["-quiet", "-crlf", "-ign_eof", "-cert", certificate.to_str().unwrap(), "-key", key.to_str().unwrap()];
-    openssl_s_client(postern.submissions(), &shown, &format!("EHLO client.example\n{words}\nQUIT\n"))
+/// What curl and the server say when it logs in by its certificate, as this user.
+fn external(postern: &Postern, folder: &Path, user: &str) -> String {
+    let file = folder.join("message");
+    std::fs::write(&file, message(ALICE, BOB, "curl").replace("\r\n", "\n").replace('\n', "\r\n")).unwrap();
+    let mut curl = Command::new("curl");
+    curl.args(["-k", "-sv", "--max-time", "20", "--url", &format!("smtps://{}", postern.submissions())]);
+    curl.arg("--cert").arg(folder.join("client.pem")).arg("--key").arg(folder.join("client-key.pem"));
+    curl.args(["--mail-from", ALICE, "--mail-rcpt", BOB, "--user", &format!("{user}:"), "--login-options", "AUTH=EXTERNAL"]);
+    let output = curl.arg("--upload-file").arg(&file).output().unwrap();
+    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 #[test]
 fn a_certificate_that_was_noted_lets_its_holder_in() {
     require!(have_openssl());
+    require!(have_curl());
     let folder = open_folder();
     let authority = Authority::new(folder.path(), "client-ca.pem");
     let ca = quoted(&folder.path().join("client-ca.pem"));
     let postern = with_alice(Setup::new().with("tls", "client_ca", &ca));
     let holder = authority.client(folder.path(), ALICE, false);
-    let said = external(&postern, folder.path(), "AUTH EXTERNAL =");
-    assert!(said.contains("EXTERNAL SCRAM") && said.contains("535 5.7.8"), "not noted yet, and no address is believed: {said}");
+    let said = external(&postern, folder.path(), ALICE);
+    assert!(
+        said.contains("AUTH EXTERNAL SCRAM") && said.contains("535 5.7.8"),
+        "not noted yet, and no address is believed: {said}"
+    );
     postern.order(&["account", "certificate", ALICE, "add", &holder.fingerprint]);
     assert!(postern.order(&["account", "certificate", ALICE, "list"]).contains(&holder.fingerprint));
-    let said = external(&postern, folder.path(), "AUTH EXTERNAL =");
+    let said = external(&postern, folder.path(), ALICE);
     assert!(said.contains("235 2.7.0"), "{said}\n{}", postern.log());
-    let said = external(&postern, folder.path(), &format!("AUTH EXTERNAL {}", base64(BOB.as_bytes())));
+    let said = external(&postern, folder.path(), BOB);
     assert!(said.contains("535 5.7.8"), "nobody acts for another: {said}");
     postern.order(&["account", "certificate", ALICE, "remove", &holder.fingerprint]);
-    let said = external(&postern, folder.path(), "AUTH EXTERNAL =");
+    let said = external(&postern, folder.path(), ALICE);
     assert!(said.contains("535 5.7.8"), "{said}");
     // Without a certificate all is as before, and on mx nobody is asked.
     assert!(!SmtpClient::hello_tls(postern.submission()).ehlo().iter().any(|keyword| keyword.contains("EXTERNAL")));
@@ -173,20 +181,20 @@ fn a_certificate_that_was_noted_lets_its_holder_in() {
 
 #[test]
 fn an_address_in_a_certificate_is_believed_where_that_is_set() {
-    require!(have_openssl());
+    require!(have_curl());
     let folder = open_folder();
     let authority = Authority::new(folder.path(), "client-ca.pem");
     let ca = quoted(&folder.path().join("client-ca.pem"));
     let setup = Setup::new().with("tls", "client_ca", &ca).with("tls", "client_identity", "\"address\"");
     let postern = with_alice(setup);
     let _ = authority.client(folder.path(), ALICE, false);
-    let said = external(&postern, folder.path(), "AUTH EXTERNAL =");
+    let said = external(&postern, folder.path(), ALICE);
     assert!(said.contains("235 2.7.0"), "{said}\n{}", postern.log());
     let _ = authority.client(folder.path(), "nobody@here.test", false);
-    assert!(external(&postern, folder.path(), "AUTH EXTERNAL =").contains("535 5.7.8"));
+    assert!(external(&postern, folder.path(), ALICE).contains("535 5.7.8"));
     // Out of date, and from another authority: no session at all.
     let _ = authority.client(folder.path(), ALICE, true);
-    assert!(!external(&postern, folder.path(), "AUTH EXTERNAL =").contains("220 "));
+    assert!(!external(&postern, folder.path(), ALICE).contains("220 postern"));
     let _ = Authority::new(folder.path(), "other-ca.pem").client(folder.path(), ALICE, false);
-    assert!(!external(&postern, folder.path(), "AUTH EXTERNAL =").contains("220 "));
+    assert!(!external(&postern, folder.path(), ALICE).contains("220 postern"));
 }

@@ -231,3 +231,22 @@ fn routes_to_one_host_and_port_agree_about_tls() {
     assert_eq!(errors(&routes("tls = \"require\"", "tls = \"require\"")), "");
     assert_eq!(errors(&routes("", "port = 26\ntls = \"require\"")), "");
 }
+
+#[test]
+fn what_was_set_up_for_tokens_and_certificates_must_be_offered_and_whole() {
+    let one_error = |text: &str, place: &str, words: &str| {
+        let found = errors(text);
+        assert!(found.lines().count() == 1 && found.contains(place) && found.contains(words), "{text}\n{found}");
+    };
+    let issuer = "{ issuer = \"https://id.example\", audience = \"postern\" }";
+    one_error(&format!("[auth]\noidc = [{issuer}, {issuer}]"), "auth.oidc[2].issuer", "named twice");
+    one_error("[auth]\noidc = [{ issuer = \"https://id.example\", audience = \"\" }]", "auth.oidc[1].audience", "every token");
+    one_error(&format!("[auth]\nmechanisms = [\"PLAIN\"]\noidc = [{issuer}]"), "auth.oidc", "OAUTHBEARER");
+    one_error("[auth]\noidc = [{ issuer = \"http://id.example\", audience = \"a\" }]", "auth.oidc[1].issuer", "https://");
+    one_error(
+        "[auth]\noidc = [{ issuer = \"https://u@id.example/?q\", audience = \"a\" }]",
+        "auth.oidc[1].issuer",
+        "without user",
+    );
+    one_error("[auth]\nmechanisms = [\"PLAIN\"]\n[tls]\nclient_ca = \"ca.pem\"", "tls.client_ca", "EXTERNAL");
+}

@@ -182,4 +182,81 @@ fn says_yes(verified: Option<&serde_json::Value>) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+
+    fn claims(change: &[(&str, serde_json::Value)]) -> Claims {
+        let mut all = serde_json::json!({ "iss": "https://id.example", "aud": ["x", "postern"], "exp": 1_800_000_100, "email": "a@b.example" });
+        for (name, value) in change {
+            all[*name] = value.clone();
+        }
+        serde_json::from_value(all).unwrap()
+    }
+
+    fn account(claims: Claims, claim: TokenClaim) -> Result<String, &'static str> {
+        claims.account(NOW, "https://id.example", "postern", claim)
+    }
+
+    #[test]
+    fn a_token_is_good_for_its_time_its_audience_and_its_issuer_only() {
+        let email = |change: &[(&str, serde_json::Value)]| account(claims(change), TokenClaim::Email);
+        assert_eq!(email(&[]), Ok("a@b.example".to_owned()));
+        assert!(email(&[("aud", "postern".into())]).is_ok() && email(&[("exp", 1_799_999_971.into())]).is_ok());
+        for bad in [
+            ("aud", serde_json::json!("postern2")),
+            ("aud", serde_json::json!([])),
+            ("iss", serde_json::json!("https://id.example/")),
+            ("exp", serde_json::json!(1_799_999_970)),
+            ("nbf", serde_json::json!(1_800_000_031)),
+            ("iat", serde_json::json!(1_800_000_031)),
+            ("email_verified", serde_json::json!(false)),
+            ("email_verified", serde_json::json!("false")),
+            ("email", serde_json::json!("")),
+        ] {
+            assert!(email(std::slice::from_ref(&bad)).is_err(), "{bad:?}");
+        }
+        assert!(email(&[("email_verified", "true".into())]).is_ok());
+    }
+
+    #[test]
+    fn the_account_is_named_by_the_claim_that_was_chosen_and_no_other() {
+        assert!(account(claims(&[]), TokenClaim::Subject).is_err());
+        let named = claims(&[("sub", "s@b.example".into()), ("preferred_username", "p@b.example".into())]);
+        assert_eq!(account(named.clone(), TokenClaim::Subject).as_deref(), Ok("s@b.example"));
+        assert_eq!(account(named, TokenClaim::PreferredUsername).as_deref(), Ok("p@b.example"));
+    }
+
+    #[test]
+    fn a_token_without_an_expiry_or_with_a_name_twice_does_not_read() {
+        for bad in
+            [r#"{"iss":"i","aud":"a"}"#, r#"{"iss":"i","aud":"a","exp":1,"exp":9}"#, r#"{"iss":"i","aud":"a","exp":"soon"}"#]
+        {
+            assert!(serde_json::from_str::<Claims>(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn no_algorithm_is_taken_in_which_others_than_the_issuer_can_sign() {
+        let token = |header: &str| {
+            let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);
+            format!("{}.{}.{}", encode(header), encode(r#"{"iss":"i"}"#), encode("s"))
+        };
+        assert!(peek(token(r#"{"alg":"ES256"}"#).as_bytes()).is_ok());
+        for bad in [
+            r#"{"alg":"none"}"#,
+            r#"{"alg":"None"}"#,
+            r#"{"alg":"HS256"}"#,
+            r#"{"alg":"HS512"}"#,
+            r#"{"alg":""}"#,
+            r#"{}"#,
+            r#"{"alg":"ES256","crit":["exp"]}"#,
+        ] {
+            assert!(peek(token(bad).as_bytes()).is_err(), "{bad}");
+        }
+        for bad in ["", "a.b", "..", "a.b.c.d", "!.!.!"] {
+            assert!(peek(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+}
