@@ -70,7 +70,7 @@ section! {
         #[key(example = "120", why = "eight programs that try each minute", within = 1..=10_000_000)]
         pub repeats_per_address: u32 = 120;
         /// Accounts on which one password was wrong within `window` before strangers are no longer verified with it.
-        #[key(example = "10", why = "one password on many accounts is one attack", within = 2..=10_000)]
+        #[key(example = "10", why = "one password on many accounts is one attack", within = 2..=100)]
         pub spray_accounts: u32 = 10;
         /// The time in which wrong passwords are counted.
         #[key(

@@ -267,7 +267,7 @@ impl Authenticator {
             client,
             account: tag(&self.process_key, "account", name.as_bytes()),
             password: password.map(|password| tag(&self.process_key, "password", password.expose())),
-            is_familiar: account.is_some_and(|account| self.known.knows(now, &account, client)),
+            is_familiar: self.known.knows(now, name, account.as_deref(), client),
         }
     }
 

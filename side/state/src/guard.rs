@@ -16,8 +16,10 @@ pub trait Guard: Send + Sync {
 }
 
 /// Lets everything be verified: for tests of what comes after it.
-pub struct Unguarded;
+#[cfg(test)]
+pub(crate) struct Unguarded;
 
+#[cfg(test)]
 impl Guard for Unguarded {
     fn before(&self, _: UnixMillis, _: &Guess) -> GuessRuling {
         GuessRuling::Verify { after: std::time::Duration::ZERO }

@@ -80,13 +80,14 @@ impl KnownNetworks {
         Ok(Self { backend, by_account: RwLock::new(by_account), keep_for })
     }
 
-    /// True where the account was proven from this network within the time that is remembered.
+    /// True where the account was proven from this network within the time that is remembered. Looks as long where there is no such account.
     #[must_use]
-    pub fn knows(&self, now: UnixMillis, account: &Account, client: IpAddr) -> bool {
+    pub fn knows(&self, now: UnixMillis, name: &str, account: Option<&Account>, client: IpAddr) -> bool {
         let network = Subnet::network(client).to_string();
         let by_account = self.by_account.read().unwrap_or_else(PoisonError::into_inner);
-        let known = by_account.get(&account.name).and_then(|all| all.iter().find(|known| known.network == network));
-        known.is_some_and(|known| known.last >= account.created && now.since(known.last) < self.keep_for)
+        let known = by_account.get(name).and_then(|all| all.iter().find(|known| known.network == network));
+        let is_its_own = |known: &Known| account.is_some_and(|account| known.last >= account.created);
+        known.is_some_and(|known| is_its_own(known) && now.since(known.last) < self.keep_for)
     }
 
     /// True where a proof from there by now is worth writing down.
@@ -160,16 +161,16 @@ mod tests {
             let (store, accounts) = opened(folder.path());
             let alice = add(&accounts, NOW);
             let known = KnownNetworks::open(&store, &accounts, KEEP).unwrap();
-            assert!(known.is_news(NOW, ALICE, client(1)) && !known.knows(NOW, &alice, client(1)));
+            assert!(known.is_news(NOW, ALICE, client(1)) && !known.knows(NOW, ALICE, Some(&alice), client(1)));
             known.write(known.note(NOW, &alice.name, client(1)));
             assert!(!known.is_news(NOW, ALICE, client(1)));
             alice
         };
         let (store, accounts) = opened(folder.path());
         let known = KnownNetworks::open(&store, &accounts, KEEP).unwrap();
-        assert!(known.knows(NOW, &alice, "10.0.1.200".parse().unwrap()), "a neighbour in the /24");
-        assert!(!known.knows(NOW, &alice, client(2)));
-        assert!(!known.knows(NOW.plus(KEEP), &alice, client(1)));
+        assert!(known.knows(NOW, ALICE, Some(&alice), "10.0.1.200".parse().unwrap()), "a neighbour in the /24");
+        assert!(!known.knows(NOW, ALICE, Some(&alice), client(2)));
+        assert!(!known.knows(NOW.plus(KEEP), ALICE, Some(&alice), client(1)));
     }
 
     #[test]
@@ -184,7 +185,7 @@ mod tests {
         let now = NOW.plus(STEP * 20);
         let reopened = KnownNetworks::open(&store, &accounts, KEEP).unwrap();
         for known in [&known, &reopened] {
-            assert!(!known.knows(now, &alice, client(0)) && known.knows(now, &alice, client(1)));
+            assert!(!known.knows(now, ALICE, Some(&alice), client(0)) && known.knows(now, ALICE, Some(&alice), client(1)));
         }
     }
 
@@ -197,6 +198,6 @@ mod tests {
         known.write(known.note(NOW, &alice.name, client(1)));
         accounts.remove(ALICE).unwrap();
         let alice = add(&accounts, NOW.plus(STEP));
-        assert!(!known.knows(NOW.plus(STEP), &alice, client(1)));
+        assert!(!known.knows(NOW.plus(STEP), ALICE, Some(&alice), client(1)));
     }
 }

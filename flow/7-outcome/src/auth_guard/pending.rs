@@ -15,7 +15,8 @@ enum Key {
     Account(Tag),
     Password(Tag),
     Familiar(Tag, Subnet),
-    Claim(Tag, Tag, Subnet),
+    /// By whether it is familiar too, since that decides what else it is counted by.
+    Claim(Tag, Tag, Subnet, bool),
 }
 
 /// Counts of what is being verified; bounded by the callers' [`Pending::len`].
@@ -26,7 +27,7 @@ pub(super) struct Pending {
 }
 
 fn claim(guess: &Guess) -> Option<Key> {
-    guess.password.map(|password| Key::Claim(guess.account, password, Subnet::network(guess.client)))
+    guess.password.map(|password| Key::Claim(guess.account, password, Subnet::network(guess.client), guess.is_familiar))
 }
 
 fn keys(guess: &Guess) -> [Option<Key>; 4] {

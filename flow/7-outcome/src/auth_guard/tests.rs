@@ -168,6 +168,18 @@ fn workers_that_start_at_once_with_one_password_are_one_claim() {
 }
 
 #[test]
+fn a_network_that_becomes_known_while_claims_are_verified_leaves_nothing_pending() {
+    let mut guard = guard();
+    let stranger = guess("192.0.2.1", 1, 1);
+    let known = Guess { is_familiar: true, ..stranger };
+    guard.before(NOW, &stranger, false);
+    guard.before(NOW, &known, false);
+    guard.after(NOW, &stranger, false, Ending::Right);
+    guard.after(NOW, &known, false, Ending::Right);
+    assert_eq!((guard.pending.of_host(&stranger), guard.pending.of_familiar(&known)), (0, 0));
+}
+
+#[test]
 fn a_password_tried_on_many_accounts_is_heard_no_more_and_who_goes_on_is_accused() {
     let mut guard = guard();
     for number in 0..10 {
