@@ -1,6 +1,8 @@
 //! The words of the control socket: what a person may ask of the server, and what it answers. One JSON object a line, one order a
 //! connection. The same answers are what `--json` prints, so they only grow.
 
+pub(crate) mod bans;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -24,6 +26,8 @@ pub(crate) enum Order {
     Account(AccountOrder),
     /// Something of the queue.
     Queue(QueueOrder),
+    /// Something of bans.
+    Ban(bans::BanOrder),
     /// The story of a message, or the messages of an address.
     Trace {
         /// An id or an address.
@@ -232,6 +236,12 @@ pub(crate) enum Answer {
         /// Refusals, as `postern trace` keeps them.
         refusals: Vec<serde_json::Value>,
     },
+    /// Bans.
+    Bans(bans::Bans),
+    /// What is known of an address.
+    BanExplained(Box<bans::Explained>),
+    /// All that is to be dropped, for a mirror.
+    BanMirror(bans::Mirrored),
     /// It was not done.
     Failed {
         /// Exit status of the command: 1 failed, 2 wrong use, 3 nothing matched.
@@ -286,6 +296,12 @@ pub(crate) struct Status {
     pub landlock: String,
     /// The system call filter.
     pub seccomp: bool,
+    /// Networks banned now.
+    #[serde(default)]
+    pub bans: usize,
+    /// What an operator should see to.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 /// An account.

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use postern_config::{Config, Machine};
 use postern_state::password::Argon2id;
-use postern_state::{Accounts, Store};
+use postern_state::{Accounts, BanRows, Store};
 
 /// Where the configuration comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,4 +69,12 @@ impl Source {
 pub(crate) fn accounts(data_dir: &Path) -> Result<Accounts, String> {
     let store = Store::open(data_dir).map_err(|failure| failure.to_string())?;
     Accounts::open(&store, Arc::new(Argon2id::default())).map_err(|failure| failure.to_string())
+}
+
+/// Opens the bans of a server that is not running.
+///
+/// # Errors
+/// In words.
+pub(crate) fn bans(data_dir: &Path) -> Result<BanRows, String> {
+    Ok(BanRows::of(&Store::open(data_dir).map_err(|failure| failure.to_string())?))
 }

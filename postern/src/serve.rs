@@ -20,7 +20,7 @@ use postern_mail::client::ListenerKind;
 use postern_scheduler::Scheduler;
 use postern_spool::{RealDisk, RecoveredMessage, Spool};
 use postern_state::password::Argon2id;
-use postern_state::{Accounts, AuthenticationSettings, Authenticator, History, HistorySettings, Store};
+use postern_state::{Accounts, AuthenticationSettings, Authenticator, BanRows, History, HistorySettings, Store};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -30,6 +30,7 @@ use crate::offline::Source;
 use crate::privilege::{self, Confinement, Reach};
 use crate::telemetry::log;
 use crate::telemetry::metrics::Metrics;
+use crate::wire::bans::{self, Keeper};
 use crate::wire::inbound::Gate;
 use crate::wire::{Live, Server, clock, control, dispatch, live, progress_locks, reload, stopped};
 
@@ -265,6 +266,7 @@ struct State {
     accounts: Arc<Accounts>,
     authenticator: Arc<Authenticator>,
     history: History,
+    bans: BanRows,
 }
 
 /// Opens the store. `fatal` is told when it fails for good later.
@@ -283,7 +285,7 @@ fn open_state(
         let _ = fatal.try_send(format!("history: {failure}"));
     })
     .map_err(words)?;
-    Ok(State { accounts, authenticator, history })
+    Ok(State { accounts, authenticator, history, bans: BanRows::of(&store) })
 }
 
 #[expect(
@@ -327,7 +329,7 @@ async fn serve(
 
     let mut scheduler = Scheduler::new(live::scheduler(&config), clock().0);
     let spool = tokio::task::block_in_place(|| recover(&config, &mut scheduler))?;
-    let State { accounts, authenticator, history } = state.await.map_err(|error| error.to_string())??;
+    let State { accounts, authenticator, history, bans } = state.await.map_err(|error| error.to_string())??;
 
     let mut addresses = Vec::new();
     for bound in &listeners {
@@ -335,6 +337,7 @@ async fn serve(
     }
     let own_addresses: Vec<SocketAddr> = addresses.iter().map(|(_, address)| *address).collect();
     let http_addresses: Vec<SocketAddr> = http.iter().filter_map(|socket| socket.local_addr().ok()).collect();
+    let bans = tokio::task::block_in_place(|| Keeper::open(Box::new(bans), &config, &own_addresses))?;
     let grace = config.server.shutdown_grace;
     let check_interval = config.tls.check_interval;
     let ceiling = Ceiling::new(live::ceiling(&config, open_files_max));
@@ -345,6 +348,7 @@ async fn serve(
         spool: spool.clone(),
         accounts,
         authenticator,
+        bans: Arc::new(bans),
         history,
         dispatcher,
         maildirs,
@@ -390,6 +394,7 @@ async fn serve(
     }
     let reloader = Arc::new(reload::Reloader::new(source.clone(), Arc::clone(&server), own_addresses, data_dir.clone()));
     control::listen(Arc::clone(&server), Arc::clone(&reloader), &data_dir, stopping.clone())?;
+    tokio::spawn(bans::upkeep(Arc::clone(&server), stopping.clone()));
     tokio::spawn(watch_gauges(Arc::clone(&server), stopping.clone()));
     tokio::spawn(sweep(Arc::clone(&server), Arc::clone(&reloader), check_interval, stopping.clone()));
 
@@ -422,6 +427,7 @@ async fn serve(
         );
     }
     dispatching.abort();
+    server.bans.persist().await;
     let _ = std::fs::remove_file(control::socket_path(&data_dir));
     tokio::task::block_in_place(|| spool.close());
     tracing::info!("stopped");
@@ -481,6 +487,7 @@ async fn watch_gauges(server: Arc<Server>, mut stopping: watch::Receiver<bool>) 
                 let stats = server.spool.stats();
                 let metrics = &server.metrics;
                 metrics.connections.set(i64::try_from(server.ceiling.open()).unwrap_or(i64::MAX));
+                metrics.bans_active.set(i64::try_from(server.bans.active()).unwrap_or(i64::MAX));
                 metrics.queued.set(i64::try_from(stats.messages).unwrap_or(i64::MAX));
                 metrics.syncs.set(signed(stats.groups));
                 metrics.live_bytes.set(signed(stats.live_bytes));

@@ -17,6 +17,7 @@ const INSTALLED: &[(&str, &str)] = &[
     ("dovecot-core", "/usr/sbin/dovecot"),
     ("dovecot-lmtpd", "/usr/lib/dovecot/lmtp"),
     ("iproute2", "/usr/sbin/ip"),
+    ("nftables", "/usr/sbin/nft"),
     ("python3", "/usr/bin/python3"),
     ("g++", "/usr/bin/g++"),
 ];

@@ -14,7 +14,7 @@
 //! order half of all.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use postern_mail::Offence;
@@ -176,10 +176,9 @@ impl Bans {
             return (Judged::AlreadyBanned, Vec::new());
         }
         let host = Subnet::host(client);
-        // A /64 that holds a trusted address is its owner's as a whole, and no smaller part of it is worth banning.
-        if let Some(spared) = self.spared.iter().find(|spared| spared.network.meets(&host)) {
-            return (Judged::Spared(spared.reason), Vec::new());
-        }
+        // Beside a trusted host or ourselves in one /64, only the very address is banned.
+        let alone = || Subnet::around(client, 128).unwrap_or(host);
+        let host = if self.spared.iter().any(|spared| spared.network.meets(&host)) { alone() } else { host };
         let mut changes = Vec::new();
         self.begin(now, host, Cause::Offence(offence), evidence, &mut changes);
         self.widen(now, host, offence, &mut changes);
@@ -353,13 +352,6 @@ impl Bans {
             self.forget(of, changes);
         }
     }
-}
-
-/// Addresses of the machine by which nobody comes in from elsewhere, so that a listener on them tells nothing of who we are.
-#[must_use]
-pub fn is_address_of_ours(address: IpAddr) -> bool {
-    // Loopback clients get no exemption: they may be anybody on this machine.
-    !address.is_loopback() && address != IpAddr::V4(Ipv4Addr::UNSPECIFIED) && address != IpAddr::V6(Ipv6Addr::UNSPECIFIED)
 }
 
 #[cfg(test)]

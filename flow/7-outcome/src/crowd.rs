@@ -35,11 +35,17 @@ impl Hour {
 }
 
 /// What was seen of all clients.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Crowd {
     began: UnixMillis,
     hours: [Hour; 2],
     told: Option<UnixMillis>,
+}
+
+impl Default for Crowd {
+    fn default() -> Self {
+        Self { began: UnixMillis(0), hours: [Hour::default(); 2], told: None }
+    }
 }
 
 /// Addresses that are given out inside a network, and so by a translation too: RFC 1918, RFC 6598, RFC 4193, link-local.

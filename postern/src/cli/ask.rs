@@ -2,11 +2,16 @@
 
 use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+
+use postern_config::Config;
 
 use crate::cli::Stop;
+use crate::control::bans::BanOrder;
 use crate::control::{Answer, ORDER_TIMEOUT, Order, carry_out_account};
 use crate::offline::{self, Source};
 use crate::privilege::drop_root;
+use crate::wire::bans::carry_out_offline;
 use crate::wire::clock;
 use crate::wire::control::socket_path;
 
@@ -19,16 +24,13 @@ pub(crate) fn ask(source: &Source, order: Order) -> Result<Answer, Stop> {
         Ok(stream) => Ok(converse(stream, &order).map_err(|error| format!("the server at {}: {error}", path.display()))?),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => match order {
             Order::Account(order) => {
-                // As the user the server runs as, not as root: so the server can use what is made, and nothing in that user's folder can
-                // turn root's steps elsewhere. A user that does not exist is no error here, but when the server starts.
-                match drop_root(&config.server.user, std::slice::from_ref(&data_dir)) {
-                    Err(error) if error.kind() != ErrorKind::NotFound => {
-                        return Err(format!("{}: {error}", data_dir.display()).into());
-                    }
-                    _ => {}
-                }
+                as_server(&config, &data_dir)?;
                 let accounts = offline::accounts(&data_dir)?;
                 Ok(carry_out_account(&accounts, clock(), order))
+            }
+            Order::Ban(order) if !matches!(order, BanOrder::Mirror { .. }) => {
+                as_server(&config, &data_dir)?;
+                Ok(carry_out_offline(&offline::bans(&data_dir)?, &config, &order)?)
             }
             _ => Err(Stop(
                 1,
@@ -36,6 +38,15 @@ pub(crate) fn ask(source: &Source, order: Order) -> Result<Answer, Stop> {
             )),
         },
         Err(error) => Err(Stop(1, format!("{}: {error}", path.display()))),
+    }
+}
+
+/// As the user the server runs as, not as root: so the server can use what is made, and nothing in that user's folder can turn root's steps
+/// elsewhere. A user that does not exist is no error here, but when the server starts.
+fn as_server(config: &Config, data_dir: &PathBuf) -> Result<(), Stop> {
+    match drop_root(&config.server.user, std::slice::from_ref(data_dir)) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(format!("{}: {error}", data_dir.display()).into()),
+        _ => Ok(()),
     }
 }
 

@@ -1,7 +1,9 @@
 //! The command line: noun, then verb. Exit 0 done, 1 failed, 2 wrong use, 3 nothing matched.
 
 mod ask;
+mod bans;
 mod config;
+mod mirror;
 mod print;
 
 use std::io::{BufRead as _, IsTerminal as _};
@@ -68,6 +70,13 @@ enum Command {
     Queue {
         #[command(subcommand)]
         verb: QueueVerb,
+        #[command(flatten)]
+        at: Where,
+    },
+    /// Who is not let in.
+    Ban {
+        #[command(subcommand)]
+        verb: bans::BanVerb,
         #[command(flatten)]
         at: Where,
     },
@@ -351,6 +360,10 @@ fn carry_out(command: Command) -> Result<(), Stop> {
         Command::Reload { at } => (Order::Reload, at),
         Command::Account { verb, at } => (Order::Account(verb.order()?), at),
         Command::Queue { verb, at } => (verb.order()?, at),
+        Command::Ban { verb: bans::BanVerb::Mirror { table, once, dry_run }, at } => {
+            return mirror::run(&Source::named(at.config), &mirror::Mirror { table, once, dry_run });
+        }
+        Command::Ban { verb, at } => (verb.order()?, at),
         Command::Trace { what, limit, at } => (Order::Trace { what, limit }, at),
     };
     let answer = ask::ask(&Source::named(at.config), order)?;

@@ -4,7 +4,7 @@ use comfy_table::{Table, presets};
 use jiff::Timestamp;
 use postern_mail::Quoted;
 
-use crate::cli::Stop;
+use crate::cli::{Stop, bans};
 use crate::control::{Account, Answer, Lane, Message, Status, Story};
 
 pub(crate) fn print(answer: Answer, as_json: bool) -> Result<(), Stop> {
@@ -42,19 +42,22 @@ pub(crate) fn print(answer: Answer, as_json: bool) -> Result<(), Stop> {
                 }
             }
         }
-        Answer::Failed { .. } => {}
+        Answer::Bans(answer) => bans::print_bans(&answer),
+        Answer::BanExplained(explained) => bans::print_explained(&explained),
+        // A mirror's own; it prints no answers.
+        Answer::BanMirror(_) | Answer::Failed { .. } => {}
     }
     Ok(())
 }
 
 /// A point in time as people read it.
-fn when(millis: u64) -> String {
+pub(crate) fn when(millis: u64) -> String {
     let timestamp = i64::try_from(millis).ok().and_then(|millis| Timestamp::from_millisecond(millis).ok());
     timestamp.map_or_else(|| "?".to_owned(), |timestamp| timestamp.strftime("%Y-%m-%d %H:%M:%SZ").to_string())
 }
 
 /// A length of time in its largest unit.
-fn how_long(seconds: u64) -> String {
+pub(crate) fn how_long(seconds: u64) -> String {
     match seconds {
         0..=119 => format!("{seconds} s"),
         120..=7_199 => format!("{} min", seconds / 60),
@@ -71,7 +74,7 @@ fn bytes(count: u64) -> String {
     }
 }
 
-fn table(header: &[&str]) -> Table {
+pub(crate) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header.iter().copied());
     table
@@ -89,7 +92,11 @@ fn print_status(status: &Status) {
     );
     println!("spool        {} of mail, {} free on its disk", bytes(status.live_bytes), bytes(status.free_bytes));
     println!("accepting    {}", status.accepting);
+    println!("banned       {} networks", status.bans);
     println!("locked in    Landlock {}, system call filter {}", status.landlock, if status.seccomp { "on" } else { "off" });
+    for warning in &status.warnings {
+        println!("WARNING      {warning}");
+    }
 }
 
 fn print_accounts(accounts: &[Account]) {

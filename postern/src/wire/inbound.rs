@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use postern_listener::pump::Ended;
-use postern_listener::{Conversations, Host, PumpSettings};
+use postern_listener::{Conversations, Door, Host, PumpSettings};
 use postern_mail::event::Event;
 use postern_mail::fact::{Answer, ClientFacts, Fact, Mechanism, Question};
 use postern_mail::message::date::MailDate;
@@ -24,7 +24,9 @@ use postern_smtp::machine::TraceFacts;
 use postern_spool::Writer;
 use postern_state::{Exchange, Start, Step};
 use rustls::ServerConfig;
+use tokio::sync::oneshot;
 
+use crate::wire::bans::{self, Watched};
 use crate::wire::directory::Directory;
 use crate::wire::{Live, Server, clock, live, routing};
 
@@ -35,6 +37,7 @@ pub(crate) struct Inbound {
     client: ClientFacts,
     exchange: Option<Box<Exchange>>,
     message: Option<Box<Incoming>>,
+    watched: Watched,
 }
 
 /// A message while it arrives.
@@ -127,6 +130,7 @@ impl Inbound {
                 Answer::Challenge(challenge)
             }
             Step::Authenticated(who) => {
+                self.watched.let_go();
                 tracing::info!(account = %who.account(), credential = %who.credential(), client = %self.client.address, "authenticated");
                 Answer::Authenticated { who }
             }
@@ -225,7 +229,11 @@ impl Incoming {
 impl Host for Inbound {
     async fn ask(&mut self, question: Question) -> Answer {
         match question {
-            Question::Connect | Question::Hello(_) => Answer::Pass,
+            Question::Connect => Answer::Pass,
+            Question::Hello(name) => {
+                self.server.bans.hello(clock(), self.client.address, &name.to_string());
+                Answer::Pass
+            }
             Question::Sender { from, who, size } => self.sender(&from, who, size),
             Question::Recipient { to, who, .. } => self.recipient(&to, who.as_ref()),
             Question::Message => self.judge_message(),
@@ -300,6 +308,10 @@ impl Host for Inbound {
     fn discard(&mut self) {
         self.message = None;
     }
+
+    fn cut_off(&mut self) -> Option<oneshot::Receiver<Reply>> {
+        self.watched.waiting()
+    }
 }
 
 /// Begins sessions for the listeners.
@@ -309,10 +321,15 @@ impl Conversations for Gate {
     type Machine = Session;
     type Host = Inbound;
 
+    fn door(&self, client: &ClientFacts) -> Door {
+        bans::door(&self.0, client)
+    }
+
     fn begin(&self, client: &ClientFacts) -> (Session, Inbound) {
         let live = self.0.live.load_full();
         let session = Session::new(live.session(client.listener), client.clone());
-        (session, Inbound { server: Arc::clone(&self.0), live, client: client.clone(), exchange: None, message: None })
+        let (server, watched) = (Arc::clone(&self.0), self.0.bans.watch(clock(), client.address));
+        (session, Inbound { server, live, client: client.clone(), exchange: None, message: None, watched })
     }
 
     fn pump_settings(&self) -> Arc<PumpSettings> {
@@ -342,6 +359,7 @@ impl Conversations for Gate {
             Ended::Gone => "client gone",
             Ended::TimedOut => "timed out",
             Ended::HandshakeFailed => "TLS handshake failed",
+            Ended::CutOff => "banned",
         };
         self.0.metrics.ended(how);
         tracing::debug!(client = %client.address, listener = %client.listener, how, "connection ended");

@@ -1,5 +1,6 @@
 //! Joins the steps. What is decided here is only who is asked, in which order; the answers come from heads.
 
+pub(crate) mod bans;
 pub(crate) mod control;
 pub(crate) mod deliver;
 pub(crate) mod directory;
@@ -46,6 +47,8 @@ pub(crate) struct Server {
     pub accounts: Arc<Accounts>,
     /// Verifies that.
     pub authenticator: Arc<Authenticator>,
+    /// Who is not let in.
+    pub bans: Arc<bans::Keeper>,
     /// Stories of messages.
     pub history: History,
     /// The scheduler's owner.

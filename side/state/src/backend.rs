@@ -17,11 +17,13 @@ pub enum Keyspace {
     Addresses,
     /// Refusals, by time.
     Refusals,
+    /// One row per network that is or was banned.
+    Bans,
 }
 
 impl Keyspace {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Meta, Self::Accounts, Self::History, Self::Addresses, Self::Refusals];
+    pub const ALL: [Self; 6] = [Self::Meta, Self::Accounts, Self::History, Self::Addresses, Self::Refusals, Self::Bans];
 
     /// Its name on disk.
     #[must_use]
@@ -32,6 +34,7 @@ impl Keyspace {
             Self::History => "history",
             Self::Addresses => "addresses",
             Self::Refusals => "refusals",
+            Self::Bans => "bans",
         }
     }
 }

@@ -47,19 +47,20 @@ impl Local {
             let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES_MAX);
             database.keyspace(space.as_str(), options).map_err(failure)
         };
-        let [meta, accounts, history, addresses, refusals] = Keyspace::ALL;
-        let keyspaces = [open(meta)?, open(accounts)?, open(history)?, open(addresses)?, open(refusals)?];
+        let [meta, accounts, history, addresses, refusals, bans] = Keyspace::ALL;
+        let keyspaces = [open(meta)?, open(accounts)?, open(history)?, open(addresses)?, open(refusals)?, open(bans)?];
         Ok(Self { database, keyspaces })
     }
 
     fn keyspace(&self, space: Keyspace) -> &fjall::Keyspace {
-        let [meta, accounts, history, addresses, refusals] = &self.keyspaces;
+        let [meta, accounts, history, addresses, refusals, bans] = &self.keyspaces;
         match space {
             Keyspace::Meta => meta,
             Keyspace::Accounts => accounts,
             Keyspace::History => history,
             Keyspace::Addresses => addresses,
             Keyspace::Refusals => refusals,
+            Keyspace::Bans => bans,
         }
     }
 }
