@@ -6,6 +6,7 @@ mod cli;
 mod control;
 mod offline;
 mod privilege;
+mod scopes;
 mod serve;
 mod telemetry;
 mod wire;

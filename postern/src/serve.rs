@@ -20,7 +20,7 @@ use postern_mail::client::ListenerKind;
 use postern_scheduler::Scheduler;
 use postern_spool::{RealDisk, RecoveredMessage, Spool};
 use postern_state::password::Argon2id;
-use postern_state::{Accounts, AuthenticationSettings, Authenticator, History, HistorySettings, Store};
+use postern_state::{Accounts, AuthenticationSettings, Authenticator, History, HistorySettings, Quotas, Store};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -31,7 +31,7 @@ use crate::privilege::{self, Confinement, Reach};
 use crate::telemetry::log;
 use crate::telemetry::metrics::Metrics;
 use crate::wire::inbound::Gate;
-use crate::wire::{Live, Server, clock, control, dispatch, live, progress_locks, reload, stopped};
+use crate::wire::{Live, Server, clock, control, dispatch, live, progress_locks, reload, stopped, unused};
 
 /// How often metrics that are read rather than counted are taken.
 const GAUGE_INTERVAL: Duration = Duration::from_secs(2);
@@ -264,6 +264,7 @@ fn authentication(config: &Config) -> AuthenticationSettings {
 struct State {
     accounts: Arc<Accounts>,
     authenticator: Arc<Authenticator>,
+    quotas: Arc<Quotas>,
     history: History,
 }
 
@@ -279,11 +280,12 @@ fn open_state(
     let hashing = Arc::new(Argon2id::default());
     let accounts = Arc::new(Accounts::open(&store, Arc::clone(&hashing) as Arc<_>).map_err(words)?);
     let authenticator = Authenticator::new(&store, Arc::clone(&accounts), hashing, authentication).map_err(words)?;
+    let quotas = Quotas::open(&store).map_err(words)?;
     let history = History::start(&store, history, move |failure| {
         let _ = fatal.try_send(format!("history: {failure}"));
     })
     .map_err(words)?;
-    Ok(State { accounts, authenticator, history })
+    Ok(State { accounts, authenticator, quotas, history })
 }
 
 #[expect(
@@ -327,7 +329,7 @@ async fn serve(
 
     let mut scheduler = Scheduler::new(live::scheduler(&config), clock().0);
     let spool = tokio::task::block_in_place(|| recover(&config, &mut scheduler))?;
-    let State { accounts, authenticator, history } = state.await.map_err(|error| error.to_string())??;
+    let State { accounts, authenticator, quotas, history } = state.await.map_err(|error| error.to_string())??;
 
     let mut addresses = Vec::new();
     for bound in &listeners {
@@ -345,6 +347,7 @@ async fn serve(
         spool: spool.clone(),
         accounts,
         authenticator,
+        quotas,
         history,
         dispatcher,
         maildirs,
@@ -391,6 +394,7 @@ async fn serve(
     let reloader = Arc::new(reload::Reloader::new(source.clone(), Arc::clone(&server), own_addresses, data_dir.clone()));
     control::listen(Arc::clone(&server), Arc::clone(&reloader), &data_dir, stopping.clone())?;
     tokio::spawn(watch_gauges(Arc::clone(&server), stopping.clone()));
+    tokio::spawn(unused::run(Arc::clone(&server), stopping.clone()));
     tokio::spawn(sweep(Arc::clone(&server), Arc::clone(&reloader), check_interval, stopping.clone()));
 
     if source == Source::Development {

@@ -7,6 +7,7 @@ use crate::cli::Stop;
 use crate::control::{Answer, ORDER_TIMEOUT, Order, carry_out_account};
 use crate::offline::{self, Source};
 use crate::privilege::drop_root;
+use crate::scopes::Habits;
 use crate::wire::clock;
 use crate::wire::control::socket_path;
 
@@ -28,7 +29,7 @@ pub(crate) fn ask(source: &Source, order: Order) -> Result<Answer, Stop> {
                     _ => {}
                 }
                 let accounts = offline::accounts(&data_dir)?;
-                Ok(carry_out_account(&accounts, clock(), order))
+                Ok(carry_out_account(&accounts, clock(), &Habits::of(&config), order))
             }
             _ => Err(Stop(
                 1,

@@ -4,7 +4,7 @@ use comfy_table::{Table, presets};
 use jiff::Timestamp;
 use postern_mail::Quoted;
 
-use crate::cli::Stop;
+use crate::cli::{Stop, scope};
 use crate::control::{Account, Answer, Lane, Message, Status, Story};
 
 pub(crate) fn print(answer: Answer, as_json: bool) -> Result<(), Stop> {
@@ -28,7 +28,11 @@ pub(crate) fn print(answer: Answer, as_json: bool) -> Result<(), Stop> {
             println!("{account}, {label}: {password}\nThis password is shown only now.");
         }
         Answer::Status(status) => print_status(&status),
-        Answer::Accounts { accounts } => print_accounts(&accounts),
+        Answer::Accounts { accounts } => {
+            print_accounts(&accounts);
+            scope::print(&accounts);
+        }
+        Answer::Reviews { reviews } => scope::print_reviews(&reviews),
         Answer::Messages { messages, more } => print_messages(&messages, more),
         Answer::Lanes { lanes } => print_lanes(&lanes),
         Answer::Stories { stories, refusals } => {
@@ -48,7 +52,7 @@ pub(crate) fn print(answer: Answer, as_json: bool) -> Result<(), Stop> {
 }
 
 /// A point in time as people read it.
-fn when(millis: u64) -> String {
+pub(super) fn when(millis: u64) -> String {
     let timestamp = i64::try_from(millis).ok().and_then(|millis| Timestamp::from_millisecond(millis).ok());
     timestamp.map_or_else(|| "?".to_owned(), |timestamp| timestamp.strftime("%Y-%m-%d %H:%M:%SZ").to_string())
 }
@@ -71,7 +75,7 @@ fn bytes(count: u64) -> String {
     }
 }
 
-fn table(header: &[&str]) -> Table {
+pub(super) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header.iter().copied());
     table

@@ -56,6 +56,9 @@ pub(crate) fn write(event: &Event) {
                 Outcome::Expired { status, .. } => warn!(%id, to = %quoted(recipient), %by, %said, %status, number, "expired"),
             }
         }
+        Event::Credential { account, credential, what, because } => {
+            warn!(%account, credential = %Quoted::text(credential), what, because, "credential");
+        }
         Event::Finished { id } => tracing::debug!(%id, "finished"),
         Event::Ordered { id, what, reason } => info!(%id, what, reason = %Quoted::text(reason), "ordered"),
     }

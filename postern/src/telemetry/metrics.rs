@@ -113,7 +113,7 @@ impl Metrics {
                 };
                 self.outcomes.get_or_create(&Kind { outcome }).inc();
             }
-            Event::Finished { .. } | Event::Ordered { .. } => {}
+            Event::Finished { .. } | Event::Ordered { .. } | Event::Credential { .. } => {}
         }
     }
 

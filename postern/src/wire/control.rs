@@ -23,6 +23,7 @@ use crate::control::{
     Answer, Change, Lane, Message, ORDER_BYTES_MAX, ORDER_TIMEOUT, Order, QueueOrder, Recipient, Selection, Status, Story,
     carry_out_account,
 };
+use crate::scopes::Habits;
 use crate::wire::dispatch::{self, Steering};
 use crate::wire::reload::Reloader;
 use crate::wire::{Server, clock, report, routing, stopped};
@@ -98,7 +99,8 @@ async fn carry_out(server: &Arc<Server>, reloader: &Reloader, order: Order) -> A
         },
         Order::Account(order) => {
             let accounts = Arc::clone(&server.accounts);
-            tokio::task::spawn_blocking(move || carry_out_account(&accounts, clock(), order))
+            let habits = Habits::of(&server.live.load().config);
+            tokio::task::spawn_blocking(move || carry_out_account(&accounts, clock(), &habits, order))
                 .await
                 .unwrap_or_else(|error| Answer::failed(error.to_string()))
         }

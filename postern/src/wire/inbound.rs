@@ -6,7 +6,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use postern_listener::pump::Ended;
+use postern_listener::pump::{Ended as HowEnded, Revocation};
 use postern_listener::{Conversations, Host, PumpSettings};
 use postern_mail::event::Event;
 use postern_mail::fact::{Answer, ClientFacts, Fact, Mechanism, Question};
@@ -22,11 +22,12 @@ use postern_policy::{decide, explain};
 use postern_session::Session;
 use postern_smtp::machine::TraceFacts;
 use postern_spool::Writer;
-use postern_state::{Exchange, Start, Step};
+use postern_state::{Exchange, Reservation, Start, Step};
 use rustls::ServerConfig;
 
 use crate::wire::directory::Directory;
-use crate::wire::{Live, Server, clock, live, routing};
+use crate::wire::scope::{Ended, Holder};
+use crate::wire::{Live, Server, clock, live, routing, scope};
 
 /// Answers the questions of one session and takes its bodies.
 pub(crate) struct Inbound {
@@ -35,6 +36,10 @@ pub(crate) struct Inbound {
     client: ClientFacts,
     exchange: Option<Box<Exchange>>,
     message: Option<Box<Incoming>>,
+    /// What the transaction under way may use of its account's quotas.
+    reservation: Option<Box<Reservation>>,
+    /// Who has just logged in.
+    logged_in: Option<Box<Authenticated>>,
 }
 
 /// A message while it arrives.
@@ -79,7 +84,13 @@ impl Inbound {
         self.server.owned_addresses(who.account())
     }
 
-    fn sender(&self, from: &ReversePath, who: Option<Authenticated>, size: Option<u64>) -> Answer {
+    fn ended(&self, at: &'static str, Ended(why): Ended) -> Answer {
+        let reply = Reply::authority_ended(&self.live.hostname, why);
+        self.note_refusal(at, &reply, why.to_owned(), None);
+        Answer::Hangup(reply)
+    }
+
+    fn sender(&mut self, from: &ReversePath, who: Option<Authenticated>, size: Option<u64>) -> Answer {
         // Asked before anything is judged: a full disk refuses early (RFC 1870 §6.1: 452).
         let because = match self.server.spool.check_room() {
             Err(outage) => Some((Reply::outage(&outage), outage.to_string())),
@@ -93,16 +104,37 @@ impl Inbound {
             self.note_refusal("MAIL", &reply, because, Some(from.to_string()));
             return Answer::Refuse(reply);
         }
+        // What an earlier transaction had reserved is given back first: it has ended, whatever became of it.
+        self.reservation = None;
+        let holder = match Holder::of(&self.server, &self.live, &self.client, who.as_ref()) {
+            Ok(holder) => holder,
+            Err(ended) => return self.ended("MAIL", ended),
+        };
+        let reserved = holder.as_ref().map(|holder| holder.reserve(&self.server, &self.live)).transpose();
+        let scope = holder.as_ref().map(|holder| holder.facts(reserved.as_ref().err().copied()));
         let owned = who.as_ref().map(|who| self.owned(who));
         let identity = who.as_ref().zip(owned.as_ref()).map(|(who, owned)| Identity { who, owned });
-        let verdict = self.live.policy.sender(&SenderFacts { client: &self.client, from, identity, size });
+        let verdict = self.live.policy.sender(&SenderFacts { client: &self.client, from, identity, size, scope });
+        if verdict.reply().is_none() {
+            self.reservation = reserved.ok().flatten().map(Box::new);
+        }
         self.refused("MAIL", &verdict, Stage::Sender, Some(from.to_string()));
         decide::answer(&verdict, None)
     }
 
-    fn recipient(&self, to: &Mailbox, who: Option<&Authenticated>) -> Answer {
-        let facts = RecipientFacts { client: &self.client, to, who };
+    fn recipient(&mut self, to: &Mailbox, who: Option<&Authenticated>) -> Answer {
+        let holder = match Holder::of(&self.server, &self.live, &self.client, who) {
+            Ok(holder) => holder,
+            Err(ended) => return self.ended("RCPT", ended),
+        };
+        let before = self.reservation.as_ref().map_or(0, |reservation| reservation.recipients());
+        let reserved = holder.as_ref().map_or(Ok(()), |holder| holder.recipient(&self.live, self.reservation.as_mut()));
+        let scope = holder.as_ref().map(|holder| holder.facts(reserved.err()));
+        let facts = RecipientFacts { client: &self.client, to, who, scope };
         let (verdict, admission) = self.live.policy.recipient(&facts, &Directory(&self.live.config));
+        if let (None, Some(reservation)) = (&admission, &mut self.reservation) {
+            reservation.keep_recipients(before);
+        }
         self.refused("RCPT", &verdict, Stage::Recipient, Some(to.to_string()));
         decide::answer(&verdict, admission)
     }
@@ -127,6 +159,11 @@ impl Inbound {
                 Answer::Challenge(challenge)
             }
             Step::Authenticated(who) => {
+                if let Some((reply, because)) = scope::login_refused(&self.server, &self.client, &who) {
+                    self.note_refusal("AUTH", &reply, because, Some(who.account().to_string()));
+                    return Answer::Refuse(reply);
+                }
+                self.logged_in = Some(Box::new(who.clone()));
                 tracing::info!(account = %who.account(), credential = %who.credential(), client = %self.client.address, "authenticated");
                 Answer::Authenticated { who }
             }
@@ -156,9 +193,15 @@ impl Inbound {
         let Some(Incoming { envelope, trace, head: Head::Whole(headers), size, .. }) = self.message.as_deref() else {
             return Answer::Refuse(Reply::outage(&Outage::Bug("no headers".to_owned())));
         };
+        let holder = match Holder::of(&self.server, &self.live, &self.client, trace.who.as_ref()) {
+            Ok(holder) => holder,
+            Err(ended) => return self.ended("DATA", ended),
+        };
+        let scope = holder.as_ref().map(|holder| holder.facts(None));
         let owned = trace.who.as_ref().map(|who| self.owned(who));
         let identity = trace.who.as_ref().zip(owned.as_ref()).map(|(who, owned)| Identity { who, owned });
-        let verdict = self.live.policy.message(&MessageFacts { client: &self.client, envelope, identity, headers, size: *size });
+        let verdict =
+            self.live.policy.message(&MessageFacts { client: &self.client, envelope, identity, headers, size: *size, scope });
         self.refused("DATA", &verdict, Stage::Message, Some(envelope.from.to_string()));
         decide::answer(&verdict, None)
     }
@@ -246,6 +289,7 @@ impl Host for Inbound {
         if envelope.account.is_none() {
             envelope.account = self.live.policy.network_account(self.client.address);
         }
+        scope::settle(self.reservation.as_mut(), &envelope);
         routing::expand_aliases(&mut envelope, &self.live.config);
         let writer = self.server.spool.begin();
         let mut trace_header = Vec::with_capacity(512);
@@ -292,13 +336,28 @@ impl Host for Inbound {
         if !rest.is_empty() {
             writer.write(&rest).await?;
         }
-        let committed = writer.commit(&envelope).await?;
+        let counted = scope::count(self.reservation.take()).await?;
+        let committed = match writer.commit(&envelope).await {
+            Ok(committed) => committed,
+            Err(outage) => {
+                if let Some(counted) = counted {
+                    counted.take_back();
+                }
+                return Err(outage);
+            }
+        };
         self.server.accepted(committed.id(), envelope, size).await;
         Ok(committed)
     }
 
     fn discard(&mut self) {
         self.message = None;
+        self.reservation = None;
+    }
+
+    fn revoked(&mut self) -> Option<Revocation> {
+        let who = *self.logged_in.take()?;
+        Some(scope::revocation(Arc::clone(&self.server), Arc::clone(&self.live.hostname), self.client.clone(), who))
     }
 }
 
@@ -312,7 +371,18 @@ impl Conversations for Gate {
     fn begin(&self, client: &ClientFacts) -> (Session, Inbound) {
         let live = self.0.live.load_full();
         let session = Session::new(live.session(client.listener), client.clone());
-        (session, Inbound { server: Arc::clone(&self.0), live, client: client.clone(), exchange: None, message: None })
+        (
+            session,
+            Inbound {
+                server: Arc::clone(&self.0),
+                live,
+                client: client.clone(),
+                exchange: None,
+                message: None,
+                reservation: None,
+                logged_in: None,
+            },
+        )
     }
 
     fn pump_settings(&self) -> Arc<PumpSettings> {
@@ -336,12 +406,12 @@ impl Conversations for Gate {
         tracing::debug!(client = %client.address, listener = %client.listener, why, "turned away");
     }
 
-    fn ended(&self, client: &ClientFacts, how: Ended) {
+    fn ended(&self, client: &ClientFacts, how: HowEnded) {
         let how = match how {
-            Ended::Closed => "closed",
-            Ended::Gone => "client gone",
-            Ended::TimedOut => "timed out",
-            Ended::HandshakeFailed => "TLS handshake failed",
+            HowEnded::Closed => "closed",
+            HowEnded::Gone => "client gone",
+            HowEnded::TimedOut => "timed out",
+            HowEnded::HandshakeFailed => "TLS handshake failed",
         };
         self.0.metrics.ended(how);
         tracing::debug!(client = %client.address, listener = %client.listener, how, "connection ended");

@@ -9,6 +9,8 @@ pub(crate) mod live;
 pub(crate) mod reload;
 pub(crate) mod report;
 pub(crate) mod routing;
+pub(crate) mod scope;
+pub(crate) mod unused;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,7 +26,7 @@ use postern_mail::fact::Fact;
 use postern_mail::{Envelope, MessageId};
 use postern_policy::facts::OwnedAddresses;
 use postern_spool::Spool;
-use postern_state::{Accounts, Authenticator, History, Owned};
+use postern_state::{Accounts, Authenticator, History, Owned, Quotas};
 use rustls::ServerConfig;
 use tokio::sync::{Mutex, MutexGuard, mpsc, watch};
 
@@ -46,6 +48,8 @@ pub(crate) struct Server {
     pub accounts: Arc<Accounts>,
     /// Verifies that.
     pub authenticator: Arc<Authenticator>,
+    /// How much each account has sent.
+    pub quotas: Arc<Quotas>,
     /// Stories of messages.
     pub history: History,
     /// The scheduler's owner.

@@ -49,6 +49,7 @@ impl Town {
         let accounts = Arc::new(Accounts::open(&store, Arc::clone(&hashing) as Arc<_>).unwrap());
         let authenticator =
             Authenticator::new(&store, Arc::clone(&accounts), hashing, AuthenticationSettings::default()).unwrap();
+        let quotas = Quotas::open(&store).unwrap();
         let history = History::start(&store, &HistorySettings::default(), |_| {}).unwrap();
         let certificate = certs::self_signed(folder.path(), "mx.here.test").unwrap().load().unwrap();
         let certificate = Arc::new(CertificateSlot::new(certificate));
@@ -58,6 +59,7 @@ impl Town {
             spool,
             accounts,
             authenticator,
+            quotas,
             history,
             dispatcher,
             maildirs: Maildirs::new("mx.here.test", 1),

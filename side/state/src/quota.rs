@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::backend::{Backend, Change, Durability, Keyspace, Order};
-use crate::quota::window::{DAY, HOUR, Span, Window};
+use crate::quota::window::{DAY, HOUR, Window};
 use crate::store::Store;
 use crate::trouble::StateFailure;
 
@@ -70,7 +70,7 @@ struct Slots([u64; 4]);
 
 impl Counter {
     fn check(&self, quota: &Quota, now: UnixMillis, messages: u32, recipients: u32) -> Result<(), QuotaFull> {
-        let parts: [(Part, Option<u32>, &Window, Span, u32, u32); 4] = [
+        let parts = [
             (Part::MessagesPerHour, quota.messages_per_hour, &self.messages_hour, HOUR, self.messages_reserved, messages),
             (Part::MessagesPerDay, quota.messages_per_day, &self.messages_day, DAY, self.messages_reserved, messages),
             (

@@ -35,6 +35,7 @@ mod queue_commands;
 mod reload;
 mod requiretls;
 mod sandbox;
+mod scopes;
 mod scram_plus_gsasl;
 mod shutdown;
 mod sigkill_ledger;

@@ -5,10 +5,11 @@ use postern_mail::envelope::{BodyKind, DsnRequest, UnixMillis};
 use postern_mail::fact::{ClientFacts, Fact};
 use postern_mail::message::headers::Headers;
 use postern_mail::proof::Authenticated;
+use postern_mail::scope::{AccountScope, Addresses, Narrowed, Part, QuotaFull};
 use postern_mail::{Decision, Domain, Envelope, Mailbox, Outage, Recipient, ReversePath};
 
 use super::*;
-use crate::facts::{HostedAnswer, Identity, OwnedAddresses};
+use crate::facts::{HostedAnswer, Identity, OwnedAddresses, ScopeFacts};
 
 const KINDS: [ListenerKind; 3] = [ListenerKind::Mx, ListenerKind::Submission, ListenerKind::Submissions];
 
@@ -404,4 +405,25 @@ fn a_body_over_the_limit_is_refused_and_every_rule_is_in_the_trail() {
     assert_eq!(told(&verdict), "552 5.3.4");
     let rules: Vec<&str> = verdict.trail().iter().map(|finding| finding.rule).collect();
     assert_eq!(rules, ["size", "loops", "sender", "sender_identity"]);
+}
+
+#[test]
+fn a_scope_refuses_a_hosted_recipient_and_one_elsewhere_and_takes_the_admission_away() {
+    let scope = AccountScope { recipients: Some(vec![Addresses::parse("there.example").unwrap()]), ..AccountScope::default() };
+    let client = client(ListenerKind::Submission, "192.0.2.1");
+    let who = alice();
+    let judged = |to: &str, full: Option<QuotaFull>| {
+        let narrowed = Narrowed { account: &scope, credential: None };
+        let scope = Some(ScopeFacts { narrowed, now: UnixMillis(0), full });
+        let to = mailbox(to);
+        let (verdict, admission) =
+            policy().recipient(&RecipientFacts { client: &client, to: &to, who: Some(&who), scope }, &Here);
+        assert_eq!(admission.is_some(), verdict.decision() == Decision::Pass);
+        (verdict.reply().map(|reply| reply.code.0), verdict.trail().last().map(|finding| finding.rule))
+    };
+    assert_eq!(judged("bob@here.example", None), (Some(550), Some("scope")));
+    assert_eq!(judged("x@other.example", None), (Some(550), Some("scope")));
+    assert_eq!(judged("x@there.example", None), (None, Some("scope")));
+    let full = QuotaFull { part: Part::RecipientsPerDay, limit: 9, free_at: UnixMillis(60_000) };
+    assert_eq!(judged("x@there.example", Some(full)), (Some(450), Some("scope")));
 }

@@ -72,6 +72,17 @@ pub enum What {
         /// Why, as given.
         reason: String,
     },
+    /// Something about a credential.
+    Credential {
+        /// Whose.
+        account: String,
+        /// Which.
+        credential: String,
+        /// What happened.
+        what: String,
+        /// In words.
+        because: String,
+    },
     /// A sender, a recipient or a message was refused.
     Refused {
         /// At which command.
@@ -129,6 +140,12 @@ impl Entry {
             }
             Event::Finished { .. } => What::Finished,
             Event::Ordered { what, reason, .. } => What::Ordered { order: (*what).to_owned(), reason: reason.clone() },
+            Event::Credential { account, credential, what, because } => What::Credential {
+                account: account.to_string(),
+                credential: credential.to_string(),
+                what: (*what).to_owned(),
+                because: because.clone(),
+            },
             Event::Refused { at, reply, because, client, listener, address } => What::Refused {
                 stage: (*at).to_owned(),
                 reply: reply_text(reply),
