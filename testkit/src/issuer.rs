@@ -12,7 +12,10 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer as Signer, KeyPair, SanType};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, ExtendedKeyUsagePurpose, IsCa, Issuer as Signer,
+    KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SanType, SerialNumber,
+};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
@@ -220,6 +223,7 @@ pub struct Authority {
 pub struct Holder {
     /// SHA-256, in hexadecimal digits.
     pub fingerprint: String,
+    serial: SerialNumber,
 }
 
 impl Authority {
@@ -231,6 +235,7 @@ impl Authority {
     pub fn new(folder: &Path, file: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate().unwrap();
         let certificate = params.self_signed(&key).unwrap();
         std::fs::write(folder.join(file), certificate.pem()).unwrap();
@@ -251,11 +256,37 @@ impl Authority {
             params.not_before = rcgen::date_time_ymd(2020, 1, 1);
             params.not_after = rcgen::date_time_ymd(2021, 1, 1);
         }
+        let serial = SerialNumber::from(seconds());
+        params.serial_number = Some(serial.clone());
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.signer).unwrap();
         std::fs::write(folder.join("client.pem"), certificate.pem()).unwrap();
         std::fs::write(folder.join("client-key.pem"), key.serialize_pem()).unwrap();
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, certificate.der());
-        Holder { fingerprint: digest.as_ref().iter().map(|octet| format!("{octet:02x}")).collect() }
+        Holder { fingerprint: digest.as_ref().iter().map(|octet| format!("{octet:02x}")).collect(), serial }
+    }
+
+    /// Writes a list of what it revoked into this folder, as `client-crl.pem`.
+    ///
+    /// # Panics
+    /// When it cannot.
+    pub fn revoke(&self, folder: &Path, holders: &[&Holder]) {
+        let revoked = |holder: &&Holder| RevokedCertParams {
+            serial_number: holder.serial.clone(),
+            revocation_time: rcgen::date_time_ymd(2021, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let params = CertificateRevocationListParams {
+            this_update: rcgen::date_time_ymd(2021, 1, 1),
+            next_update: rcgen::date_time_ymd(2090, 1, 1),
+            crl_number: SerialNumber::from(1_u64),
+            issuing_distribution_point: None,
+            revoked_certs: holders.iter().map(revoked).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let list = params.signed_by(&self.signer).unwrap();
+        std::fs::write(folder.join("client-crl.pem"), list.pem().unwrap()).unwrap();
+        allow(&folder.join("client-crl.pem"), 0o644);
     }
 }

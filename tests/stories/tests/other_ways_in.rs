@@ -198,3 +198,22 @@ fn an_address_in_a_certificate_is_believed_where_that_is_set() {
     let _ = Authority::new(folder.path(), "other-ca.pem").client(folder.path(), ALICE, false);
     assert!(!external(&postern, folder.path(), ALICE).contains("220 postern"));
 }
+
+#[test]
+fn a_certificate_that_was_revoked_gets_no_session() {
+    require!(have_curl());
+    let folder = open_folder();
+    let authority = Authority::new(folder.path(), "client-ca.pem");
+    let holder = authority.client(folder.path(), ALICE, false);
+    for (revoked, is_let_in) in [(&[][..], true), (&[&holder][..], false)] {
+        authority.revoke(folder.path(), revoked);
+        let file = |name: &str| quoted(&folder.path().join(name));
+        let setup =
+            Setup::new().with("tls", "client_ca", &file("client-ca.pem")).with("tls", "client_crl", &file("client-crl.pem"));
+        let postern = with_alice(setup);
+        postern.order(&["account", "certificate", ALICE, "add", &holder.fingerprint]);
+        let said = external(&postern, folder.path(), ALICE);
+        assert_eq!(said.contains("235 2.7.0"), is_let_in, "{said}\n{}", postern.log());
+        assert_eq!(said.contains("220 postern"), is_let_in, "{said}");
+    }
+}

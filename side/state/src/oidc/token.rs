@@ -158,11 +158,11 @@ impl Claims {
         if !is_for_us {
             return Err("it is for another audience");
         }
-        // RFC 7519 §4.1.4, §4.1.5: with some leeway. What is no number compares with nothing, and so is refused.
-        if !(now < self.exp + LEEWAY) {
+        // RFC 7519 §4.1.4, §4.1.5: with some leeway. JSON has no number that compares with nothing.
+        if now >= self.exp + LEEWAY {
             return Err("it is expired");
         }
-        if self.nbf.or(self.iat).is_some_and(|from| !(from - LEEWAY <= now)) {
+        if self.nbf.or(self.iat).is_some_and(|from| now < from - LEEWAY) {
             return Err("it is not good yet");
         }
         let name = match claim {
