@@ -308,8 +308,7 @@ impl Bans {
         let since = std::mem::replace(&mut self.swept, now);
         let ended = |ban: &&Ban| ban.until.is_some_and(|until| since < until && until <= now);
         let ended: Vec<Subnet> = self.records.values().filter(ended).map(|ban| ban.of).collect();
-        let forgotten: Vec<Subnet> =
-            self.records.values().filter(|ban| self.is_forgotten(now, ban)).map(|ban| ban.of).collect();
+        let forgotten: Vec<Subnet> = self.records.values().filter(|ban| self.is_forgotten(now, ban)).map(|ban| ban.of).collect();
         let mut changes = Vec::new();
         for of in forgotten {
             self.forget(of, &mut changes);

@@ -90,7 +90,8 @@ fn left(until: Option<u64>) -> String {
 pub(crate) fn print_bans(answer: &Bans) {
     if let Some(did) = &answer.did {
         for ban in &answer.bans {
-            let until = if did.ends_with("lift") || did == "lifted" { String::new() } else { format!(" until {}", left(ban.until)) };
+            let until =
+                if did.ends_with("lift") || did == "lifted" { String::new() } else { format!(" until {}", left(ban.until)) };
             println!("{did}: {}{until}", ban.network);
         }
         return;
@@ -129,7 +130,10 @@ fn print_view(ban: &View) {
         println!("    until     {}", ban.until.map_or_else(String::new, when));
     }
     let before = ban.times.saturating_sub(1);
-    println!("    before    {}", if before == 0 { "never, as far as is remembered".to_owned() } else { format!("{before} times") });
+    println!(
+        "    before    {}",
+        if before == 0 { "never, as far as is remembered".to_owned() } else { format!("{before} times") }
+    );
     if ban.active {
         println!("    lift      postern ban remove {}", ban.network);
     }

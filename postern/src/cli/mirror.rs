@@ -108,7 +108,12 @@ fn script(table: &str, mirrored: &Mirrored, now: u64) -> String {
             Some(until) if *until > now => Some(format!("{network} timeout {}s", (until - now).div_ceil(1000))),
             Some(_) => None,
         };
-        elements(&mut script, table, &format!("banned{family}"), banned.iter().filter(|(n, _)| is_v4(n) == v4).filter_map(element));
+        elements(
+            &mut script,
+            table,
+            &format!("banned{family}"),
+            banned.iter().filter(|(n, _)| is_v4(n) == v4).filter_map(element),
+        );
         elements(&mut script, table, &format!("spared{family}"), spared.iter().filter(|n| is_v4(n) == v4).map(Subnet::to_string));
     }
     script

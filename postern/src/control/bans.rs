@@ -216,9 +216,9 @@ impl Desk<'_> {
                 Ok((Answer::Bans(Bans { did: Some("banned".to_owned()), bans, more: false }), changes))
             }
             Err(OrderRefused::Spared(spared)) => Err(Answer::failed(format!("{of}: {}", told(spared.reason)))),
-            Err(OrderRefused::TooMany(most)) => {
-                Err(Answer::failed(format!("there are {most} bans by order, which is half of [auth] bans_max and the most there may be")))
-            }
+            Err(OrderRefused::TooMany(most)) => Err(Answer::failed(format!(
+                "there are {most} bans by order, which is half of [auth] bans_max and the most there may be"
+            ))),
         }
     }
 

@@ -82,7 +82,7 @@ impl BanSet {
         true
     }
 
-    fn covering<'a>(inner: &'a Inner, now: UnixMillis, client: IpAddr) -> Option<(Subnet, &'a Entry)> {
+    fn covering(inner: &Inner, now: UnixMillis, client: IpAddr) -> Option<(Subnet, &Entry)> {
         let prefixes = if client.is_ipv4() { &inner.v4 } else { &inner.v6 };
         let found = prefixes.keys().find_map(|prefix| {
             let network = Subnet::around(client, *prefix)?;

@@ -109,7 +109,9 @@ impl BanStore for BanRows {
             for (key, value) in &rows {
                 match read(key, value) {
                     Some(ban) => bans.push(ban),
-                    None => tracing::warn!(row = %postern_mail::Quoted(key), "a ban in the store does not read and is not in force"),
+                    None => {
+                        tracing::warn!(row = %postern_mail::Quoted(key), "a ban in the store does not read and is not in force")
+                    }
                 }
             }
             match rows.into_iter().next_back() {

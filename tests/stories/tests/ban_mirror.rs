@@ -2,7 +2,8 @@
 
 use std::process::{Command, Stdio};
 
-use postern_testkit::program::{Program, installed, is_root, run, text};
+use postern_testkit::peers::{have, root};
+use postern_testkit::program::{Program, run, text};
 
 use crate::prelude::*;
 
@@ -55,13 +56,7 @@ impl Drop for Namespace {
 
 #[test]
 fn the_kernel_drops_who_is_banned_and_lets_in_again_who_is_not() {
-    for (program, package) in [("nft", "nftables"), ("ip", "iproute2"), ("python3", "python3")] {
-        require!(installed(program).then_some(()).ok_or(package));
-    }
-    if !is_root() {
-        eprintln!("skipped: only root makes network namespaces");
-        return;
-    }
+    require!(have("nft", "nftables"), have("ip", "iproute2"), have("python3", "python3"), root());
     let Some(namespace) = Namespace::new() else {
         eprintln!("skipped: no network namespace can be made here");
         return;

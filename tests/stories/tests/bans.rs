@@ -29,11 +29,21 @@ fn a_banned_client_hears_one_line_until_its_ban_is_lifted() {
     assert_eq!(heard(postern.submissions()), "", "behind implicit TLS nothing is said in clear");
     let listed = postern.json(&["ban", "list"]);
     let ban = &listed["bans"][0];
-    assert_eq!((ban["network"].as_str(), ban["evidence"].as_str(), ban["by"].as_str()), (Some("127.0.0.1/32"), Some("spam"), Some("person")));
+    assert_eq!(
+        (ban["network"].as_str(), ban["evidence"].as_str(), ban["by"].as_str()),
+        (Some("127.0.0.1/32"), Some("spam"), Some("person"))
+    );
     assert_eq!(ban["until"].as_u64().unwrap() - ban["since"].as_u64().unwrap(), 7_200_000);
     for what in [US, "127.0.0.1/32"] {
         let explained = postern.order(&["ban", "explain", what]);
-        for words in ["127.0.0.1 is banned", "by a person", "spam", "refused   2 connections", "never, as far as", "postern ban remove 127.0.0.1/32"] {
+        for words in [
+            "127.0.0.1 is banned",
+            "by a person",
+            "spam",
+            "refused   2 connections",
+            "never, as far as",
+            "postern ban remove 127.0.0.1/32",
+        ] {
             assert!(explained.contains(words), "{words}: {explained}");
         }
     }

@@ -1,3 +1,5 @@
+//! How long, how wide, how many, and who never.
+
 use std::net::Ipv4Addr;
 
 use proptest::prelude::*;

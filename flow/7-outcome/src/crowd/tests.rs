@@ -1,3 +1,5 @@
+//! Who is taken for a crowd, and who is not.
+
 use super::*;
 
 const START: UnixMillis = UnixMillis(1_700_000_000_000);

@@ -1,3 +1,5 @@
+//! Offences, orders, the door and open sessions, without sockets.
+
 use postern_mail::client::ListenerKind;
 use tokio::sync::oneshot::error::TryRecvError;
 
@@ -57,8 +59,7 @@ async fn sessions_of_a_banned_network_end_unless_somebody_has_logged_in() {
     let mut stranger = bans.watch(clock(), ip("198.51.100.7"));
     let mut other = bans.watch(clock(), ip("198.51.100.8"));
     let mut customer = bans.watch(clock(), ip("198.51.100.7"));
-    let (mut cut, mut spared, mut safe) =
-        (stranger.waiting().unwrap(), customer.waiting().unwrap(), other.waiting().unwrap());
+    let (mut cut, mut spared, mut safe) = (stranger.waiting().unwrap(), customer.waiting().unwrap(), other.waiting().unwrap());
     customer.let_go();
     assert_eq!(bans.open_sessions(ip("198.51.100.7")), 1);
     assert!(guess(&town.server, "198.51.100.7"));

@@ -1,3 +1,5 @@
+//! Rows, and what is left alone.
+
 use postern_mail::Offence;
 
 use super::*;
