@@ -48,7 +48,7 @@ impl Policy {
 
     /// At RCPT TO. The admission is there exactly when the verdict lets the recipient through.
     pub fn recipient(&self, facts: &RecipientFacts<'_>, directory: &dyn Directory) -> (Verdict, Option<Admission>) {
-        let scope = scope::judge_recipient(facts.scope, facts.to);
+        let scope = scope::judge_recipient(facts.scope, facts.client, facts.to);
         match recipient::judge(directory, facts.to) {
             Said::Ours(finding, hosted) => decide::admit(vec![finding, scope], hosted.map(Admission::Hosted)),
             Said::NotOurs(finding) => {
@@ -65,7 +65,7 @@ impl Policy {
             loops::judge(facts.headers, &facts.envelope.recipients, self.received_max),
             sender::judge_message(facts),
             sender_identity::judge_header(facts.headers, facts.identity),
-            scope::judge_message(facts.scope, facts.headers, facts.size),
+            scope::judge_message(facts.scope, facts.client, facts.headers, facts.size),
         ])
     }
 

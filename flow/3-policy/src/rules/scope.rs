@@ -26,16 +26,17 @@ pub fn judge_sender(scope: Option<ScopeFacts<'_>>, client: &ClientFacts, from: &
     finding(judged, scope, "the sender, the place and the time are within it")
 }
 
-/// Judges RCPT TO: the recipient, and how many there have been.
+/// Judges RCPT TO: the recipient, and how many there have been. Place and time again, since the scope may have changed or ended.
 #[must_use]
-pub fn judge_recipient(scope: Option<ScopeFacts<'_>>, to: &Mailbox) -> Finding {
+pub fn judge_recipient(scope: Option<ScopeFacts<'_>>, client: &ClientFacts, to: &Mailbox) -> Finding {
     let Some(scope) = scope else { return nobody() };
-    finding(scope.narrowed.recipient(to), scope, "the recipient is within it")
+    let judged = scope.narrowed.place(scope.now, client).and_then(|()| scope.narrowed.recipient(to));
+    finding(judged, scope, "the recipient is within it")
 }
 
-/// Judges, at the end of the body, From, Sender and the size as it was received.
+/// Judges, at the end of the body, From, Sender and the size as it was received. Place and time again: a body may come slowly.
 #[must_use]
-pub fn judge_message(scope: Option<ScopeFacts<'_>>, headers: &Headers, size: u64) -> Finding {
+pub fn judge_message(scope: Option<ScopeFacts<'_>>, client: &ClientFacts, headers: &Headers, size: u64) -> Finding {
     let Some(scope) = scope else { return nobody() };
     let narrowed = &scope.narrowed;
     let names_senders = narrowed.account.senders.is_some() || narrowed.credential.is_some_and(|scope| scope.senders.is_some());
@@ -46,7 +47,8 @@ pub fn judge_message(scope: Option<ScopeFacts<'_>>, headers: &Headers, size: u64
         }
         _ => Ok(()),
     };
-    finding(judged.and_then(|()| narrowed.size(size)), scope, "From, Sender and the size are within it")
+    let judged = narrowed.place(scope.now, client).and(judged).and_then(|()| narrowed.size(size));
+    finding(judged, scope, "From, Sender and the size are within it")
 }
 
 fn nobody() -> Finding {
