@@ -404,7 +404,7 @@ fn a_body_over_the_limit_is_refused_and_every_rule_is_in_the_trail() {
     let verdict = Case { size: 1_001, ..Case::submitted("From: bob@here.example\r\n\r\n") }.judge();
     assert_eq!(told(&verdict), "552 5.3.4");
     let rules: Vec<&str> = verdict.trail().iter().map(|finding| finding.rule).collect();
-    assert_eq!(rules, ["size", "loops", "sender", "sender_identity"]);
+    assert_eq!(rules, ["size", "loops", "sender", "sender_identity", "scope"]);
 }
 
 #[test]
