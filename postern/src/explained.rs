@@ -55,6 +55,8 @@ pub(crate) struct Step {
     pub helps: Option<String>,
     /// What the rules of today would decide, where that is something else.
     pub today: Option<String>,
+    /// Made again from the record with the rules of today, the whole verdict is the same: decision, findings, evidence and reply.
+    pub same_today: Option<bool>,
 }
 
 /// What a rule said.
@@ -136,6 +138,7 @@ pub(crate) fn step(at: Option<UnixMillis>, stage: Stage, about: String, verdict:
             .collect(),
         helps: decided.and_then(|finding| rule::rule(finding.rule)).map(|rule| rule.helps.to_owned()),
         today: None,
+        same_today: None,
     }
 }
 
@@ -166,9 +169,11 @@ fn told(what: &What, client: &ClientFacts, policy: &Policy) -> Step {
         What::Cut => plain("cut", "more happened than is kept: history.trail_size_max".to_owned(), ""),
         What::Judged(judged) => {
             let Judged { facts, verdict } = &**judged;
-            let today = facts.judge(client, policy).filter(|today| today.decision() != verdict.decision());
+            let again = facts.judge(client, policy);
+            let same_today = again.as_ref().map(|today| today == verdict);
+            let today = again.filter(|today| today.decision() != verdict.decision());
             let today = today.map(|today| word(today.decision()).to_owned());
-            Step { today, ..step(None, facts.stage(), about(facts, client), verdict) }
+            Step { today, same_today, ..step(None, facts.stage(), about(facts, client), verdict) }
         }
     }
 }

@@ -31,12 +31,12 @@ section! {
         )]
         pub trails_keep: Duration = Duration::from_secs(86_400 * 30);
         /// How many sessions and messages have their reasons kept, the oldest being forgotten first; 0 keeps none.
-        #[key(example = "1000000", why = "about 700 MiB on disk", within = 0..=1_000_000_000, restart = true)]
+        #[key(example = "1000000", why = "about 500 MiB on disk", within = 0..=1_000_000_000, restart = true)]
         pub trails_max: u64 = 1_000_000;
         /// What is kept of one message, or of one session without any. What goes beyond it is left out, and that is said.
         #[key(
             example = "\"16KiB\"",
-            why = "a message to twenty recipients takes 4 KiB",
+            why = "a message to twenty recipients takes about 2 KiB",
             within = Size(512)..=Size(60_000),
             restart = true
         )]

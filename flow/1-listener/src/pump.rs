@@ -2,7 +2,7 @@
 //!
 //! Promises: the machine sees whole lines and clean bodies, whatever the segments were; replies are gathered, within a bound, and flushed before
 //! the pump waits; a deadline counts for the whole line, not for its next octet; in a body, a client that falls behind the smallest data rate is
-//! gone; however a connection ends, no message stays open with the host.
+//! gone, and one that floods waits; however a connection ends, no message stays open with the host.
 
 mod body;
 
@@ -62,6 +62,8 @@ pub struct PumpSettings {
     pub data_rate_min: u64,
     /// The rate is not asked for this long, so that a slow start is no fault.
     pub data_rate_grace: Duration,
+    /// In a body, octets a second at most, behind its first MiB; 0: as many as come.
+    pub data_rate_max: u64,
 }
 
 /// How a connection ended.

@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{Event, Setting};
 use postern_listener::pump::Ended;
@@ -180,4 +180,23 @@ fn an_implicit_handshake_that_stops_half_way_is_not_waited_for() {
     client.send([0x16, 0x03, 0x01, 0x01, 0x00, 0x01]);
     assert_eq!(client.read_some(), 0);
     assert_eq!(server.ended(), Ended::TimedOut);
+}
+
+#[test]
+fn a_body_that_comes_faster_than_the_largest_rate_is_taken_at_that_rate_and_whole() {
+    let mut setting = Setting::new();
+    setting.pump.data_rate_max = 8 << 20;
+    setting.session.message_size = 4 << 20;
+    let server = setting.serve();
+    let mut client = server.client();
+    client.begin_data();
+    #[expect(clippy::disallowed_methods, reason = "what is taken too soon is a fault; how much later it is does not matter")]
+    let began = Instant::now();
+    // One MiB is free; the second takes an eighth of a second.
+    client.send("0123456789abcdef0123456789abcd\r\n".repeat(65_536));
+    client.send(".\r\n");
+    client.expect("250 2.0.0");
+    assert!(began.elapsed() >= Duration::from_millis(120));
+    let Event::Committed { body, .. } = server.event() else { panic!("it was not committed") };
+    assert_eq!(body.len(), 2 << 20);
 }

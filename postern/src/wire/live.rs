@@ -74,6 +74,7 @@ impl Live {
             write_timeout: limits.command_timeout,
             data_rate_min: limits.data_rate_min.0.0,
             data_rate_grace: limits.data_rate_grace,
+            data_rate_max: limits.data_rate_max.0.0,
         };
         let policy = policy(&config);
         let resolver = Resolver::new(LookupSettings {

@@ -33,6 +33,7 @@ mod postfix_both_ways;
 mod prelude;
 mod proxy_protocol;
 mod queue_commands;
+mod reasons;
 mod reload;
 mod requiretls;
 mod sandbox;

@@ -71,7 +71,13 @@ impl Conversations for Gate {
 
     fn pump_settings(&self) -> Arc<PumpSettings> {
         let hour = Duration::from_secs(3600);
-        Arc::new(PumpSettings { handshake_timeout: hour, write_timeout: hour, data_rate_min: 0, data_rate_grace: hour })
+        Arc::new(PumpSettings {
+            handshake_timeout: hour,
+            write_timeout: hour,
+            data_rate_min: 0,
+            data_rate_grace: hour,
+            data_rate_max: 0,
+        })
     }
 
     fn tls(&self) -> Option<Arc<ServerConfig>> {

@@ -1,19 +1,28 @@
 //! Bodies and chunks on their way to the host. Promise: whatever becomes of one, exactly its octets are taken off the stream; a client that
-//! dribbles one is gone in time, and one that is slow because we are is not.
+//! dribbles one is gone in time, and one that is slow because we are is not. One that is very fast is read more slowly, so that a single large
+//! message does not take the machine from the small ones beside it.
 
 use std::time::{Duration, Instant};
 
 use postern_smtp::body::{DataDecoder, DataProgress};
 use postern_smtp::chunk::ChunkReader;
 use postern_smtp::machine::{BodyEnd, Input, Machine};
+use tokio::time::sleep;
 
 use super::{Ended, Filled, Host, Pump, now};
+
+/// A body may come at any speed up to here: most messages end before it, and none of those is worth a wait.
+const UNPACED_BYTES: u64 = 1 << 20;
+/// Shorter pauses are put off until they are worth a timer.
+const PAUSE_MIN: Duration = Duration::from_millis(1);
 
 /// What is being read after 354 or BDAT.
 pub(super) struct Body {
     content: Content,
     /// When it began, put off by the time the host took.
     began: Instant,
+    /// When it really began.
+    opened: Instant,
 }
 
 enum Content {
@@ -23,11 +32,11 @@ enum Content {
 
 impl Body {
     pub(super) fn data(began: Instant, limit: u64) -> Self {
-        Self { content: Content::Data { decoder: DataDecoder::new(), limit, bytes: 0 }, began }
+        Self { content: Content::Data { decoder: DataDecoder::new(), limit, bytes: 0 }, began, opened: began }
     }
 
     pub(super) fn chunk(began: Instant, size: u64, keep: bool, last: bool) -> Self {
-        Self { content: Content::Chunk { reader: ChunkReader::new(size), size, keep, last }, began }
+        Self { content: Content::Chunk { reader: ChunkReader::new(size), size, keep, last }, began, opened: began }
     }
 
     /// Octets received.
@@ -36,6 +45,14 @@ impl Body {
             Content::Data { bytes, .. } => *bytes,
             Content::Chunk { reader, size, .. } => size.saturating_sub(reader.remaining()),
         }
+    }
+
+    /// How long to leave the rest of it to the client's kernel, when it has come faster than `rate`, in octets a second.
+    fn pause(&self, moment: Instant, rate: u64) -> Option<Duration> {
+        let paced = self.bytes().saturating_sub(UNPACED_BYTES);
+        let due = Duration::from_micros(paced.saturating_mul(1_000_000).checked_div(rate)?);
+        let ahead = due.checked_sub(moment.saturating_duration_since(self.opened))?;
+        (ahead >= PAUSE_MIN).then_some(ahead)
     }
 }
 
@@ -52,8 +69,11 @@ impl<M: Machine, H: Host> Pump<M, H> {
                 self.feed(Input::BodyEnded(end));
                 return Ok(());
             }
+            if let Some(pause) = body.pause(now(), self.settings.data_rate_max) {
+                sleep(pause).await;
+            }
             let moment = now();
-            // The client does not fall behind while the host keeps it waiting.
+            // The client does not fall behind while the host or the largest rate keeps it waiting.
             body.began += moment.saturating_duration_since(before);
             let filled = match self.body_deadline(moment, &body) {
                 Some(deadline) => self.fill(deadline).await?,
@@ -135,3 +155,6 @@ impl<M: Machine, H: Host> Pump<M, H> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

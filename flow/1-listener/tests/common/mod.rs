@@ -90,7 +90,13 @@ impl Setting {
                 tls_available: true,
                 mechanisms: vec![Mechanism::Plain],
             },
-            pump: PumpSettings { handshake_timeout: NEVER, write_timeout: NEVER, data_rate_min: 0, data_rate_grace: NEVER },
+            pump: PumpSettings {
+                handshake_timeout: NEVER,
+                write_timeout: NEVER,
+                data_rate_min: 0,
+                data_rate_grace: NEVER,
+                data_rate_max: 0,
+            },
             ceiling: CeilingSettings {
                 connections: 100,
                 connections_per_host: 100,

@@ -202,6 +202,17 @@ fn a_decision_made_again_from_its_record_is_the_same() {
 fn the_record_of_an_ordinary_session_is_a_few_hundred_octets() {
     let size = Case::stranger().check();
     println!("a session with one message: {size} octets");
+    let case = Case::stranger();
+    let mut recorder = Recorder::new(session(), NOW, &case.client, RECORD_BYTES_MAX);
+    for number in 0..20 {
+        let to = mailbox(&format!("recipient{number}@here.test"));
+        let facts = RecipientFacts { client: &case.client, to: &to, who: None };
+        let (verdict, _) = policy().recipient(&facts, &Said(HostedAnswer::Exists));
+        recorder.judged(NOW, Asked::Recipient(&facts, &HostedAnswer::Exists), &verdict);
+    }
+    let twenty = recorder.take().len();
+    println!("twenty recipients: {twenty} octets");
+    assert!(twenty < 4_096, "{twenty}");
     assert!(size < 640, "{size}");
 }
 
