@@ -7,22 +7,19 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::address::{Mailbox, ReversePath};
+use crate::crockford;
 use crate::proof::{Hosted, RelayPermit};
 
 /// A message's name within this server: unique, growing, printed as 13 characters of Crockford's base 32 (no I, L, O, U).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MessageId(pub u64);
 
-const DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+/// Characters a message's name is printed with.
+const MESSAGE_ID_CHARS: usize = 13;
 
 impl fmt::Display for MessageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for place in (0..13).rev() {
-            let digit = (self.0 >> (place * 5)) & 31;
-            let byte = DIGITS.get(usize::try_from(digit).unwrap_or(0)).copied().unwrap_or(b'0');
-            write!(f, "{}", char::from(byte))?;
-        }
-        Ok(())
+        crockford::print(self.0, MESSAGE_ID_CHARS, f)
     }
 }
 
@@ -40,15 +37,7 @@ impl FromStr for MessageId {
     type Err = NotAMessageId;
 
     fn from_str(text: &str) -> Result<Self, NotAMessageId> {
-        if text.len() != 13 {
-            return Err(NotAMessageId);
-        }
-        let mut value: u64 = 0;
-        for byte in text.bytes() {
-            let digit = DIGITS.iter().position(|d| *d == byte.to_ascii_uppercase()).ok_or(NotAMessageId)?;
-            value = value.checked_mul(32).and_then(|v| v.checked_add(digit as u64)).ok_or(NotAMessageId)?;
-        }
-        Ok(Self(value))
+        crockford::read(text, MESSAGE_ID_CHARS).map(Self).ok_or(NotAMessageId)
     }
 }
 

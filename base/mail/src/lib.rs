@@ -8,6 +8,7 @@
 pub mod address;
 pub mod attempt;
 pub mod client;
+mod crockford;
 pub mod domain;
 pub mod envelope;
 pub mod event;
