@@ -100,6 +100,8 @@ fn clean(text: Cow<'static, str>) -> Cow<'static, str> {
 }
 
 const REFERENCE: &str = "(ref ";
+/// Octets of a last line with its reference: what code, status and CRLF leave of a line on the wire (RFC 5321 §4.5.3.1.5), and some.
+const REFERENCED_BYTES_MAX: usize = 480;
 
 const NEEDS_SMTPUTF8: &str = "address outside ASCII needs SMTPUTF8, as valid UTF-8";
 
@@ -116,7 +118,12 @@ impl Reply {
     /// The same with a reference at its end, by which the refused can ask and the operator find out why: `(ref 01JD7K3QX2)`.
     #[must_use]
     pub fn with_reference(mut self, id: SessionId) -> Self {
-        self.lines = format!("{} {REFERENCE}{id})", self.lines).into();
+        let reference = format!(" {REFERENCE}{id})");
+        // A line too long for the wire would lose its end there, and with it the reference.
+        let begin = self.lines.rfind('\n').map_or(0, |at| at + 1);
+        let room = begin + REFERENCED_BYTES_MAX - reference.len();
+        let text = self.lines.get(..self.lines.floor_char_boundary(room)).unwrap_or_default();
+        self.lines = format!("{text}{reference}").into();
         self
     }
 

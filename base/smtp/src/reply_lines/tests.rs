@@ -29,6 +29,16 @@ fn a_long_line_is_cut_at_a_character_and_ends_in_crlf() {
 }
 
 #[test]
+fn a_reference_is_not_what_is_cut_off_a_long_reply() {
+    let id = "01JD7K3QX2".parse().unwrap();
+    for name in ["ü€".repeat(300), format!("{}\n{}", "x".repeat(900), "y".repeat(900)), "short".to_owned()] {
+        let text = written(&Reply::no_such_recipient(&name).with_reference(id));
+        assert!(text.ends_with(" (ref 01JD7K3QX2)\r\n"), "{text}");
+        assert!(text.lines().all(|line| line.len() + 2 <= REPLY_LINE_BYTES_MAX), "{text}");
+    }
+}
+
+#[test]
 fn a_challenge_is_never_cut() {
     let challenge = "A".repeat(4000);
     assert_eq!(written(&Reply::challenge(challenge.clone())), format!("334 {challenge}\r\n"));
