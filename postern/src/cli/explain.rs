@@ -1,6 +1,8 @@
 //! `postern explain` and `postern audit` on a terminal. Promise: whatever came from a peer or was typed by a person is quoted.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use postern_mail::Quoted;
@@ -14,7 +16,7 @@ use crate::explained::{Explained, Step, WhatIf};
 use crate::offline::Source;
 
 /// The header section is read up to here; the rules look at no more.
-const FILE_BYTES_MAX: usize = 64 * 1024;
+const FILE_BYTES_MAX: u64 = 64 * 1024;
 
 /// What is to be explained.
 #[derive(Args)]
@@ -58,13 +60,22 @@ impl Asked {
         };
         let (mut header, mut size) = (None, self.size);
         if let Some(file) = &self.file {
-            let bytes = std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
-            size = size.or(Some(bytes.len() as u64));
-            header = Some(String::from_utf8_lossy(bytes.get(..FILE_BYTES_MAX).unwrap_or(&bytes)).into_owned());
+            let (bytes, length) = beginning(file).map_err(|error| format!("{}: {error}", file.display()))?;
+            size = size.or(Some(length));
+            header = Some(String::from_utf8_lossy(&bytes).into_owned());
         }
         let listener = self.listener.unwrap_or_else(|| if self.account.is_some() { "submission" } else { "mx" }.to_owned());
         Ok(Order::WhatIf(WhatIf { from, to: self.to, ip, listener, account: self.account, size, header }))
     }
+}
+
+/// What the rules may look at of a message in a file, and how long all of it is.
+fn beginning(path: &Path) -> io::Result<(Vec<u8>, u64)> {
+    let file = File::open(path)?;
+    let length = file.metadata()?.len();
+    let mut bytes = Vec::new();
+    file.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
+    Ok((bytes, length))
 }
 
 /// Text of a peer within a line of ours.
