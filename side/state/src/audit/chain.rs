@@ -14,7 +14,7 @@ const HASH_MARK: &str = ",\"hash\":\"";
 /// Something a person, or a signal, had done.
 #[derive(Clone, Copy, Debug)]
 pub struct Act<'a> {
-    /// `uid:1000` over the control socket, `local:root` beside a server that does not run, `signal`, `server`.
+    /// `uid:1000` over the control socket, `local:0` beside a server that does not run, `signal`, `server`.
     pub who: &'a str,
     /// What was done, to what.
     pub what: &'a str,
