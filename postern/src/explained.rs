@@ -238,7 +238,7 @@ pub(crate) fn what_if(
     asked: &WhatIf,
 ) -> Result<Explained, String> {
     use postern_mail::client::ListenerKind;
-    use postern_mail::envelope::{BodyKind, DsnRequest};
+    use postern_mail::envelope::DsnRequest;
     use postern_mail::{Mailbox, ReversePath};
 
     let mailbox = |text: &str| {
@@ -267,18 +267,7 @@ pub(crate) fn what_if(
         recipients.extend(admission.map(|admission| Recipient::admitted(to, &admission, DsnRequest::default())));
     }
     if let Some(header) = &asked.header {
-        let envelope = Envelope {
-            from: from.clone(),
-            recipients,
-            body: BodyKind::default(),
-            smtputf8: false,
-            require_tls: false,
-            ret: None,
-            envid: None,
-            account: None,
-            client: Some(address),
-            received: UnixMillis(0),
-        };
+        let envelope = Envelope { client: Some(address), ..Envelope::plain(from.clone(), recipients) };
         let (headers, size) = (Headers::parse(header.as_bytes()), asked.size.unwrap_or(0));
         let facts = MessageFacts { client: &client, envelope: &envelope, identity, headers: &headers, size };
         steps.push(step(None, Stage::Message, format!("{from}, {size} octets"), &policy.message(&facts)));

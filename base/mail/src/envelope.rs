@@ -209,6 +209,25 @@ pub struct Envelope {
     pub received: UnixMillis,
 }
 
+impl Envelope {
+    /// From somebody to these, of which nothing else is known.
+    #[must_use]
+    pub fn plain(from: ReversePath, recipients: Vec<Recipient>) -> Self {
+        Self {
+            from,
+            recipients,
+            body: BodyKind::SevenBit,
+            smtputf8: false,
+            require_tls: false,
+            ret: None,
+            envid: None,
+            account: None,
+            client: None,
+            received: UnixMillis(0),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

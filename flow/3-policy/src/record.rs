@@ -22,7 +22,7 @@ use postern_mail::message::headers::Headers;
 use postern_mail::proof::Authenticated;
 use postern_mail::{Envelope, HeloName, Mailbox, MessageId, Reply, ReversePath, SessionId, Verdict};
 
-use crate::facts::{Directory, HostedAnswer, Identity, MessageFacts, OwnedAddresses, RecipientFacts, SenderFacts};
+use crate::facts::{HostedAnswer, Identity, MessageFacts, OwnedAddresses, RecipientFacts, SenderFacts};
 use crate::policy::Policy;
 use crate::stage::Stage;
 
@@ -118,14 +118,6 @@ pub fn somebody(account: &str) -> Authenticated {
     Authenticated::restored_from_record(account.into(), "password".into())
 }
 
-struct Said(HostedAnswer);
-
-impl Directory for Said {
-    fn hosted(&self, _: &Mailbox) -> HostedAnswer {
-        self.0.clone()
-    }
-}
-
 impl Facts {
     /// When it was asked.
     #[must_use]
@@ -149,7 +141,7 @@ impl Facts {
             }
             Self::Recipient { to, who, hosted } => {
                 let facts = RecipientFacts { client, to, who: who.as_ref() };
-                Some(policy.recipient(&facts, &Said(hosted.clone())).0)
+                Some(policy.recipient(&facts, hosted).0)
             }
             Self::Message { envelope, identity, headers, size } => {
                 let identity = identity.as_ref().map(Known::identity);

@@ -20,12 +20,3 @@ impl facts::Directory for Directory<'_> {
         }
     }
 }
-
-/// What the directory has said already, so that it is asked once and the record has its words.
-pub(crate) struct Said<'a>(pub &'a HostedAnswer);
-
-impl facts::Directory for Said<'_> {
-    fn hosted(&self, _: &Mailbox) -> HostedAnswer {
-        self.0.clone()
-    }
-}

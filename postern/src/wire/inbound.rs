@@ -26,7 +26,7 @@ use postern_spool::Writer;
 use postern_state::{Exchange, Start, Step};
 use rustls::ServerConfig;
 
-use crate::wire::directory::{Directory, Said};
+use crate::wire::directory::Directory;
 use crate::wire::trail::SessionTrail;
 use crate::wire::{Live, Server, clock, live, routing};
 
@@ -115,7 +115,7 @@ impl Inbound {
     fn recipient(&mut self, to: &Mailbox, who: Option<&Authenticated>) -> Answer {
         let facts = RecipientFacts { client: &self.client, to, who };
         let hosted = Directory(&self.live.config).hosted(to);
-        let (verdict, admission) = self.live.policy.recipient(&facts, &Said(&hosted));
+        let (verdict, admission) = self.live.policy.recipient(&facts, &hosted);
         self.trail.judged(&self.client, Asked::Recipient(&facts, &hosted), &verdict);
         self.refused("RCPT", &verdict, Stage::Recipient, Some(to.to_string()));
         decide::answer(&verdict, admission)

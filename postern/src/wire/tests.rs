@@ -5,7 +5,7 @@ use std::path::Path;
 use postern_config::{Config, Machine};
 use postern_listener::{Conversations as _, Host as _};
 use postern_mail::attempt::{Attempt, Destination, LaneId};
-use postern_mail::envelope::{BodyKind, DsnRequest};
+use postern_mail::envelope::DsnRequest;
 use postern_mail::fact::{Answer, ClientFacts, Question};
 use postern_mail::outcome::Evidence;
 use postern_mail::{Domain, Mailbox, Outcome, Recipient, ReversePath, Scope, Status};
@@ -112,18 +112,8 @@ impl Town {
 }
 
 async fn store(spool: &Spool, from: &str, recipients: Vec<Recipient>) -> (MessageId, Envelope) {
-    let envelope = Envelope {
-        from: if from.is_empty() { ReversePath::Null } else { ReversePath::Mailbox(mailbox(from)) },
-        recipients,
-        body: BodyKind::SevenBit,
-        smtputf8: false,
-        require_tls: false,
-        ret: None,
-        envid: None,
-        account: None,
-        client: None,
-        received: clock(),
-    };
+    let from = if from.is_empty() { ReversePath::Null } else { ReversePath::Mailbox(mailbox(from)) };
+    let envelope = Envelope { received: clock(), ..Envelope::plain(from, recipients) };
     let mut writer = spool.begin().unwrap();
     writer.write(b"Subject: x\r\n\r\nx\r\n").await.unwrap();
     let id = writer.commit(&envelope).await.unwrap().id();

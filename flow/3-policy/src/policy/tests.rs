@@ -1,7 +1,7 @@
 //! Every rule, alone and together with the others: what is refused, with which reply, and what the trail says.
 
 use postern_mail::client::ListenerKind;
-use postern_mail::envelope::{BodyKind, DsnRequest, UnixMillis};
+use postern_mail::envelope::DsnRequest;
 use postern_mail::fact::{ClientFacts, Fact};
 use postern_mail::message::headers::Headers;
 use postern_mail::proof::Authenticated;
@@ -284,18 +284,8 @@ impl Case<'_> {
             let (_, admission) = policy().recipient(&facts, &Here);
             Recipient::admitted(to.clone(), &admission.unwrap(), DsnRequest::default())
         };
-        let envelope = Envelope {
-            from: path(self.from),
-            recipients: self.to.iter().map(admitted).collect(),
-            body: BodyKind::SevenBit,
-            smtputf8: false,
-            require_tls: false,
-            ret: None,
-            envid: None,
-            account: None,
-            client: Some(client.address),
-            received: UnixMillis(0),
-        };
+        let recipients = self.to.iter().map(admitted).collect();
+        let envelope = Envelope { client: Some(client.address), ..Envelope::plain(path(self.from), recipients) };
         let headers = Headers::parse(self.header.as_bytes());
         let identity = self.owned.as_ref().map(|owned| Identity { who: &who, owned });
         policy().message(&MessageFacts { client: &client, envelope: &envelope, identity, headers: &headers, size: self.size })

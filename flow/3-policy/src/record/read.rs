@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use postern_mail::client::ListenerKind;
-use postern_mail::envelope::{BodyKind, UnixMillis};
+use postern_mail::envelope::UnixMillis;
 use postern_mail::fact::{ClientFacts, Fact};
 use postern_mail::message::headers::{HeaderFault, Headers};
 use postern_mail::proof::Authenticated;
@@ -101,18 +101,7 @@ impl<'a> Reader<'a> {
                 let recipients = self.list(Self::recipient)?;
                 let account = self.option(|this| this.text().map(Into::into))?;
                 let identity = self.option(Self::identity)?;
-                let envelope = Envelope {
-                    from,
-                    recipients,
-                    body: BodyKind::default(),
-                    smtputf8: false,
-                    require_tls: false,
-                    ret: None,
-                    envid: None,
-                    account,
-                    client: None,
-                    received: UnixMillis(0),
-                };
+                let envelope = Envelope { account, ..Envelope::plain(from, recipients) };
                 Facts::Message { envelope: Box::new(envelope), identity, headers: self.headers()?, size: self.number()? }
             }
             _ => Facts::Connect,

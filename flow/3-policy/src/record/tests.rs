@@ -1,7 +1,6 @@
 //! Records: what is written reads back, decisions made again come out the same, and hostile octets do no harm.
 
 use postern_mail::client::ListenerKind;
-use postern_mail::envelope::BodyKind;
 use postern_mail::{Decision, Modes, Outage, Recipient};
 use proptest::prelude::*;
 
@@ -67,20 +66,11 @@ impl Case {
         let sender = policy.sender(&facts);
         recorder.judged(NOW, Asked::Sender(&facts), &sender);
         let facts = RecipientFacts { client: &self.client, to: &self.to, who: self.who.as_ref() };
-        let (recipient, _) = policy.recipient(&facts, &Said(self.hosted.clone()));
+        let (recipient, _) = policy.recipient(&facts, &self.hosted);
         recorder.judged(NOW, Asked::Recipient(&facts, &self.hosted), &recipient);
-        let envelope = Envelope {
-            from: self.from.clone(),
-            recipients: vec![Recipient::recipient_of_record(self.to.clone(), self.hosted == HostedAnswer::Exists)],
-            body: BodyKind::SevenBit,
-            smtputf8: false,
-            require_tls: false,
-            ret: None,
-            envid: None,
-            account: None,
-            client: Some(self.client.address),
-            received: NOW,
-        };
+        let to = Recipient::recipient_of_record(self.to.clone(), self.hosted == HostedAnswer::Exists);
+        let envelope =
+            Envelope { client: Some(self.client.address), received: NOW, ..Envelope::plain(self.from.clone(), vec![to]) };
         let headers = Headers::parse(self.header.as_bytes());
         let facts = MessageFacts { client: &self.client, envelope: &envelope, identity, headers: &headers, size: self.size };
         let message = policy.message(&facts);
@@ -178,7 +168,7 @@ fn the_record_of_an_ordinary_session_is_a_few_hundred_octets() {
     for number in 0..20 {
         let to = mailbox(&format!("recipient{number}@here.test"));
         let facts = RecipientFacts { client: &case.client, to: &to, who: None };
-        let (verdict, _) = policy().recipient(&facts, &Said(HostedAnswer::Exists));
+        let (verdict, _) = policy().recipient(&facts, &HostedAnswer::Exists);
         recorder.judged(NOW, Asked::Recipient(&facts, &HostedAnswer::Exists), &verdict);
     }
     let twenty = recorder.take().len();
