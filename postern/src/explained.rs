@@ -164,7 +164,7 @@ fn told(what: &What, client: &ClientFacts, policy: &Policy) -> Step {
             Step { reply: Some(reply_text(reply)), ..plain(at, because.to_string(), decision) }
         }
         What::Accepted(id) => plain("accepted", id.to_string(), "pass"),
-        What::Cut => plain("cut", "more happened than is kept: history.trail_size_max".to_owned(), ""),
+        What::Cut => plain("cut", "more happened from here on than is kept: history.trail_size_max".to_owned(), ""),
         What::Judged(judged) => {
             let Judged { facts, verdict } = &**judged;
             let again = facts.judge(client, policy);

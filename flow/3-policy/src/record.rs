@@ -185,7 +185,7 @@ pub enum What {
     },
     /// The message was taken.
     Accepted(MessageId),
-    /// What came next did not fit.
+    /// Something that came here did not fit, and perhaps more behind it.
     Cut,
 }
 

@@ -194,6 +194,28 @@ fn a_record_that_is_full_says_so_and_keeps_what_it_has() {
 }
 
 #[test]
+fn recipients_that_passed_leave_room_for_the_refusal_and_the_acceptance_behind_them() {
+    let case = Case::stranger();
+    let mut recorder = Recorder::new(session(), NOW, &case.client, 4_096);
+    let mut rcpt = |number: u32, hosted: HostedAnswer| {
+        let to = mailbox(&format!("recipient{number}@here.test"));
+        let facts = RecipientFacts { client: &case.client, to: &to, who: None };
+        let (verdict, _) = policy().recipient(&facts, &hosted);
+        recorder.judged(NOW, Asked::Recipient(&facts, &hosted), &verdict);
+    };
+    (0..1_000).for_each(|number| rcpt(number, HostedAnswer::Exists));
+    rcpt(1_000, HostedAnswer::Unknown);
+    recorder.accepted(NOW, MessageId(7));
+    let bytes = recorder.take();
+    assert!(bytes.len() <= 4_096, "{}", bytes.len());
+    let entries = Record::read(&bytes).unwrap().entries;
+    let [.., cut, refused, accepted] = entries.as_slice() else { panic!("{entries:?}") };
+    assert!(matches!(cut.what, What::Cut), "{entries:?}");
+    assert!(matches!(&refused.what, What::Judged(judged) if judged.verdict.decision() == Decision::Refuse), "{refused:?}");
+    assert!(matches!(accepted.what, What::Accepted(MessageId(7))));
+}
+
+#[test]
 fn what_is_about_one_message_leaves_the_others_out() {
     let case = Case::stranger();
     let mut recorder = Recorder::new(session(), NOW, &case.client, 16_384);

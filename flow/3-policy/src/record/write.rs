@@ -1,4 +1,6 @@
-//! Writing a record while a session runs. Promise: it never grows over its limit; what does not fit is left out, and that is said in it.
+//! Writing a record while a session runs. Promise: it never grows over its limit by more than an acceptance takes; what does not fit is left
+//! out, and that is said in it. What passed may take three quarters of the room, so that a long list of recipients does not push out the
+//! refusal that somebody will ask about.
 
 use std::net::IpAddr;
 
@@ -78,12 +80,12 @@ impl Recorder {
 
     /// The client named itself.
     pub fn hello(&mut self, now: UnixMillis, name: &HeloName) {
-        self.entry(kind::HELLO, now, |this| this.text(name.as_str()));
+        self.entry(kind::HELLO, now, self.bytes_max, |this| this.text(name.as_str()));
     }
 
     /// A log-in got so far. No secret comes here.
     pub fn login(&mut self, now: UnixMillis, user: Option<&str>, result: &str) {
-        self.entry(kind::LOGIN, now, |this| {
+        self.entry(kind::LOGIN, now, self.bytes_max, |this| {
             this.option(user, |this, user| this.text(user));
             this.text(result);
         });
@@ -97,7 +99,8 @@ impl Recorder {
             Asked::Recipient(..) => kind::RECIPIENT,
             Asked::Message(_) => kind::MESSAGE,
         };
-        self.entry(kind, now, |this| {
+        let room = if verdict.decision() == Decision::Pass { self.bytes_max / 4 * 3 } else { self.bytes_max };
+        self.entry(kind, now, room, |this| {
             this.verdict(verdict);
             this.write_facts(asked);
         });
@@ -105,16 +108,16 @@ impl Recorder {
 
     /// Something was refused without asking a rule.
     pub fn told(&mut self, now: UnixMillis, at: &str, reply: &Reply, because: &str) {
-        self.entry(kind::TOLD, now, |this| {
+        self.entry(kind::TOLD, now, self.bytes_max, |this| {
             this.text(at);
             this.reply(reply);
             this.text(because);
         });
     }
 
-    /// The message was taken.
+    /// The message was taken. Always kept: a record ends with it, and without it nobody could tell which message it is about.
     pub fn accepted(&mut self, now: UnixMillis, id: MessageId) {
-        self.entry(kind::ACCEPTED, now, |this| this.number(id.0));
+        self.entry(kind::ACCEPTED, now, usize::MAX, |this| this.number(id.0));
     }
 
     fn write_facts(&mut self, asked: Asked<'_>) {
@@ -148,10 +151,8 @@ impl Recorder {
         }
     }
 
-    fn entry(&mut self, kind: u8, now: UnixMillis, write: impl FnOnce(&mut Self)) {
-        if self.cut {
-            return;
-        }
+    /// Writes an entry, unless the record would then be longer than `room`.
+    fn entry(&mut self, kind: u8, now: UnixMillis, room: usize, write: impl FnOnce(&mut Self)) {
         let (start, texts) = (self.bytes.len(), self.texts.len());
         self.octet(kind);
         self.bytes.extend_from_slice(&[0, 0]);
@@ -159,7 +160,7 @@ impl Recorder {
         write(self);
         let length = u16::try_from(self.bytes.len() - start - ENTRY_HEAD);
         match length {
-            Ok(length) if self.bytes.len() <= self.bytes_max => {
+            Ok(length) if self.bytes.len() <= room => {
                 if let Some(place) = self.bytes.get_mut(start + 1..start + ENTRY_HEAD) {
                     place.copy_from_slice(&length.to_le_bytes());
                 }
@@ -167,8 +168,9 @@ impl Recorder {
             _ => {
                 self.bytes.truncate(start);
                 self.texts.truncate(texts);
-                self.cut = true;
-                self.bytes.extend_from_slice(&[kind::CUT, 1, 0, 0]);
+                if !std::mem::replace(&mut self.cut, true) {
+                    self.bytes.extend_from_slice(&[kind::CUT, 1, 0, 0]);
+                }
             }
         }
     }
