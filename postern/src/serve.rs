@@ -312,6 +312,7 @@ async fn serve(
         refusals_max: config.history.refusals_max,
         trails_keep: config.history.trails_keep,
         trails_max: config.history.trails_max,
+        trails_bytes_max: config.history.trails_size_max.0,
         waiting_max: live::number(config.history.queue_max),
         gather: config.history.gather,
     };

@@ -33,6 +33,14 @@ section! {
         /// How many sessions and messages have their reasons kept, the oldest being forgotten first; 0 keeps none.
         #[key(example = "1000000", why = "about 500 MiB on disk", within = 0..=1_000_000_000, restart = true)]
         pub trails_max: u64 = 1_000_000;
+        /// What the kept reasons may take on the disk, the oldest being forgotten first.
+        #[key(
+            example = "\"1GiB\"",
+            why = "room for twice as many as are kept, and a bound for what strangers can make us keep",
+            within = Size::mib(1)..=Size::gib(1 << 20),
+            restart = true
+        )]
+        pub trails_size_max: Size = Size::gib(1);
         /// What is kept of one message, or of one session without any. What goes beyond it is left out, and that is said.
         #[key(
             example = "\"16KiB\"",

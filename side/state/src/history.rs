@@ -10,7 +10,7 @@
 //! | addresses | address, 0, message id | nothing |
 //! | refusals | time, count | a line |
 //! | trails | session, time, count | a record of decisions, see `3-policy` |
-//! | meta | `trails` | how many records there are |
+//! | meta | `trails` | how many records there are, and their octets |
 //! | meta | `history` | how many messages and refusals there are |
 
 pub mod story;
@@ -53,6 +53,8 @@ pub struct HistorySettings {
     pub trails_keep: Duration,
     /// Beyond this many records of decisions the oldest are forgotten earlier; 0 keeps none.
     pub trails_max: u64,
+    /// Beyond this many octets of records the oldest are forgotten earlier, so that strangers who make long ones cannot fill the disk.
+    pub trails_bytes_max: u64,
     /// What may wait for the writer: events, and their recipients, together.
     pub waiting_max: usize,
     /// How long the writer gathers before it writes.
@@ -67,6 +69,7 @@ impl Default for HistorySettings {
             refusals_max: 50_000,
             trails_keep: Duration::from_secs(30 * 24 * 3600),
             trails_max: 1_000_000,
+            trails_bytes_max: 1 << 30,
             waiting_max: 50_000,
             gather: Duration::from_millis(100),
         }

@@ -303,3 +303,20 @@ fn records_of_decisions_are_forgotten_by_number_and_by_age_and_none_are_kept_whe
     history.flush();
     assert_eq!(rows(&store, Keyspace::Trails), 0);
 }
+
+#[test]
+fn records_of_decisions_are_forgotten_by_their_octets_also_after_a_restart() {
+    let settings = || HistorySettings { trails_bytes_max: 10_000, ..HistorySettings::default() };
+    let (folder, store, history) = start(settings());
+    for number in 0..200 {
+        history.record_trail(UnixMillis(NOW + number), trail(number, None, &[0; 1_000]));
+        history.flush();
+    }
+    assert_eq!(rows(&store, Keyspace::Trails), 10);
+    drop((store, history));
+    let (store, history) = start_on(&folder, settings());
+    history.record_trail(UnixMillis(NOW + 500), trail(500, None, &[0; 9_500]));
+    history.flush();
+    assert_eq!(rows(&store, Keyspace::Trails), 1, "what was kept before counts too");
+    assert!(!history.trails(postern_mail::SessionId(500)).unwrap().is_empty());
+}

@@ -11,7 +11,7 @@ use postern_mail::envelope::UnixMillis;
 use postern_mail::event::Event;
 
 use super::story::{Entry, What, message_key};
-use super::trails::{Trail, Trails};
+use super::trails::{Room, Trail, Trails};
 use super::{HistorySettings, Shared, weight};
 use crate::backend::{Backend, Change, Durability, Keyspace, Order, Row};
 use crate::trouble::StateFailure;
@@ -215,7 +215,8 @@ impl Writer {
             self.sweep_refusals(cutoff, &mut changes)?;
             let trails_kept = u64::try_from(self.settings.trails_keep.as_millis()).unwrap_or(u64::MAX);
             let trails_cutoff = if cutoff > 0 { now.0.saturating_sub(trails_kept) } else { 0 };
-            self.trails.sweep(&*self.backend, self.settings.trails_max, trails_cutoff, &mut changes)?;
+            let most = Room { count: self.settings.trails_max, octets: self.settings.trails_bytes_max };
+            self.trails.sweep(&*self.backend, most, trails_cutoff, &mut changes)?;
             if changes.is_empty() {
                 if cutoff > 0 {
                     self.next_age_sweep = now.0.saturating_add(AGE_SWEEP_EVERY);
