@@ -28,6 +28,8 @@ pub struct Audit {
 struct Open {
     file: File,
     last: Link,
+    /// A line failed half-way and could not be taken back: what would be written behind it could not be read.
+    broken: bool,
 }
 
 /// Where it is.
@@ -43,11 +45,14 @@ impl Audit {
     /// When the disk says no.
     pub fn open(data_dir: &Path, now: UnixMillis) -> io::Result<Self> {
         let path = path(data_dir);
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-        let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
+        let folder = path.parent().unwrap_or(data_dir);
+        std::fs::create_dir_all(folder)?;
+        let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&path)?;
         let length = file.metadata()?.len();
+        if length == 0 {
+            // A log whose name a power cut takes back has lost all of its entries.
+            File::open(folder)?.sync_all()?;
+        }
         // The last two lines are enough: one that may be torn, and the one before it.
         let begin = length.saturating_sub(2 * LINE_BYTES_MAX as u64);
         let mut tail = Vec::new();
@@ -57,7 +62,7 @@ impl Audit {
         let torn = tail.split_off(whole);
         let last = tail.strip_suffix(b"\n").and_then(|lines| lines.rsplit(|byte| *byte == b'\n').next());
         let last = last.map_or(Link::FIRST, Link::behind);
-        let audit = Self { open: Mutex::new(Open { file, last }) };
+        let audit = Self { open: Mutex::new(Open { file, last, broken: false }) };
         if !torn.is_empty() {
             audit.lock().file.set_len(length.saturating_sub(torn.len() as u64))?;
             let result = format!("{} octets of an unfinished entry were cut off: {}", torn.len(), Quoted(&torn));
@@ -83,9 +88,16 @@ impl Audit {
     /// When the disk says no.
     pub fn append(&self, at: UnixMillis, act: Act<'_>) -> io::Result<String> {
         let mut open = self.lock();
+        if open.broken {
+            return Err(io::Error::other("an earlier entry could be neither written nor taken back; the next start mends it"));
+        }
         let (line, link) = open.last.next(at, act);
-        open.file.write_all(line.as_bytes())?;
-        open.file.sync_data()?;
+        let before = open.file.metadata()?.len();
+        if let Err(error) = open.file.write_all(line.as_bytes()).and_then(|()| open.file.sync_data()) {
+            // Half a line must not stay in front of the next one.
+            open.broken = open.file.set_len(before).is_err();
+            return Err(error);
+        }
         open.last = link;
         Ok(open.last.hash().to_owned())
     }

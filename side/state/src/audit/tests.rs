@@ -100,3 +100,18 @@ fn an_entry_is_bounded_and_hostile_text_stays_on_its_line() {
     assert!(fs::metadata(&file).unwrap().len() < LINE_BYTES_MAX as u64);
     assert!(verify(&file, None, |_| {}).is_ok());
 }
+
+#[test]
+fn an_entry_that_could_not_be_written_or_taken_back_ends_the_log_until_the_next_start() {
+    let (folder, file, _) = log(2);
+    let audit = Audit::open(folder.path(), NOW).unwrap();
+    let act = Act { who: "a", what: "b", reason: "", result: "" };
+    // A file that cannot be written stands for a disk that says no.
+    audit.lock().file = File::open(&file).unwrap();
+    assert!(audit.append(NOW, act).is_err());
+    audit.lock().file = OpenOptions::new().append(true).open(&file).unwrap();
+    assert!(audit.append(NOW, act).unwrap_err().to_string().contains("the next start"));
+    assert_eq!(verify(&file, None, |_| {}).unwrap().entries, 2);
+    Audit::open(folder.path(), NOW).unwrap().append(NOW, act).unwrap();
+    assert_eq!(verify(&file, None, |_| {}).unwrap().entries, 3);
+}
