@@ -67,11 +67,11 @@ section! {
         /// For this long from the start of a body its rate is not looked at.
         #[key(example = "\"10s\"", why = "a slow start is no fault", within = Duration::ZERO..=Duration::from_secs(3600))]
         pub data_rate_grace: Duration = Duration::from_secs(10);
-        /// A body is not taken faster than this from one connection, once its first MiB is in. Zero: as fast as it comes.
+        /// A message is not taken faster than this, once its first MiB is in.
         #[key(
             example = "\"64MiB/s\"",
             why = "half of what a line of 1 Gbit/s brings; measured: faster, one large message makes small ones beside it wait",
-            within = Rate(Size(0))..=Rate(Size::gib(1024))
+            within = Rate(Size::mib(1))..=Rate(Size::gib(1024))
         )]
         pub data_rate_max: Rate = Rate(Size::mib(64));
         /// How long the greeting is kept back. A client that talks before it is no mail server.

@@ -26,7 +26,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 
-use crate::pump::body::Body;
+use crate::pump::body::{Body, Pace};
 use crate::stream::Stream;
 use crate::tls;
 
@@ -62,7 +62,7 @@ pub struct PumpSettings {
     pub data_rate_min: u64,
     /// The rate is not asked for this long, so that a slow start is no fault.
     pub data_rate_grace: Duration,
-    /// In a body, octets a second at most, behind its first MiB; 0: as many as come.
+    /// Of a message, octets a second at most, behind its first MiB; 0: as many as come.
     pub data_rate_max: u64,
 }
 
@@ -116,6 +116,7 @@ pub(crate) struct Pump<M, H> {
     output: Vec<u8>,
     framer: LineFramer,
     clean: Cleanliness,
+    pace: Pace,
     actions: Vec<Action>,
 }
 
@@ -140,6 +141,7 @@ impl<M: Machine, H: Host> Pump<M, H> {
             output: Vec::new(),
             framer: LineFramer::default(),
             clean: Cleanliness::new(),
+            pace: Pace::new(now()),
             actions: Vec::new(),
         }
     }
@@ -218,6 +220,7 @@ impl<M: Machine, H: Host> Pump<M, H> {
                     }
                     Action::OpenMessage(envelope, trace) => {
                         self.clean = Cleanliness::new();
+                        self.pace = Pace::new(now());
                         self.host.open(envelope, trace);
                     }
                     Action::ReadData { limit } => {

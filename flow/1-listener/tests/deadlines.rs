@@ -5,7 +5,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{Event, Setting};
+use common::{Event, Raw, Setting};
 use postern_listener::pump::Ended;
 
 const SOON: Duration = Duration::from_millis(40);
@@ -182,21 +182,44 @@ fn an_implicit_handshake_that_stops_half_way_is_not_waited_for() {
     assert_eq!(server.ended(), Ended::TimedOut);
 }
 
-#[test]
-fn a_body_that_comes_faster_than_the_largest_rate_is_taken_at_that_rate_and_whole() {
+/// Sends two MiB with eight a second allowed: one is free, the second takes an eighth of a second.
+fn takes_two_mebibytes_at_eight_a_second(begin: impl FnOnce(&mut Raw), send: impl FnOnce(&mut Raw, &str)) {
     let mut setting = Setting::new();
     setting.pump.data_rate_max = 8 << 20;
     setting.session.message_size = 4 << 20;
     let server = setting.serve();
     let mut client = server.client();
-    client.begin_data();
+    begin(&mut client);
     #[expect(clippy::disallowed_methods, reason = "what is taken too soon is a fault; how much later it is does not matter")]
     let began = Instant::now();
-    // One MiB is free; the second takes an eighth of a second.
-    client.send("0123456789abcdef0123456789abcd\r\n".repeat(65_536));
-    client.send(".\r\n");
-    client.expect("250 2.0.0");
+    send(&mut client, &"0123456789abcdef0123456789abcd\r\n".repeat(65_536));
     assert!(began.elapsed() >= Duration::from_millis(120));
     let Event::Committed { body, .. } = server.event() else { panic!("it was not committed") };
     assert_eq!(body.len(), 2 << 20);
+}
+
+#[test]
+fn a_body_that_comes_faster_than_the_largest_rate_is_taken_at_that_rate_and_whole() {
+    takes_two_mebibytes_at_eight_a_second(Raw::begin_data, |client, body| {
+        client.send(body);
+        client.send(".\r\n");
+        client.expect("250 2.0.0");
+    });
+}
+
+#[test]
+fn a_message_in_many_chunks_is_taken_no_faster_than_one_in_a_piece() {
+    let begin = |client: &mut Raw| {
+        client.send("MAIL FROM:<x@there.example>\r\nRCPT TO:<a@here.example>\r\n");
+        client.expect("250 2.1.0");
+        client.expect("250 2.1.5");
+    };
+    takes_two_mebibytes_at_eight_a_second(begin, |client, body| {
+        for chunk in body.as_bytes().chunks(128 * 1024) {
+            client.send(format!("BDAT {}\r\n{}", chunk.len(), std::str::from_utf8(chunk).unwrap()));
+            client.expect("250 2.0.0");
+        }
+        client.send("BDAT 0 LAST\r\n");
+        client.expect("250 2.0.0");
+    });
 }

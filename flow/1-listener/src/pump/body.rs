@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use super::{Ended, Filled, Host, Pump, now};
 
-/// A body may come at any speed up to here: most messages end before it, and none of those is worth a wait.
+/// A message may come at any speed up to here: most end before it, and none of those is worth a wait.
 const UNPACED_BYTES: u64 = 1 << 20;
 /// Shorter pauses are put off until they are worth a timer.
 const PAUSE_MIN: Duration = Duration::from_millis(1);
@@ -21,8 +21,27 @@ pub(super) struct Body {
     content: Content,
     /// When it began, put off by the time the host took.
     began: Instant,
-    /// When it really began.
-    opened: Instant,
+}
+
+/// How fast a message comes, however many chunks it comes in.
+pub(super) struct Pace {
+    /// When it began.
+    began: Instant,
+    bytes: u64,
+}
+
+impl Pace {
+    pub(super) fn new(began: Instant) -> Self {
+        Self { began, bytes: 0 }
+    }
+
+    /// How long to leave what follows to the client's kernel, when it has come faster than `rate`, in octets a second.
+    fn pause(&self, moment: Instant, rate: u64) -> Option<Duration> {
+        let paced = self.bytes.saturating_sub(UNPACED_BYTES);
+        let due = Duration::from_micros(paced.saturating_mul(1_000_000).checked_div(rate)?);
+        let ahead = due.checked_sub(moment.saturating_duration_since(self.began))?;
+        (ahead >= PAUSE_MIN).then_some(ahead)
+    }
 }
 
 enum Content {
@@ -32,11 +51,11 @@ enum Content {
 
 impl Body {
     pub(super) fn data(began: Instant, limit: u64) -> Self {
-        Self { content: Content::Data { decoder: DataDecoder::new(), limit, bytes: 0 }, began, opened: began }
+        Self { content: Content::Data { decoder: DataDecoder::new(), limit, bytes: 0 }, began }
     }
 
     pub(super) fn chunk(began: Instant, size: u64, keep: bool, last: bool) -> Self {
-        Self { content: Content::Chunk { reader: ChunkReader::new(size), size, keep, last }, began, opened: began }
+        Self { content: Content::Chunk { reader: ChunkReader::new(size), size, keep, last }, began }
     }
 
     /// Octets received.
@@ -46,30 +65,23 @@ impl Body {
             Content::Chunk { reader, size, .. } => size.saturating_sub(reader.remaining()),
         }
     }
-
-    /// How long to leave the rest of it to the client's kernel, when it has come faster than `rate`, in octets a second.
-    fn pause(&self, moment: Instant, rate: u64) -> Option<Duration> {
-        let paced = self.bytes().saturating_sub(UNPACED_BYTES);
-        let due = Duration::from_micros(paced.saturating_mul(1_000_000).checked_div(rate)?);
-        let ahead = due.checked_sub(moment.saturating_duration_since(self.opened))?;
-        (ahead >= PAUSE_MIN).then_some(ahead)
-    }
 }
 
 impl<M: Machine, H: Host> Pump<M, H> {
     /// Reads a body or a chunk to its end and feeds the machine what came of it.
     pub(super) async fn next_body(&mut self, mut body: Body) -> Result<(), Ended> {
         loop {
-            let before = now();
+            let (before, bytes) = (now(), body.bytes());
             let end = match &mut body.content {
                 Content::Data { decoder, limit, bytes } => self.decode_data(decoder, *limit, bytes).await,
                 Content::Chunk { reader, size, keep, last } => self.decode_chunk(reader, *size, *keep, *last).await,
             };
+            self.pace.bytes = self.pace.bytes.saturating_add(body.bytes().saturating_sub(bytes));
             if let Some(end) = end {
                 self.feed(Input::BodyEnded(end));
                 return Ok(());
             }
-            if let Some(pause) = body.pause(now(), self.settings.data_rate_max) {
+            if let Some(pause) = self.pace.pause(now(), self.settings.data_rate_max) {
                 sleep(pause).await;
             }
             let moment = now();
