@@ -5,9 +5,11 @@
 //! memory. Two segments are in memory at most.
 
 use std::io::{self, ErrorKind};
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
+use memmap2::MmapMut;
 use postern_mail::MessageId;
 
 use crate::disk::{Disk, DiskFile, read_full_at};
@@ -17,11 +19,40 @@ use crate::log::Paths;
 /// Octets of a read.
 const READ_BYTES: usize = 4 << 20;
 
+/// Room for one segment, taken from the system and given back to it: an allocator would keep two of these for the rest of the run.
+pub(crate) struct Buffer {
+    room: MmapMut,
+    length: usize,
+}
+
+impl Buffer {
+    /// With this length. What an earlier segment left in it is for the reader to write over.
+    fn of(length: usize, old: Option<Self>) -> io::Result<Self> {
+        match old.filter(|old| old.room.len() >= length) {
+            Some(old) => Ok(Self { length, ..old }),
+            // The system maps nothing of no length.
+            None => Ok(Self { room: MmapMut::map_anon(length.max(1))?, length }),
+        }
+    }
+
+    fn octets_mut(&mut self) -> &mut [u8] {
+        self.room.get_mut(..self.length).unwrap_or_default()
+    }
+}
+
+impl Deref for Buffer {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        slice(&self.room, 0, self.length)
+    }
+}
+
 /// A segment that was read and checked.
 pub(crate) struct Scanned {
     pub(crate) generation: u32,
     pub(crate) file: Arc<dyn DiskFile>,
-    pub(crate) buffer: Vec<u8>,
+    pub(crate) buffer: Buffer,
     /// Blocks the disk would not give.
     pub(crate) unreadable: usize,
     /// `None` when both copies are lost; then the contents are empty.
@@ -38,7 +69,7 @@ pub(crate) fn each_segment(
 ) -> io::Result<()> {
     // Without room in the channel the reader holds one segment and the taker another.
     let (send, scanned) = sync_channel::<io::Result<Scanned>>(0);
-    let (give_back, buffers) = sync_channel::<Vec<u8>>(2);
+    let (give_back, buffers) = sync_channel::<Buffer>(2);
     std::thread::scope(|scope| {
         // The receiver moves in, so that an error in `take` ends the reader too.
         let scanned = scanned;
@@ -57,11 +88,11 @@ fn read_ahead(
     paths: &Paths,
     generations: &[u32],
     send: &SyncSender<io::Result<Scanned>>,
-    buffers: &Receiver<Vec<u8>>,
+    buffers: &Receiver<Buffer>,
 ) {
     let mut next = None;
     for generation in generations.iter().rev().copied() {
-        let scanned = scan(disk, paths, generation, next, buffers.try_recv().unwrap_or_default());
+        let scanned = scan(disk, paths, generation, next, buffers.try_recv().ok());
         if let Ok(scanned) = &scanned {
             next = scanned.found.first.or(next);
         }
@@ -71,9 +102,10 @@ fn read_ahead(
     }
 }
 
-fn scan(disk: &dyn Disk, paths: &Paths, generation: u32, next: Option<u64>, mut buffer: Vec<u8>) -> io::Result<Scanned> {
+fn scan(disk: &dyn Disk, paths: &Paths, generation: u32, next: Option<u64>, old: Option<Buffer>) -> io::Result<Scanned> {
     let file = disk.open(&paths.segment(generation))?;
-    let unreadable = read_segment(&*file, &mut buffer)?;
+    let mut buffer = Buffer::of(usize::try_from(file.size()?).unwrap_or(usize::MAX), old)?;
+    let unreadable = read_segment(&*file, buffer.octets_mut())?;
     let last_block = buffer.len().saturating_sub(usize::try_from(BLOCK).unwrap_or(4096));
     let header = SegmentHeader::decode(&buffer).or_else(|| SegmentHeader::decode(slice(&buffer, last_block, buffer.len())));
     let header = header.filter(|header| header.generation == generation);
@@ -169,18 +201,22 @@ fn contents(buffer: &[u8], salt: u64, next: Option<u64>) -> Contents {
     found
 }
 
-/// Reads a whole segment; blocks the disk will not give are zeros, and counted.
-fn read_segment(file: &dyn DiskFile, buffer: &mut Vec<u8>) -> io::Result<usize> {
-    let size = usize::try_from(file.size()?).unwrap_or(usize::MAX);
-    buffer.clear();
-    buffer.resize(size, 0);
+/// Reads a whole segment; what the disk will not give is zeros, and blocks of it are counted.
+fn read_segment(file: &dyn DiskFile, buffer: &mut [u8]) -> io::Result<usize> {
+    let size = buffer.len();
     let mut unreadable = 0;
     let block = usize::try_from(BLOCK).unwrap_or(4096);
+    let read = |place: &mut [u8], offset| {
+        let count = read_full_at(file, place, offset)?;
+        // Nothing an earlier segment left here may pass for a part of this one.
+        place.get_mut(count..).unwrap_or_default().fill(0);
+        io::Result::Ok(())
+    };
     for (number, piece) in buffer.chunks_mut(READ_BYTES).enumerate() {
         let offset = (number * READ_BYTES) as u64;
-        if read_full_at(file, piece, offset).is_err() {
+        if read(piece, offset).is_err() {
             for (index, block) in piece.chunks_mut(block).enumerate() {
-                if read_full_at(file, block, offset + index as u64 * BLOCK).is_err() {
+                if read(block, offset + index as u64 * BLOCK).is_err() {
                     block.fill(0);
                     unreadable += 1;
                 }
@@ -188,4 +224,48 @@ fn read_segment(file: &dyn DiskFile, buffer: &mut Vec<u8>) -> io::Result<usize> 
         }
     }
     if unreadable * block >= size && size > 0 { Err(ErrorKind::Other.into()) } else { Ok(unreadable) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_used_again_shows_only_its_new_length() {
+        let mut first = Buffer::of(8_192, None).unwrap();
+        first.octets_mut().fill(7);
+        let second = Buffer::of(4_096, Some(first)).unwrap();
+        assert_eq!((second.len(), second.room.len()), (4_096, 8_192));
+        assert!(Buffer::of(0, Some(second)).unwrap().is_empty());
+        assert_eq!(Buffer::of(4_096, None).unwrap().iter().filter(|byte| **byte != 0).count(), 0);
+    }
+
+    struct Short;
+
+    impl DiskFile for Short {
+        fn write_at(&self, _: &[u8], _: u64) -> io::Result<usize> {
+            Err(ErrorKind::Unsupported.into())
+        }
+
+        fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+            let count = buffer.len().min(5_000_usize.saturating_sub(usize::try_from(offset).unwrap_or(usize::MAX)));
+            buffer[..count].fill(1);
+            Ok(count)
+        }
+
+        fn sync_data(&self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn size(&self) -> io::Result<u64> {
+            Ok(8_192)
+        }
+    }
+
+    #[test]
+    fn what_a_segment_read_before_left_in_the_buffer_never_shows_in_the_next() {
+        let mut buffer = vec![7; 8_192];
+        assert_eq!(read_segment(&Short, &mut buffer).unwrap(), 0);
+        assert_eq!((buffer[4_999], buffer[5_000], buffer[8_191]), (1, 0, 0));
+    }
 }
