@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use postern_delivery::{Delivery, InlineBody, Message, NextHop, Roots, Settings, TlsClient};
-use postern_mail::envelope::{BodyKind, DsnRequest, MessageId, UnixMillis};
+use postern_mail::envelope::{DsnRequest, MessageId};
 use postern_mail::{Envelope, Mailbox, Outcome, Recipient, ReversePath};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -49,18 +49,7 @@ async fn run(keywords: (&'static str, &'static str), tasks: usize, messages: usi
 }
 
 async fn send(delivery: Arc<Delivery>, address: SocketAddr, count: usize, octets: usize) {
-    let envelope = Envelope {
-        from: ReversePath::Mailbox(Mailbox::parse("s@us.example").unwrap()),
-        recipients: Vec::new(),
-        body: BodyKind::SevenBit,
-        smtputf8: false,
-        require_tls: false,
-        ret: None,
-        envid: None,
-        account: None,
-        client: None,
-        received: UnixMillis(0),
-    };
+    let envelope = Envelope::plain(ReversePath::Mailbox(Mailbox::parse("s@us.example").unwrap()), Vec::new());
     let to = [Recipient::restored_from_spool(Mailbox::parse("a@sink.example").unwrap(), false, DsnRequest::default())];
     let body = InlineBody([b"Subject: x\r\n\r\n".to_vec(), b"0123456789abcdef0123456789abcd\r\n".repeat(octets / 32)].concat());
     let hop = NextHop::at("sink.example", address);

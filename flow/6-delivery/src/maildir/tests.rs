@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
-use postern_mail::envelope::{BodyKind, DsnRequest, MessageId, UnixMillis};
+use postern_mail::envelope::{DsnRequest, MessageId};
 use postern_mail::{Envelope, Recipient, ReversePath};
 
 use super::*;
@@ -14,18 +14,7 @@ fn mailbox(text: &str) -> Mailbox {
 }
 
 fn envelope() -> Envelope {
-    Envelope {
-        from: ReversePath::Mailbox(mailbox("sender@there.example")),
-        recipients: Vec::new(),
-        body: BodyKind::SevenBit,
-        smtputf8: false,
-        require_tls: false,
-        ret: None,
-        envid: None,
-        account: None,
-        client: None,
-        received: UnixMillis(0),
-    }
+    Envelope::plain(ReversePath::Mailbox(mailbox("sender@there.example")), Vec::new())
 }
 
 async fn file(template: &Template, to: &[&str], body: &[u8]) -> Vec<Outcome> {

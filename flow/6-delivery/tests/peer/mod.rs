@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use postern_delivery::{Delivery, InlineBody, Message, NextHop, Roots, Settings, Timeouts, TlsClient};
-use postern_mail::envelope::{BodyKind, DsnRequest, MessageId, UnixMillis};
+use postern_mail::envelope::{DsnRequest, MessageId};
 use postern_mail::{Envelope, Mailbox, Outcome, Recipient, ReversePath};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivatePkcs8KeyDer;
@@ -244,18 +244,7 @@ pub fn delivery(settings: Settings) -> Delivery {
 }
 
 pub fn envelope() -> Envelope {
-    Envelope {
-        from: ReversePath::Mailbox(Mailbox::parse("s@us.example").unwrap()),
-        recipients: Vec::new(),
-        body: BodyKind::SevenBit,
-        smtputf8: false,
-        require_tls: false,
-        ret: None,
-        envid: None,
-        account: None,
-        client: None,
-        received: UnixMillis(0),
-    }
+    Envelope::plain(ReversePath::Mailbox(Mailbox::parse("s@us.example").unwrap()), Vec::new())
 }
 
 pub const BODY: &[u8] = b"Subject: hello\r\n\r\nhello\r\n.dot\r\n";

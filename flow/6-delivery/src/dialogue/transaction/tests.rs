@@ -1,6 +1,6 @@
 //! Transactions, played as transcripts, and one property over whatever a host says.
 
-use postern_mail::envelope::{Notify, Return, UnixMillis};
+use postern_mail::envelope::{Notify, Return};
 use postern_mail::{Mailbox, ReversePath};
 use postern_smtp::extension::Offered;
 use postern_smtp::reply_lines::ReplyReader;
@@ -8,18 +8,7 @@ use postern_smtp::reply_lines::ReplyReader;
 use super::*;
 
 fn envelope() -> Envelope {
-    Envelope {
-        from: ReversePath::Mailbox(Mailbox::parse("s@us.example").unwrap()),
-        recipients: Vec::new(),
-        body: BodyKind::SevenBit,
-        smtputf8: false,
-        require_tls: false,
-        ret: None,
-        envid: None,
-        account: None,
-        client: None,
-        received: UnixMillis(0),
-    }
+    Envelope::plain(ReversePath::Mailbox(Mailbox::parse("s@us.example").unwrap()), Vec::new())
 }
 
 fn to(addresses: &[&str]) -> Vec<Recipient> {
