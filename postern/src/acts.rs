@@ -11,6 +11,7 @@ pub(crate) fn act(order: &Order) -> Option<(String, String)> {
         Order::Because { reason, order } => (act(order)?.0, reason.clone()),
         Order::Reload => ("reload".to_owned(), String::new()),
         Order::Account(order) => (account(order)?, String::new()),
+        Order::List(order) => (order.act()?, String::new()),
         Order::Queue(QueueOrder::List(_) | QueueOrder::Show { .. } | QueueOrder::Summary { .. }) => return None,
         Order::Queue(QueueOrder::Change { dry_run: true, .. }) => return None,
         Order::Queue(QueueOrder::Change { what, which, reason, dry_run: false }) => (queue(*what, which), reason.clone()),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::explained::{Explained, WhatIf};
+use crate::lists::{ListEntry, ListOrder, ListState, Tested};
 
 /// Longest order; one with more is refused.
 pub(crate) const ORDER_BYTES_MAX: usize = 1024 * 1024;
@@ -24,6 +25,8 @@ pub(crate) enum Order {
     Reload,
     /// Something of accounts.
     Account(AccountOrder),
+    /// Something of local lists.
+    List(ListOrder),
     /// Something of the queue.
     Queue(QueueOrder),
     /// The same, and why it is ordered.
@@ -250,6 +253,22 @@ pub(crate) enum Answer {
     },
     /// Why, and what would have changed it.
     Explained(Box<Explained>),
+    /// Entries of a list.
+    ListEntries {
+        /// In their order.
+        entries: Vec<ListEntry>,
+        /// There are more than these.
+        more: bool,
+    },
+    /// What lists say of a client.
+    ListTest(Box<Tested>),
+    /// Which lists there are.
+    Lists {
+        /// The one of commands first.
+        lists: Vec<ListState>,
+        /// What can never be found.
+        warnings: Vec<String>,
+    },
     /// It was not done.
     Failed {
         /// Exit status of the command: 1 failed, 2 wrong use, 3 nothing matched.

@@ -5,9 +5,10 @@ use postern_config::Config;
 use postern_mail::envelope::UnixMillis;
 use postern_mail::fact::{ClientFacts, Fact};
 use postern_mail::message::headers::Headers;
+use postern_mail::netset::Listed;
 use postern_mail::{Decision, Effect, Envelope, MessageId, Recipient, Reply, RuleName, Verdict, rule};
 use postern_policy::explain::{is_waived, what_would_change, word};
-use postern_policy::facts::{Identity, MessageFacts, OwnedAddresses, RecipientFacts, SenderFacts};
+use postern_policy::facts::{ConnectFacts, Identity, MessageFacts, OwnedAddresses, RecipientFacts, SenderFacts};
 use postern_policy::record::{Facts, Judged, Record, What};
 use postern_policy::{Policy, Stage};
 use serde::{Deserialize, Serialize};
@@ -103,7 +104,8 @@ fn guards(rules: &[RuleName]) -> Option<String> {
     rules.iter().find_map(|name| rule::rule(name)?.guards).map(str::to_owned)
 }
 
-fn step(at: Option<UnixMillis>, stage: Stage, about: String, verdict: &Verdict) -> Step {
+/// A decision in words.
+pub(crate) fn step(at: Option<UnixMillis>, stage: Stage, about: String, verdict: &Verdict) -> Step {
     let against = verdict.decision() != Decision::Pass;
     let decided = verdict.decided_by().filter(|_| against);
     let mode = |rule| if verdict.is_observed(rule) { "observe" } else { "enforce" };
@@ -140,9 +142,9 @@ fn step(at: Option<UnixMillis>, stage: Stage, about: String, verdict: &Verdict) 
     }
 }
 
-fn about(facts: &Facts) -> String {
+fn about(facts: &Facts, client: &ClientFacts) -> String {
     match facts {
-        Facts::Connect => String::new(),
+        Facts::Connect { .. } => client.address.to_string(),
         Facts::Sender { from, .. } => from.to_string(),
         Facts::Recipient { to, .. } => format!("<{to}>"),
         Facts::Message { envelope, size, .. } => format!("{}, {size} octets", envelope.from),
@@ -171,7 +173,7 @@ fn told(what: &What, client: &ClientFacts, policy: &Policy) -> Step {
             let same_today = again.as_ref().map(|today| today == verdict);
             let today = again.filter(|today| today.decision() != verdict.decision());
             let today = today.map(|today| word(today.decision()).to_owned());
-            Step { today, same_today, ..step(None, facts.stage(), about(facts), verdict) }
+            Step { today, same_today, ..step(None, facts.stage(), about(facts, client), verdict) }
         }
     }
 }
@@ -235,6 +237,7 @@ pub(crate) fn what_if(
     config: &Config,
     policy: &Policy,
     owned: impl FnOnce(&str) -> Fact<OwnedAddresses>,
+    listed: impl FnOnce(&ClientFacts) -> Vec<Listed>,
     asked: &WhatIf,
 ) -> Result<Explained, String> {
     use postern_mail::client::ListenerKind;
@@ -256,6 +259,11 @@ pub(crate) fn what_if(
     let owned = asked.account.as_deref().map(|name| (postern_policy::record::somebody(name), owned(name)));
     let identity = owned.as_ref().map(|(who, owned)| Identity { who, owned });
     let mut steps = Vec::new();
+    let listed = listed(&client);
+    if !listed.is_empty() {
+        let verdict = policy.connect(&ConnectFacts { client: &client, listed: &listed });
+        steps.push(step(None, Stage::Connect, address.to_string(), &verdict));
+    }
     let verdict = policy.sender(&SenderFacts { client: &client, from: &from, identity, size: asked.size });
     steps.push(step(None, Stage::Sender, from.to_string(), &verdict));
     let mut recipients = Vec::new();

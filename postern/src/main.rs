@@ -6,6 +6,7 @@ mod certs;
 mod cli;
 mod control;
 mod explained;
+mod lists;
 mod offline;
 mod privilege;
 mod serve;

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use postern_config::{Config, Machine};
 use postern_state::password::Argon2id;
-use postern_state::{Accounts, Store};
+use postern_state::{Accounts, Files, Lists, Store};
 
 /// Where the configuration comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,4 +69,15 @@ impl Source {
 pub(crate) fn accounts(data_dir: &Path) -> Result<Accounts, String> {
     let store = Store::open(data_dir).map_err(|failure| failure.to_string())?;
     Accounts::open(&store, Arc::new(Argon2id::default())).map_err(|failure| failure.to_string())
+}
+
+/// Opens the lists of a server that is not running.
+///
+/// # Errors
+/// In words.
+pub(crate) fn lists(data_dir: &Path, config: &Config) -> Result<Lists, String> {
+    let store = Store::open(data_dir).map_err(|failure| failure.to_string())?;
+    let lists = Lists::open(&store).map_err(|failure| failure.to_string())?;
+    lists.put(Files::read(crate::wire::lists::settings(config))?);
+    Ok(lists)
 }

@@ -21,7 +21,7 @@ use postern_mail::session_id::SessionIds;
 use postern_scheduler::Scheduler;
 use postern_spool::{RealDisk, RecoveredMessage, Spool};
 use postern_state::password::Argon2id;
-use postern_state::{Accounts, Audit, AuthenticationSettings, Authenticator, History, HistorySettings, Store};
+use postern_state::{Accounts, Audit, AuthenticationSettings, Authenticator, History, HistorySettings, Lists, Store};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -32,7 +32,7 @@ use crate::privilege::{self, Confinement, Reach};
 use crate::telemetry::log;
 use crate::telemetry::metrics::Metrics;
 use crate::wire::inbound::Gate;
-use crate::wire::{Live, Server, clock, control, dispatch, live, progress_locks, reload, stopped};
+use crate::wire::{Live, Server, clock, control, dispatch, lists, live, progress_locks, reload, stopped};
 
 /// How often metrics that are read rather than counted are taken.
 const GAUGE_INTERVAL: Duration = Duration::from_secs(2);
@@ -120,6 +120,11 @@ pub(crate) fn reach(config: &Config, source: &Source, data_dir: &Path) -> Reach 
         reach.read.extend(std::fs::canonicalize(path).ok().map(|path| parent(&path)));
     }
     reach.read.extend(config.recipient_files().map(|(_, path)| parent(path)));
+    let policy = &config.policy;
+    for path in policy.lists.iter().map(|list| &list.file.0).chain(&policy.asn_file).chain(&policy.country_file) {
+        reach.read.push(parent(path));
+        reach.read.extend(std::fs::canonicalize(path).ok().map(|path| parent(&path)));
+    }
     // Read for each delivery, so that a changed password is used at once.
     let relays = config.domains.iter().filter_map(|domain| match &domain.deliver {
         Deliver::Relay { credentials, .. } => credentials.as_ref(),
@@ -265,6 +270,7 @@ fn authentication(config: &Config) -> AuthenticationSettings {
 struct State {
     accounts: Arc<Accounts>,
     authenticator: Arc<Authenticator>,
+    lists: Arc<Lists>,
     history: History,
     audit: Arc<Audit>,
 }
@@ -281,12 +287,13 @@ fn open_state(
     let hashing = Arc::new(Argon2id::default());
     let accounts = Arc::new(Accounts::open(&store, Arc::clone(&hashing) as Arc<_>).map_err(words)?);
     let authenticator = Authenticator::new(&store, Arc::clone(&accounts), hashing, authentication).map_err(words)?;
+    let lists = Arc::new(Lists::open(&store).map_err(words)?);
     let history = History::start(&store, history, move |failure| {
         let _ = fatal.try_send(format!("history: {failure}"));
     })
     .map_err(words)?;
     let audit = Audit::open(data_dir, clock()).map_err(|error| format!("audit log: {error}"))?;
-    Ok(State { accounts, authenticator, history, audit: Arc::new(audit) })
+    Ok(State { accounts, authenticator, lists, history, audit: Arc::new(audit) })
 }
 
 #[expect(
@@ -333,7 +340,8 @@ async fn serve(
 
     let mut scheduler = Scheduler::new(live::scheduler(&config), clock().0);
     let spool = tokio::task::block_in_place(|| recover(&config, &mut scheduler))?;
-    let State { accounts, authenticator, history, audit } = state.await.map_err(|error| error.to_string())??;
+    let State { accounts, authenticator, lists, history, audit } = state.await.map_err(|error| error.to_string())??;
+    lists.put(tokio::task::block_in_place(|| lists::read(&config))?);
 
     let mut addresses = Vec::new();
     for bound in &listeners {
@@ -351,6 +359,7 @@ async fn serve(
         spool: spool.clone(),
         accounts,
         authenticator,
+        lists,
         history,
         session_ids: SessionIds::default(),
         audit,
@@ -398,6 +407,7 @@ async fn serve(
     }
     let reloader = Arc::new(reload::Reloader::new(source.clone(), Arc::clone(&server), own_addresses, data_dir.clone()));
     control::listen(Arc::clone(&server), Arc::clone(&reloader), &data_dir, stopping.clone())?;
+    tokio::spawn(lists::watch(Arc::clone(&server), stopping.clone()));
     tokio::spawn(watch_gauges(Arc::clone(&server), stopping.clone()));
     tokio::spawn(sweep(Arc::clone(&server), Arc::clone(&reloader), check_interval, stopping.clone()));
 

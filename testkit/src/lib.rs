@@ -15,6 +15,7 @@ pub mod client;
 pub mod dns;
 pub mod faulty_disk;
 pub mod maildir;
+pub mod mmdb;
 pub mod peers;
 pub mod program;
 pub mod sink;

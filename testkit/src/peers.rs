@@ -8,6 +8,7 @@ pub mod opensmtpd;
 pub mod postern;
 pub mod postfix;
 mod private;
+pub mod rbldnsd;
 pub mod setup;
 pub mod tools;
 

@@ -17,6 +17,7 @@ const INSTALLED: &[(&str, &str)] = &[
     ("dovecot-core", "/usr/sbin/dovecot"),
     ("dovecot-lmtpd", "/usr/lib/dovecot/lmtp"),
     ("iproute2", "/usr/sbin/ip"),
+    ("rbldnsd", "/usr/sbin/rbldnsd"),
     ("python3", "/usr/bin/python3"),
     ("g++", "/usr/bin/g++"),
 ];

@@ -8,6 +8,7 @@ use crate::error::{ConfigError, Position, Warning};
 use crate::table::key_at;
 
 mod domains;
+mod lists;
 mod network;
 mod numbers;
 
@@ -23,6 +24,7 @@ const RULES: &[Rule] = &[
     (certificate, &["tls"]),
     (self_signed, &["tls", "listener"]),
     (auth, &["auth.mechanisms", "listener"]),
+    (lists::lists, &["policy.list"]),
     (numbers::limits, &["limits"]),
     (
         numbers::retry,

@@ -13,6 +13,7 @@ mod domain;
 mod error;
 mod history;
 mod http;
+mod list;
 mod listener;
 mod load;
 mod log;
@@ -43,6 +44,7 @@ pub use domain::{Aliases, Deliver, HostedDomain, Recipients, Resolution, Separat
 pub use error::{ConfigError, Position, Warning};
 pub use history::History;
 pub use http::Http;
+pub use list::{List, ListAction, ListFile};
 pub use listener::Listener;
 pub use load::{DEVELOPMENT, Machine, load};
 pub use log::{Log, LogFormat, LogLevel};

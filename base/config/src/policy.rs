@@ -2,12 +2,15 @@
 //! observed or switched off; asking for it is an error that says why.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use postern_mail::rule::{RULES, rule};
 use postern_mail::{Mode, Modes, Quoted, RuleName};
 use toml::de::DeValue;
 
 use crate::error::nearest;
+use crate::list::List;
 use crate::read::{Node, Report};
 use crate::table::{Kind, section};
 use crate::value::{Secrets, Value, choice_value, path_word, print_table};
@@ -24,9 +27,27 @@ section! {
         /// Single rules that have a mode of their own, by their names: `[policy.rules.sender_identity]`, and in it `mode`.
         #[key(example = "{ sender_identity = { mode = \"observe\" } }", why = "all rules follow policy.mode")]
         pub rules: RuleModes = RuleModes::default();
+        /// Networks, AS numbers and countries in files.
+        #[key(example = "", why = "the server comes without opinions about networks", name = "list")]
+        pub lists: Vec<List> = Vec::new();
+        /// A database in the MMDB format that knows whose network an address is, such as GeoLite2-ASN or DB-IP's; needed for lists with AS numbers.
+        #[key(example = "\"/var/lib/GeoIP/GeoLite2-ASN.mmdb\"", why = "such databases have licences of their own")]
+        pub asn_file: Option<PathBuf> = None;
+        /// A database in the MMDB format that knows the country of an address; needed for lists with countries.
+        #[key(example = "\"/var/lib/GeoIP/GeoLite2-Country.mmdb\"", why = "such databases have licences of their own")]
+        pub country_file: Option<PathBuf> = None;
+        /// How often the files of lists and the two databases are looked at for a change.
+        #[key(
+            example = "\"1m\"",
+            why = "soon enough for a list that is fetched each hour, and a look costs one system call a file",
+            within = Duration::from_secs(1)..=Duration::from_secs(86_400)
+        )]
+        pub lists_check_interval: Duration = Duration::from_secs(60);
+        /// Entries of all files together. With more they are not loaded.
+        #[key(example = "2000000", why = "a million take less than 64 MiB", within = 1..=50_000_000)]
+        pub list_entries_max: u32 = 2_000_000;
         later "dnsbl" = "DNS lists";
         later "uribl" = "URI lists";
-        later "list" = "local lists";
         later "milter" = "milters";
         later "hold_at" = "points at which mail is held";
         later "refuse_at" = "points at which mail is refused";

@@ -295,7 +295,7 @@ impl<T: Value> Value for Vec<T> {
         }
         let DeValue::Array(entries) = node.value.get_ref() else {
             let problem = match node.key.filter(|key| key.example.is_empty()) {
-                Some(key) => format!("is written [[{}]] above the keys of each, not as {}", key.name, node.sort()),
+                Some(_) => format!("is written [[{}]] above the keys of each, not as {}", node.path, node.sort()),
                 None => format!("a list is needed here, not {}", node.sort()),
             };
             report.wrong(node, problem);

@@ -181,6 +181,13 @@ impl Reply {
         Self::with(554, (7, 1), format!("{hostname} no service for this client"))
     }
 
+    /// 554 in place of the greeting to a client that is in a list of this server, with the list's reason (RFC 3463 §3.8: 5.7.1).
+    #[must_use]
+    pub fn listed(reason: &str) -> Self {
+        let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+        Self::with(554, (7, 1), format!("no service for this client, which is in a list of this server{reason}"))
+    }
+
     /// 421 when we stop, or are too busy to start.
     #[must_use]
     pub fn closing(hostname: &str, why: &str) -> Self {

@@ -49,6 +49,14 @@ pub const RULES: &[Rule] = &[
         guards: None,
         helps: "send as an address of the account, or let it send as this one: postern account scope ADDRESS --may-send-as",
     },
+    Rule {
+        name: "list_block",
+        guards: None,
+        helps: "postern list test ADDRESS names the list and the entry; take the client out of it, or allow it: postern list add ADDRESS --allow",
+    },
+    Rule { name: "list_allow", guards: None, helps: "postern list test ADDRESS names the list and the entry" },
+    Rule { name: "list_score", guards: None, helps: "postern list test ADDRESS names the lists and the entries" },
+    Rule { name: "list_observed", guards: None, helps: "set mode = \"enforce\" for the list, and what it says has an effect" },
 ];
 
 /// A rule by its name.

@@ -34,6 +34,16 @@ impl<'a> Panel<'a> {
         self
     }
 
+    /// Runs a rule whose findings have no effect, unless it is off.
+    #[must_use]
+    pub fn observed(mut self, name: RuleName, judge: impl FnOnce() -> Finding) -> Self {
+        if self.modes.of(name) != Mode::Off {
+            self.observed.push(name);
+            self.trail.push(judge());
+        }
+        self
+    }
+
     /// What they come to.
     pub fn verdict(self) -> Verdict {
         Verdict::observing(self.trail, self.observed)

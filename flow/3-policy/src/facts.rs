@@ -2,6 +2,7 @@
 
 use postern_mail::fact::{ClientFacts, Fact};
 use postern_mail::message::headers::Headers;
+use postern_mail::netset::Listed;
 use postern_mail::proof::Authenticated;
 use postern_mail::{Domain, Envelope, Mailbox, Outage, ReversePath};
 
@@ -12,6 +13,15 @@ pub struct Identity<'a> {
     pub who: &'a Authenticated,
     /// Its own addresses.
     pub owned: &'a Fact<OwnedAddresses>,
+}
+
+/// Before the greeting.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectFacts<'a> {
+    /// The connection.
+    pub client: &'a ClientFacts,
+    /// What lists say of it.
+    pub listed: &'a [Listed],
 }
 
 /// At MAIL FROM.

@@ -9,9 +9,9 @@ use postern_mail::envelope::Admission;
 use postern_mail::{Modes, Verdict};
 
 use crate::decide::{self, Panel};
-use crate::facts::{Directory, MessageFacts, RecipientFacts, SenderFacts};
+use crate::facts::{ConnectFacts, Directory, MessageFacts, RecipientFacts, SenderFacts};
 use crate::rules::recipient::Said;
-use crate::rules::{loops, recipient, relay, sender, sender_identity, size};
+use crate::rules::{lists, loops, recipient, relay, sender, sender_identity, size};
 
 /// Whether mail may leave for domains that are not ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub enum Outbound {
 pub struct Policy {
     /// `server.relay_networks`: clients that may send without AUTH.
     pub relay_networks: Vec<IpNet>,
+    /// `server.trusted_networks`: clients that no list turns away.
+    pub trusted_networks: Vec<IpNet>,
     /// `outbound.enabled`.
     pub outbound: Outbound,
     /// `limits.message_size`, in octets.
@@ -38,6 +40,11 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// Before the greeting.
+    pub fn connect(&self, facts: &ConnectFacts<'_>) -> Verdict {
+        lists::judge(Panel::new(&self.modes), facts, &self.trusted_networks).verdict()
+    }
+
     /// At MAIL FROM.
     pub fn sender(&self, facts: &SenderFacts<'_>) -> Verdict {
         Panel::new(&self.modes)

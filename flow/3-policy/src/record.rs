@@ -19,10 +19,11 @@ use std::sync::Arc;
 use postern_mail::envelope::UnixMillis;
 use postern_mail::fact::{ClientFacts, Fact};
 use postern_mail::message::headers::Headers;
+use postern_mail::netset::Listed;
 use postern_mail::proof::Authenticated;
 use postern_mail::{Envelope, HeloName, Mailbox, MessageId, Reply, ReversePath, SessionId, Verdict};
 
-use crate::facts::{HostedAnswer, Identity, MessageFacts, OwnedAddresses, RecipientFacts, SenderFacts};
+use crate::facts::{ConnectFacts, HostedAnswer, Identity, MessageFacts, OwnedAddresses, RecipientFacts, SenderFacts};
 use crate::policy::Policy;
 use crate::stage::Stage;
 
@@ -51,8 +52,8 @@ mod kind {
 /// What a stage asks, as it is given to the rules.
 #[derive(Clone, Copy, Debug)]
 pub enum Asked<'a> {
-    /// Before the greeting: the client is all there is.
-    Connect,
+    /// Before the greeting.
+    Connect(&'a ConnectFacts<'a>),
     /// MAIL.
     Sender(&'a SenderFacts<'a>),
     /// RCPT, and what the directory said.
@@ -64,8 +65,11 @@ pub enum Asked<'a> {
 /// The same, read back.
 #[derive(Clone, Debug)]
 pub enum Facts {
-    /// See [`Asked::Connect`].
-    Connect,
+    /// See [`ConnectFacts`].
+    Connect {
+        /// What lists said.
+        listed: Vec<Listed>,
+    },
     /// See [`SenderFacts`].
     Sender {
         /// MAIL FROM.
@@ -123,7 +127,7 @@ impl Facts {
     #[must_use]
     pub const fn stage(&self) -> Stage {
         match self {
-            Self::Connect => Stage::Connect,
+            Self::Connect { .. } => Stage::Connect,
             Self::Sender { .. } => Stage::Sender,
             Self::Recipient { .. } => Stage::Recipient,
             Self::Message { .. } => Stage::Message,
@@ -134,7 +138,7 @@ impl Facts {
     #[must_use]
     pub fn judge(&self, client: &ClientFacts, policy: &Policy) -> Option<Verdict> {
         match self {
-            Self::Connect => None,
+            Self::Connect { listed } => Some(policy.connect(&ConnectFacts { client, listed })),
             Self::Sender { from, identity, size } => {
                 let identity = identity.as_ref().map(Known::identity);
                 Some(policy.sender(&SenderFacts { client, from, identity, size: *size }))

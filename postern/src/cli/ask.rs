@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use postern_config::Config;
-use postern_mail::fact::Fact;
+use postern_mail::fact::{ClientFacts, Fact};
 use postern_mail::trouble::Outage;
 use postern_state::Audit;
 use postern_state::audit::chain::Act;
@@ -14,6 +14,7 @@ use crate::acts;
 use crate::cli::Stop;
 use crate::control::{Answer, ORDER_TIMEOUT, Order, carry_out_account};
 use crate::explained::{self, WhatIf};
+use crate::lists;
 use crate::offline::{self, Source};
 use crate::privilege::drop_root;
 use crate::wire::control::socket_path;
@@ -28,9 +29,9 @@ pub(crate) fn ask(source: &Source, order: Order) -> Result<Answer, Stop> {
         Ok(stream) => Ok(converse(stream, &order).map_err(|error| format!("the server at {}: {error}", path.display()))?),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => match without_reason(order) {
             (Order::WhatIf(asked), _) => what_if(&config, &data_dir, &asked),
-            (Order::Account(order), reason) => {
+            (order @ (Order::Account(_) | Order::List(_)), reason) => {
                 let who = acts::local_user();
-                let act = acts::act(&Order::Because { reason, order: Box::new(Order::Account(order.clone())) });
+                let act = acts::act(&Order::Because { reason, order: Box::new(order.clone()) });
                 // As the user the server runs as, not as root: so the server can use what is made, and nothing in that user's folder can
                 // turn root's steps elsewhere. A user that does not exist is no error here, but when the server starts.
                 match drop_root(&config.server.user, std::slice::from_ref(&data_dir)) {
@@ -39,8 +40,13 @@ pub(crate) fn ask(source: &Source, order: Order) -> Result<Answer, Stop> {
                     }
                     _ => {}
                 }
-                let accounts = offline::accounts(&data_dir)?;
-                let answer = carry_out_account(&accounts, clock(), order);
+                let answer = match order {
+                    Order::Account(order) => carry_out_account(&offline::accounts(&data_dir)?, clock(), order),
+                    Order::List(order) => {
+                        lists::carry_out(&offline::lists(&data_dir, &config)?, &live::policy(&config), clock(), order)
+                    }
+                    _ => return Err(Stop(1, "this takes a running server".to_owned())),
+                };
                 if let Some((what, reason)) = act {
                     let result = acts::result(&answer);
                     let act = Act { who: &who, what: &what, reason: &reason, result: &result };
@@ -73,7 +79,11 @@ fn what_if(config: &Config, data_dir: &Path, asked: &WhatIf) -> Result<Answer, S
         Some(accounts) => owned_addresses(accounts, name),
         None => Fact::Unavailable(Outage::Service("the accounts are not open".to_owned())),
     };
-    match explained::what_if(config, &live::policy(config), owned, asked) {
+    let listed = |client: &ClientFacts| match offline::lists(data_dir, config) {
+        Ok(lists) => lists.listed(client.address, client.listener, clock()),
+        Err(_) => Vec::new(),
+    };
+    match explained::what_if(config, &live::policy(config), owned, listed, asked) {
         Ok(explained) => Ok(Answer::Explained(Box::new(explained))),
         Err(error) => Err(Stop(2, error)),
     }

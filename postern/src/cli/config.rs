@@ -11,14 +11,15 @@ pub(crate) fn run(verb: &ConfigVerb, source: Source, as_json: bool) -> Result<()
     let config = source.load()?;
     match verb {
         ConfigVerb::Check => {
-            for warning in config.warnings() {
+            let lists = postern_state::Files::read(crate::wire::lists::settings(&config))?;
+            let warnings: Vec<String> = config.warnings().iter().map(ToString::to_string).chain(lists.blind_spots()).collect();
+            for warning in &warnings {
                 eprintln!("warning: {warning}");
             }
             if as_json {
-                let warnings: Vec<String> = config.warnings().iter().map(ToString::to_string).collect();
                 println!("{}", json!({ "v": 1, "valid": true, "warnings": warnings }));
             } else {
-                println!("valid, {} warnings", config.warnings().len());
+                println!("valid, {} warnings", warnings.len());
             }
         }
         ConfigVerb::Show { changed } => print(&config, *changed, as_json),

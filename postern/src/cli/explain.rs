@@ -98,7 +98,7 @@ pub(crate) fn print(explained: &Explained) {
     }
 }
 
-fn print_step(step: &Step) {
+pub(crate) fn print_step(step: &Step) {
     let at = step.at.map(|at| format!("{}  ", when(at))).unwrap_or_default();
     let about = if step.about.is_empty() { String::new() } else { format!(" {}", quoted(&step.about)) };
     let by = step.decided_by.as_ref().map(|rule| format!(", decided by {rule}")).unwrap_or_default();

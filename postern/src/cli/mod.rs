@@ -3,6 +3,7 @@
 mod ask;
 mod config;
 mod explain;
+mod lists;
 mod print;
 
 use std::io::{BufRead as _, IsTerminal as _};
@@ -68,6 +69,13 @@ enum Command {
         /// Why, for the audit log.
         #[arg(long, global = true, value_name = "TEXT")]
         reason: Option<String>,
+        #[command(flatten)]
+        at: Where,
+    },
+    /// Networks, AS numbers and countries that are turned away, let in or given points.
+    List {
+        #[command(subcommand)]
+        verb: lists::ListVerb,
         #[command(flatten)]
         at: Where,
     },
@@ -379,6 +387,7 @@ fn carry_out(command: Command) -> Result<(), Stop> {
         Command::Reload { reason, at } => (because(reason, Order::Reload), at),
         Command::Account { verb, reason, at } => (because(reason, Order::Account(verb.order()?)), at),
         Command::Explain { asked, at } => (asked.order()?, at),
+        Command::List { verb, at } => return lists::run(verb, &Source::named(at.config), at.json),
         Command::Audit { verb, at } => return explain::audit(&verb, &Source::named(at.config), at.json),
         Command::Queue { verb, at } => (verb.order()?, at),
         Command::Trace { what, limit, at } => (Order::Trace { what, limit }, at),

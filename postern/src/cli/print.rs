@@ -4,7 +4,7 @@ use comfy_table::{Table, presets};
 use jiff::Timestamp;
 use postern_mail::Quoted;
 
-use crate::cli::{Stop, explain};
+use crate::cli::{Stop, explain, lists};
 use crate::control::{Account, Answer, Lane, Message, Status, Story};
 
 pub(crate) fn print(answer: Answer, as_json: bool) -> Result<(), Stop> {
@@ -43,6 +43,9 @@ pub(crate) fn print(answer: Answer, as_json: bool) -> Result<(), Stop> {
             }
         }
         Answer::Explained(explained) => explain::print(&explained),
+        Answer::ListEntries { entries, more } => lists::print_entries(&entries, more),
+        Answer::ListTest(tested) => lists::print_test(&tested),
+        Answer::Lists { lists, warnings } => lists::print_lists(&lists, &warnings),
         Answer::Failed { .. } => {}
     }
     Ok(())
@@ -72,7 +75,7 @@ fn bytes(count: u64) -> String {
     }
 }
 
-fn table(header: &[&str]) -> Table {
+pub(crate) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header.iter().copied());
     table

@@ -27,7 +27,7 @@ use crate::control::{
 use crate::wire::dispatch::{self, Steering};
 use crate::wire::reload::Reloader;
 use crate::wire::{Server, clock, report, routing, stopped};
-use crate::{acts, explained};
+use crate::{acts, explained, lists};
 
 /// Orders carried out at a time.
 const ORDERS_AT_ONCE: usize = 8;
@@ -142,7 +142,13 @@ async fn carry_out(server: &Arc<Server>, reloader: &Reloader, order: Order) -> A
         }
         Order::WhatIf(asked) => {
             let live = server.live.load_full();
-            match explained::what_if(&live.config, &live.policy, |account| server.owned_addresses(account), &asked) {
+            match explained::what_if(
+                &live.config,
+                &live.policy,
+                |account| server.owned_addresses(account),
+                |client| server.lists.listed(client.address, client.listener, clock()),
+                &asked,
+            ) {
                 Ok(explained) => Answer::Explained(Box::new(explained)),
                 Err(error) => Answer::Failed { exit: 2, error },
             }
@@ -157,6 +163,11 @@ async fn carry_out(server: &Arc<Server>, reloader: &Reloader, order: Order) -> A
             tokio::task::spawn_blocking(move || carry_out_account(&accounts, clock(), order))
                 .await
                 .unwrap_or_else(|error| Answer::failed(error.to_string()))
+        }
+        Order::List(order) => {
+            let server = Arc::clone(server);
+            let carried_out = move || lists::carry_out(&server.lists, &server.live.load().policy, clock(), order);
+            tokio::task::spawn_blocking(carried_out).await.unwrap_or_else(|error| Answer::failed(error.to_string()))
         }
         Order::Queue(QueueOrder::List(which)) => match select(server, &which).await {
             Ok((messages, more)) => Answer::Messages { messages: messages.into_iter().map(|(_, view)| view).collect(), more },

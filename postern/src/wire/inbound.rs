@@ -16,7 +16,7 @@ use postern_mail::message::received::{Received, protocol};
 use postern_mail::proof::{Authenticated, Committed};
 use postern_mail::trouble::Outage;
 use postern_mail::{Envelope, Mailbox, Reply, ReversePath, Secret, Verdict};
-use postern_policy::facts::{Identity, MessageFacts, OwnedAddresses, RecipientFacts, SenderFacts};
+use postern_policy::facts::{ConnectFacts, Identity, MessageFacts, OwnedAddresses, RecipientFacts, SenderFacts};
 use postern_policy::record::Asked;
 use postern_policy::stage::Stage;
 use postern_policy::{Directory as _, decide, explain};
@@ -86,6 +86,19 @@ impl Inbound {
     /// The addresses of an account, as they are now: what was taken from it since it logged in is gone.
     fn owned(&self, who: &Authenticated) -> Fact<OwnedAddresses> {
         self.server.owned_addresses(who.account())
+    }
+
+    /// Before the greeting. Lists say nothing of most clients, and then nothing more is done.
+    fn connect(&mut self) -> Answer {
+        let listed = self.server.lists.listed(self.client.address, self.client.listener, clock());
+        if listed.is_empty() {
+            return Answer::Pass;
+        }
+        let facts = ConnectFacts { client: &self.client, listed: &listed };
+        let verdict = self.live.policy.connect(&facts);
+        self.trail.judged(&self.client, Asked::Connect(&facts), &verdict);
+        self.refused("CONNECT", &verdict, Stage::Connect, None);
+        decide::answer(&verdict, None)
     }
 
     fn sender(&mut self, from: &ReversePath, who: Option<Authenticated>, size: Option<u64>) -> Answer {
@@ -244,7 +257,7 @@ impl Incoming {
 impl Host for Inbound {
     async fn ask(&mut self, question: Question) -> Answer {
         let answer = match question {
-            Question::Connect => Answer::Pass,
+            Question::Connect => self.connect(),
             Question::Hello(name) => {
                 self.trail.hello(name);
                 Answer::Pass

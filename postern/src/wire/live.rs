@@ -112,6 +112,7 @@ impl Live {
 pub(crate) fn policy(config: &Config) -> Policy {
     Policy {
         relay_networks: config.server.relay_networks.clone(),
+        trusted_networks: config.server.trusted_networks.clone(),
         outbound: if config.outbound.enabled { Outbound::Enabled } else { Outbound::Disabled },
         message_bytes_max: config.limits.message_size.0,
         received_max: number(config.limits.received_max),

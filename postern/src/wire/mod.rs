@@ -5,6 +5,7 @@ pub(crate) mod deliver;
 pub(crate) mod directory;
 pub(crate) mod dispatch;
 pub(crate) mod inbound;
+pub(crate) mod lists;
 pub(crate) mod live;
 pub(crate) mod reload;
 pub(crate) mod report;
@@ -27,7 +28,7 @@ use postern_mail::{Envelope, MessageId, Quoted};
 use postern_policy::facts::OwnedAddresses;
 use postern_spool::Spool;
 use postern_state::audit::chain::Act;
-use postern_state::{Accounts, Audit, Authenticator, History, Owned};
+use postern_state::{Accounts, Audit, Authenticator, History, Lists, Owned};
 use rustls::ServerConfig;
 use tokio::sync::{Mutex, MutexGuard, mpsc, watch};
 
@@ -49,6 +50,8 @@ pub(crate) struct Server {
     pub accounts: Arc<Accounts>,
     /// Verifies that.
     pub authenticator: Arc<Authenticator>,
+    /// Networks, AS numbers and countries that have something said of them.
+    pub lists: Arc<Lists>,
     /// Stories of messages.
     pub history: History,
     /// Names of sessions.

@@ -8,13 +8,14 @@ use std::time::SystemTime;
 
 use postern_config::{Change, Config, diff};
 use postern_mail::Recipient;
+use postern_state::Files as ListFiles;
 use tokio::sync::oneshot;
 
 use crate::certs::{self, Files};
 use crate::offline::Source;
 use crate::serve::reach;
 use crate::wire::dispatch::{Order, Steering};
-use crate::wire::{Live, Server, live, routing};
+use crate::wire::{Live, Server, lists, live, routing};
 
 /// Gives queued mail a ticket in the lane it goes by from now on. Without one, a recipient whose way has changed would wait in the spool until
 /// the next start when the rest of its old lane is done.
@@ -107,7 +108,8 @@ impl Reloader {
                 }
                 Err(what)
             }
-            Ok((live, certificate, changes)) => {
+            Ok((live, certificate, changes, lists)) => {
+                self.server.lists.put(lists);
                 self.server.ceiling.adjust(live::ceiling(&live.config, self.server.open_files_max));
                 let scheduler = Box::new(live::scheduler(&live.config));
                 let live = Arc::new(live);
@@ -132,7 +134,7 @@ impl Reloader {
         }
     }
 
-    fn prepare(&self) -> Result<(Live, Arc<rustls::sign::CertifiedKey>, Vec<Change>), String> {
+    fn prepare(&self) -> Result<(Live, Arc<rustls::sign::CertifiedKey>, Vec<Change>, ListFiles), String> {
         let config = self.source.load()?;
         if let Some(folder) = self.server.confinement.out_of_reach(&reach(&config, &self.source, &self.data_dir)) {
             return Err(format!(
@@ -141,9 +143,10 @@ impl Reloader {
             ));
         }
         let certificate = self.files(&config).ok_or("there is no certificate")?.load()?;
+        let lists = tokio::task::block_in_place(|| lists::read(&config))?;
         let changes = diff(&self.server.live.load().config, &config);
         let live = Live::new(config, self.own_addresses.clone())?;
-        Ok((live, certificate, changes))
+        Ok((live, certificate, changes, lists))
     }
 
     /// Takes up the certificate when its files have changed. One that cannot be loaded is left alone until it changes again.

@@ -58,6 +58,7 @@ impl Town {
             spool,
             accounts,
             authenticator,
+            lists: Arc::new(Lists::open(&store).unwrap()),
             history,
             session_ids: SessionIds::default(),
             audit: Arc::new(Audit::open(folder.path(), clock()).unwrap()),

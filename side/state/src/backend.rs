@@ -19,11 +19,14 @@ pub enum Keyspace {
     Refusals,
     /// Records of decisions, by session.
     Trails,
+    /// Entries of lists made by commands, by subject.
+    Lists,
 }
 
 impl Keyspace {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Meta, Self::Accounts, Self::History, Self::Addresses, Self::Refusals, Self::Trails];
+    pub const ALL: [Self; 7] =
+        [Self::Meta, Self::Accounts, Self::History, Self::Addresses, Self::Refusals, Self::Trails, Self::Lists];
 
     /// Its name on disk.
     #[must_use]
@@ -35,6 +38,7 @@ impl Keyspace {
             Self::Addresses => "addresses",
             Self::Refusals => "refusals",
             Self::Trails => "trails",
+            Self::Lists => "lists",
         }
     }
 }

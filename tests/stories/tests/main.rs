@@ -21,6 +21,7 @@ mod full_disk;
 mod hostile_names;
 mod hostile_next_hop;
 mod limits;
+mod lists;
 mod loops;
 mod metrics;
 mod mx_lookup;

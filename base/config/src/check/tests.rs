@@ -231,3 +231,21 @@ fn routes_to_one_host_and_port_agree_about_tls() {
     assert_eq!(errors(&routes("tls = \"require\"", "tls = \"require\"")), "");
     assert_eq!(errors(&routes("", "port = 26\ntls = \"require\"")), "");
 }
+
+fn list(keys: &str) -> String {
+    format!("[[policy.list]]\nfile = \"/l\"\n{keys}\n")
+}
+
+#[test]
+fn a_list_says_what_it_does_once_and_is_there_once() {
+    assert_eq!(errors(&list("")), "");
+    assert_eq!(errors(&list("action = \"allow\"\nformat = \"rbldnsd\"\nlisteners = [\"mx\", \"submissions\"]")), "");
+    one_error(&list("action = \"score\""), "f:3:10: policy.list[1].action", "needs points");
+    one_error(&list("action = \"block\"\npoints = 3"), "f:4:10: policy.list[1].points", "only a list that scores");
+    one_error(&list("points = 1000"), "f:3:10: policy.list[1].points", "out of range");
+    one_error(&list("listeners = []"), "f:3:13: policy.list[1].listeners", "looked at nowhere");
+    one_error(&list("format = \"csv\""), "f:3:10: policy.list[1].format", "none of \"text\", \"drop\", \"rbldnsd\"");
+    one_error(&(list("") + &list("")), "f:5:8: policy.list[2].file", "already (line 2)");
+    one_error("[[policy.list]]\naction = \"block\"", "f:1:1: policy.list[1].file", "missing");
+    one_warning(&list("points = 4.5"), "f:3:10: warning: policy.list[1].points", "nothing adds them up");
+}

@@ -31,6 +31,7 @@ impl Directory for Here {
 fn policy() -> Policy {
     Policy {
         relay_networks: vec!["10.0.0.0/8".parse().unwrap(), "10.1.0.0/16".parse().unwrap()],
+        trusted_networks: Vec::new(),
         outbound: Outbound::Enabled,
         message_bytes_max: 1_000,
         received_max: loops::RECEIVED_MAX,

@@ -6,6 +6,7 @@ use postern_mail::client::ListenerKind;
 use postern_mail::envelope::UnixMillis;
 use postern_mail::fact::{ClientFacts, Fact};
 use postern_mail::message::headers::{HeaderFault, Headers};
+use postern_mail::netset::{Action, Listed, Subject};
 use postern_mail::proof::Authenticated;
 use postern_mail::rule::known_name;
 use postern_mail::{
@@ -104,7 +105,9 @@ impl<'a> Reader<'a> {
                 let envelope = Envelope { account, ..Envelope::plain(from, recipients) };
                 Facts::Message { envelope: Box::new(envelope), identity, headers: self.headers()?, size: self.number()? }
             }
-            _ => Facts::Connect,
+            // A record of before there were lists has none of this.
+            _ if self.at == self.end => Facts::Connect { listed: Vec::new() },
+            _ => Facts::Connect { listed: self.list(Self::listed)? },
         })
     }
 
@@ -184,6 +187,17 @@ impl<'a> Reader<'a> {
             Fact::Known(OwnedAddresses { exact, domains })
         };
         Some(Known { who, owned })
+    }
+
+    fn listed(&mut self) -> Option<Listed> {
+        Some(Listed {
+            list: self.text()?.into(),
+            subject: Subject::parse(self.text()?).ok()?,
+            action: Action::parse(self.text()?)?,
+            reason: self.text()?.into(),
+            until: self.option(Self::number)?.map(UnixMillis),
+            observed: self.octet()? == 1,
+        })
     }
 
     fn hosted(&mut self) -> Option<HostedAnswer> {

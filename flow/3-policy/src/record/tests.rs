@@ -12,6 +12,7 @@ const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 fn policy() -> Policy {
     Policy {
         relay_networks: vec!["10.0.0.0/8".parse().unwrap()],
+        trusted_networks: Vec::new(),
         outbound: Outbound::Enabled,
         message_bytes_max: 1_000,
         received_max: 3,
@@ -94,6 +95,34 @@ impl Case {
         }
         bytes.len()
     }
+}
+
+#[test]
+fn what_lists_said_before_the_greeting_is_in_the_record() {
+    use postern_mail::netset::{Action, Subject};
+    let one = |subject: &str, action: &str, until, observed| Listed {
+        list: "/etc/postern/blocked.txt".into(),
+        subject: Subject::parse(subject).unwrap(),
+        action: Action::parse(action).unwrap(),
+        reason: "the reason".into(),
+        until,
+        observed,
+    };
+    let listed = [
+        one("203.0.113.0/24", "block", Some(NOW), false),
+        one("AS64500", "-4.5", None, false),
+        one("DE", "allow", None, true),
+        one("2001:db8::/32", "exempt", None, false),
+    ];
+    let client = client(ListenerKind::Mx, "203.0.113.9");
+    let facts = ConnectFacts { client: &client, listed: &listed };
+    let verdict = policy().connect(&facts);
+    let mut recorder = Recorder::new(session(), NOW, &client, 16_384);
+    recorder.judged(NOW, Asked::Connect(&facts), &verdict);
+    let record = Record::read(&recorder.take()).unwrap();
+    let What::Judged(judged) = &record.entries[0].what else { panic!("{record:?}") };
+    assert_eq!((&judged.verdict, verdict.decision()), (&verdict, Decision::Hangup));
+    assert_eq!(judged.facts.judge(&record.client, &policy()), Some(verdict));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use postern_mail::client::ListenerKind;
 use postern_mail::envelope::UnixMillis;
 use postern_mail::fact::{ClientFacts, Fact};
 use postern_mail::message::headers::{HeaderFault, Headers};
+use postern_mail::netset::Listed;
 use postern_mail::proof::Authenticated;
 use postern_mail::{Decision, Effect, HeloName, Mailbox, MessageId, Outage, Recipient, Reply, ReversePath, SessionId, Verdict};
 
@@ -94,7 +95,7 @@ impl Recorder {
     /// Rules ran.
     pub fn judged(&mut self, now: UnixMillis, asked: Asked<'_>, verdict: &Verdict) {
         let kind = match asked {
-            Asked::Connect => kind::CONNECT,
+            Asked::Connect(_) => kind::CONNECT,
             Asked::Sender(_) => kind::SENDER,
             Asked::Recipient(..) => kind::RECIPIENT,
             Asked::Message(_) => kind::MESSAGE,
@@ -122,7 +123,12 @@ impl Recorder {
 
     fn write_facts(&mut self, asked: Asked<'_>) {
         match asked {
-            Asked::Connect => {}
+            Asked::Connect(facts) => {
+                self.number(facts.listed.len() as u64);
+                for listed in facts.listed {
+                    self.listed(listed);
+                }
+            }
             Asked::Sender(facts) => {
                 self.path(facts.from);
                 let about: Vec<&Mailbox> = facts.from.mailbox().into_iter().collect();
@@ -265,6 +271,15 @@ impl Recorder {
         for domain in domains {
             self.text(domain.as_str());
         }
+    }
+
+    fn listed(&mut self, listed: &Listed) {
+        self.text(&listed.list);
+        self.text(&listed.subject.to_string());
+        self.text(&listed.action.to_string());
+        self.text(&listed.reason);
+        self.option(listed.until, |this, until| this.number(until.0));
+        self.octet(u8::from(listed.observed));
     }
 
     fn hosted(&mut self, hosted: &HostedAnswer) {

@@ -47,13 +47,14 @@ impl Local {
             let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES_MAX);
             database.keyspace(space.as_str(), options).map_err(failure)
         };
-        let [meta, accounts, history, addresses, refusals, trails] = Keyspace::ALL;
-        let keyspaces = [open(meta)?, open(accounts)?, open(history)?, open(addresses)?, open(refusals)?, open(trails)?];
+        let [meta, accounts, history, addresses, refusals, trails, lists] = Keyspace::ALL;
+        let keyspaces =
+            [open(meta)?, open(accounts)?, open(history)?, open(addresses)?, open(refusals)?, open(trails)?, open(lists)?];
         Ok(Self { database, keyspaces })
     }
 
     fn keyspace(&self, space: Keyspace) -> &fjall::Keyspace {
-        let [meta, accounts, history, addresses, refusals, trails] = &self.keyspaces;
+        let [meta, accounts, history, addresses, refusals, trails, lists] = &self.keyspaces;
         match space {
             Keyspace::Meta => meta,
             Keyspace::Accounts => accounts,
@@ -61,6 +62,7 @@ impl Local {
             Keyspace::Addresses => addresses,
             Keyspace::Refusals => refusals,
             Keyspace::Trails => trails,
+            Keyspace::Lists => lists,
         }
     }
 }

@@ -1,0 +1,39 @@
+//! Rules on `[[policy.list]]`.
+
+use super::{Findings, twice};
+use crate::list::{List, ListAction};
+
+/// As many as an entry can say.
+const POINTS_MAX: f64 = 999.0;
+
+pub(super) fn lists(findings: &mut Findings<'_>) {
+    let lists = &findings.config.policy.lists;
+    let place = |index: usize, key: &str| format!("policy.list[{}].{key}", index + 1);
+    for (first, later) in twice(lists.iter().map(|list| &list.file)) {
+        let line = findings.line(&place(first, "file"));
+        findings.error(&place(later, "file"), &format!("is there already (line {line}); one list for each file"));
+    }
+    for (index, list) in lists.iter().enumerate() {
+        let at = |key| place(index, key);
+        match (list.action, list.points) {
+            (Some(ListAction::Score), None) => findings.error(&at("action"), "a list that scores needs points"),
+            (Some(ListAction::Block | ListAction::Allow), Some(_)) => {
+                findings.error(&at("points"), "only a list that scores has points; remove them, or the action");
+            }
+            _ => {}
+        }
+        if list.points.is_some_and(|points| points.abs() > POINTS_MAX) {
+            findings.error(&at("points"), &format!("is out of range, which is -{POINTS_MAX} to {POINTS_MAX}"));
+        }
+        if list.listeners.is_empty() {
+            findings.error(&at("listeners"), "a list that is looked at nowhere; name a kind of listener, or set mode = \"off\"");
+        }
+        if scores(list) {
+            findings.warn(&at("points"), "points are written down for postern explain; nothing adds them up in this version");
+        }
+    }
+}
+
+fn scores(list: &List) -> bool {
+    list.points.is_some() && matches!(list.action, None | Some(ListAction::Score))
+}

@@ -1,0 +1,256 @@
+//! Lists as people and providers write them: our own text, DROP, and rbldnsd's zones; read into entries, and written from them.
+//!
+//! Promise: a file is read as a whole or not at all, with every mistake in it told at once, by line and column and with what would be right;
+//! any text ends in entries or in mistakes, in time proportional to its length; what is written reads back as the same entries.
+//!
+//! Exposure: reads what others publish, so nothing here may panic, and no text of it is printed but through [`Quoted`].
+
+pub mod day;
+mod text;
+mod zone;
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::envelope::UnixMillis;
+use crate::netset::{Action, Found, HERE, REASON_BYTES_MAX, Subject};
+use crate::quoted::Quoted;
+
+/// Mistakes of one file that are told; of the rest only the number.
+pub const FAULTS_MAX: usize = 100;
+
+/// How a list is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// Our own: an entry a line, then in any order an action or points, `until` and a day; then `;` and the reason.
+    #[default]
+    Text,
+    /// As providers publish their "do not route or peer" lists: a network or an AS number a line, then `;` and a reference.
+    Drop,
+    /// rbldnsd's `ip4set`, `ip4trie` or `ip6trie`.
+    Rbldnsd,
+}
+
+impl Format {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Text, Self::Drop, Self::Rbldnsd];
+
+    /// As in the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Drop => "drop",
+            Self::Rbldnsd => "rbldnsd",
+        }
+    }
+}
+
+/// One entry of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry<'a> {
+    /// Whom it is about.
+    pub subject: Subject,
+    /// What is to be done; `None`: what the list does.
+    pub action: Option<Action>,
+    /// Why; [`HERE`] stands in it for the address.
+    pub reason: Cow<'a, str>,
+    /// Until when.
+    pub until: Option<UnixMillis>,
+}
+
+impl<'a> From<Found<'a>> for Entry<'a> {
+    fn from(found: Found<'a>) -> Self {
+        Self { subject: found.subject, action: Some(found.action), reason: Cow::Borrowed(found.reason()), until: found.until }
+    }
+}
+
+/// A mistake in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Counted from 1.
+    pub line: usize,
+    /// Character within it, counted from 1.
+    pub column: usize,
+    /// What is wrong, and what would be right.
+    pub problem: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.line, self.column, self.problem)
+    }
+}
+
+/// Everything that is wrong with a list. Never empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Faults {
+    /// The first ones.
+    pub told: Vec<Fault>,
+    /// More than these.
+    pub more: usize,
+}
+
+impl Faults {
+    fn note(&mut self, line: &Line<'_>, word: &str, problem: String) {
+        if self.told.len() < FAULTS_MAX {
+            self.told.push(Fault { line: line.number, column: line.column(word), problem });
+        } else {
+            self.more += 1;
+        }
+    }
+
+    /// One a line, each with the name of the file before it.
+    #[must_use]
+    pub fn words(&self, file: &str) -> String {
+        let mut lines: Vec<String> = self.told.iter().map(|fault| format!("{file}:{fault}")).collect();
+        if self.more > 0 {
+            lines.push(format!("{file}: and {} more mistakes", self.more));
+        }
+        lines.join("\n")
+    }
+}
+
+/// A line of a file, with its number for whoever is told of a mistake.
+#[derive(Clone, Copy)]
+struct Line<'a> {
+    number: usize,
+    text: &'a str,
+}
+
+impl Line<'_> {
+    /// Where a piece of it stands, in characters from 1.
+    fn column(&self, word: &str) -> usize {
+        let offset = (word.as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize);
+        self.text.get(..offset).map_or(1, |before| before.chars().count() + 1)
+    }
+}
+
+/// Reads a list, and gives each entry to `take` in the order of the file.
+///
+/// # Errors
+/// Everything that is wrong with it; what was taken until then is to be thrown away.
+pub fn read(format: Format, bytes: &[u8], mut take: impl FnMut(Entry<'_>)) -> Result<(), Faults> {
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => return Err(not_utf8(bytes, error.valid_up_to())),
+    };
+    let mut faults = Faults::default();
+    let lines = text.lines().enumerate().map(|(index, text)| Line { number: index + 1, text });
+    match format {
+        Format::Text | Format::Drop => {
+            for line in lines {
+                text::read(line, &mut take, &mut faults);
+            }
+        }
+        Format::Rbldnsd => zone::read(lines, &mut take, &mut faults),
+    }
+    if faults.told.is_empty() { Ok(()) } else { Err(faults) }
+}
+
+fn not_utf8(bytes: &[u8], valid: usize) -> Faults {
+    let before = String::from_utf8_lossy(bytes.get(..valid).unwrap_or_default()).into_owned();
+    let (line, rest) = (before.matches('\n').count() + 1, before.rsplit('\n').next().unwrap_or_default());
+    let problem = "these octets are no UTF-8; save the file as UTF-8 or ASCII".to_owned();
+    Faults { told: vec![Fault { line, column: rest.chars().count() + 1, problem }], more: 0 }
+}
+
+/// Reads one line of our own text.
+///
+/// # Errors
+/// Everything that is wrong with it, or that there is no entry in it.
+pub fn parse(line: &str) -> Result<Entry<'_>, String> {
+    let mut entry = None;
+    let mut faults = Faults::default();
+    text::read(Line { number: 1, text: line }, &mut |read| entry = Some(owned(read)), &mut faults);
+    match (entry, faults.told.as_slice()) {
+        (Some(entry), []) => Ok(entry),
+        (_, []) => Err("there is no entry in it".to_owned()),
+        (_, faults) => Err(faults.iter().map(|fault| fault.problem.as_str()).collect::<Vec<_>>().join("; ")),
+    }
+}
+
+fn owned(entry: Entry<'_>) -> Entry<'static> {
+    let Entry { subject, action, reason, until } = entry;
+    Entry { subject, action, reason: Cow::Owned(reason.into_owned()), until }
+}
+
+/// An entry as a line of our own text, without its end.
+#[must_use]
+pub fn line(entry: &Entry<'_>) -> String {
+    text::line(entry)
+}
+
+/// A reason as it is kept: without control characters, and no longer than [`REASON_BYTES_MAX`].
+#[must_use]
+pub fn reason(text: &str) -> Cow<'_, str> {
+    let text = text.trim();
+    let text = text.get(..text.floor_char_boundary(REASON_BYTES_MAX)).unwrap_or_default();
+    if text.chars().any(char::is_control) {
+        Cow::Owned(text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect())
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+/// A reason as it is told about an address.
+#[must_use]
+pub fn told(reason: &str, about: impl fmt::Display) -> String {
+    if reason.contains(HERE) { reason.replace(HERE, &about.to_string()) } else { reason.to_owned() }
+}
+
+/// Which addresses a zone is for; each has its own file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// `ip4set` and `ip4trie`.
+    V4,
+    /// `ip6trie`.
+    V6,
+}
+
+/// What was written, and what could not be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// The list.
+    pub text: String,
+    /// Entries in it.
+    pub entries: usize,
+    /// Entries that have no place in this format, ended ones among them.
+    pub left_out: usize,
+}
+
+/// Writes entries. Ended ones are left out. DROP holds what is blocked and nothing else; a zone holds what is blocked or has points against it,
+/// without ends, and what is allowed as exceptions.
+#[must_use]
+pub fn write<'a>(format: Format, family: Family, entries: impl Iterator<Item = Entry<'a>>, now: UnixMillis) -> Written {
+    let mut written = Written::default();
+    if format == Format::Rbldnsd {
+        written.text.push_str(zone::head(family));
+    }
+    for entry in entries {
+        let ended = entry.until.is_some_and(|until| until <= now);
+        let line = match format {
+            _ if ended => None,
+            Format::Text => Some(text::line(&entry)),
+            Format::Drop => text::drop_line(&entry),
+            Format::Rbldnsd => zone::line(family, &entry),
+        };
+        match line {
+            Some(line) => {
+                written.text.push_str(&line);
+                written.text.push('\n');
+                written.entries += 1;
+            }
+            None => written.left_out += 1,
+        }
+    }
+    written
+}
+
+/// A word that is no subject, in words.
+fn no_subject(word: &str, why: &str) -> String {
+    format!("{} is no entry: {why}; right are 192.0.2.7, 192.0.2.0/24, 2001:db8::/32, AS64500 or DE", Quoted::text(word))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,187 @@
+//! Local lists of networks, AS numbers and countries, before the greeting.
+//!
+//! Promise: of all that lists say the most particular `block` or `allow` decides, and `allow` where they are equal; a trusted network is never
+//! blocked; a list that is only observed has no effect. When it cannot know (the database of AS numbers or countries has no answer): the client
+//! counts as not listed by them, since an answer we do not have is not held against anybody.
+//!
+//! Four names for one rule, so that a trail shows what was said and what was made of it: `list_block` turns away, `list_allow` takes that back,
+//! `list_score` has points, `list_observed` has what would have been.
+
+use ipnet::IpNet;
+use postern_mail::netset::{Action, Listed};
+use postern_mail::{Decision, Effect, Finding, Reply, RuleName};
+
+use crate::decide::Panel;
+use crate::facts::ConnectFacts;
+
+/// Turns away.
+pub const LIST_BLOCK: RuleName = "list_block";
+/// Takes [`LIST_BLOCK`] back.
+pub const LIST_ALLOW: RuleName = "list_allow";
+/// Points.
+pub const LIST_SCORE: RuleName = "list_score";
+/// What would have been.
+pub const LIST_OBSERVED: RuleName = "list_observed";
+
+/// Judges what the lists say. Without a word from them nothing is found.
+#[must_use]
+pub fn judge<'a>(mut panel: Panel<'a>, facts: &ConnectFacts<'_>, trusted: &[IpNet]) -> Panel<'a> {
+    let counted = || facts.listed.iter().filter(|listed| !listed.observed);
+    let closest =
+        |action: Action| counted().filter(|listed| listed.action == action).max_by_key(|listed| listed.subject.closeness());
+    let (block, allow) = (closest(Action::Block), closest(Action::Allow));
+    // An allowance counts against everything that is not more particular than itself.
+    let allows = |subject: &Listed| allow.is_some_and(|allow| allow.subject.closeness() >= subject.subject.closeness());
+    let address = facts.client.address.to_canonical();
+    if let Some(block) = block {
+        panel = panel.rule(LIST_BLOCK, || match trusted.iter().find(|network| network.contains(&address)) {
+            Some(network) => {
+                Finding::pass(LIST_BLOCK, format!("{}, but {address} is in the trusted network {network}", words(block)))
+            }
+            None => turned_away(LIST_BLOCK, block),
+        });
+    }
+    if let Some(allow) = allow {
+        panel = panel.rule(LIST_ALLOW, || match block {
+            Some(block) if !allows(block) => {
+                Finding::pass(LIST_ALLOW, format!("{}, which is wider than {}", words(allow), block.subject))
+            }
+            _ => Finding { rule: LIST_ALLOW, says: Effect::Waives(LIST_BLOCK), because: words(allow), reply: None },
+        });
+    }
+    let scores: Vec<(i16, &Listed)> = counted()
+        .filter_map(|listed| match listed.action {
+            Action::Score(tenths) if !allows(listed) => Some((tenths, listed)),
+            _ => None,
+        })
+        .collect();
+    if !scores.is_empty() {
+        panel = panel.rule(LIST_SCORE, || {
+            let sum = scores.iter().fold(0_i16, |sum, (tenths, _)| sum.saturating_add(*tenths));
+            let because = scores.iter().map(|(_, listed)| words(listed)).collect::<Vec<_>>().join("; ");
+            Finding { rule: LIST_SCORE, says: Effect::Points(sum), because, reply: None }
+        });
+    }
+    let observed = facts.listed.iter().filter(|listed| listed.observed);
+    observed.fold(panel, |panel, listed| {
+        panel.observed(LIST_OBSERVED, || match listed.action {
+            Action::Block => turned_away(LIST_OBSERVED, listed),
+            Action::Score(tenths) => {
+                Finding { rule: LIST_OBSERVED, says: Effect::Points(tenths), because: words(listed), reply: None }
+            }
+            Action::Allow | Action::Exempt => Finding::pass(LIST_OBSERVED, words(listed)),
+        })
+    })
+}
+
+/// RFC 5321 §3.1 DEPARTS: after 554 in place of the greeting a server should wait for QUIT. Whoever is listed holds no place until he says it: the
+/// connection is closed behind the reply.
+fn turned_away(rule: RuleName, listed: &Listed) -> Finding {
+    let reply = Some(Reply::listed(&listed.reason));
+    Finding { rule, says: Effect::Wants(Decision::Hangup), because: words(listed), reply }
+}
+
+/// `192.0.2.0/24 in /etc/postern/blocked.txt: the reason`.
+fn words(listed: &Listed) -> String {
+    let reason = if listed.reason.is_empty() { String::new() } else { format!(": {}", listed.reason) };
+    format!("{} {} in {}{reason}", listed.action, listed.subject, listed.list)
+}
+
+#[cfg(test)]
+mod tests {
+    use postern_mail::client::ListenerKind;
+    use postern_mail::fact::ClientFacts;
+    use postern_mail::netset::Subject;
+    use postern_mail::{Mode, Modes, Verdict};
+
+    use super::*;
+
+    fn listed(entries: &[&str]) -> Vec<Listed> {
+        let one = |text: &&str| {
+            let words: Vec<&str> = text.split(' ').collect();
+            Listed {
+                list: "l".into(),
+                subject: Subject::parse(words[0]).unwrap(),
+                action: Action::parse(words[1]).unwrap(),
+                reason: "why".into(),
+                until: None,
+                observed: words.get(2) == Some(&"observed"),
+            }
+        };
+        entries.iter().map(one).collect()
+    }
+
+    fn verdict_in(modes: &Modes, entries: &[&str], trusted: &[&str]) -> Verdict {
+        let client = ClientFacts { address: "192.0.2.7".parse().unwrap(), port: 1, listener: ListenerKind::Mx };
+        let listed = listed(entries);
+        let trusted: Vec<IpNet> = trusted.iter().map(|network| network.parse().unwrap()).collect();
+        judge(Panel::new(modes), &ConnectFacts { client: &client, listed: &listed }, &trusted).verdict()
+    }
+
+    fn verdict(entries: &[&str]) -> Decision {
+        verdict_in(&Modes::default(), entries, &[]).decision()
+    }
+
+    #[test]
+    fn the_most_particular_word_of_all_lists_decides_and_allow_where_they_are_equal() {
+        for (entries, decision) in [
+            (vec![], Decision::Pass),
+            (vec!["192.0.2.0/24 block"], Decision::Hangup),
+            (vec!["192.0.2.0/24 block", "192.0.2.7 allow"], Decision::Pass),
+            (vec!["192.0.2.0/24 allow", "192.0.2.7 block"], Decision::Hangup),
+            (vec!["192.0.2.7 block", "192.0.2.7 allow"], Decision::Pass),
+            (vec!["DE block", "AS64500 allow"], Decision::Pass),
+            (vec!["DE allow", "AS64500 block"], Decision::Hangup),
+            (vec!["0.0.0.0/0 allow", "AS64500 block"], Decision::Pass),
+            (vec!["192.0.2.7 allow", "192.0.2.0/24 block", "192.0.0.0/16 block"], Decision::Pass),
+            (vec!["192.0.2.7 exempt", "192.0.2.0/24 block"], Decision::Hangup),
+            (vec!["192.0.2.0/24 9.0"], Decision::Pass),
+            (vec!["192.0.2.0/24 block observed"], Decision::Pass),
+            (vec!["192.0.2.0/24 block", "192.0.2.7 allow observed"], Decision::Hangup),
+        ] {
+            assert_eq!(verdict(&entries), decision, "{entries:?}");
+            let backwards: Vec<&str> = entries.iter().rev().copied().collect();
+            assert_eq!(verdict(&backwards), decision, "{backwards:?}");
+        }
+    }
+
+    #[test]
+    fn a_trusted_network_is_not_blocked_and_the_trail_says_what_would_have_been() {
+        let verdict = verdict_in(&Modes::default(), &["192.0.2.0/24 block"], &["192.0.2.0/28"]);
+        assert_eq!(verdict.decision(), Decision::Pass);
+        assert!(verdict.trail()[0].because.contains("trusted network 192.0.2.0/28"), "{verdict:?}");
+    }
+
+    #[test]
+    fn who_is_turned_away_is_told_the_reason_and_the_trail_names_the_entry() {
+        let verdict = verdict_in(&Modes::default(), &["192.0.2.0/24 block"], &[]);
+        let reply = verdict.reply().unwrap();
+        assert_eq!((reply.code.0, reply.status.unwrap().to_string().as_str()), (554, "5.7.1"));
+        assert!(reply.text().ends_with(": why"), "{}", reply.text());
+        assert_eq!(verdict.trail()[0].because, "block 192.0.2.0/24 in l: why");
+    }
+
+    #[test]
+    fn points_are_summed_but_for_those_an_allowance_covers() {
+        let points = |entries: &[&str]| {
+            let verdict = verdict_in(&Modes::default(), entries, &[]);
+            verdict.trail().iter().find_map(|finding| match finding.says {
+                Effect::Points(tenths) => Some(tenths),
+                _ => None,
+            })
+        };
+        assert_eq!(points(&["192.0.2.0/24 4.5", "AS64500 -1.0"]), Some(35));
+        assert_eq!(points(&["192.0.2.0/24 4.5", "AS64500 -1.0", "192.0.0.0/16 allow"]), Some(45));
+        assert_eq!(points(&["192.0.2.0/24 4.5", "192.0.2.7 allow"]), None);
+        assert_eq!(points(&["192.0.2.0/24 999.0"; 9]), Some(i16::MAX));
+    }
+
+    #[test]
+    fn the_rules_can_be_observed_like_others() {
+        let modes = Modes::new(Mode::Enforce, vec![(LIST_BLOCK, Mode::Observe)]);
+        let verdict = verdict_in(&modes, &["192.0.2.0/24 block"], &[]);
+        assert_eq!((verdict.decision(), verdict.is_observed(LIST_BLOCK)), (Decision::Pass, true));
+        let modes = Modes::new(Mode::Off, vec![]);
+        assert!(verdict_in(&modes, &["192.0.2.0/24 block", "DE block observed"], &[]).trail().is_empty());
+    }
+}
