@@ -2,7 +2,7 @@
 
 use postern_mail::Secret;
 use postern_smtp::sasl::scram::{ClientBinding, ScramClient, ScramFailure, ScramKeys, ScramServer};
-use postern_smtp::sasl::{self, login, plain};
+use postern_smtp::sasl::{self, external, login, oauthbearer, plain, xoauth2};
 
 /// The property.
 pub fn check(data: &[u8]) {
@@ -14,6 +14,16 @@ pub fn check(data: &[u8]) {
         assert_eq!(again.authzid, None);
         assert_eq!(sasl::prepare_user(&credentials.user).as_ref(), Ok(&credentials.user));
         assert_eq!((again.user, again.password), (credentials.user, credentials.password));
+    }
+    for parse in [oauthbearer::parse, xoauth2::parse] {
+        if let Ok(credentials) = parse(data) {
+            let token = credentials.token.expose();
+            assert!((1..=oauthbearer::TOKEN_BYTES_MAX).contains(&token.len()) && token.iter().all(u8::is_ascii_graphic));
+            assert!(credentials.user.is_none_or(|user| sasl::prepare_user(&user).as_ref() == Ok(&user)));
+        }
+    }
+    if let Ok(Some(name)) = external::parse(data) {
+        assert_eq!(sasl::prepare_user(&name).as_ref(), Ok(&name));
     }
     login(data);
     scram(data);

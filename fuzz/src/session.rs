@@ -110,7 +110,7 @@ struct Pump {
 }
 
 fn secured() -> TlsFacts {
-    TlsFacts { version: "TLSv1.3", cipher: "TLS13_AES_256_GCM_SHA384".into(), exporter: Some(Box::new([7; 32])) }
+    TlsFacts { version: "TLSv1.3", cipher: "TLS13_AES_256_GCM_SHA384".into(), exporter: Some(Box::new([7; 32])), certificate: None }
 }
 
 impl Pump {

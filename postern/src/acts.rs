@@ -27,6 +27,8 @@ fn account(order: &AccountOrder) -> Option<String> {
         AccountOrder::AppPassword { name, label, .. } => format!("account app-password {name}: {label}"),
         AccountOrder::RemoveAppPassword { name, label } => format!("account app-password --remove {name}: {label}"),
         AccountOrder::Addresses { name, addresses } => format!("account scope {name}, may send as: {}", addresses.join(", ")),
+        AccountOrder::AddCertificate { name, fingerprint } => format!("account certificate {name} add {fingerprint}"),
+        AccountOrder::RemoveCertificate { name, fingerprint } => format!("account certificate {name} remove {fingerprint}"),
         AccountOrder::Disable { name } => format!("account disable {name}"),
         AccountOrder::Enable { name } => format!("account enable {name}"),
         AccountOrder::Remove { name } => format!("account remove {name}"),

@@ -102,6 +102,20 @@ pub(crate) enum AccountOrder {
         /// Addresses and domains.
         addresses: Vec<String>,
     },
+    /// One more certificate that is good for it.
+    AddCertificate {
+        /// Its address.
+        name: String,
+        /// SHA-256, in hexadecimal digits.
+        fingerprint: String,
+    },
+    /// One less.
+    RemoveCertificate {
+        /// Its address.
+        name: String,
+        /// SHA-256, in hexadecimal digits.
+        fingerprint: String,
+    },
     /// Nobody can log in as it.
     Disable {
         /// Its address.
@@ -336,6 +350,9 @@ pub(crate) struct Account {
     pub addresses: Vec<String>,
     /// Its password and app passwords.
     pub credentials: Vec<Credential>,
+    /// SHA-256 of the certificates noted for it.
+    #[serde(default)]
+    pub certificates: Vec<String>,
 }
 
 /// A credential of an account.
@@ -463,16 +480,31 @@ pub(crate) fn carry_out_account(
                 accounts.set_addresses(&name, addresses.unwrap_or_default()).map(|()| done(&name, "addresses changed"))
             }
         },
+        AccountOrder::AddCertificate { name, fingerprint } => match postern_state::account::parse_fingerprint(&fingerprint) {
+            None => return Answer::Failed { exit: 2, error: no_fingerprint(&fingerprint) },
+            Some(print) => accounts.add_certificate(&name, print).map(|()| done(&name, "certificate added")),
+        },
+        AccountOrder::RemoveCertificate { name, fingerprint } => match postern_state::account::parse_fingerprint(&fingerprint) {
+            None => return Answer::Failed { exit: 2, error: no_fingerprint(&fingerprint) },
+            Some(print) => accounts.remove_certificate(&name, print).map(|()| done(&name, "certificate removed")),
+        },
         AccountOrder::Disable { name } => accounts.disable(&name).map(|()| done(&name, "disabled")),
         AccountOrder::Enable { name } => accounts.enable(&name).map(|()| done(&name, "enabled")),
         AccountOrder::Remove { name } => accounts.remove(&name).map(|()| done(&name, "removed")),
     };
     result.unwrap_or_else(|failure| match failure {
-        postern_state::AccountFailure::Unknown | postern_state::AccountFailure::UnknownLabel => {
-            Answer::nothing(failure.to_string())
-        }
+        postern_state::AccountFailure::Unknown
+        | postern_state::AccountFailure::UnknownLabel
+        | postern_state::AccountFailure::UnknownCertificate => Answer::nothing(failure.to_string()),
         other => Answer::failed(other.to_string()),
     })
+}
+
+fn no_fingerprint(text: &str) -> String {
+    format!(
+        "{} is no SHA-256 fingerprint of 64 hexadecimal digits; openssl x509 -in FILE -noout -fingerprint -sha256 prints one",
+        postern_mail::Quoted::text(text)
+    )
 }
 
 fn owned(texts: &[String]) -> Result<Option<Vec<postern_state::Owned>>, String> {
@@ -500,5 +532,6 @@ fn view(account: &postern_state::Account) -> Account {
                 last_used: credential.last_used.map(|at| at.0),
             })
             .collect(),
+        certificates: account.certificates.iter().map(postern_state::account::print_fingerprint).collect(),
     }
 }

@@ -32,7 +32,7 @@ use crate::privilege::{self, Confinement, Reach};
 use crate::telemetry::log;
 use crate::telemetry::metrics::Metrics;
 use crate::wire::inbound::Gate;
-use crate::wire::{Live, Server, clock, control, dispatch, lists, live, progress_locks, reload, stopped};
+use crate::wire::{Live, Server, clock, control, dispatch, lists, live, login, progress_locks, reload, stopped};
 
 /// How often metrics that are read rather than counted are taken.
 const GAUGE_INTERVAL: Duration = Duration::from_secs(2);
@@ -114,7 +114,7 @@ pub(crate) fn reach(config: &Config, source: &Source, data_dir: &Path) -> Reach 
         reach.read.push(parent(path));
     }
     let tls = &config.tls;
-    for path in [&tls.certificate, &tls.key, &config.outbound.ca_file].into_iter().flatten() {
+    for path in [&tls.certificate, &tls.key, &config.outbound.ca_file].into_iter().flatten().chain(login::files(config)) {
         reach.read.push(parent(path));
         // Renewed certificates are often links to where the current ones are.
         reach.read.extend(std::fs::canonicalize(path).ok().map(|path| parent(&path)));
@@ -337,6 +337,7 @@ async fn serve(
         TlsVersion::Tls13 => OldestVersion::Tls13,
     };
     let tls = server_config(Arc::clone(&certificate), oldest).map_err(|error| format!("TLS: {error}"))?;
+    let tls = login::TlsByKind::new(&config, tls, &certificate, oldest)?;
 
     let mut scheduler = Scheduler::new(live::scheduler(&config), clock().0);
     let spool = tokio::task::block_in_place(|| recover(&config, &mut scheduler))?;
@@ -354,8 +355,10 @@ async fn serve(
     let ceiling = Ceiling::new(live::ceiling(&config, open_files_max));
     let maildirs = Maildirs::new(config.server.hostname.as_str(), usize::from(config.outbound.maildir_writers));
     let (dispatcher, orders) = mpsc::channel(dispatch::ORDERS_MAX);
+    let live = Live::new(config, own_addresses.clone())?;
+    authenticator.trust(&live.issuers);
     let server = Arc::new(Server {
-        live: ArcSwap::from_pointee(Live::new(config, own_addresses.clone())?),
+        live: ArcSwap::from_pointee(live),
         spool: spool.clone(),
         accounts,
         authenticator,

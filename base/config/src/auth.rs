@@ -4,21 +4,42 @@ use std::time::Duration;
 
 use postern_mail::fact::Mechanism;
 
+use crate::oidc::Oidc;
 use crate::table::section;
 use crate::value::choice_value;
 
-choice_value!(Mechanism, [Mechanism::ScramSha256Plus, Mechanism::ScramSha256, Mechanism::Plain, Mechanism::Login]);
+choice_value!(
+    Mechanism,
+    [
+        Mechanism::External,
+        Mechanism::ScramSha256Plus,
+        Mechanism::ScramSha256,
+        Mechanism::OauthBearer,
+        Mechanism::Xoauth2,
+        Mechanism::Plain,
+        Mechanism::Login
+    ]
+);
 
 section! {
     /// How clients prove who they are: on `submission` and `submissions` listeners only, and only under TLS.
     pub struct Auth: Default {
-        /// What is offered, in this order (RFC 4954 §4).
+        /// What is offered, in this order (RFC 4954 §4). `EXTERNAL` is offered to a client that showed a certificate `[tls] client_ca`
+        /// vouches for, `OAUTHBEARER` and `XOAUTH2` where `oidc` names an issuer.
         #[key(
             example = "[\"SCRAM-SHA-256-PLUS\", \"SCRAM-SHA-256\", \"PLAIN\", \"LOGIN\"]",
             why = "the strongest first, and what every mail program can do last"
         )]
         pub mechanisms: Vec<Mechanism> =
-            vec![Mechanism::ScramSha256Plus, Mechanism::ScramSha256, Mechanism::Plain, Mechanism::Login];
+            vec![
+                Mechanism::External,
+                Mechanism::ScramSha256Plus,
+                Mechanism::ScramSha256,
+                Mechanism::OauthBearer,
+                Mechanism::Xoauth2,
+                Mechanism::Plain,
+                Mechanism::Login,
+            ];
         /// Passwords checked at the same time by Argon2id, each with 19 MiB of memory; 0 for as many as there are processor
         /// cores.
         #[key(
@@ -52,6 +73,12 @@ section! {
         /// How many of them.
         #[key(example = "10000", why = "about 100 octets each", within = 0..=10_000_000, restart = true)]
         pub remembered_max: u32 = 10_000;
+        /// OpenID Connect issuers whose tokens are good for logging in by OAUTHBEARER and XOAUTH2.
+        #[key(
+            example = "[{ issuer = \"https://id.example.org\", audience = \"postern\" }]",
+            why = "nobody else's word is taken for who a client is"
+        )]
+        pub oidc: Vec<Oidc> = Vec::new();
         later "failures_per_address" = "guesses of one address before a ban";
         later "failures_per_network" = "guesses of one network before a ban";
         later "failures_per_account" = "guesses for one account from strangers' addresses";
@@ -59,6 +86,5 @@ section! {
         later "ban_first" = "the length of a first ban";
         later "ban_factor" = "how much longer each next ban is";
         later "ban_longest" = "the length of the longest ban";
-        later "oidc" = "OAUTHBEARER and XOAUTH2 against OpenID Connect issuers";
     }
 }

@@ -25,6 +25,7 @@ const RULES: &[Rule] = &[
     (self_signed, &["tls", "listener"]),
     (auth, &["auth.mechanisms", "listener"]),
     (lists::lists, &["policy.list"]),
+    (other_ways_in, &["auth.mechanisms", "auth.oidc", "tls.client_ca", "tls.client_crl"]),
     (numbers::limits, &["limits"]),
     (
         numbers::retry,
@@ -148,6 +149,30 @@ fn auth(findings: &mut Findings<'_>) {
     }
     if mechanisms.is_empty() && findings.config.listeners.iter().any(|listener| listener.kind.is_submission()) {
         findings.error("auth.mechanisms", "nobody could log in on the submission listeners; name at least one");
+    }
+}
+
+/// Tokens and certificates: what was set up must also be offered.
+fn other_ways_in(findings: &mut Findings<'_>) {
+    use postern_mail::fact::Mechanism;
+
+    let config = findings.config;
+    for (_, later) in twice(config.auth.oidc.iter().map(|oidc| oidc.issuer.as_str())) {
+        findings.error(&format!("auth.oidc[{}].issuer", later + 1), "is named twice");
+    }
+    for (number, oidc) in config.auth.oidc.iter().enumerate().filter(|(_, oidc)| oidc.audience.is_empty()) {
+        let problem = format!("without an audience every token of {} would be good; name ours", oidc.issuer.as_str());
+        findings.error(&format!("auth.oidc[{}].audience", number + 1), &problem);
+    }
+    let offers = |mechanism| config.auth.mechanisms.contains(&mechanism);
+    if !config.auth.oidc.is_empty() && !offers(Mechanism::OauthBearer) && !offers(Mechanism::Xoauth2) {
+        findings.error("auth.oidc", "no token is ever taken, since auth.mechanisms has neither OAUTHBEARER nor XOAUTH2");
+    }
+    if config.tls.client_ca.is_some() && !offers(Mechanism::External) {
+        findings.error("tls.client_ca", "no certificate is ever taken, since auth.mechanisms is without EXTERNAL");
+    }
+    if config.tls.client_crl.is_some() && config.tls.client_ca.is_none() {
+        findings.warn("tls.client_crl", "does nothing without tls.client_ca");
     }
 }
 

@@ -16,6 +16,16 @@ choice! {
     }
 }
 
+choice! {
+    /// What in a client's certificate says whose it is.
+    pub enum ClientIdentity {
+        /// Only what was noted for an account.
+        Fingerprint = "fingerprint",
+        /// That, and the addresses in it.
+        Address = "address",
+    }
+}
+
 section! {
     /// The certificate this server shows. With neither certificate nor key, a self-signed one is made in `data_dir` on the first
     /// start: good enough for mail from other servers, not for mail programs, which check it.
@@ -43,6 +53,29 @@ section! {
             within = Duration::from_secs(1)..=Duration::from_secs(86_400)
         )]
         pub check_interval: Duration = Duration::from_secs(60);
+        /// Authorities whose certificates clients may log in with by EXTERNAL, in PEM. With it, clients are asked for a certificate on
+        /// `submission` and `submissions` listeners; who has none goes on without.
+        #[key(
+            example = "\"/etc/postern/client-ca.pem\"",
+            why = "nobody is asked for a certificate that no authority of yours vouches for",
+            restart = true
+        )]
+        pub client_ca: Option<PathBuf> = None;
+        /// What in such a certificate says whose it is: `fingerprint`, noted by `postern account certificate`, or `address`, which also
+        /// believes the authority when it says which address a certificate is for.
+        #[key(
+            example = "\"address\"",
+            why = "an authority that was chosen for something else might not check addresses, and taking a fingerprint back is enough then"
+        )]
+        pub client_identity: ClientIdentity = ClientIdentity::Fingerprint;
+        /// Lists of revoked certificates of these authorities, in PEM. A certificate that is on one, and one that none speaks of, is refused in
+        /// the handshake.
+        #[key(
+            example = "\"/etc/postern/client-crl.pem\"",
+            why = "not every authority has one; without it an account's certificate is taken back in the account",
+            restart = true
+        )]
+        pub client_crl: Option<PathBuf> = None;
         later "acme" = "certificates from an ACME authority";
     }
 }

@@ -32,6 +32,17 @@ pub struct TlsFacts {
     /// 32 bytes of RFC 9266 `tls-exporter`, for SCRAM-SHA-256-PLUS. Absent under TLS 1.2, where they would not be safe without
     /// the extended master secret.
     pub exporter: Option<Box<[u8; 32]>>,
+    /// What the client proved to hold, where it was asked for a certificate and showed one that holds.
+    pub certificate: Option<Box<ClientCertificate>>,
+}
+
+/// A client's certificate, verified by the handshake: the chain leads to an authority of ours, and the client has the key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// SHA-256 of the certificate.
+    pub fingerprint: [u8; 32],
+    /// The addresses it is for (RFC 5280 §4.2.1.6, rfc822Name), as far as they are such as we take.
+    pub addresses: Vec<Mailbox>,
 }
 
 /// What is fixed for a connection from its first moment.
@@ -45,7 +56,7 @@ pub struct ClientFacts {
     pub listener: ListenerKind,
 }
 
-/// SASL mechanisms we know (RFC 4954 §4, RFC 4616, RFC 7677).
+/// SASL mechanisms we know (RFC 4954 §4, RFC 4616, RFC 7677, RFC 7628, RFC 4422 appendix A).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mechanism {
     /// RFC 4616.
@@ -56,6 +67,12 @@ pub enum Mechanism {
     ScramSha256,
     /// RFC 7677 with channel binding.
     ScramSha256Plus,
+    /// RFC 7628: a token of an issuer that is trusted.
+    OauthBearer,
+    /// The same in the form that came before the RFC, which some programs still speak.
+    Xoauth2,
+    /// RFC 4422 appendix A: the certificate of the TLS session says who it is.
+    External,
 }
 
 impl Mechanism {
@@ -67,13 +84,16 @@ impl Mechanism {
             Self::Login => "LOGIN",
             Self::ScramSha256 => "SCRAM-SHA-256",
             Self::ScramSha256Plus => "SCRAM-SHA-256-PLUS",
+            Self::OauthBearer => "OAUTHBEARER",
+            Self::Xoauth2 => "XOAUTH2",
+            Self::External => "EXTERNAL",
         }
     }
 
     /// By its IANA name, in any case.
     #[must_use]
     pub fn by_name(name: &str) -> Option<Self> {
-        [Self::Plain, Self::Login, Self::ScramSha256, Self::ScramSha256Plus]
+        [Self::Plain, Self::Login, Self::ScramSha256, Self::ScramSha256Plus, Self::OauthBearer, Self::Xoauth2, Self::External]
             .into_iter()
             .find(|m| m.as_str().eq_ignore_ascii_case(name))
     }
@@ -94,6 +114,8 @@ pub enum Question {
         initial: Option<Secret>,
         /// `tls-exporter` of the connection, for channel binding.
         exporter: Option<Box<[u8; 32]>>,
+        /// The client's certificate, for EXTERNAL.
+        certificate: Option<Box<ClientCertificate>>,
     },
     /// AUTH: the client's answer to our challenge, decoded from base64.
     AuthNext(Secret),

@@ -53,8 +53,8 @@ pub trait Conversations: Send + Sync + 'static {
     fn begin(&self, client: &ClientFacts) -> (Self::Machine, Self::Host);
     /// Limits in force for the next connection.
     fn pump_settings(&self) -> Arc<PumpSettings>;
-    /// TLS in force for the next connection; none when it is not to be had.
-    fn tls(&self) -> Option<Arc<ServerConfig>>;
+    /// TLS in force for the next connection to such a listener; none when it is not to be had.
+    fn tls(&self, kind: ListenerKind) -> Option<Arc<ServerConfig>>;
     /// What we call ourselves.
     fn hostname(&self) -> Arc<str>;
     /// How long a client must wait for the greeting; one that talks first is sent away. Zero: no wait.
@@ -218,8 +218,13 @@ impl<C: Conversations> Connection<C> {
         // Replies are gathered by the pump; waiting for more of them in the kernel would only delay.
         let _ = stream.set_nodelay(true);
         let Self { kind, conversations, counters, stop, alive, .. } = self;
-        let mut pump =
-            Pump::new((stream, buffer), conversations.begin(&facts), conversations.pump_settings(), conversations.tls(), stop);
+        let mut pump = Pump::new(
+            (stream, buffer),
+            conversations.begin(&facts),
+            conversations.pump_settings(),
+            conversations.tls(facts.listener),
+            stop,
+        );
         Some(async move {
             let implicit_tls = kind == ListenerKind::Submissions;
             let delay = conversations.greeting_delay();

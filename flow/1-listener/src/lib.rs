@@ -16,4 +16,4 @@ pub mod tls;
 pub use accept::{Conversations, Listener, bind};
 pub use ceiling::{Ceiling, CeilingSettings};
 pub use pump::{Host, PumpSettings};
-pub use tls::{CertificateSlot, OldestVersion, server_config};
+pub use tls::{CertificateSlot, ClientAuthorities, OldestVersion, asking_for_certificates, server_config};

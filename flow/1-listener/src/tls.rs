@@ -4,13 +4,18 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use postern_mail::fact::TlsFacts;
-use rustls::ServerConfig;
-use rustls::server::{ClientHello, ResolvesServerCert, ServerSessionMemoryCache};
+use postern_mail::Mailbox;
+use postern_mail::fact::{ClientCertificate, TlsFacts};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, ServerSessionMemoryCache, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
+use rustls::{RootCertStore, ServerConfig};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
+/// Addresses of one certificate that are looked at.
+const ADDRESSES_MAX: usize = 16;
 /// Sessions kept for resumption.
 const SESSIONS_MAX: usize = 4096;
 
@@ -46,24 +51,92 @@ pub enum OldestVersion {
     Tls13,
 }
 
+static NEWEST: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS13];
+
+impl OldestVersion {
+    fn and_newer(self) -> &'static [&'static rustls::SupportedProtocolVersion] {
+        // RFC 8314 §4.1, RFC 8996 §4, §5: TLS 1.0 and 1.1 must not be negotiated; the library has neither.
+        match self {
+            Self::Tls12 => rustls::ALL_VERSIONS,
+            Self::Tls13 => NEWEST,
+        }
+    }
+}
+
 /// The server side's TLS settings over a certificate that can be replaced.
 ///
 /// # Errors
 /// When the crypto provider lacks what TLS 1.2 and 1.3 need, which is a fault of the build.
 pub fn server_config(certificate: Arc<CertificateSlot>, oldest: OldestVersion) -> Result<Arc<ServerConfig>, rustls::Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    // RFC 8314 §4.1, RFC 8996 §4, §5: TLS 1.0 and 1.1 must not be negotiated; the library has neither.
-    let versions: &[&rustls::SupportedProtocolVersion] = match oldest {
-        OldestVersion::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
-        OldestVersion::Tls13 => &[&rustls::version::TLS13],
-    };
     let mut config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(versions)?
+        .with_protocol_versions(oldest.and_newer())?
         .with_no_client_auth()
         .with_cert_resolver(certificate);
     config.session_storage = ServerSessionMemoryCache::new(SESSIONS_MAX);
     config.send_tls13_tickets = 1;
     Ok(Arc::new(config))
+}
+
+/// Whose certificates clients may show.
+#[derive(Clone, Debug)]
+pub struct ClientAuthorities {
+    /// The authorities, as PEM.
+    pub certificates: Vec<u8>,
+    /// Their lists of what they revoked, as PEM. With them, a certificate that none of them speaks of is refused too.
+    pub revoked: Option<Vec<u8>>,
+}
+
+/// The same settings for listeners that ask a client for a certificate. One without goes on without; one whose certificate does not hold, is
+/// revoked or out of date gets no session. No session is resumed, so that each has shown its certificate anew.
+///
+/// # Errors
+/// In words: what is wrong with the authorities.
+pub fn asking_for_certificates(
+    certificate: Arc<CertificateSlot>,
+    oldest: OldestVersion,
+    authorities: &ClientAuthorities,
+) -> Result<Arc<ServerConfig>, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&authorities.certificates) {
+        let certificate = certificate.map_err(|error| format!("the authorities' certificates: {error}"))?;
+        roots.add(certificate).map_err(|error| format!("an authority's certificate: {error}"))?;
+    }
+    let revoked = authorities.revoked.iter().flat_map(|pem| CertificateRevocationListDer::pem_slice_iter(pem));
+    let revoked: Vec<_> =
+        revoked.collect::<Result<_, _>>().map_err(|error| format!("the list of revoked certificates: {error}"))?;
+    if authorities.revoked.is_some() && revoked.is_empty() {
+        return Err("the list of revoked certificates: there is none in the file".to_owned());
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+    // RFC 5280 §6.3: a list that is past its next update says nothing any more.
+    let verifier = builder.allow_unauthenticated().with_crls(revoked).enforce_revocation_expiration().build();
+    let verifier = verifier.map_err(|error| format!("the authorities' certificates: {error}"))?;
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(oldest.and_newer())
+        .map_err(|error| error.to_string())?
+        .with_client_cert_verifier(verifier)
+        .with_cert_resolver(certificate);
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(Arc::new(config))
+}
+
+/// What a verified certificate says of its holder.
+fn client_certificate(der: &CertificateDer<'_>) -> Option<ClientCertificate> {
+    use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
+
+    let fingerprint = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, der);
+    let fingerprint = fingerprint.as_ref().try_into().ok()?;
+    let parsed = X509Certificate::from_der(der).ok();
+    let names = parsed.as_ref().and_then(|(_, certificate)| certificate.subject_alternative_name().ok().flatten());
+    let addresses = names.iter().flat_map(|names| &names.value.general_names).filter_map(|name| match name {
+        // RFC 5280 §4.2.1.6: an address of the form of RFC 2821, without angle brackets or a phrase.
+        GeneralName::RFC822Name(address) => Mailbox::parse(address).ok(),
+        _ => None,
+    });
+    Some(ClientCertificate { fingerprint, addresses: addresses.take(ADDRESSES_MAX).collect() })
 }
 
 /// What is known once the handshake is done.
@@ -78,5 +151,6 @@ pub(crate) fn facts(session: &TlsStream<TcpStream>) -> TlsFacts {
         version: if is_13 { "TLSv1.3" } else { "TLSv1.2" },
         cipher: connection.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or("unknown").into(),
         exporter: exporter.map(Box::new),
+        certificate: connection.peer_certificates().and_then(<[_]>::first).and_then(client_certificate).map(Box::new),
     }
 }

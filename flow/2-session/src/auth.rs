@@ -43,6 +43,8 @@ impl Turn<'_> {
             return self.fault(Reply::tls_required(), hello);
         };
         let exporter = tls.exporter.clone();
+        // Only the mechanism that goes by it is shown it.
+        let certificate = tls.certificate.clone().filter(|_| mechanism == Some(Mechanism::External));
         if self.standing.who.is_some() {
             // RFC 4954 §4: after a success no more AUTH in this session.
             return self.out_of_order("already authenticated", hello);
@@ -59,7 +61,7 @@ impl Turn<'_> {
                 Err(fault) => return self.fault(Reply::fault(fault), hello),
             },
         };
-        self.act(Action::Ask(Question::AuthStart { mechanism, initial, exporter }));
+        self.act(Action::Ask(Question::AuthStart { mechanism, initial, exporter, certificate }));
         State::AskingCredentials(hello)
     }
 

@@ -81,12 +81,17 @@ impl Turn<'_> {
         }
     }
 
-    /// A mechanism with channel binding needs a channel that can be bound (RFC 9266 §2).
+    /// A mechanism with channel binding needs a channel that can be bound (RFC 9266 §2), EXTERNAL a client that has proved something
+    /// outside (RFC 4422 §A.1).
     pub(crate) fn offers(&self, mechanism: Mechanism) -> bool {
-        let bindable = self.standing.tls.as_ref().is_some_and(|tls| tls.exporter.is_some());
+        let tls = self.standing.tls.as_ref();
         self.standing.may_authenticate()
             && self.settings().mechanisms.contains(&mechanism)
-            && (mechanism != Mechanism::ScramSha256Plus || bindable)
+            && match mechanism {
+                Mechanism::ScramSha256Plus => tls.is_some_and(|tls| tls.exporter.is_some()),
+                Mechanism::External => tls.is_some_and(|tls| tls.certificate.is_some()),
+                _ => true,
+            }
     }
 
     /// RFC 5321 §4.5.3.1.8: the limit on recipients that holds for this client. On a submission listener nobody sends

@@ -178,6 +178,13 @@ enum AccountVerb {
         #[arg(long)]
         remove: bool,
     },
+    /// Certificates that are good for it, by their SHA-256 fingerprints (AUTH EXTERNAL).
+    Certificate {
+        /// Its address.
+        address: String,
+        #[command(subcommand)]
+        verb: CertificateVerb,
+    },
     /// Nobody can log in as it; nothing is forgotten.
     Disable {
         /// Its address.
@@ -192,6 +199,22 @@ enum AccountVerb {
     Remove {
         /// Its address.
         address: String,
+    },
+}
+
+#[derive(Subcommand)]
+enum CertificateVerb {
+    /// One more.
+    Add {
+        /// As `openssl x509 -noout -fingerprint -sha256` prints it.
+        fingerprint: String,
+    },
+    /// All of them.
+    List,
+    /// One less; open sessions stay.
+    Remove {
+        /// As it is listed.
+        fingerprint: String,
     },
 }
 
@@ -350,6 +373,11 @@ impl AccountVerb {
                 let expires = after.map(|seconds| crate::wire::clock().0.saturating_add(seconds.saturating_mul(1000)));
                 AccountOrder::AppPassword { name: address, label, expires }
             }
+            Self::Certificate { address: name, verb } => match verb {
+                CertificateVerb::Add { fingerprint } => AccountOrder::AddCertificate { name, fingerprint },
+                CertificateVerb::List => AccountOrder::Show { name },
+                CertificateVerb::Remove { fingerprint } => AccountOrder::RemoveCertificate { name, fingerprint },
+            },
             Self::Disable { address } => AccountOrder::Disable { name: address },
             Self::Enable { address } => AccountOrder::Enable { name: address },
             Self::Remove { address } => AccountOrder::Remove { name: address },

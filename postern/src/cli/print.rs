@@ -116,6 +116,11 @@ fn print_accounts(accounts: &[Account]) {
         table.add_row([name, account.addresses.join(", "), credentials.join(", "), last.map_or("never".to_owned(), when)]);
     }
     println!("{table}");
+    for account in accounts {
+        for certificate in &account.certificates {
+            println!("{}: certificate {}", account.name, Quoted::text(certificate));
+        }
+    }
 }
 
 fn print_messages(messages: &[Message], more: bool) {

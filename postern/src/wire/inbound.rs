@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use postern_listener::pump::Ended;
 use postern_listener::{Conversations, Host, PumpSettings};
+use postern_mail::client::ListenerKind;
 use postern_mail::event::Event;
-use postern_mail::fact::{Answer, ClientFacts, Fact, Mechanism, Question};
+use postern_mail::fact::{Answer, ClientCertificate, ClientFacts, Fact, Mechanism, Question};
 use postern_mail::message::date::MailDate;
 use postern_mail::message::headers::{HeaderCollector, Headers};
 use postern_mail::message::received::{Received, protocol};
@@ -28,7 +29,7 @@ use rustls::ServerConfig;
 
 use crate::wire::directory::Directory;
 use crate::wire::trail::SessionTrail;
-use crate::wire::{Live, Server, clock, live, routing};
+use crate::wire::{Live, Server, clock, live, login, routing};
 
 /// Answers the questions of one session and takes its bodies.
 pub(crate) struct Inbound {
@@ -134,9 +135,15 @@ impl Inbound {
         decide::answer(&verdict, admission)
     }
 
-    async fn login(&mut self, mechanism: Mechanism, initial: Option<Secret>, exporter: Option<Box<[u8; 32]>>) -> Answer {
+    async fn login(
+        &mut self,
+        (mechanism, initial): (Mechanism, Option<Secret>),
+        exporter: Option<Box<[u8; 32]>>,
+        certificate: Option<Box<ClientCertificate>>,
+    ) -> Answer {
         let offered_plus = self.live.config.auth.mechanisms.contains(&Mechanism::ScramSha256Plus) && exporter.is_some();
-        let start = Start { mechanism, initial, exporter, offered_plus };
+        let certificate = login::believed(&self.live.config, certificate);
+        let start = Start { mechanism, initial, exporter, offered_plus, certificate };
         let (exchange, step) = self.server.authenticator.start(clock(), start).await;
         self.step(exchange, step)
     }
@@ -166,8 +173,8 @@ impl Inbound {
             }
             Step::Unavailable => {
                 let reply = Reply::authentication_unavailable();
-                self.trail.login(&self.client, exchange.user(), "too many attempts wait for their turn");
-                self.note_refusal("AUTH", &reply, "too many attempts wait for their turn".to_owned(), None);
+                self.trail.login(&self.client, exchange.user(), "too many attempts wait for their turn, or an issuer is away");
+                self.note_refusal("AUTH", &reply, "too many attempts wait for their turn, or an issuer is away".to_owned(), None);
                 Answer::Refuse(reply)
             }
         }
@@ -266,10 +273,15 @@ impl Host for Inbound {
             Question::Recipient { to, who, .. } => self.recipient(&to, who.as_ref()),
             Question::Message => self.judge_message(),
             // Boxed: only a few connections ever log in, and the rest should not carry the room for it.
-            Question::AuthStart { mechanism, initial, exporter } => Box::pin(self.login(mechanism, initial, exporter)).await,
+            Question::AuthStart { mechanism, initial, exporter, certificate } => {
+                Box::pin(self.login((mechanism, initial), exporter, certificate)).await
+            }
             Question::AuthNext(response) => Box::pin(self.login_on(response)).await,
             Question::AuthAbort => {
-                self.exchange = None;
+                if let Some(exchange) = self.exchange.take().filter(|exchange| exchange.is_refused()) {
+                    // It had its answer, and its fault, before it gave up.
+                    return self.step(*exchange, Step::Denied);
+                }
                 Answer::Pass
             }
         };
@@ -358,8 +370,8 @@ impl Conversations for Gate {
         Arc::clone(&self.0.live.load().pump)
     }
 
-    fn tls(&self) -> Option<Arc<ServerConfig>> {
-        Some(Arc::clone(&self.0.tls))
+    fn tls(&self, kind: ListenerKind) -> Option<Arc<ServerConfig>> {
+        Some(self.0.tls.of(kind))
     }
 
     fn hostname(&self) -> Arc<str> {

@@ -16,6 +16,9 @@ use postern_policy::{Outbound, Policy};
 use postern_scheduler::{Backoff, Expiry, SchedulerSettings, Shaping};
 use postern_session::SessionSettings;
 use postern_spool::SpoolSettings;
+use postern_state::Issuers;
+
+use crate::wire::login;
 
 /// Hosts whose rate of connections is remembered.
 const RATES_MAX: usize = 100_000;
@@ -44,6 +47,8 @@ pub(crate) struct Live {
     pub resolver: Resolver,
     /// Speaks to next hops.
     pub delivery: Delivery,
+    /// Whose tokens are good.
+    pub issuers: Issuers,
     session: Arc<SessionSettings>,
 }
 
@@ -67,7 +72,7 @@ impl Live {
             transaction_timeout: limits.transaction_timeout,
             session_timeout: limits.session_timeout,
             tls_available: true,
-            mechanisms: config.auth.mechanisms.clone(),
+            mechanisms: login::mechanisms(&config),
         };
         let pump = PumpSettings {
             handshake_timeout: limits.handshake_timeout,
@@ -89,12 +94,14 @@ impl Live {
         })
         .map_err(|failure| failure.to_string())?;
         let delivery = delivery(&config, own_addresses)?;
+        let issuers = login::issuers(&config)?;
         Ok(Self {
             policy,
             hostname: config.server.hostname.as_str().into(),
             pump: Arc::new(pump),
             resolver,
             delivery,
+            issuers,
             session: Arc::new(session),
             config,
         })

@@ -7,6 +7,7 @@ pub(crate) mod dispatch;
 pub(crate) mod inbound;
 pub(crate) mod lists;
 pub(crate) mod live;
+pub(crate) mod login;
 pub(crate) mod reload;
 pub(crate) mod report;
 pub(crate) mod routing;
@@ -29,7 +30,6 @@ use postern_policy::facts::OwnedAddresses;
 use postern_spool::Spool;
 use postern_state::audit::chain::Act;
 use postern_state::{Accounts, Audit, Authenticator, History, Lists, Owned};
-use rustls::ServerConfig;
 use tokio::sync::{Mutex, MutexGuard, mpsc, watch};
 
 use crate::privilege::Confinement;
@@ -63,7 +63,7 @@ pub(crate) struct Server {
     /// Mailboxes of this machine.
     pub maildirs: Maildirs,
     /// TLS for clients.
-    pub tls: Arc<ServerConfig>,
+    pub tls: login::TlsByKind,
     /// The certificate in it.
     pub certificate: Arc<CertificateSlot>,
     /// Ceilings on connections.

@@ -114,6 +114,7 @@ impl Reloader {
                 let scheduler = Box::new(live::scheduler(&live.config));
                 let live = Arc::new(live);
                 let old = self.server.live.swap(Arc::clone(&live));
+                self.server.authenticator.trust(&live.issuers);
                 self.server.certificate.replace(certificate);
                 let _ = self.server.dispatcher.send(Order::Reload(scheduler)).await;
                 if changes.iter().any(|change| change.path.starts_with("domain") || change.path.starts_with("route")) {

@@ -52,6 +52,9 @@ impl Town {
         let history = History::start(&store, &HistorySettings::default(), |_| {}).unwrap();
         let certificate = certs::self_signed(folder.path(), "mx.here.test").unwrap().load().unwrap();
         let certificate = Arc::new(CertificateSlot::new(certificate));
+        let oldest = postern_listener::OldestVersion::Tls12;
+        let plain = postern_listener::server_config(Arc::clone(&certificate), oldest).unwrap();
+        let tls = login::TlsByKind::new(&config, plain, &certificate, oldest).unwrap();
         let (dispatcher, orders) = mpsc::channel(64);
         let server = Arc::new(Server {
             live: ArcSwap::from_pointee(Live::new(config, Vec::new()).unwrap()),
@@ -64,7 +67,7 @@ impl Town {
             audit: Arc::new(Audit::open(folder.path(), clock()).unwrap()),
             dispatcher,
             maildirs: Maildirs::new("mx.here.test", 1),
-            tls: postern_listener::server_config(Arc::clone(&certificate), postern_listener::OldestVersion::Tls12).unwrap(),
+            tls,
             certificate,
             ceiling: Ceiling::new(live::ceiling(&Self::config(folder.path(), toml), 1024)),
             metrics: Metrics::default(),

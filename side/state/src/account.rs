@@ -15,6 +15,34 @@ use serde::{Deserialize, Serialize};
 /// The name of the credential that is the account's own password.
 pub const PASSWORD: &str = "password";
 
+/// What a token counts as among the credentials.
+pub const TOKEN: &str = "token";
+/// What a certificate counts as.
+pub const CERTIFICATE: &str = "certificate";
+
+/// SHA-256 of a certificate.
+pub type Fingerprint = [u8; 32];
+
+/// Reads a fingerprint as `openssl x509 -fingerprint -sha256` prints it: hexadecimal digits, in pairs with colons or without.
+#[must_use]
+pub fn parse_fingerprint(text: &str) -> Option<Fingerprint> {
+    let digits: String = text.trim().chars().filter(|c| *c != ':').collect();
+    if digits.len() != 64 || !digits.bytes().all(|octet| octet.is_ascii_hexdigit()) {
+        return None;
+    }
+    let mut fingerprint = [0; 32];
+    for (place, octet) in fingerprint.iter_mut().enumerate() {
+        *octet = u8::from_str_radix(digits.get(place * 2..place * 2 + 2)?, 16).ok()?;
+    }
+    Some(fingerprint)
+}
+
+/// Prints it in lower case, without colons.
+#[must_use]
+pub fn print_fingerprint(fingerprint: &Fingerprint) -> String {
+    fingerprint.iter().map(|octet| format!("{octet:02x}")).collect()
+}
+
 /// Something an account may send as.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Owned {
@@ -106,6 +134,8 @@ pub struct Account {
     pub addresses: Vec<Owned>,
     /// Its password and its app passwords.
     pub credentials: Vec<Credential>,
+    /// The certificates noted for it.
+    pub certificates: Vec<Fingerprint>,
     /// When it was made.
     pub created: UnixMillis,
     /// One for all credentials, so that a SCRAM proof can be checked against each.
@@ -148,6 +178,8 @@ struct AccountRow {
     disabled: bool,
     addresses: Vec<String>,
     credentials: Vec<CredentialRow>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    certificates: Vec<String>,
     created: u64,
     salt: String,
     iterations: u32,
@@ -185,6 +217,7 @@ impl Account {
             disabled: self.disabled,
             addresses: self.addresses.iter().map(ToString::to_string).collect(),
             credentials: credentials.collect(),
+            certificates: self.certificates.iter().map(print_fingerprint).collect(),
             created: self.created.0,
             salt: BASE64.encode(&self.salt),
             iterations: self.iterations,
@@ -200,6 +233,11 @@ impl Account {
             disabled: row.disabled,
             addresses: addresses.collect::<Result<_, _>>()?,
             credentials: row.credentials.into_iter().map(CredentialRow::read).collect::<Result<_, _>>()?,
+            certificates: row
+                .certificates
+                .iter()
+                .map(|text| parse_fingerprint(text).ok_or("a fingerprint has not 32 octets".to_owned()))
+                .collect::<Result<_, _>>()?,
             created: UnixMillis(row.created),
             salt: BASE64.decode(&row.salt).map_err(|e| e.to_string())?,
             iterations: row.iterations,
@@ -252,6 +290,7 @@ mod tests {
             disabled: true,
             addresses: addresses.iter().map(|text| Owned::parse(text).unwrap()).collect(),
             credentials: vec![credential(PASSWORD, None), credential("phone", Some("abc234"))],
+            certificates: vec![[3; 32]],
             created: UnixMillis(5),
             salt: vec![1, 2, 3],
             iterations: 4096,

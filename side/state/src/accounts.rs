@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use postern_mail::envelope::UnixMillis;
-use postern_mail::fact::AccountName;
+use postern_mail::fact::{AccountName, ClientCertificate};
 use postern_mail::trouble::Fault;
 use postern_mail::{Mailbox, Secret};
 use postern_smtp::sasl::prepare_password;
 use postern_smtp::sasl::scram::ScramKeys;
 
-use crate::account::{Account, Credential, Owned, PASSWORD, Verifier, canonical};
+use crate::account::{Account, CERTIFICATE, Credential, Fingerprint, Owned, PASSWORD, TOKEN, Verifier, canonical};
 use crate::backend::{Backend, Change, Durability, Keyspace, Order};
 use crate::password::{self, Hashing};
 use crate::store::Store;
@@ -25,6 +25,8 @@ use crate::trouble::StateFailure;
 pub const ACCOUNTS_MAX: usize = 100_000;
 /// Of one account, its own password included. A SCRAM proof is checked against each.
 pub const CREDENTIALS_MAX: usize = 20;
+/// Of one account.
+pub const CERTIFICATES_MAX: usize = 20;
 /// Of one account.
 pub const ADDRESSES_MAX: usize = 1_000;
 /// Characters of an app password's name.
@@ -51,11 +53,16 @@ pub enum AccountFailure {
     #[error("this password is too weak: {0}")]
     Weak(&'static str),
     /// An app password's name is empty, too long, taken, or `password`.
-    #[error("an app password needs a name of its own, of 1 to 64 printable characters, other than \"password\"")]
+    #[error(
+        "an app password needs a name of its own, of 1 to 64 printable characters, other than \"password\", \"token\" and \"certificate\""
+    )]
     BadLabel,
     /// The account has no app password of this name.
     #[error("the account has no app password of this name")]
     UnknownLabel,
+    /// The account has no certificate of this fingerprint.
+    #[error("the account has no certificate of this fingerprint")]
+    UnknownCertificate,
     /// A limit of [`ACCOUNTS_MAX`], [`CREDENTIALS_MAX`] or [`ADDRESSES_MAX`].
     #[error("there can be at most {1} {0}")]
     TooMany(&'static str, usize),
@@ -172,6 +179,7 @@ impl Accounts {
             disabled: false,
             addresses,
             credentials: Vec::new(),
+            certificates: Vec::new(),
             created: now,
             salt,
             iterations: SCRAM_ITERATIONS,
@@ -221,7 +229,7 @@ impl Accounts {
         let mut generation = self.lock();
         let mut account = Account::clone(&*self.show(name)?);
         let fits = (1..=LABEL_CHARS_MAX).contains(&label.chars().count()) && !label.chars().any(char::is_control);
-        if !fits || label == PASSWORD || account.credential(label).is_some() {
+        if !fits || [PASSWORD, TOKEN, CERTIFICATE].contains(&label) || account.credential(label).is_some() {
             return Err(AccountFailure::BadLabel);
         }
         if account.credentials.len() >= CREDENTIALS_MAX {
@@ -262,6 +270,49 @@ impl Accounts {
             let before = account.credentials.len();
             account.credentials.retain(|credential| &*credential.name != label || label == PASSWORD);
             if account.credentials.len() == before { Err(AccountFailure::UnknownLabel) } else { Ok(()) }
+        })
+    }
+
+    /// Whose a certificate is: the accounts for which it was noted, and those of its addresses.
+    pub(crate) fn holders(&self, certificate: &ClientCertificate) -> Vec<Arc<Account>> {
+        let snapshot = self.snapshot.load();
+        let noted = snapshot.by_name.values().filter(|account| account.certificates.contains(&certificate.fingerprint));
+        let mut holders: Vec<_> = noted.cloned().collect();
+        let named = certificate.addresses.iter().filter_map(|address| snapshot.by_name.get(&*canonical(address)));
+        for account in named {
+            if !holders.iter().any(|holder| holder.name == account.name) {
+                holders.push(Arc::clone(account));
+            }
+        }
+        holders
+    }
+
+    /// Notes a certificate for an account, which it is then good for. Noting it twice changes nothing.
+    ///
+    /// # Errors
+    /// When there is no such account, or it has too many.
+    pub fn add_certificate(&self, name: &str, fingerprint: Fingerprint) -> Result<(), AccountFailure> {
+        self.change(name, |account| {
+            if account.certificates.contains(&fingerprint) {
+                return Ok(());
+            }
+            if account.certificates.len() >= CERTIFICATES_MAX {
+                return Err(AccountFailure::TooMany("certificates of one account", CERTIFICATES_MAX));
+            }
+            account.certificates.push(fingerprint);
+            Ok(())
+        })
+    }
+
+    /// Takes a certificate back.
+    ///
+    /// # Errors
+    /// When there is no such account or no such certificate.
+    pub fn remove_certificate(&self, name: &str, fingerprint: Fingerprint) -> Result<(), AccountFailure> {
+        self.change(name, |account| {
+            let before = account.certificates.len();
+            account.certificates.retain(|own| *own != fingerprint);
+            if account.certificates.len() == before { Err(AccountFailure::UnknownCertificate) } else { Ok(()) }
         })
     }
 

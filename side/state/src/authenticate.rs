@@ -1,5 +1,5 @@
-//! Who a client proves to be: AUTH PLAIN, LOGIN, SCRAM-SHA-256 and SCRAM-SHA-256-PLUS (RFC 4954, RFC 4616, RFC 7677). The only place
-//! where [`Authenticated`] is minted.
+//! Who a client proves to be: AUTH PLAIN, LOGIN, SCRAM-SHA-256 and SCRAM-SHA-256-PLUS (RFC 4954, RFC 4616, RFC 7677), by the token of an
+//! issuer (RFC 7628), or by its certificate (RFC 4422 appendix A). The only place where [`Authenticated`] is minted.
 //!
 //! Promise: an attempt costs one slow hash, whether the account exists, is disabled, has twenty app passwords, or none of these; slow
 //! hashes run a few at a time, and who would have to wait long is told to come again. Nothing a stranger sees or can time tells whether
@@ -12,21 +12,26 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use moka::sync::Cache;
 use postern_mail::envelope::UnixMillis;
-use postern_mail::fact::Mechanism;
+use postern_mail::fact::{ClientCertificate, Mechanism};
 use postern_mail::proof::Authenticated;
+use postern_mail::trouble::Fault;
 use postern_mail::{Mailbox, Secret};
 use postern_smtp::sasl::login::{Login, LoginStep};
+use postern_smtp::sasl::oauthbearer::{self, BearerCredentials};
 use postern_smtp::sasl::plain::{self, PlainCredentials};
 use postern_smtp::sasl::scram::{ScramKeys, ScramServer};
+use postern_smtp::sasl::{external, xoauth2};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::account::{Account, Credential, PASSWORD, canonical};
+use crate::account::{Account, CERTIFICATE, Credential, PASSWORD, TOKEN, canonical};
 use crate::accounts::{Accounts, SCRAM_ITERATIONS};
+use crate::oidc::{Issuers, Refusal};
 use crate::password::{self, Hashing};
 use crate::store::{Store, random};
 use crate::trouble::StateFailure;
@@ -69,6 +74,8 @@ pub struct Start {
     pub exporter: Option<Box<[u8; 32]>>,
     /// The connection was offered SCRAM-SHA-256-PLUS.
     pub offered_plus: bool,
+    /// What the handshake has verified of the client, where it showed a certificate.
+    pub certificate: Option<Box<ClientCertificate>>,
 }
 
 /// What comes next in an exchange.
@@ -103,6 +110,7 @@ pub struct Authenticator {
     turns: Arc<Semaphore>,
     waiting: AtomicUsize,
     remembered: Cache<Vec<u8>, Remembered>,
+    issuers: ArcSwap<Issuers>,
     settings: AuthenticationSettings,
 }
 
@@ -128,18 +136,27 @@ impl Authenticator {
             turns: Arc::new(Semaphore::new(settings.argon2_concurrency.max(1))),
             waiting: AtomicUsize::new(0),
             remembered,
+            issuers: ArcSwap::default(),
             settings,
         }))
     }
 
+    /// From now on, tokens of these issuers are good, and of no others.
+    pub fn trust(&self, issuers: &Issuers) {
+        self.issuers.store(Arc::new(issuers.keeping(&self.issuers.load())));
+    }
+
     /// Begins an exchange. The client may still change its mind: dropping the exchange ends it.
     pub async fn start(self: &Arc<Self>, now: UnixMillis, start: Start) -> (Exchange, Step) {
-        let Start { mechanism, initial, exporter, offered_plus } = start;
+        let Start { mechanism, initial, exporter, offered_plus, certificate } = start;
         let state = match mechanism {
             Mechanism::Plain => State::Plain,
             Mechanism::Login => State::Login(Login::User),
             Mechanism::ScramSha256 => State::ScramFirst { plus: false, exporter, offered_plus },
             Mechanism::ScramSha256Plus => State::ScramFirst { plus: true, exporter, offered_plus },
+            Mechanism::OauthBearer => State::Bearer(oauthbearer::parse),
+            Mechanism::Xoauth2 => State::Bearer(xoauth2::parse),
+            Mechanism::External => State::External(certificate),
         };
         let mut exchange = Exchange { authenticator: Arc::clone(self), state, user: None };
         let step = match (initial, mechanism) {
@@ -185,10 +202,9 @@ impl Authenticator {
         }
     }
 
-    /// The one place where the proof is made: the credential was verified, and the account still is what it was verified against.
+    /// A password was good, by itself or as a proof.
     fn admit(&self, now: UnixMillis, verified: &Account, credential: &Credential, memory: Option<Vec<u8>>) -> Step {
-        let unchanged = self.accounts.find(&verified.name).filter(|account| account.generation == verified.generation);
-        let Some(account) = unchanged.filter(|account| !account.disabled && !credential.is_expired(now)) else {
+        let Some((account, proof)) = self.mint(verified, &credential.name).filter(|_| !credential.is_expired(now)) else {
             return Step::Denied;
         };
         if let Some(memory) = memory {
@@ -200,7 +216,48 @@ impl Authenticator {
             // It takes a lock that is held while passwords are made. Nobody waits for it.
             drop(tokio::task::spawn_blocking(move || accounts.note_used(now, &name, &label)));
         }
-        Step::Authenticated(Authenticated::mint_after_verification(Arc::clone(&account.name), Arc::clone(&credential.name)))
+        Step::Authenticated(proof)
+    }
+
+    /// The one place where the proof is made: a credential was verified, and the account still is what it was verified against.
+    fn mint(&self, verified: &Account, credential: &Arc<str>) -> Option<(Arc<Account>, Authenticated)> {
+        let unchanged = self.accounts.find(&verified.name).filter(|account| account.generation == verified.generation);
+        let account = unchanged.filter(|account| !account.disabled)?;
+        let proof = Authenticated::mint_after_verification(Arc::clone(&account.name), Arc::clone(credential));
+        Some((account, proof))
+    }
+
+    /// The token names the account; one that names none of ours is refused like one that is not good.
+    async fn verify_token(&self, now: UnixMillis, credentials: BearerCredentials) -> Step {
+        let issuers = self.issuers.load_full();
+        let named = match issuers.name_in(now, credentials.token.expose()).await {
+            Ok(name) => canonical_user(&name),
+            Err(Refusal::Away) => return Step::Unavailable,
+            Err(Refusal::Bad(why)) => {
+                tracing::info!("a token is refused: {why}");
+                return Step::Denied;
+            }
+        };
+        let account = self.accounts.find(&named).filter(|_| acts_for_itself(credentials.user.as_deref(), &named));
+        match account.and_then(|account| self.mint(&account, &TOKEN.into())) {
+            Some((_, proof)) => Step::Authenticated(proof),
+            None => {
+                tracing::info!(account = %postern_mail::Quoted::text(&named), "a good token is refused: no such account, or another one was asked for");
+                Step::Denied
+            }
+        }
+    }
+
+    /// RFC 4422 appendix A: the certificate was verified in the handshake; here it is found whose it is, if it is one account's.
+    fn verify_certificate(&self, certificate: Option<&ClientCertificate>, authzid: Option<&str>) -> Step {
+        let candidates = certificate.map(|certificate| self.accounts.holders(certificate)).unwrap_or_default();
+        let mut fitting = candidates.iter().filter(|account| acts_for_itself(authzid, &account.name));
+        let proof = match (fitting.next(), fitting.next()) {
+            (Some(account), None) => self.mint(account, &CERTIFICATE.into()),
+            // One that is several accounts' must be told which is meant.
+            _ => None,
+        };
+        proof.map_or(Step::Denied, |(_, proof)| Step::Authenticated(proof))
     }
 
     fn memory_key(&self, name: &str, password: &Secret) -> Vec<u8> {
@@ -300,6 +357,11 @@ enum State {
     ScramLast(Box<ScramServer>),
     /// Our last message is on its way; the client answers it with an empty line.
     Proven(Authenticated),
+    /// What the client sends is read by this.
+    Bearer(fn(&[u8]) -> Result<BearerCredentials, Fault>),
+    /// The token was refused, which is on its way; the client answers before it hears it in plain.
+    Refused,
+    External(Option<Box<ClientCertificate>>),
     Over,
 }
 
@@ -315,6 +377,12 @@ impl Exchange {
     #[must_use]
     pub fn user(&self) -> Option<&str> {
         self.user.as_deref()
+    }
+
+    /// True when the client has been told already, within the exchange, that it is denied.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        matches!(self.state, State::Refused)
     }
 
     /// Takes the client's answer to the last challenge. After anything but a challenge the exchange is over, and every further answer is
@@ -346,7 +414,31 @@ impl Exchange {
                 None => Step::Denied,
             },
             State::Proven(who) if response.is_empty() => Step::Authenticated(who),
-            State::Proven(_) | State::Over => Step::Denied,
+            State::Bearer(parse) => match parse(response) {
+                Ok(credentials) => self.bearer(now, credentials).await,
+                Err(_) => Step::Denied,
+            },
+            State::External(certificate) => match external::parse(response) {
+                Ok(authzid) => {
+                    self.user.clone_from(&authzid);
+                    self.authenticator.verify_certificate(certificate.as_deref(), authzid.as_deref())
+                }
+                Err(_) => Step::Denied,
+            },
+            // RFC 7628 §3.2.3: the client answers the error with a kvsep, or anything; then it is denied.
+            State::Refused | State::Proven(_) | State::Over => Step::Denied,
+        }
+    }
+
+    async fn bearer(&mut self, now: UnixMillis, credentials: BearerCredentials) -> Step {
+        self.user.clone_from(&credentials.user);
+        match self.authenticator.verify_token(now, credentials).await {
+            Step::Denied => {
+                // RFC 7628 §3.2.2: the error goes as one more challenge.
+                self.state = State::Refused;
+                Step::Challenge(oauthbearer::REFUSED.to_vec())
+            }
+            other => other,
         }
     }
 

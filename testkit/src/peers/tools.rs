@@ -50,6 +50,14 @@ pub fn gsasl(server: SocketAddr, trusted: &Path, mechanism: &str, (account, pass
     (output.status.success(), text(&output))
 }
 
+/// Whether `curl` is here.
+///
+/// # Errors
+/// What to install.
+pub fn have_curl() -> Result<(), &'static str> {
+    have("curl", "curl")
+}
+
 /// Whether `openssl` is here.
 ///
 /// # Errors

@@ -28,6 +28,7 @@ mod mx_lookup;
 mod next_hop_trouble;
 mod no_open_relay;
 mod opensmtpd_next_hop;
+mod other_ways_in;
 mod pipelining;
 mod postfix_both_ways;
 mod prelude;

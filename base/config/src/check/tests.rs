@@ -249,3 +249,22 @@ fn a_list_says_what_it_does_once_and_is_there_once() {
     one_error("[[policy.list]]\naction = \"block\"", "f:1:1: policy.list[1].file", "missing");
     one_warning(&list("points = 4.5"), "f:3:10: warning: policy.list[1].points", "nothing adds them up");
 }
+
+#[test]
+fn what_was_set_up_for_tokens_and_certificates_must_be_offered_and_whole() {
+    let one_error = |text: &str, place: &str, words: &str| {
+        let found = errors(text);
+        assert!(found.lines().count() == 1 && found.contains(place) && found.contains(words), "{text}\n{found}");
+    };
+    let issuer = "{ issuer = \"https://id.example\", audience = \"postern\" }";
+    one_error(&format!("[auth]\noidc = [{issuer}, {issuer}]"), "auth.oidc[2].issuer", "named twice");
+    one_error("[auth]\noidc = [{ issuer = \"https://id.example\", audience = \"\" }]", "auth.oidc[1].audience", "every token");
+    one_error(&format!("[auth]\nmechanisms = [\"PLAIN\"]\noidc = [{issuer}]"), "auth.oidc", "OAUTHBEARER");
+    one_error("[auth]\noidc = [{ issuer = \"http://id.example\", audience = \"a\" }]", "auth.oidc[1].issuer", "https://");
+    one_error(
+        "[auth]\noidc = [{ issuer = \"https://u@id.example/?q\", audience = \"a\" }]",
+        "auth.oidc[1].issuer",
+        "without user",
+    );
+    one_error("[auth]\nmechanisms = [\"PLAIN\"]\n[tls]\nclient_ca = \"ca.pem\"", "tls.client_ca", "EXTERNAL");
+}

@@ -7,9 +7,12 @@ use base64::engine::general_purpose::STANDARD;
 use postern_mail::Secret;
 use postern_mail::trouble::Fault;
 
+pub mod external;
 pub mod login;
+pub mod oauthbearer;
 pub mod plain;
 pub mod scram;
+pub mod xoauth2;
 
 /// The line with which a client gives AUTH up (RFC 4954 §4).
 pub const ABORT: &[u8] = b"*";

@@ -80,7 +80,7 @@ impl Conversations for Gate {
         })
     }
 
-    fn tls(&self) -> Option<Arc<ServerConfig>> {
+    fn tls(&self, _: ListenerKind) -> Option<Arc<ServerConfig>> {
         None
     }
 

@@ -215,7 +215,7 @@ impl Conversations for Gate {
         Arc::new(self.0.setting.pump.clone())
     }
 
-    fn tls(&self) -> Option<Arc<rustls::ServerConfig>> {
+    fn tls(&self, _: ListenerKind) -> Option<Arc<rustls::ServerConfig>> {
         self.0.tls.clone()
     }
 

@@ -27,7 +27,7 @@ impl Direct {
         let mut direct = Self { session: Session::new(world.settings.into(), client), now, actions: Vec::new() };
         if world.tls {
             let exporter = Some(Box::new([7; 32]));
-            direct.feed(Input::Secured(TlsFacts { version: "TLSv1.3", cipher: "x".into(), exporter }));
+            direct.feed(Input::Secured(TlsFacts { version: "TLSv1.3", cipher: "x".into(), exporter, certificate: None }));
         }
         direct.feed(Input::Opened);
         direct.pass();

@@ -71,6 +71,7 @@ fn secured(world: &World) -> TlsFacts {
         version: "TLSv1.3",
         cipher: "TLS13_AES_256_GCM_SHA384".into(),
         exporter: world.exporter.then(|| Box::new([7; 32])),
+        certificate: None,
     }
 }
 

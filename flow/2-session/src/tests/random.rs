@@ -174,7 +174,7 @@ fn input(number: usize) -> Input<'static> {
     let line = |text: &'static str| Input::Line { text: text.as_bytes(), more: false };
     match number {
         0 => Input::Opened,
-        1 => Input::Secured(TlsFacts { version: "TLSv1.3", cipher: "x".into(), exporter: None }),
+        1 => Input::Secured(TlsFacts { version: "TLSv1.3", cipher: "x".into(), exporter: None, certificate: None }),
         2 | 3 => Input::Answer(Answer::Pass),
         4 => Input::Answer(Answer::Admitted(postern_mail::envelope::Admission::Hosted(Hosted::mint_by_rule()))),
         5 => Input::Answer(Answer::Refuse(Reply::relay_denied())),

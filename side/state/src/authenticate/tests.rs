@@ -48,7 +48,7 @@ fn desk_with(settings: AuthenticationSettings) -> Desk {
 
 fn begin(mechanism: Mechanism, initial: Option<&[u8]>) -> Start {
     let initial = initial.map(|bytes| Secret::new(bytes.to_vec()));
-    Start { mechanism, initial, exporter: None, offered_plus: false }
+    Start { mechanism, initial, exporter: None, offered_plus: false, certificate: None }
 }
 
 async fn plain_at(authenticator: &Arc<Authenticator>, now: UnixMillis, user: &str, password: &str) -> Step {
@@ -282,6 +282,7 @@ async fn scram_plus_is_bound_to_its_connection() {
             mechanism: Mechanism::ScramSha256Plus,
             initial: Some(Secret::new(client.first())),
             exporter: Some(Box::new(servers)),
+            certificate: None,
             offered_plus: true,
         };
         let (mut exchange, step) = desk.authenticator.start(NOW, start).await;
@@ -298,7 +299,7 @@ async fn a_client_that_was_not_shown_plus_though_it_was_offered_is_denied() {
     let client = ScramClient::new(ALICE, secret(PASSPHRASE), "nonce", ClientBinding::NotOffered).unwrap();
     for (offered_plus, is_denied) in [(true, true), (false, false)] {
         let initial = Some(Secret::new(client.first()));
-        let start = Start { mechanism: Mechanism::ScramSha256, initial, exporter: None, offered_plus };
+        let start = Start { mechanism: Mechanism::ScramSha256, initial, exporter: None, offered_plus, certificate: None };
         let (_, step) = desk.authenticator.start(NOW, start).await;
         assert_eq!(step == Step::Denied, is_denied);
     }
@@ -384,4 +385,56 @@ async fn who_has_waited_long_enough_is_told_to_come_again() {
     assert_eq!(desk.plain("two@example.org", "some password").await, Step::Unavailable);
     let_go.send(()).unwrap();
     assert_eq!(running.await.unwrap(), Step::Denied);
+}
+
+async fn external(desk: &Desk, certificate: Option<ClientCertificate>, authzid: &str) -> Step {
+    let initial = Some(secret(authzid));
+    let certificate = certificate.map(Box::new);
+    let start = Start { mechanism: Mechanism::External, initial, exporter: None, offered_plus: false, certificate };
+    desk.authenticator.start(NOW, start).await.1
+}
+
+#[tokio::test]
+async fn a_certificate_is_good_for_the_one_account_it_was_noted_for_or_names() {
+    let desk = desk();
+    desk.accounts.add(NOW, NewAccount { name: "bob@example.org", password: None, addresses: None }).unwrap();
+    let shown = |print: u8, address: Option<&str>| {
+        let addresses = address.map(|text| Mailbox::parse(text).unwrap()).into_iter().collect();
+        Some(ClientCertificate { fingerprint: [print; 32], addresses })
+    };
+    assert_eq!(external(&desk, None, "").await, Step::Denied);
+    assert_eq!(external(&desk, shown(1, None), ALICE).await, Step::Denied);
+    assert_eq!(who(&external(&desk, shown(1, Some("Alice@Example.org")), "").await), Some((ALICE, CERTIFICATE)));
+    desk.accounts.add_certificate(ALICE, [1; 32]).unwrap();
+    for authzid in ["", ALICE, "ALICE@example.ORG"] {
+        assert_eq!(who(&external(&desk, shown(1, None), authzid).await), Some((ALICE, CERTIFICATE)), "{authzid}");
+    }
+    assert_eq!(external(&desk, shown(1, None), "bob@example.org").await, Step::Denied);
+    desk.accounts.add_certificate("bob@example.org", [1; 32]).unwrap();
+    assert_eq!(external(&desk, shown(1, None), "").await, Step::Denied, "one that is two accounts' must be told which");
+    assert_eq!(who(&external(&desk, shown(1, None), ALICE).await), Some((ALICE, CERTIFICATE)));
+    desk.accounts.disable(ALICE).unwrap();
+    assert_eq!(external(&desk, shown(1, None), ALICE).await, Step::Denied);
+    desk.accounts.enable(ALICE).unwrap();
+    desk.accounts.remove_certificate(ALICE, [1; 32]).unwrap();
+    assert_eq!(external(&desk, shown(1, None), ALICE).await, Step::Denied);
+}
+
+#[tokio::test]
+async fn a_refused_token_is_told_within_the_exchange_and_then_in_plain() {
+    let desk = desk();
+    let message = b"n,,\x01auth=Bearer a.b.c\x01\x01";
+    let (mut exchange, step) = desk.authenticator.start(NOW, begin(Mechanism::OauthBearer, Some(message))).await;
+    assert_eq!(step, Step::Challenge(oauthbearer::REFUSED.to_vec()));
+    assert!(exchange.is_refused());
+    assert_eq!(exchange.next(NOW, &secret("\u{1}")).await, Step::Denied);
+    assert_eq!(exchange.next(NOW, &Secret::new(message.to_vec())).await, Step::Denied, "it is over");
+}
+
+#[tokio::test]
+async fn no_app_password_takes_the_name_of_a_token_or_a_certificate() {
+    let desk = desk();
+    for taken in [PASSWORD, TOKEN, CERTIFICATE] {
+        assert!(desk.accounts.add_app_password(NOW, ALICE, taken, None).is_err(), "{taken}");
+    }
 }

@@ -1,0 +1,219 @@
+//! Logging in without a password: by a token of an issuer (RFC 7628), and by a certificate (RFC 4422 appendix A).
+
+use std::path::Path;
+use std::process::Command;
+
+use postern_testkit::client::base64;
+use postern_testkit::issuer::{Authority, Mood, TestIssuer, seconds};
+use postern_testkit::peers::open_folder;
+use postern_testkit::peers::tools::{have_curl, have_openssl, openssl_s_client};
+use serde_json::json;
+
+use crate::prelude::*;
+
+fn quoted(path: &Path) -> String {
+    format!("{:?}", path.display().to_string())
+}
+
+fn believing(issuer: &TestIssuer, folder: &Path) -> Postern {
+    let oidc = format!(
+        "[{{ issuer = \"{}\", audience = \"postern\", ca_file = {} }}]",
+        issuer.name(),
+        quoted(&folder.join("issuer-ca.pem"))
+    );
+    with_alice(Setup::new().with("auth", "oidc", &oidc))
+}
+
+fn bearer(postern: &Postern, token: &str) -> SmtpClient {
+    let mut client = SmtpClient::hello_tls(postern.submission());
+    client.send(format!("AUTH OAUTHBEARER {}\r\n", base64(format!("n,a={ALICE},\x01auth=Bearer {token}\x01\x01").as_bytes())));
+    client
+}
+
+/// Logs in; a refusal comes as a challenge, is answered, and is plain then.
+fn login(postern: &Postern, token: &str) -> String {
+    let mut client = bearer(postern, token);
+    let mut reply = client.reply();
+    if reply.code == 334 {
+        assert_eq!(reply.text(), base64(b"{\"status\":\"invalid_token\",\"schemes\":\"bearer\"}"));
+        reply = client.command("AQ==");
+    }
+    reply.codes()
+}
+
+#[test]
+fn a_token_of_the_issuer_lets_its_owner_in_and_nothing_else_does() {
+    let folder = open_folder();
+    let issuer = TestIssuer::start(folder.path());
+    let postern = believing(&issuer, folder.path());
+    let good = issuer.token(ALICE, &json!({}));
+    assert_eq!(login(&postern, &good), "235 2.7.0", "{}", postern.log());
+    let mut client = bearer(&postern, &good);
+    assert_eq!(client.reply().code, 235);
+    assert_eq!(client.mail(ALICE, &[BOB], &message(ALICE, BOB, "by token")).code, 250, "{}", postern.log());
+    let mut old = SmtpClient::hello_tls(postern.submission());
+    old.expect(&format!("AUTH XOAUTH2 {}", base64(format!("user={ALICE}\x01auth=Bearer {good}\x01\x01").as_bytes())), 235);
+    for (what, token) in [
+        ("expired", issuer.token(ALICE, &json!({ "exp": seconds() - 60 }))),
+        ("not yet", issuer.token(ALICE, &json!({ "nbf": seconds() + 600 }))),
+        ("wrong audience", issuer.token(ALICE, &json!({ "aud": ["other", "Postern"] }))),
+        ("other issuer", issuer.token(ALICE, &json!({ "iss": "https://elsewhere.example" }))),
+        ("unverified address", issuer.token(ALICE, &json!({ "email_verified": false }))),
+        ("another account", issuer.token(BOB, &json!({}))),
+        ("no signature", issuer.forged(ALICE, "none", b"")),
+        ("shared secret", issuer.forged(ALICE, "HS256", b"0123456789abcdef0123456789abcdef")),
+        ("bad signature", issuer.forged(ALICE, "ES256", &[7; 64])),
+        ("no token", "opaque".to_owned()),
+    ] {
+        assert_eq!(login(&postern, &token), "535 5.7.8", "{what}: {}", postern.log());
+    }
+    assert!(!postern.log().contains(&good), "tokens are secrets");
+    let asked = issuer.asked();
+    assert_eq!(asked, 2, "its documents were fetched once");
+}
+
+#[test]
+fn a_new_key_is_fetched_and_an_issuer_that_is_away_makes_nobody_wrong() {
+    let folder = open_folder();
+    let issuer = TestIssuer::start(folder.path());
+    for mood in [Mood::Away, Mood::Redirects, Mood::Huge, Mood::Another] {
+        issuer.feel(mood);
+        let postern = believing(&issuer, folder.path());
+        let token = issuer.token(ALICE, &json!({}));
+        assert_eq!(login(&postern, &token), "454 4.7.0", "{mood:?}: {}", postern.log());
+        let asked = issuer.asked();
+        assert_eq!(login(&postern, &token), "454 4.7.0");
+        assert_eq!(issuer.asked(), asked, "it is asked once a minute");
+    }
+    issuer.feel(Mood::Well);
+    let postern = believing(&issuer, folder.path());
+    let old = issuer.token(ALICE, &json!({}));
+    assert_eq!(login(&postern, &old), "235 2.7.0", "{}", postern.log());
+    issuer.feel(Mood::Away);
+    assert_eq!(login(&postern, &old), "235 2.7.0", "its keys are known");
+    issuer.turn_key(1);
+    assert_eq!(login(&postern, &issuer.token(ALICE, &json!({}))), "535 5.7.8", "asked within the minute, it had no such key");
+    assert_eq!(login(&postern, &old), "235 2.7.0", "{}", postern.log());
+}
+
+#[test]
+fn tokens_are_offered_only_where_an_issuer_is_named() {
+    let folder = open_folder();
+    let issuer = TestIssuer::start(folder.path());
+    let offered = |postern: &Postern| {
+        let mut client = SmtpClient::hello_tls(postern.submission());
+        client.ehlo().into_iter().find(|keyword| keyword.starts_with("AUTH")).unwrap()
+    };
+    assert_eq!(
+        offered(&believing(&issuer, folder.path())),
+        "AUTH SCRAM-SHA-256-PLUS SCRAM-SHA-256 OAUTHBEARER XOAUTH2 PLAIN LOGIN"
+    );
+    let without = with_alice(Setup::new());
+    assert_eq!(offered(&without), "AUTH SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN");
+    let mut client = SmtpClient::hello_tls(without.submission());
+    client.expect("AUTH OAUTHBEARER", 504);
+    client.expect("AUTH EXTERNAL =", 504);
+}
+
+#[test]
+fn curl_sends_mail_with_a_token() {
+    require!(have_curl());
+    let folder = open_folder();
+    let issuer = TestIssuer::start(folder.path());
+    let postern = believing(&issuer, folder.path());
+    let file = folder.path().join("message");
+    std::fs::write(&file, message(ALICE, BOB, "curl").replace("\r\n", "\n").replace('\n', "\r\n")).unwrap();
+    let send = |token: &str| {
+        let mut curl = Command::new("curl");
+        curl.args(["-k", "-sv", "--max-time", "20", "--url", &format!("smtps://{}", postern.submissions())]);
+        curl.args(["--mail-from", ALICE, "--mail-rcpt", BOB, "--user", ALICE, "--oauth2-bearer", token]);
+        curl.args(["--login-options", "AUTH=OAUTHBEARER", "--upload-file"]).arg(&file);
+        let output = curl.output().unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (sent, said) = send(&issuer.token(ALICE, &json!({})));
+    assert!(sent, "{said}\n{}", postern.log());
+    let (sent, said) = send(&issuer.token(ALICE, &json!({ "exp": 1 })));
+    assert!(!sent && said.contains("535"), "{said}");
+}
+
+/// What curl and the server say when it logs in by its certificate, as this user.
+fn external(postern: &Postern, folder: &Path, user: &str) -> String {
+    let file = folder.join("message");
+    std::fs::write(&file, message(ALICE, BOB, "curl").replace("\r\n", "\n").replace('\n', "\r\n")).unwrap();
+    let mut curl = Command::new("curl");
+    curl.args(["-k", "-sv", "--max-time", "20", "--url", &format!("smtps://{}", postern.submissions())]);
+    curl.arg("--cert").arg(folder.join("client.pem")).arg("--key").arg(folder.join("client-key.pem"));
+    curl.args(["--mail-from", ALICE, "--mail-rcpt", BOB, "--user", &format!("{user}:"), "--login-options", "AUTH=EXTERNAL"]);
+    let output = curl.arg("--upload-file").arg(&file).output().unwrap();
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_certificate_that_was_noted_lets_its_holder_in() {
+    require!(have_openssl());
+    require!(have_curl());
+    let folder = open_folder();
+    let authority = Authority::new(folder.path(), "client-ca.pem");
+    let ca = quoted(&folder.path().join("client-ca.pem"));
+    let postern = with_alice(Setup::new().with("tls", "client_ca", &ca));
+    let holder = authority.client(folder.path(), ALICE, false);
+    let said = external(&postern, folder.path(), ALICE);
+    assert!(
+        said.contains("AUTH EXTERNAL SCRAM") && said.contains("535 5.7.8"),
+        "not noted yet, and no address is believed: {said}"
+    );
+    postern.order(&["account", "certificate", ALICE, "add", &holder.fingerprint]);
+    assert!(postern.order(&["account", "certificate", ALICE, "list"]).contains(&holder.fingerprint));
+    let said = external(&postern, folder.path(), ALICE);
+    assert!(said.contains("235 2.7.0"), "{said}\n{}", postern.log());
+    let said = external(&postern, folder.path(), BOB);
+    assert!(said.contains("535 5.7.8"), "nobody acts for another: {said}");
+    postern.order(&["account", "certificate", ALICE, "remove", &holder.fingerprint]);
+    let said = external(&postern, folder.path(), ALICE);
+    assert!(said.contains("535 5.7.8"), "{said}");
+    // Without a certificate all is as before, and on mx nobody is asked.
+    assert!(!SmtpClient::hello_tls(postern.submission()).ehlo().iter().any(|keyword| keyword.contains("EXTERNAL")));
+    alice(&postern).expect("QUIT", 221);
+    let said = openssl_s_client(postern.mx(), &["-starttls", "smtp"], "QUIT\n");
+    assert!(said.contains("No client certificate CA names sent"), "{said}");
+}
+
+#[test]
+fn an_address_in_a_certificate_is_believed_where_that_is_set() {
+    require!(have_curl());
+    let folder = open_folder();
+    let authority = Authority::new(folder.path(), "client-ca.pem");
+    let ca = quoted(&folder.path().join("client-ca.pem"));
+    let setup = Setup::new().with("tls", "client_ca", &ca).with("tls", "client_identity", "\"address\"");
+    let postern = with_alice(setup);
+    let _ = authority.client(folder.path(), ALICE, false);
+    let said = external(&postern, folder.path(), ALICE);
+    assert!(said.contains("235 2.7.0"), "{said}\n{}", postern.log());
+    let _ = authority.client(folder.path(), "nobody@here.test", false);
+    assert!(external(&postern, folder.path(), ALICE).contains("535 5.7.8"));
+    // Out of date, and from another authority: no session at all.
+    let _ = authority.client(folder.path(), ALICE, true);
+    assert!(!external(&postern, folder.path(), ALICE).contains("220 postern"));
+    let _ = Authority::new(folder.path(), "other-ca.pem").client(folder.path(), ALICE, false);
+    assert!(!external(&postern, folder.path(), ALICE).contains("220 postern"));
+}
+
+#[test]
+fn a_certificate_that_was_revoked_gets_no_session() {
+    require!(have_curl());
+    let folder = open_folder();
+    let authority = Authority::new(folder.path(), "client-ca.pem");
+    let holder = authority.client(folder.path(), ALICE, false);
+    for (revoked, is_let_in) in [(&[][..], true), (&[&holder][..], false)] {
+        authority.revoke(folder.path(), revoked);
+        let file = |name: &str| quoted(&folder.path().join(name));
+        let setup =
+            Setup::new().with("tls", "client_ca", &file("client-ca.pem")).with("tls", "client_crl", &file("client-crl.pem"));
+        let postern = with_alice(setup);
+        postern.order(&["account", "certificate", ALICE, "add", &holder.fingerprint]);
+        let said = external(&postern, folder.path(), ALICE);
+        assert_eq!(said.contains("235 2.7.0"), is_let_in, "{said}\n{}", postern.log());
+        assert_eq!(said.contains("220 postern"), is_let_in, "{said}");
+    }
+}
