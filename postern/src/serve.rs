@@ -21,7 +21,7 @@ use postern_mail::session_id::SessionIds;
 use postern_scheduler::Scheduler;
 use postern_spool::{RealDisk, RecoveredMessage, Spool};
 use postern_state::password::Argon2id;
-use postern_state::{Accounts, Audit, AuthenticationSettings, Authenticator, History, HistorySettings, Lists, Store};
+use postern_state::{Accounts, Audit, AuthenticationSettings, Authenticator, Guard, History, HistorySettings, Lists, Store};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -31,6 +31,7 @@ use crate::offline::Source;
 use crate::privilege::{self, Confinement, Reach};
 use crate::telemetry::log;
 use crate::telemetry::metrics::Metrics;
+use crate::wire::auth_guard::AuthGuard;
 use crate::wire::inbound::Gate;
 use crate::wire::{Live, Server, clock, control, dispatch, lists, live, login, progress_locks, reload, stopped};
 
@@ -263,6 +264,7 @@ fn authentication(config: &Config) -> AuthenticationSettings {
         wait: auth.argon2_wait,
         remember_for: auth.remembered,
         remembered_max: u64::from(auth.remembered_max),
+        networks_known_for: auth.networks_known,
     }
 }
 
@@ -278,7 +280,7 @@ struct State {
 /// Opens the store. `fatal` is told when it fails for good later.
 fn open_state(
     data_dir: &Path,
-    authentication: AuthenticationSettings,
+    (authentication, guard): (AuthenticationSettings, Arc<dyn Guard>),
     history: &HistorySettings,
     fatal: mpsc::Sender<String>,
 ) -> Result<State, String> {
@@ -286,7 +288,7 @@ fn open_state(
     let store = Store::open(data_dir).map_err(words)?;
     let hashing = Arc::new(Argon2id::default());
     let accounts = Arc::new(Accounts::open(&store, Arc::clone(&hashing) as Arc<_>).map_err(words)?);
-    let authenticator = Authenticator::new(&store, Arc::clone(&accounts), hashing, authentication).map_err(words)?;
+    let authenticator = Authenticator::new(&store, Arc::clone(&accounts), hashing, guard, authentication).map_err(words)?;
     let lists = Arc::new(Lists::open(&store).map_err(words)?);
     let history = History::start(&store, history, move |failure| {
         let _ = fatal.try_send(format!("history: {failure}"));
@@ -324,7 +326,8 @@ async fn serve(
         gather: config.history.gather,
     };
     // Beside the spool, since each reads for seconds after a crash in a rush.
-    let (state_dir, state_authentication) = (data_dir.clone(), authentication(&config));
+    let auth_guard = Arc::new(AuthGuard::new(&config));
+    let (state_dir, state_authentication) = (data_dir.clone(), (authentication(&config), Arc::clone(&auth_guard) as Arc<_>));
     let state = tokio::task::spawn_blocking(move || open_state(&state_dir, state_authentication, &history_settings, fatal));
 
     let files = match (&config.tls.certificate, &config.tls.key) {
@@ -362,6 +365,7 @@ async fn serve(
         spool: spool.clone(),
         accounts,
         authenticator,
+        auth_guard,
         lists,
         history,
         session_ids: SessionIds::default(),

@@ -79,10 +79,56 @@ section! {
             why = "nobody else's word is taken for who a client is"
         )]
         pub oidc: Vec<Oidc> = Vec::new();
-        later "failures_per_address" = "guesses of one address before a ban";
-        later "failures_per_network" = "guesses of one network before a ban";
-        later "failures_per_account" = "guesses for one account from strangers' addresses";
-        later "window" = "the time in which guesses are counted";
+        /// Wrong passwords of one address (/32, /64) within `window` before nothing more of it is verified. The same wrong password
+        /// for the same account from the same network counts once, so that a phone with an old password is no attack.
+        #[key(example = "5", why = "people mistype two or three times", within = 1..=1_000_000)]
+        pub failures_per_address: u32 = 5;
+        /// Wrong passwords of one address within a day.
+        #[key(example = "20", why = "who guesses slowly guesses too", within = 1..=1_000_000)]
+        pub failures_per_address_daily: u32 = 20;
+        /// Wrong passwords of one network (/24, /48) within `window`.
+        #[key(example = "50", why = "ten addresses that each use up what they have", within = 1..=1_000_000)]
+        pub failures_per_network: u32 = 50;
+        /// Wrong passwords for one account within `window`, from networks it never logged in from. From half of it on strangers are slowed,
+        /// beyond it they are not verified for this account; networks it has logged in from go on.
+        #[key(example = "20", why = "at most some two thousand guesses a day, however many addresses guess", within = 1..=1_000_000)]
+        pub failures_per_account: u32 = 20;
+        /// How often one address may repeat what is known to be wrong within `window`.
+        #[key(example = "120", why = "eight programs that try each minute", within = 1..=10_000_000)]
+        pub repeats_per_address: u32 = 120;
+        /// Accounts on which one password was wrong within `window` before strangers are no longer verified with it.
+        #[key(example = "10", why = "one password on many accounts is one attack", within = 2..=100)]
+        pub spray_accounts: u32 = 10;
+        /// The time in which wrong passwords are counted.
+        #[key(
+            example = "\"15m\"",
+            why = "longer than a person goes on trying",
+            within = Duration::from_secs(1)..=Duration::from_secs(86_400)
+        )]
+        pub window: Duration = Duration::from_secs(900);
+        /// The longest time an attempt is slowed, while it holds nobody's turn.
+        #[key(
+            example = "\"8s\"",
+            why = "mail programs still wait for it",
+            within = Duration::ZERO..=Duration::from_secs(60)
+        )]
+        pub slowed_longest: Duration = Duration::from_secs(8);
+        /// How long a network stays known after an account logged in from it.
+        #[key(
+            example = "\"60d\"",
+            why = "a holiday home is still known at the next weekend",
+            within = Duration::from_secs(1)..=Duration::from_secs(3650 * 86_400),
+            restart = true
+        )]
+        pub networks_known: Duration = Duration::from_secs(60 * 86_400);
+        /// How many addresses, networks, accounts and passwords are remembered of each kind.
+        #[key(
+            example = "65536",
+            why = "about 30 MiB when all of it is full; what has faded most is forgotten first",
+            within = 64..=10_000_000,
+            restart = true
+        )]
+        pub remembered_failures: u32 = 65_536;
         later "ban_first" = "the length of a first ban";
         later "ban_factor" = "how much longer each next ban is";
         later "ban_longest" = "the length of the longest ban";

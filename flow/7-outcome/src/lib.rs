@@ -5,10 +5,12 @@
 //! Exposure: repeats what hostile next hops said and hostile senders wrote, so everything that goes into a report passes
 //! [`report`]'s one writer of lines.
 
+pub mod auth_guard;
 pub mod due;
 pub mod record;
 pub mod report;
 
+pub use auth_guard::{Accusation, AuthGuard, GuardSettings};
 pub use due::{Action, DelayNotice, Ended, Line, Reach, ReportDue, Returned, reports_due};
 pub use record::{attempted, expired};
 pub use report::{Original, Report, Reporter};

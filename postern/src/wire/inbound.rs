@@ -29,7 +29,7 @@ use rustls::ServerConfig;
 
 use crate::wire::directory::Directory;
 use crate::wire::trail::SessionTrail;
-use crate::wire::{Live, Server, clock, live, login, routing};
+use crate::wire::{Live, Server, auth_guard, clock, live, login, routing};
 
 /// Answers the questions of one session and takes its bodies.
 pub(crate) struct Inbound {
@@ -143,7 +143,7 @@ impl Inbound {
     ) -> Answer {
         let offered_plus = self.live.config.auth.mechanisms.contains(&Mechanism::ScramSha256Plus) && exporter.is_some();
         let certificate = login::believed(&self.live.config, certificate);
-        let start = Start { mechanism, initial, exporter, offered_plus, certificate };
+        let start = Start { client: self.client.address, mechanism, initial, exporter, offered_plus, certificate };
         let (exchange, step) = self.server.authenticator.start(clock(), start).await;
         self.step(exchange, step)
     }
@@ -170,6 +170,13 @@ impl Inbound {
                 self.trail.login(&self.client, user.as_deref(), "wrong credentials");
                 self.note_refusal("AUTH", &Reply::authentication_failed(), "wrong credentials".to_owned(), user);
                 Answer::Denied
+            }
+            Step::Refused(why) => {
+                let user = exchange.user().map(str::to_owned);
+                let (answer, reply) = auth_guard::unheard(why, &self.live.hostname);
+                self.trail.login(&self.client, user.as_deref(), why.words());
+                self.note_refusal("AUTH", &reply, why.words().to_owned(), user);
+                answer
             }
             Step::Unavailable => {
                 let reply = Reply::authentication_unavailable();

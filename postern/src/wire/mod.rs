@@ -1,5 +1,6 @@
 //! Joins the steps. What is decided here is only who is asked, in which order; the answers come from heads.
 
+pub(crate) mod auth_guard;
 pub(crate) mod control;
 pub(crate) mod deliver;
 pub(crate) mod directory;
@@ -52,6 +53,8 @@ pub(crate) struct Server {
     pub authenticator: Arc<Authenticator>,
     /// Networks, AS numbers and countries that have something said of them.
     pub lists: Arc<Lists>,
+    /// Says which claims are verified.
+    pub auth_guard: Arc<auth_guard::AuthGuard>,
     /// Stories of messages.
     pub history: History,
     /// Names of sessions.

@@ -47,8 +47,10 @@ impl Town {
         let store = Store::open(folder.path()).unwrap();
         let hashing = Arc::new(Argon2id::default());
         let accounts = Arc::new(Accounts::open(&store, Arc::clone(&hashing) as Arc<_>).unwrap());
-        let authenticator =
-            Authenticator::new(&store, Arc::clone(&accounts), hashing, AuthenticationSettings::default()).unwrap();
+        let auth_guard = Arc::new(auth_guard::AuthGuard::new(&config));
+        let guard = Arc::clone(&auth_guard) as Arc<_>;
+        let settings = AuthenticationSettings::default();
+        let authenticator = Authenticator::new(&store, Arc::clone(&accounts), hashing, guard, settings).unwrap();
         let history = History::start(&store, &HistorySettings::default(), |_| {}).unwrap();
         let certificate = certs::self_signed(folder.path(), "mx.here.test").unwrap().load().unwrap();
         let certificate = Arc::new(CertificateSlot::new(certificate));
@@ -62,6 +64,7 @@ impl Town {
             accounts,
             authenticator,
             lists: Arc::new(Lists::open(&store).unwrap()),
+            auth_guard,
             history,
             session_ids: SessionIds::default(),
             audit: Arc::new(Audit::open(folder.path(), clock()).unwrap()),

@@ -3,13 +3,13 @@
 //!
 //! Promise: an attempt costs one slow hash, whether the account exists, is disabled, has twenty app passwords, or none of these; slow
 //! hashes run a few at a time, and who would have to wait long is told to come again. Nothing a stranger sees or can time tells whether
-//! an account exists.
+//! an account exists. Before a claim is verified, [`Guard`] is asked whether it is to be.
 //!
 //! A password that was good is remembered for a minute as a keyed hash, so that a program that logs in for every message costs one slow
 //! hash a minute. Any change of the account makes it forgotten.
 
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -17,8 +17,10 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use moka::sync::Cache;
+use postern_mail::client::Subnet;
 use postern_mail::envelope::UnixMillis;
 use postern_mail::fact::{ClientCertificate, Mechanism};
+use postern_mail::guess::{Ending, Guess, GuessRuling, Unheard};
 use postern_mail::proof::Authenticated;
 use postern_mail::trouble::Fault;
 use postern_mail::{Mailbox, Secret};
@@ -27,21 +29,23 @@ use postern_smtp::sasl::oauthbearer::{self, BearerCredentials};
 use postern_smtp::sasl::plain::{self, PlainCredentials};
 use postern_smtp::sasl::scram::{ScramKeys, ScramServer};
 use postern_smtp::sasl::{external, xoauth2};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::account::{Account, CERTIFICATE, Credential, PASSWORD, TOKEN, canonical};
 use crate::accounts::{Accounts, SCRAM_ITERATIONS};
+use crate::guard::{Guard, Heard, tag};
+use crate::known_networks::KnownNetworks;
 use crate::oidc::{Issuers, Refusal};
 use crate::password::{self, Hashing};
 use crate::store::{Store, random};
 use crate::trouble::StateFailure;
+use crate::turns::{Class, Turns};
 
 /// How much work strangers can make us do. The binary fills it from the configuration.
 #[derive(Clone, Debug)]
 pub struct AuthenticationSettings {
     /// Slow hashes that run at once, each on a thread of its own with 19 MiB. As many as there are cores.
     pub argon2_concurrency: usize,
-    /// Attempts that wait for their turn; more are turned away at once.
+    /// Attempts of strangers that wait for their turn, and as many of known clients; more are turned away at once.
     pub waiting_max: usize,
     /// How long one waits for its turn before it is turned away.
     pub wait: Duration,
@@ -49,6 +53,8 @@ pub struct AuthenticationSettings {
     pub remember_for: Duration,
     /// How many of them.
     pub remembered_max: u64,
+    /// How long a network an account was proven from stays known.
+    pub networks_known_for: Duration,
 }
 
 impl Default for AuthenticationSettings {
@@ -59,6 +65,7 @@ impl Default for AuthenticationSettings {
             wait: Duration::from_secs(10),
             remember_for: Duration::from_secs(60),
             remembered_max: 10_000,
+            networks_known_for: Duration::from_secs(60 * 86_400),
         }
     }
 }
@@ -66,7 +73,9 @@ impl Default for AuthenticationSettings {
 /// How an exchange begins (RFC 4954 §4).
 #[derive(Clone, Debug)]
 pub struct Start {
-    /// What the client chose.
+    /// Where the client is.
+    pub client: IpAddr,
+    /// What it chose.
     pub mechanism: Mechanism,
     /// Its initial response, decoded; `None` when it sent none.
     pub initial: Option<Secret>,
@@ -87,6 +96,8 @@ pub enum Step {
     Authenticated(Authenticated),
     /// It is not, or cannot be asked: the client is told the same in each case.
     Denied,
+    /// It was not verified, for this reason.
+    Refused(Unheard),
     /// Too many are waiting, or we are broken: 454, come again.
     Unavailable,
 }
@@ -107,8 +118,9 @@ pub struct Authenticator {
     process_key: hmac::Key,
     /// What the passwords of accounts that do not exist are compared with.
     nobody: Arc<str>,
-    turns: Arc<Semaphore>,
-    waiting: AtomicUsize,
+    turns: Arc<Turns>,
+    guard: Arc<dyn Guard>,
+    known: Arc<KnownNetworks>,
     remembered: Cache<Vec<u8>, Remembered>,
     issuers: ArcSwap<Issuers>,
     settings: AuthenticationSettings,
@@ -118,23 +130,26 @@ impl Authenticator {
     /// Blocks for one slow hash.
     ///
     /// # Errors
-    /// When the system gives no randomness.
+    /// When the system gives no randomness, or the disk fails.
     pub fn new(
         store: &Store,
         accounts: Arc<Accounts>,
         hashing: Arc<dyn Hashing>,
+        guard: Arc<dyn Guard>,
         settings: AuthenticationSettings,
     ) -> Result<Arc<Self>, StateFailure> {
         let nobody = hashing.hash(&random::<32>()?).into();
         let remembered = Cache::builder().max_capacity(settings.remembered_max).time_to_live(settings.remember_for).build();
+        let known = Arc::new(KnownNetworks::open(store, &accounts, settings.networks_known_for)?);
         Ok(Arc::new(Self {
             accounts,
             hashing,
+            guard,
+            known,
             server_secret: store.secret().clone(),
             process_key: hmac::Key::new(hmac::HMAC_SHA256, &random::<32>()?),
             nobody,
-            turns: Arc::new(Semaphore::new(settings.argon2_concurrency.max(1))),
-            waiting: AtomicUsize::new(0),
+            turns: Turns::new(settings.argon2_concurrency, settings.waiting_max),
             remembered,
             issuers: ArcSwap::default(),
             settings,
@@ -148,7 +163,7 @@ impl Authenticator {
 
     /// Begins an exchange. The client may still change its mind: dropping the exchange ends it.
     pub async fn start(self: &Arc<Self>, now: UnixMillis, start: Start) -> (Exchange, Step) {
-        let Start { mechanism, initial, exporter, offered_plus, certificate } = start;
+        let Start { client, mechanism, initial, exporter, offered_plus, certificate } = start;
         let state = match mechanism {
             Mechanism::Plain => State::Plain,
             Mechanism::Login => State::Login(Login::User),
@@ -158,7 +173,7 @@ impl Authenticator {
             Mechanism::Xoauth2 => State::Bearer(xoauth2::parse),
             Mechanism::External => State::External(certificate),
         };
-        let mut exchange = Exchange { authenticator: Arc::clone(self), state, user: None };
+        let mut exchange = Exchange { authenticator: Arc::clone(self), client, state, user: None };
         let step = match (initial, mechanism) {
             // RFC 4954 §4 DEPARTS: LOGIN, in which the server speaks first, may come with the user's name; many programs send it so.
             (Some(initial), _) => exchange.next(now, &initial).await,
@@ -169,19 +184,26 @@ impl Authenticator {
         (exchange, step)
     }
 
-    async fn verify(&self, now: UnixMillis, credentials: PlainCredentials) -> Step {
+    async fn verify(&self, now: UnixMillis, client: IpAddr, credentials: PlainCredentials) -> Step {
         let name = canonical_user(&credentials.user);
         if !acts_for_itself(credentials.authzid.as_deref(), &name) {
             return Step::Denied;
         }
         let password = credentials.password;
         let memory = self.memory_key(&name, &password);
-        if let Some(known) = self.recall(now, &name, &memory) {
+        // What is known to be right is no guess.
+        if let Some(known) = self.recall(now, client, &name, &memory) {
             return known;
         }
-        let Some(turn) = self.turn().await else { return Step::Unavailable };
+        let heard = match self.heard(now, self.guess(now, client, &name, Some(&password))).await {
+            Ok(heard) => heard,
+            Err(why) => return Step::Refused(why),
+        };
+        let class = if heard.guess.is_familiar { Class::Known } else { Class::Stranger };
+        let turn = self.turns.take(class, Subnet::network(client), self.settings.wait).await;
+        let Some(turn) = turn else { return Step::Unavailable };
         // Another session of the same program may have been verified while this one waited.
-        if let Some(known) = self.recall(now, &name, &memory) {
+        if let Some(known) = self.recall(now, client, &name, &memory) {
             return known;
         }
         let account = self.accounts.find(&name);
@@ -193,8 +215,15 @@ impl Authenticator {
             hashing.matches(password.expose(), &hash)
         });
         match (compared.await, account.as_deref(), candidate) {
-            (Ok(true), Some(account), Some(credential)) => self.admit(now, account, credential, Some(memory)),
-            (Ok(_), _, _) => Step::Denied,
+            (Ok(true), Some(account), Some(credential)) => {
+                let step = self.admit(now, client, account, credential, Some(memory));
+                heard.ended(ending(&step));
+                step
+            }
+            (Ok(_), _, _) => {
+                heard.ended(Ending::Wrong);
+                Step::Denied
+            }
             (Err(panicked), _, _) => {
                 tracing::error!(%panicked, "a password could not be verified");
                 Step::Unavailable
@@ -203,8 +232,16 @@ impl Authenticator {
     }
 
     /// A password was good, by itself or as a proof.
-    fn admit(&self, now: UnixMillis, verified: &Account, credential: &Credential, memory: Option<Vec<u8>>) -> Step {
-        let Some((account, proof)) = self.mint(verified, &credential.name).filter(|_| !credential.is_expired(now)) else {
+    fn admit(
+        &self,
+        now: UnixMillis,
+        client: IpAddr,
+        verified: &Account,
+        credential: &Credential,
+        memory: Option<Vec<u8>>,
+    ) -> Step {
+        let fresh = || !credential.is_expired(now);
+        let Some((account, proof)) = fresh().then(|| self.mint(now, client, verified, &credential.name)).flatten() else {
             return Step::Denied;
         };
         if let Some(memory) = memory {
@@ -220,40 +257,65 @@ impl Authenticator {
     }
 
     /// The one place where the proof is made: a credential was verified, and the account still is what it was verified against.
-    fn mint(&self, verified: &Account, credential: &Arc<str>) -> Option<(Arc<Account>, Authenticated)> {
+    fn mint(
+        &self,
+        now: UnixMillis,
+        client: IpAddr,
+        verified: &Account,
+        credential: &Arc<str>,
+    ) -> Option<(Arc<Account>, Authenticated)> {
         let unchanged = self.accounts.find(&verified.name).filter(|account| account.generation == verified.generation);
         let account = unchanged.filter(|account| !account.disabled)?;
+        if self.known.is_news(now, &account.name, client) {
+            let (known, changes) = (Arc::clone(&self.known), self.known.note(now, &account.name, client));
+            drop(tokio::task::spawn_blocking(move || known.write(changes)));
+        }
         let proof = Authenticated::mint_after_verification(Arc::clone(&account.name), Arc::clone(credential));
         Some((account, proof))
     }
 
     /// The token names the account; one that names none of ours is refused like one that is not good.
-    async fn verify_token(&self, now: UnixMillis, credentials: BearerCredentials) -> Step {
+    async fn verify_token(&self, now: UnixMillis, client: IpAddr, credentials: BearerCredentials) -> Step {
+        // Who names nobody guesses at nobody's account: it counts for its own address alone.
+        let claimed = credentials.user.as_deref().map_or_else(|| format!("a token of {client}"), canonical_user);
+        let heard = match self.heard(now, self.guess(now, client, &claimed, Some(&credentials.token))).await {
+            Ok(heard) => heard,
+            Err(why) => return Step::Refused(why),
+        };
         let issuers = self.issuers.load_full();
         let named = match issuers.name_in(now, credentials.token.expose()).await {
             Ok(name) => canonical_user(&name),
             Err(Refusal::Away) => return Step::Unavailable,
             Err(Refusal::Bad(why)) => {
                 tracing::info!("a token is refused: {why}");
+                heard.ended(Ending::Wrong);
                 return Step::Denied;
             }
         };
         let account = self.accounts.find(&named).filter(|_| acts_for_itself(credentials.user.as_deref(), &named));
-        match account.and_then(|account| self.mint(&account, &TOKEN.into())) {
+        let step = match account.and_then(|account| self.mint(now, client, &account, &TOKEN.into())) {
             Some((_, proof)) => Step::Authenticated(proof),
             None => {
                 tracing::info!(account = %postern_mail::Quoted::text(&named), "a good token is refused: no such account, or another one was asked for");
                 Step::Denied
             }
-        }
+        };
+        heard.ended(ending(&step));
+        step
     }
 
     /// RFC 4422 appendix A: the certificate was verified in the handshake; here it is found whose it is, if it is one account's.
-    fn verify_certificate(&self, certificate: Option<&ClientCertificate>, authzid: Option<&str>) -> Step {
+    fn verify_certificate(
+        &self,
+        now: UnixMillis,
+        client: IpAddr,
+        certificate: Option<&ClientCertificate>,
+        authzid: Option<&str>,
+    ) -> Step {
         let candidates = certificate.map(|certificate| self.accounts.holders(certificate)).unwrap_or_default();
         let mut fitting = candidates.iter().filter(|account| acts_for_itself(authzid, &account.name));
         let proof = match (fitting.next(), fitting.next()) {
-            (Some(account), None) => self.mint(account, &CERTIFICATE.into()),
+            (Some(account), None) => self.mint(now, client, account, &CERTIFICATE.into()),
             // One that is several accounts' must be told which is meant.
             _ => None,
         };
@@ -269,19 +331,45 @@ impl Authenticator {
         tag.sign().as_ref().to_vec()
     }
 
-    fn recall(&self, now: UnixMillis, name: &str, memory: &Vec<u8>) -> Option<Step> {
+    fn recall(&self, now: UnixMillis, client: IpAddr, name: &str, memory: &Vec<u8>) -> Option<Step> {
         let known = self.remembered.get(memory)?;
         let is_fresh = known.at <= now && now.since(known.at) < self.settings.remember_for;
         let account = self.accounts.find(name).filter(|account| account.generation == known.generation && is_fresh)?;
         let credential = account.credential(&known.credential)?;
-        Some(self.admit(now, &account, credential, None))
+        Some(self.admit(now, client, &account, credential, None))
     }
 
-    /// Waits for a turn to hash; `None` when that would take too long.
-    async fn turn(&self) -> Option<OwnedSemaphorePermit> {
-        let _counted = Waiting::enter(&self.waiting, self.settings.waiting_max)?;
-        let turn = Arc::clone(&self.turns).acquire_owned();
-        tokio::time::timeout(self.settings.wait, turn).await.ok()?.ok()
+    /// A claim in the words of the guard. The name counts as it was given, whether there is such an account or not.
+    fn guess(&self, now: UnixMillis, client: IpAddr, name: &str, password: Option<&Secret>) -> Guess {
+        let account = self.accounts.find(name);
+        Guess {
+            client,
+            account: tag(&self.process_key, "account", name.as_bytes()),
+            password: password.map(|password| tag(&self.process_key, "password", password.expose())),
+            is_familiar: self.known.knows(now, name, account.as_deref(), client),
+        }
+    }
+
+    /// Asks the guard, and waits where it says so, while nobody's turn is taken.
+    async fn heard(&self, now: UnixMillis, guess: Guess) -> Result<Heard, Unheard> {
+        let mut waited = Duration::ZERO;
+        loop {
+            match self.guard.before(now.plus(waited), &guess) {
+                GuessRuling::Verify { after } => {
+                    let heard = Heard::new(&self.guard, now.plus(waited), guess);
+                    if !after.is_zero() {
+                        tokio::time::sleep(after).await;
+                    }
+                    return Ok(heard);
+                }
+                GuessRuling::AskAgain { after } if waited < self.settings.wait => {
+                    tokio::time::sleep(after).await;
+                    waited += after;
+                }
+                GuessRuling::AskAgain { .. } => return Err(Unheard::Crowd),
+                GuessRuling::Refuse(why) => return Err(why),
+            }
+        }
     }
 
     /// The keys a client's proof will be checked against, or such as nobody has.
@@ -298,7 +386,27 @@ impl Authenticator {
     }
 
     /// SCRAM: the client's last message. Gives what to send it, and who it is.
-    fn prove(&self, now: UnixMillis, server: &ScramServer, client_final: &[u8]) -> Option<(Vec<u8>, Authenticated)> {
+    async fn prove(
+        &self,
+        now: UnixMillis,
+        client: IpAddr,
+        server: &ScramServer,
+        client_final: &[u8],
+    ) -> Result<(Vec<u8>, Authenticated), Step> {
+        let name = canonical_user(server.user());
+        let heard = self.heard(now, self.guess(now, client, &name, None)).await.map_err(Step::Refused)?;
+        let proven = self.proven(now, client, server, client_final);
+        heard.ended(if proven.is_some() { Ending::Right } else { Ending::Wrong });
+        proven.ok_or(Step::Denied)
+    }
+
+    fn proven(
+        &self,
+        now: UnixMillis,
+        client: IpAddr,
+        server: &ScramServer,
+        client_final: &[u8],
+    ) -> Option<(Vec<u8>, Authenticated)> {
         let name = canonical_user(server.user());
         let account = self.accounts.find(&name);
         let credentials: Vec<&Credential> = account.iter().flat_map(|account| &account.credentials).collect();
@@ -307,11 +415,15 @@ impl Authenticator {
             None => vec![self.decoy(&name)],
         };
         let (place, server_final) = server.last_of(client_final, &candidates).ok()?;
-        match self.admit(now, account.as_deref()?, credentials.get(place)?, None) {
+        match self.admit(now, client, account.as_deref()?, credentials.get(place)?, None) {
             Step::Authenticated(who) => Some((server_final, who)),
             _ => None,
         }
     }
+}
+
+fn ending(step: &Step) -> Ending {
+    if matches!(step, Step::Authenticated(_)) { Ending::Right } else { Ending::Wrong }
 }
 
 /// The one credential a password can be for: the app password whose selector it begins with, or the account's own.
@@ -328,22 +440,6 @@ fn canonical_user(user: &str) -> String {
 /// RFC 4616 §2, RFC 5802 §5.1: nobody acts for another.
 fn acts_for_itself(authzid: Option<&str>, name: &str) -> bool {
     authzid.is_none_or(|authzid| canonical_user(authzid) == name)
-}
-
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn enter(count: &'a AtomicUsize, max: usize) -> Option<Self> {
-        // Counted out again by the guard, also when there was no room, and when the session goes away while it waits.
-        let counted = Self(count);
-        (count.fetch_add(1, Ordering::AcqRel) < max).then_some(counted)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
 }
 
 enum State {
@@ -368,6 +464,7 @@ enum State {
 /// One attempt.
 pub struct Exchange {
     authenticator: Arc<Authenticator>,
+    client: IpAddr,
     state: State,
     user: Option<String>,
 }
@@ -405,13 +502,13 @@ impl Exchange {
             State::ScramFirst { plus, exporter, offered_plus } => {
                 self.scram_first(response, plus, exporter.as_deref(), offered_plus)
             }
-            State::ScramLast(server) => match self.authenticator.prove(now, &server, response) {
-                Some((server_final, who)) => {
+            State::ScramLast(server) => match self.authenticator.prove(now, self.client, &server, response).await {
+                Ok((server_final, who)) => {
                     // RFC 4954 §4: SMTP has no place for data in a success, so it goes as one more challenge.
                     self.state = State::Proven(who);
                     Step::Challenge(server_final)
                 }
-                None => Step::Denied,
+                Err(step) => step,
             },
             State::Proven(who) if response.is_empty() => Step::Authenticated(who),
             State::Bearer(parse) => match parse(response) {
@@ -421,7 +518,7 @@ impl Exchange {
             State::External(certificate) => match external::parse(response) {
                 Ok(authzid) => {
                     self.user.clone_from(&authzid);
-                    self.authenticator.verify_certificate(certificate.as_deref(), authzid.as_deref())
+                    self.authenticator.verify_certificate(now, self.client, certificate.as_deref(), authzid.as_deref())
                 }
                 Err(_) => Step::Denied,
             },
@@ -432,7 +529,7 @@ impl Exchange {
 
     async fn bearer(&mut self, now: UnixMillis, credentials: BearerCredentials) -> Step {
         self.user.clone_from(&credentials.user);
-        match self.authenticator.verify_token(now, credentials).await {
+        match self.authenticator.verify_token(now, self.client, credentials).await {
             Step::Denied => {
                 // RFC 7628 §3.2.2: the error goes as one more challenge.
                 self.state = State::Refused;
@@ -444,7 +541,7 @@ impl Exchange {
 
     async fn verify(&mut self, now: UnixMillis, credentials: PlainCredentials) -> Step {
         self.user = Some(credentials.user.clone());
-        self.authenticator.verify(now, credentials).await
+        self.authenticator.verify(now, self.client, credentials).await
     }
 
     fn scram_first(&mut self, message: &[u8], plus: bool, exporter: Option<&[u8; 32]>, offered_plus: bool) -> Step {

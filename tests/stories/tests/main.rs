@@ -8,6 +8,7 @@
 )]
 
 mod aliases;
+mod auth_guard;
 mod auth_only_under_tls;
 mod body_kinds;
 mod chain;

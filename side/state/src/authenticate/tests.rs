@@ -8,9 +8,11 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::accounts::NewAccount;
+use crate::guard::Unguarded;
 use crate::password::tests::Counted;
 
 const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 const ALICE: &str = "alice@example.org";
 const PASSPHRASE: &str = "a plain sentence";
 
@@ -35,6 +37,10 @@ fn desk() -> Desk {
 }
 
 fn desk_with(settings: AuthenticationSettings) -> Desk {
+    desk_guarded(settings, Arc::new(Unguarded))
+}
+
+fn desk_guarded(settings: AuthenticationSettings, guard: Arc<dyn Guard>) -> Desk {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
     let hashing = Arc::new(Counted::default());
@@ -42,13 +48,13 @@ fn desk_with(settings: AuthenticationSettings) -> Desk {
     let new = NewAccount { name: ALICE, password: Some(secret(PASSPHRASE)), addresses: None };
     accounts.add(NOW, new).unwrap();
     let authenticator =
-        Authenticator::new(&store, Arc::clone(&accounts), Arc::clone(&hashing) as Arc<dyn Hashing>, settings).unwrap();
+        Authenticator::new(&store, Arc::clone(&accounts), Arc::clone(&hashing) as Arc<dyn Hashing>, guard, settings).unwrap();
     Desk { _folder: folder, accounts, hashing, authenticator }
 }
 
 fn begin(mechanism: Mechanism, initial: Option<&[u8]>) -> Start {
     let initial = initial.map(|bytes| Secret::new(bytes.to_vec()));
-    Start { mechanism, initial, exporter: None, offered_plus: false, certificate: None }
+    Start { client: CLIENT, mechanism, initial, exporter: None, offered_plus: false, certificate: None }
 }
 
 async fn plain_at(authenticator: &Arc<Authenticator>, now: UnixMillis, user: &str, password: &str) -> Step {
@@ -279,6 +285,7 @@ async fn scram_plus_is_bound_to_its_connection() {
     for (servers, clients, is_let_in) in [([7; 32], [7; 32], true), ([7; 32], [8; 32], false)] {
         let client = ScramClient::new(ALICE, secret(PASSPHRASE), "nonce", ClientBinding::Exporter(clients)).unwrap();
         let start = Start {
+            client: CLIENT,
             mechanism: Mechanism::ScramSha256Plus,
             initial: Some(Secret::new(client.first())),
             exporter: Some(Box::new(servers)),
@@ -299,7 +306,8 @@ async fn a_client_that_was_not_shown_plus_though_it_was_offered_is_denied() {
     let client = ScramClient::new(ALICE, secret(PASSPHRASE), "nonce", ClientBinding::NotOffered).unwrap();
     for (offered_plus, is_denied) in [(true, true), (false, false)] {
         let initial = Some(Secret::new(client.first()));
-        let start = Start { mechanism: Mechanism::ScramSha256, initial, exporter: None, offered_plus, certificate: None };
+        let start =
+            Start { client: CLIENT, mechanism: Mechanism::ScramSha256, initial, exporter: None, offered_plus, certificate: None };
         let (_, step) = desk.authenticator.start(NOW, start).await;
         assert_eq!(step == Step::Denied, is_denied);
     }
@@ -345,13 +353,17 @@ impl Hashing for Held {
 }
 
 fn held(settings: AuthenticationSettings) -> (Desk, mpsc::Receiver<()>, mpsc::SyncSender<()>) {
+    held_guarded(settings, Arc::new(Unguarded))
+}
+
+fn held_guarded(settings: AuthenticationSettings, guard: Arc<dyn Guard>) -> (Desk, mpsc::Receiver<()>, mpsc::SyncSender<()>) {
     let desk = desk();
     let (begun, has_begun) = mpsc::sync_channel(9);
     let (let_go, go) = mpsc::sync_channel(9);
     let hashing = Arc::new(Held { begun: Mutex::new(begun), go: Mutex::new(go) });
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
-    let authenticator = Authenticator::new(&store, Arc::clone(&desk.accounts), hashing, settings).unwrap();
+    let authenticator = Authenticator::new(&store, Arc::clone(&desk.accounts), hashing, guard, settings).unwrap();
     (Desk { authenticator, ..desk }, has_begun, let_go)
 }
 
@@ -367,12 +379,12 @@ async fn when_too_many_wait_the_next_is_told_to_come_again() {
     let running = spawn("one@example.org");
     until(|| has_begun.try_recv().is_ok()).await;
     let waiting = spawn("two@example.org");
-    until(|| desk.authenticator.waiting.load(Ordering::SeqCst) == 1).await;
+    until(|| desk.authenticator.turns.waiting() == 1).await;
     assert_eq!(desk.plain("three@example.org", "some password").await, Step::Unavailable);
     let_go.send(()).unwrap();
     let_go.send(()).unwrap();
     assert_eq!((running.await.unwrap(), waiting.await.unwrap()), (Step::Denied, Step::Denied));
-    assert_eq!(desk.authenticator.waiting.load(Ordering::SeqCst), 0);
+    assert_eq!(desk.authenticator.turns.waiting(), 0);
 }
 
 #[tokio::test]
@@ -390,7 +402,8 @@ async fn who_has_waited_long_enough_is_told_to_come_again() {
 async fn external(desk: &Desk, certificate: Option<ClientCertificate>, authzid: &str) -> Step {
     let initial = Some(secret(authzid));
     let certificate = certificate.map(Box::new);
-    let start = Start { mechanism: Mechanism::External, initial, exporter: None, offered_plus: false, certificate };
+    let start =
+        Start { client: CLIENT, mechanism: Mechanism::External, initial, exporter: None, offered_plus: false, certificate };
     desk.authenticator.start(NOW, start).await.1
 }
 
@@ -437,4 +450,177 @@ async fn no_app_password_takes_the_name_of_a_token_or_a_certificate() {
     for taken in [PASSWORD, TOKEN, CERTIFICATE] {
         assert!(desk.accounts.add_app_password(NOW, ALICE, taken, None).is_err(), "{taken}");
     }
+}
+
+/// Refuses what is left after `left` claims, and writes down how they ended.
+struct Clerk {
+    left: Mutex<u32>,
+    endings: Mutex<Vec<(bool, Ending)>>,
+}
+
+impl Clerk {
+    fn letting_through(left: u32) -> Arc<Self> {
+        Arc::new(Self { left: Mutex::new(left), endings: Mutex::new(Vec::new()) })
+    }
+
+    fn endings(&self) -> Vec<(bool, Ending)> {
+        self.endings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Guard for Clerk {
+    fn before(&self, _: UnixMillis, _: &Guess) -> GuessRuling {
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(less) = left.checked_sub(1) else { return GuessRuling::Refuse(Unheard::Account) };
+        *left = less;
+        GuessRuling::Verify { after: Duration::ZERO }
+    }
+
+    fn after(&self, _: UnixMillis, guess: &Guess, ending: Ending) {
+        self.endings.lock().unwrap_or_else(PoisonError::into_inner).push((guess.is_familiar, ending));
+    }
+}
+
+#[tokio::test]
+async fn the_guard_is_told_once_how_each_claim_ended_and_a_proven_network_is_familiar() {
+    let clerk = Clerk::letting_through(5);
+    let settings = AuthenticationSettings { remember_for: Duration::ZERO, ..Default::default() };
+    let desk = desk_guarded(settings, Arc::clone(&clerk) as Arc<dyn Guard>);
+    assert_eq!(desk.plain(ALICE, "wrong password").await, Step::Denied);
+    assert_eq!(desk.plain("nobody@example.org", PASSPHRASE).await, Step::Denied);
+    assert!(who(&desk.plain(ALICE, PASSPHRASE).await).is_some());
+    assert_eq!(desk.scram(NOW, ALICE, "wrong password").await.1, Step::Denied);
+    assert!(who(&desk.scram(NOW, ALICE, PASSPHRASE).await.1).is_some());
+    let expected =
+        [(false, Ending::Wrong), (false, Ending::Wrong), (false, Ending::Right), (true, Ending::Wrong), (true, Ending::Right)];
+    assert_eq!(clerk.endings(), expected);
+}
+
+#[tokio::test]
+async fn what_the_guard_refuses_is_not_verified_by_any_mechanism() {
+    let clerk = Clerk::letting_through(0);
+    let desk = desk_guarded(AuthenticationSettings::default(), Arc::clone(&clerk) as Arc<dyn Guard>);
+    assert_eq!(desk.plain(ALICE, PASSPHRASE).await, Step::Refused(Unheard::Account));
+    assert_eq!(desk.scram(NOW, ALICE, PASSPHRASE).await.1, Step::Refused(Unheard::Account));
+    assert_eq!((desk.hashing.compared(), clerk.endings()), (0, Vec::new()));
+}
+
+#[tokio::test]
+async fn a_password_that_is_remembered_is_no_guess() {
+    let clerk = Clerk::letting_through(1);
+    let desk = desk_guarded(AuthenticationSettings::default(), Arc::clone(&clerk) as Arc<dyn Guard>);
+    for _ in 0..3 {
+        assert!(who(&desk.plain(ALICE, PASSPHRASE).await).is_some());
+    }
+    assert_eq!(clerk.endings().len(), 1);
+}
+
+#[tokio::test]
+async fn a_claim_whose_client_leaves_while_it_waits_is_told_of_as_unverified() {
+    let clerk = Clerk::letting_through(2);
+    let (desk, has_begun, let_go) = held_guarded(
+        AuthenticationSettings { argon2_concurrency: 1, wait: Duration::from_secs(600), ..Default::default() },
+        Arc::clone(&clerk) as Arc<dyn Guard>,
+    );
+    let spawn = |user: &'static str| {
+        let authenticator = Arc::clone(&desk.authenticator);
+        tokio::spawn(async move { plain_at(&authenticator, NOW, user, "some password").await })
+    };
+    let running = spawn("one@example.org");
+    until(|| has_begun.try_recv().is_ok()).await;
+    let waiting = spawn("two@example.org");
+    until(|| desk.authenticator.turns.waiting() == 1).await;
+    waiting.abort();
+    until(|| desk.authenticator.turns.waiting() == 0).await;
+    let_go.send(()).unwrap();
+    assert_eq!(running.await.unwrap(), Step::Denied);
+    assert_eq!(clerk.endings(), [(false, Ending::Unverified), (false, Ending::Wrong)]);
+}
+
+/// Takes some tenths of a millisecond, the same for each: less than a slow hash, so that what stands around it shows more.
+struct Busy;
+
+impl Hashing for Busy {
+    fn hash(&self, password: &[u8]) -> String {
+        format!("busy:{}", String::from_utf8_lossy(password))
+    }
+
+    fn matches(&self, password: &[u8], hash: &str) -> bool {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, b"busy");
+        let mut spent = hmac::sign(&key, password);
+        for _ in 0..500 {
+            spent = hmac::sign(&key, spent.as_ref());
+        }
+        std::hint::black_box(&spent);
+        hash.strip_prefix("busy:").is_some_and(|rest| rest.as_bytes() == password)
+    }
+}
+
+/// How many standard deviations the rank sum of `a` is from what it would be if both came from one distribution (Mann-Whitney).
+fn rank_distance(a: &[Duration], b: &[Duration]) -> f64 {
+    let count = |slice: &[Duration]| f64::from(u32::try_from(slice.len()).unwrap());
+    let wins = |x: &Duration| {
+        b.iter()
+            .map(|y| {
+                if x > y {
+                    1.0
+                } else if x == y {
+                    0.5
+                } else {
+                    0.0
+                }
+            })
+            .sum::<f64>()
+    };
+    let (m, n) = (count(a), count(b));
+    let u: f64 = a.iter().map(wins).sum();
+    (u - m * n / 2.0) / (m * n * (m + n + 1.0) / 12.0).sqrt()
+}
+
+#[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "what is measured is time")]
+async fn the_time_an_attempt_takes_tells_nobody_whether_there_is_an_account() {
+    const ROUNDS: usize = 150;
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let accounts = Arc::new(Accounts::open(&store, Arc::new(Busy)).unwrap());
+    for name in [ALICE, "off@example.org", "recalled@example.org"] {
+        accounts.add(NOW, NewAccount { name, password: Some(secret(PASSPHRASE)), addresses: None }).unwrap();
+    }
+    accounts.disable("off@example.org").unwrap();
+    let settings = AuthenticationSettings::default();
+    let authenticator = Authenticator::new(&store, accounts, Arc::new(Busy), Arc::new(Unguarded), settings).unwrap();
+    plain_at(&authenticator, NOW, "recalled@example.org", PASSPHRASE).await;
+    // The last one is remembered and costs no hash: it shows that a path which skips the hash would be seen.
+    let kinds = [
+        (ALICE, "wrong password"),
+        ("nobody@example.org", "wrong password"),
+        ("off@example.org", "wrong password"),
+        ("recalled@example.org", PASSPHRASE),
+    ];
+    let mut times = [const { Vec::new() }; 4];
+    let mut chance = 0x5eed_0001_u64;
+    for _ in 0..ROUNDS {
+        // Each round in an order of its own: what an attempt follows changes how long it takes.
+        let mut order = [0, 1, 2, 3];
+        for place in (1..order.len()).rev() {
+            chance ^= chance << 13;
+            chance ^= chance >> 7;
+            chance ^= chance << 17;
+            order.swap(place, usize::try_from(chance >> 8).unwrap() % (place + 1));
+        }
+        for kind in order {
+            let began = std::time::Instant::now();
+            plain_at(&authenticator, NOW, kinds[kind].0, kinds[kind].1).await;
+            times[kind].push(began.elapsed());
+        }
+    }
+    let [known, unknown, disabled, skipped] = times;
+    for (what, other) in [("unknown", &unknown), ("disabled", &disabled)] {
+        let distance = rank_distance(&known, other);
+        println!("{what}: {distance} standard deviations");
+        assert!(distance.abs() < 5.0, "{what}: {distance} standard deviations");
+    }
+    let distance = rank_distance(&known, &skipped);
+    assert!(distance > 10.0, "the measurement sees nothing: {distance}");
 }

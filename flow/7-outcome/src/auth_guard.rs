@@ -1,0 +1,326 @@
+//! Guessed passwords: what was seen of them, and which claims are verified at all.
+//!
+//! Promise: a client that proved an account from its network before is always heard for that account, whatever strangers do to it; no
+//! account is ever locked; and everything here counts names as they were given, so that an account that does not exist fares like one that
+//! does.
+//!
+//! Counted are **faults**: wrong passwords, where the same wrong password for the same account from the same network is one fault however
+//! often it comes (a phone with an old password), and a SCRAM proof, which does not show its password, is one each time.
+//!
+//! | counted by | at the limit, strangers | reported as an offence |
+//! |---|---|---|
+//! | address (/32, /64), in the window and in a day | are not verified | yes |
+//! | network (/24, /48) | are not verified | yes, of the client that made the last fault |
+//! | account | are slowed from half of it on, then not verified for this account | no |
+//! | password, by the accounts it was wrong for | are not verified with this password | whoever tries it on a few accounts |
+//! | account and network, where the network is familiar | are slowed, one or two at a time | no |
+//!
+//! Trusted networks are not counted by address and network, and never reported. How much of anything is remembered is bounded; what is
+//! forgotten first is what [`Tally`] and `recent.rs` say.
+
+mod pending;
+mod recent;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use postern_mail::client::Subnet;
+use postern_mail::envelope::UnixMillis;
+use postern_mail::guess::{Ending, Guess, GuessRuling, Tag, Unheard};
+use postern_mail::offence::Offence;
+use postern_mail::tally::Tally;
+
+use self::pending::Pending;
+use self::recent::Recent;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// A wrong password that comes again within this time is the same fault; each time it comes begins it anew.
+const SAME_FAULT_FOR: Duration = DAY;
+/// The first step of slowing; each further fault doubles it.
+const SLOWED_FIRST: Duration = Duration::from_millis(500);
+/// So many accounts may one address try a sprayed password on before it is an offender: more than a family behind one address has of them.
+const SPRAY_TRIES: u32 = 3;
+/// Where a familiar network has guessed too often, so many of its claims for this account are verified at once.
+const FAMILIAR_AT_ONCE: u32 = 2;
+/// Claims judged at once; far more than slow hashes and those that wait for one.
+const PENDING_MAX: usize = 20_000;
+/// When to ask again, where only the claims that are being verified stand in the way: about the time of a few slow hashes.
+const AGAIN: Duration = Duration::from_millis(200);
+
+/// What is counted, and up to where. The binary fills it from the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GuardSettings {
+    /// Faults of one address within the window.
+    pub failures_per_address: u32,
+    /// Faults of one address within a day, so that patience does not help.
+    pub failures_per_address_daily: u32,
+    /// Faults of one network within the window.
+    pub failures_per_network: u32,
+    /// Faults for one account by strangers within the window.
+    pub failures_per_account: u32,
+    /// How often one address may repeat what is known to be wrong within the window.
+    pub repeats_per_address: u32,
+    /// Accounts on which one password was wrong within the window before it counts as sprayed.
+    pub spray_accounts: u32,
+    /// The time in which faults are counted.
+    pub window: Duration,
+    /// The longest time a claim is slowed.
+    pub slowed_longest: Duration,
+}
+
+/// An offence of a client, to be told to whoever bans.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accusation {
+    /// Who.
+    pub client: IpAddr,
+    /// Of what.
+    pub offence: Offence,
+    /// For a person to read; holds nothing a peer wrote.
+    pub evidence: String,
+}
+
+/// What is known of one password, by its tag.
+#[derive(Debug)]
+struct Spray {
+    /// Names it was wrong for; never more than it takes to call it sprayed.
+    accounts: Vec<Tag>,
+    began: UnixMillis,
+    sprayed_until: UnixMillis,
+}
+
+/// Sees all claims and judges them.
+#[derive(Debug)]
+pub struct AuthGuard {
+    settings: GuardSettings,
+    hosts: Tally<Subnet>,
+    hosts_daily: Tally<Subnet>,
+    networks: Tally<Subnet>,
+    accounts: Tally<Tag>,
+    familiar: Tally<(Tag, Subnet)>,
+    repeats: Tally<Subnet>,
+    spraying: Tally<Subnet>,
+    /// When a wrong password for an account last came from a network.
+    wrong: Recent<(Tag, Tag, Subnet), UnixMillis>,
+    /// The same for sprayed passwords, which are not verified.
+    unverified: Recent<(Tag, Tag, Subnet), UnixMillis>,
+    passwords: Recent<Tag, Spray>,
+    pending: Pending,
+}
+
+/// Whether it is new, and remembers it from now on.
+fn is_first(seen: &mut Recent<(Tag, Tag, Subnet), UnixMillis>, now: UnixMillis, claim: (Tag, Tag, Subnet)) -> bool {
+    let mut is_new = false;
+    let last = seen.touch(claim, || {
+        is_new = true;
+        now
+    });
+    let is_stale = now.since(*last) >= SAME_FAULT_FOR;
+    *last = now;
+    is_new || is_stale
+}
+
+fn minutes(time: Duration) -> String {
+    let seconds = time.as_secs();
+    if seconds.is_multiple_of(60) { format!("{} min", seconds / 60) } else { format!("{seconds} s") }
+}
+
+impl AuthGuard {
+    /// Remembers up to `entries` of each kind. Memory is some hundred octets for each.
+    #[must_use]
+    pub fn new(settings: GuardSettings, entries: usize) -> Self {
+        Self {
+            settings,
+            hosts: Tally::new(entries),
+            hosts_daily: Tally::new(entries),
+            networks: Tally::new(entries / 2),
+            accounts: Tally::new(entries),
+            familiar: Tally::new(entries / 4),
+            repeats: Tally::new(entries / 4),
+            spraying: Tally::new(entries / 4),
+            wrong: Recent::new(entries),
+            unverified: Recent::new(entries / 2),
+            passwords: Recent::new(entries / 2),
+            pending: Pending::default(),
+        }
+    }
+
+    /// Other settings from now on; what was seen stays.
+    pub fn adjust(&mut self, settings: GuardSettings) {
+        self.settings = settings;
+    }
+
+    /// Before a claim is verified. For each [`GuessRuling::Verify`], and for no other, [`AuthGuard::after`] must be told how it ended.
+    pub fn before(&mut self, now: UnixMillis, guess: &Guess, is_trusted: bool) -> (GuessRuling, Option<Accusation>) {
+        if self.pending.len() >= PENDING_MAX {
+            return (GuessRuling::Refuse(Unheard::Crowd), None);
+        }
+        let (ruling, accusation) =
+            if guess.is_familiar { (self.familiar(now, guess), None) } else { self.stranger(now, guess, is_trusted) };
+        if let GuessRuling::Verify { .. } = ruling {
+            self.pending.enter(guess);
+        }
+        (ruling, accusation)
+    }
+
+    /// A claim that was to be verified has come to its end.
+    pub fn after(&mut self, now: UnixMillis, guess: &Guess, is_trusted: bool, ending: Ending) -> Option<Accusation> {
+        self.pending.leave(guess);
+        if ending != Ending::Wrong {
+            return None;
+        }
+        let (host, network) = (Subnet::host(guess.client), Subnet::network(guess.client));
+        let GuardSettings { window, failures_per_address, failures_per_address_daily, failures_per_network, .. } = self.settings;
+        if let Some(password) = guess.password {
+            if !is_first(&mut self.wrong, now, (guess.account, password, network)) {
+                self.repeats.add(now, host, 1, window);
+                return None;
+            }
+            self.note_password(now, guess.account, password);
+        }
+        if guess.is_familiar {
+            self.familiar.add(now, (guess.account, network), 1, window);
+            return None;
+        }
+        self.accounts.add(now, guess.account, 1, window);
+        if is_trusted {
+            return None;
+        }
+        let of_host = self.hosts.add(now, host, 1, window);
+        let of_day = self.hosts_daily.add(now, host, 1, DAY);
+        let of_network = self.networks.add(now, network, 1, window);
+        let evidence = if of_host >= failures_per_address {
+            format!("{of_host} wrong passwords from {host} within {}", minutes(window))
+        } else if of_day >= failures_per_address_daily {
+            format!("{of_day} wrong passwords from {host} within a day")
+        } else if of_network >= failures_per_network {
+            format!("{of_network} wrong passwords from {network} within {}", minutes(window))
+        } else {
+            return None;
+        };
+        Some(Accusation { client: guess.client, offence: Offence::AuthGuess, evidence })
+    }
+
+    /// Of a client that proved the account from here before. It is always heard; guessing within a familiar network is made slow.
+    fn familiar(&self, now: UnixMillis, guess: &Guess) -> GuessRuling {
+        let key = (guess.account, Subnet::network(guess.client));
+        let wrong = self.familiar.get(now, key, self.settings.window);
+        let over = wrong.saturating_sub(self.settings.failures_per_address);
+        if over == 0 || self.is_repeat(now, guess) {
+            return GuessRuling::Verify { after: Duration::ZERO };
+        }
+        if self.pending.of_familiar(guess) >= FAMILIAR_AT_ONCE {
+            return GuessRuling::AskAgain { after: AGAIN };
+        }
+        GuessRuling::Verify { after: self.slowed(over) }
+    }
+
+    fn stranger(&mut self, now: UnixMillis, guess: &Guess, is_trusted: bool) -> (GuessRuling, Option<Accusation>) {
+        let window = self.settings.window;
+        let (host, network) = (Subnet::host(guess.client), Subnet::network(guess.client));
+        let refuse = |why| (GuessRuling::Refuse(why), None);
+        let of_host = self.hosts.get(now, host, window);
+        let of_day = self.hosts_daily.get(now, host, DAY);
+        let of_network = self.networks.get(now, network, window);
+        let of_account = self.accounts.get(now, guess.account, window);
+        if !is_trusted {
+            if of_host >= self.settings.failures_per_address || of_day >= self.settings.failures_per_address_daily {
+                return refuse(Unheard::Address);
+            }
+            if of_network >= self.settings.failures_per_network {
+                return refuse(Unheard::Network);
+            }
+        }
+        // Before the account is looked at, so that who sprays is known by it also where the accounts are under attack already.
+        if self.is_sprayed(now, guess) {
+            let accusation = self.sprayer(now, guess).filter(|_| !is_trusted);
+            return (GuessRuling::Refuse(Unheard::Sprayed), accusation);
+        }
+        if of_account >= self.settings.failures_per_account {
+            return refuse(Unheard::Account);
+        }
+        let is_repeat = self.is_repeat(now, guess);
+        if is_repeat && !is_trusted && self.repeats.get(now, host, window) >= self.settings.repeats_per_address {
+            return refuse(Unheard::Repeated);
+        }
+        if !is_repeat && self.would_exceed(now, guess, is_trusted, [of_host, of_day, of_network, of_account]) {
+            return (GuessRuling::AskAgain { after: AGAIN }, None);
+        }
+        let over = of_account.saturating_sub(self.settings.failures_per_account / 2);
+        let after = if is_repeat { Duration::ZERO } else { self.slowed(over) };
+        (GuessRuling::Verify { after }, None)
+    }
+
+    /// True where a limit would be passed if all that is being verified were wrong.
+    fn would_exceed(&self, now: UnixMillis, guess: &Guess, is_trusted: bool, counts: [u32; 4]) -> bool {
+        let [of_host, of_day, of_network, of_account] = counts;
+        let settings = &self.settings;
+        let over = |count: u32, pending: u32, limit: u32| count.saturating_add(pending) >= limit;
+        let of_origin = !is_trusted
+            && (over(of_host, self.pending.of_host(guess), settings.failures_per_address)
+                || over(of_day, self.pending.of_host(guess), settings.failures_per_address_daily)
+                || over(of_network, self.pending.of_network(guess), settings.failures_per_network));
+        of_origin
+            || over(of_account, self.pending.of_account(guess), settings.failures_per_account)
+            || over(self.names_tried(now, guess), self.pending.of_password(guess), settings.spray_accounts)
+    }
+
+    /// It can make no new fault: it is known to be wrong, or an equal one is being verified.
+    fn is_repeat(&self, now: UnixMillis, guess: &Guess) -> bool {
+        let known = guess.password.and_then(|password| {
+            let seen = self.wrong.get(&(guess.account, password, Subnet::network(guess.client)))?;
+            (now.since(*seen) < SAME_FAULT_FOR).then_some(())
+        });
+        known.is_some() || self.pending.holds(guess)
+    }
+
+    fn slowed(&self, over: u32) -> Duration {
+        let Some(doublings) = over.checked_sub(1) else { return Duration::ZERO };
+        let factor = 1_u32.checked_shl(doublings).unwrap_or(u32::MAX);
+        SLOWED_FIRST.saturating_mul(factor).min(self.settings.slowed_longest)
+    }
+
+    /// A new fault with this password.
+    fn note_password(&mut self, now: UnixMillis, account: Tag, password: Tag) {
+        let (window, enough) = (self.settings.window, self.settings.spray_accounts);
+        let spray = self.passwords.touch(password, || Spray { accounts: Vec::new(), began: now, sprayed_until: UnixMillis(0) });
+        if now.since(spray.began) >= window && now >= spray.sprayed_until {
+            *spray = Spray { accounts: Vec::new(), began: now, sprayed_until: UnixMillis(0) };
+        }
+        let has_room = u32::try_from(spray.accounts.len()).is_ok_and(|count| count < enough);
+        if has_room && !spray.accounts.contains(&account) {
+            spray.accounts.push(account);
+        }
+        if u32::try_from(spray.accounts.len()).is_ok_and(|count| count >= enough) {
+            spray.sprayed_until = now.plus(window);
+        }
+    }
+
+    /// Names this password was wrong for within the window.
+    fn names_tried(&self, now: UnixMillis, guess: &Guess) -> u32 {
+        let spray = guess.password.and_then(|password| self.passwords.get(&password));
+        let spray = spray.filter(|spray| now.since(spray.began) < self.settings.window || now < spray.sprayed_until);
+        spray.map_or(0, |spray| u32::try_from(spray.accounts.len()).unwrap_or(u32::MAX))
+    }
+
+    fn is_sprayed(&self, now: UnixMillis, guess: &Guess) -> bool {
+        let spray = guess.password.and_then(|password| self.passwords.get(&password));
+        spray.is_some_and(|spray| now < spray.sprayed_until)
+    }
+
+    /// A stranger came with a sprayed password: it stays sprayed for as long as it is tried on more accounts, and who tries it on a few is an
+    /// offender. The same one again is neither.
+    fn sprayer(&mut self, now: UnixMillis, guess: &Guess) -> Option<Accusation> {
+        let password = guess.password?;
+        let (host, window) = (Subnet::host(guess.client), self.settings.window);
+        if !is_first(&mut self.unverified, now, (guess.account, password, Subnet::network(guess.client))) {
+            return None;
+        }
+        self.note_password(now, guess.account, password);
+        let tries = self.spraying.add(now, host, 1, window);
+        let evidence = format!("tried sprayed passwords on {tries} accounts from {host} within {}", minutes(window));
+        (tries >= SPRAY_TRIES).then_some(Accusation { client: guess.client, offence: Offence::Spray, evidence })
+    }
+}
+
+#[cfg(test)]
+mod tests;
