@@ -12,6 +12,7 @@ pub(crate) fn act(order: &Order) -> Option<(String, String)> {
         Order::Reload => ("reload".to_owned(), String::new()),
         Order::Account(order) => (account(order)?, String::new()),
         Order::List(order) => (order.act()?, String::new()),
+        Order::Ban(order) => order.act()?,
         Order::Queue(QueueOrder::List(_) | QueueOrder::Show { .. } | QueueOrder::Summary { .. }) => return None,
         Order::Queue(QueueOrder::Change { dry_run: true, .. }) => return None,
         Order::Queue(QueueOrder::Change { what, which, reason, dry_run: false }) => (queue(*what, which), reason.clone()),

@@ -1,6 +1,8 @@
 //! The words of the control socket: what a person may ask of the server, and what it answers. One JSON object a line, one order a
 //! connection. The same answers are what `--json` prints, so they only grow.
 
+pub(crate) mod bans;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -43,6 +45,8 @@ pub(crate) enum Order {
     },
     /// What would be decided.
     WhatIf(WhatIf),
+    /// Something of bans.
+    Ban(bans::BanOrder),
     /// The story of a message, or the messages of an address.
     Trace {
         /// An id or an address.
@@ -283,6 +287,12 @@ pub(crate) enum Answer {
         /// What can never be found.
         warnings: Vec<String>,
     },
+    /// Bans.
+    Bans(bans::Bans),
+    /// What is known of an address.
+    BanExplained(Box<bans::Explained>),
+    /// All that is to be dropped, for a mirror.
+    BanMirror(bans::Mirrored),
     /// It was not done.
     Failed {
         /// Exit status of the command: 1 failed, 2 wrong use, 3 nothing matched.
@@ -337,6 +347,12 @@ pub(crate) struct Status {
     pub landlock: String,
     /// The system call filter.
     pub seccomp: bool,
+    /// Networks banned now.
+    #[serde(default)]
+    pub bans: usize,
+    /// What an operator should see to.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 /// An account.

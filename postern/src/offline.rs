@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use postern_config::{Config, Machine};
 use postern_state::password::Argon2id;
-use postern_state::{Accounts, Files, Lists, Store};
+use postern_state::{Accounts, BanRows, Files, Lists, Store};
 
 /// Where the configuration comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,4 +80,12 @@ pub(crate) fn lists(data_dir: &Path, config: &Config) -> Result<Lists, String> {
     let lists = Lists::open(&store).map_err(|failure| failure.to_string())?;
     lists.put(Files::read(crate::wire::lists::settings(config))?);
     Ok(lists)
+}
+
+/// Opens the bans of a server that is not running.
+///
+/// # Errors
+/// In words.
+pub(crate) fn bans(data_dir: &Path) -> Result<BanRows, String> {
+    Ok(BanRows::of(&Store::open(data_dir).map_err(|failure| failure.to_string())?))
 }

@@ -21,7 +21,9 @@ use postern_mail::session_id::SessionIds;
 use postern_scheduler::Scheduler;
 use postern_spool::{RealDisk, RecoveredMessage, Spool};
 use postern_state::password::Argon2id;
-use postern_state::{Accounts, Audit, AuthenticationSettings, Authenticator, Guard, History, HistorySettings, Lists, Store};
+use postern_state::{
+    Accounts, Audit, AuthenticationSettings, Authenticator, BanRows, Guard, History, HistorySettings, Lists, Store,
+};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -32,6 +34,7 @@ use crate::privilege::{self, Confinement, Reach};
 use crate::telemetry::log;
 use crate::telemetry::metrics::Metrics;
 use crate::wire::auth_guard::AuthGuard;
+use crate::wire::bans::{self, Keeper};
 use crate::wire::inbound::Gate;
 use crate::wire::{Live, Server, clock, control, dispatch, lists, live, login, progress_locks, reload, stopped};
 
@@ -275,6 +278,7 @@ struct State {
     lists: Arc<Lists>,
     history: History,
     audit: Arc<Audit>,
+    bans: BanRows,
 }
 
 /// Opens the store. `fatal` is told when it fails for good later.
@@ -295,7 +299,7 @@ fn open_state(
     })
     .map_err(words)?;
     let audit = Audit::open(data_dir, clock()).map_err(|error| format!("audit log: {error}"))?;
-    Ok(State { accounts, authenticator, lists, history, audit: Arc::new(audit) })
+    Ok(State { accounts, authenticator, lists, history, audit: Arc::new(audit), bans: BanRows::of(&store) })
 }
 
 #[expect(
@@ -344,7 +348,7 @@ async fn serve(
 
     let mut scheduler = Scheduler::new(live::scheduler(&config), clock().0);
     let spool = tokio::task::block_in_place(|| recover(&config, &mut scheduler))?;
-    let State { accounts, authenticator, lists, history, audit } = state.await.map_err(|error| error.to_string())??;
+    let State { accounts, authenticator, lists, history, audit, bans } = state.await.map_err(|error| error.to_string())??;
     lists.put(tokio::task::block_in_place(|| lists::read(&config))?);
 
     let mut addresses = Vec::new();
@@ -353,6 +357,7 @@ async fn serve(
     }
     let own_addresses: Vec<SocketAddr> = addresses.iter().map(|(_, address)| *address).collect();
     let http_addresses: Vec<SocketAddr> = http.iter().filter_map(|socket| socket.local_addr().ok()).collect();
+    let bans = tokio::task::block_in_place(|| Keeper::open(Box::new(bans), &config, &own_addresses))?;
     let grace = config.server.shutdown_grace;
     let check_interval = config.tls.check_interval;
     let ceiling = Ceiling::new(live::ceiling(&config, open_files_max));
@@ -367,6 +372,7 @@ async fn serve(
         authenticator,
         auth_guard,
         lists,
+        bans: Arc::new(bans),
         history,
         session_ids: SessionIds::default(),
         audit,
@@ -382,6 +388,7 @@ async fn serve(
         began,
         listeners: addresses.clone(),
     });
+    server.auth_guard.report_to(&server);
 
     let (stop, stopping) = watch::channel(false);
     let (sessions_alive, mut sessions_over) = mpsc::channel::<()>(1);
@@ -415,6 +422,7 @@ async fn serve(
     let reloader = Arc::new(reload::Reloader::new(source.clone(), Arc::clone(&server), own_addresses, data_dir.clone()));
     control::listen(Arc::clone(&server), Arc::clone(&reloader), &data_dir, stopping.clone())?;
     tokio::spawn(lists::watch(Arc::clone(&server), stopping.clone()));
+    tokio::spawn(bans::upkeep(Arc::clone(&server), stopping.clone()));
     tokio::spawn(watch_gauges(Arc::clone(&server), stopping.clone()));
     tokio::spawn(sweep(Arc::clone(&server), Arc::clone(&reloader), check_interval, stopping.clone()));
 
@@ -447,6 +455,7 @@ async fn serve(
         );
     }
     dispatching.abort();
+    server.bans.persist().await;
     let _ = std::fs::remove_file(control::socket_path(&data_dir));
     tokio::task::block_in_place(|| spool.close());
     tracing::info!("stopped");
@@ -505,6 +514,7 @@ async fn watch_gauges(server: Arc<Server>, mut stopping: watch::Receiver<bool>) 
                 let stats = server.spool.stats();
                 let metrics = &server.metrics;
                 metrics.connections.set(i64::try_from(server.ceiling.open()).unwrap_or(i64::MAX));
+                metrics.bans_active.set(i64::try_from(server.bans.active()).unwrap_or(i64::MAX));
                 metrics.queued.set(i64::try_from(stats.messages).unwrap_or(i64::MAX));
                 metrics.syncs.set(signed(stats.groups));
                 metrics.live_bytes.set(signed(stats.live_bytes));

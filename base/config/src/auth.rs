@@ -6,7 +6,19 @@ use postern_mail::fact::Mechanism;
 
 use crate::oidc::Oidc;
 use crate::table::section;
-use crate::value::choice_value;
+use crate::value::{choice, choice_value};
+
+choice! {
+    /// What a banned client hears.
+    pub enum BanReply {
+        /// Come again later.
+        Later = "421",
+        /// Do not come again.
+        Never = "554",
+        /// Nothing.
+        Silence = "none",
+    }
+}
 
 choice_value!(
     Mechanism,
@@ -129,8 +141,40 @@ section! {
             restart = true
         )]
         pub remembered_failures: u32 = 65_536;
-        later "ban_first" = "the length of a first ban";
-        later "ban_factor" = "how much longer each next ban is";
-        later "ban_longest" = "the length of the longest ban";
+        /// The length of a first ban, whatever it is for.
+        #[key(
+            example = "\"10m\"",
+            why = "ends guessing, and is over before somebody who was wrongly banned has found out whom to ask",
+            within = Duration::from_millis(100)..=Duration::from_secs(366 * 86_400)
+        )]
+        pub ban_first: Duration = Duration::from_secs(600);
+        /// How much longer each next ban of the same client is.
+        #[key(example = "2.0", why = "who goes on is soon gone for days, who stops is soon back", within = 1.0..=100.0)]
+        pub ban_factor: f64 = 2.0;
+        /// The length of the longest automatic ban. Only a person bans without end.
+        #[key(
+            example = "\"7d\"",
+            why = "addresses change hands; who then has one is not to pay for what another did with it",
+            within = Duration::from_millis(100)..=Duration::from_secs(366 * 86_400)
+        )]
+        pub ban_longest: Duration = Duration::from_secs(7 * 86_400);
+        /// How long a ban that is over still makes the next one longer.
+        #[key(
+            example = "\"30d\"",
+            why = "as long as most lists of hostile addresses keep theirs",
+            within = Duration::ZERO..=Duration::from_secs(10 * 366 * 86_400)
+        )]
+        pub ban_memory: Duration = Duration::from_secs(30 * 86_400);
+        /// Hosts of one /24 or /48 that are banned at a time before the network is banned as a whole; 0 for never.
+        #[key(example = "8", why = "so many of 256 are no chance", within = 0..=65_536)]
+        pub ban_neighbours: u32 = 8;
+        /// What a banned client hears before the connection is closed: `421` (come again later), `554` (do not come again), or nothing.
+        /// Behind implicit TLS it never hears anything.
+        #[key(example = "\"421\"", why = "a server of honest people that was banned keeps its mail and comes again")]
+        pub ban_reply: BanReply = BanReply::Later;
+        /// Bans in force and remembered at most. When there are more, what is over is forgotten first, then the automatic ones that
+        /// end first.
+        #[key(example = "100000", why = "about 50 MB, and more hosts than most botnets send to one server", within = 16..=10_000_000)]
+        pub bans_max: u32 = 100_000;
     }
 }

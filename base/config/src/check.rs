@@ -31,6 +31,7 @@ const RULES: &[Rule] = &[
         numbers::retry,
         &["outbound.retry.first", "outbound.retry.longest", "outbound.retry.give_up", "outbound.delay_warning_after"],
     ),
+    (numbers::bans, &["auth.ban_first", "auth.ban_longest"]),
     (numbers::lanes, &["outbound.lanes"]),
     (numbers::spool, &["spool"]),
 ];

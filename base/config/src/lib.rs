@@ -38,7 +38,7 @@ use std::path::Path;
 
 use postern_mail::{Domain, Host, Mailbox};
 
-pub use auth::Auth;
+pub use auth::{Auth, BanReply};
 pub use delivery::{Egress, Outbound, Timeouts};
 pub use dns::Dns;
 pub use domain::{Aliases, Deliver, HostedDomain, Recipients, Resolution, Separator};

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::address::{Mailbox, ReversePath};
-use crate::client::ListenerKind;
+use crate::ban::Ban;
+use crate::client::{ListenerKind, Subnet};
 use crate::envelope::{MessageId, UnixMillis};
 use crate::outcome::Outcome;
 use crate::reply::Reply;
@@ -73,6 +74,15 @@ pub enum Event {
         /// Why, as given.
         reason: String,
     },
+    /// A network was banned, or its ban was changed.
+    Banned(Ban),
+    /// A ban is over.
+    BanLifted {
+        /// Of which network.
+        of: Subnet,
+        /// `ended`, or the words of whoever lifted it.
+        because: String,
+    },
 }
 
 impl Event {
@@ -83,7 +93,7 @@ impl Event {
             Self::Accepted { id, .. } | Self::Attempted { id, .. } | Self::Finished { id } | Self::Ordered { id, .. } => {
                 Some(*id)
             }
-            Self::Refused { .. } => None,
+            Self::Refused { .. } | Self::Banned(_) | Self::BanLifted { .. } => None,
         }
     }
 }

@@ -6,7 +6,9 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::net::IpAddr;
 
+use crate::client::Subnet;
 use crate::proof::Committed;
 use crate::session_id::SessionId;
 use crate::trouble::{Fault, Outage};
@@ -198,6 +200,15 @@ impl Reply {
     #[must_use]
     pub fn too_many_connections(hostname: &str) -> Self {
         Self::with(421, (4, 5), format!("{hostname} too many connections, try again later"))
+    }
+
+    /// 421 (or, where `for_good`, 554) to a client that is banned. The network is the reference by which an operator finds the ban.
+    #[must_use]
+    pub fn banned(hostname: &str, client: IpAddr, of: Subnet, for_good: bool) -> Self {
+        // RFC 5321 §3.1: 554 in place of the greeting. RFC 5321 §3.8: with 421 the connection is closed without waiting for QUIT; DEPARTS
+        // for 554, where we do not wait either, since a flood of banned clients must not cost more than one write each.
+        let code = if for_good { 554 } else { 421 };
+        Self::with(code, (7, 1), format!("{hostname} {client} is banned here, reference {of}"))
     }
 
     /// 421 when a time limit ran out.

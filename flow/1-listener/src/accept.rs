@@ -42,6 +42,15 @@ pub fn bind(address: SocketAddr) -> io::Result<StdListener> {
     Ok(socket.into())
 }
 
+/// Whether a client may come in at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// It may.
+    Open,
+    /// It is banned. Said once where there is anything to say, never waited for.
+    Shut(Option<Reply>),
+}
+
 /// Begins conversations: the rest of the server, as the listener sees it.
 pub trait Conversations: Send + Sync + 'static {
     /// The protocol.
@@ -49,6 +58,10 @@ pub trait Conversations: Send + Sync + 'static {
     /// The path behind it.
     type Host: Host;
 
+    /// Asked about each client before anything else is done for it, so it must cost next to nothing.
+    fn door(&self, _client: &ClientFacts) -> Door {
+        Door::Open
+    }
     /// A client is there.
     fn begin(&self, client: &ClientFacts) -> (Self::Machine, Self::Host);
     /// Limits in force for the next connection.
@@ -130,6 +143,7 @@ impl Listener {
                 }
             } else {
                 // Not a proxy of ours: it speaks for itself, and a header from it is no command.
+                let Some((connection, stream)) = connection.through_the_door(stream, peer) else { continue };
                 let place = ceiling.enter(now(), peer.ip().to_canonical());
                 if let Some(work) = connection.admit(place, stream, peer, Vec::new()) {
                     tokio::spawn(work);
@@ -179,6 +193,16 @@ impl<C: Conversations> Connection<C> {
         turn_away(stream, &Reply::too_many_connections(&self.conversations.hostname()));
     }
 
+    /// Shuts a banned client out: at most one write, no task, no buffer.
+    fn through_the_door(self, stream: TcpStream, client: SocketAddr) -> Option<(Self, TcpStream)> {
+        let Door::Shut(word) = self.conversations.door(&self.facts(client)) else { return Some((self, stream)) };
+        self.counters.turned_away.fetch_add(1, Ordering::Relaxed);
+        if let Some(reply) = word.filter(|_| self.kind != ListenerKind::Submissions) {
+            turn_away(stream, &reply);
+        }
+        None
+    }
+
     async fn behind_proxy(mut self, place: Place, stream: TcpStream, peer: SocketAddr) {
         let mut buffer = Vec::new();
         let limit = self.conversations.pump_settings().handshake_timeout;
@@ -188,8 +212,9 @@ impl<C: Conversations> Connection<C> {
         };
         match header {
             Ok(Ok(client)) => {
+                let Some((connection, stream)) = self.through_the_door(stream, client) else { return };
                 let place = place.named(now(), client.ip().to_canonical());
-                if let Some(work) = self.admit(place, stream, client, buffer) {
+                if let Some(work) = connection.admit(place, stream, client, buffer) {
                     tokio::spawn(work);
                 }
             }

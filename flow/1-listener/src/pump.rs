@@ -22,7 +22,7 @@ use postern_smtp::machine::{Action, Input, Machine, TraceFacts};
 use postern_smtp::reply_lines::write_reply;
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 
@@ -49,6 +49,10 @@ pub trait Host: Send {
     fn commit(&mut self) -> impl Future<Output = Result<Committed, Outage>> + Send;
     /// Forgets it. May also come when none is open.
     fn discard(&mut self);
+    /// Resolves when this client is not served any more, however far it has come; asked for once. The message is not taken then.
+    fn cut_off(&mut self) -> Option<oneshot::Receiver<Reply>> {
+        None
+    }
 }
 
 /// Time and size limits of the pump itself; those of the conversation belong to the machine.
@@ -77,6 +81,8 @@ pub enum Ended {
     TimedOut,
     /// The TLS handshake failed.
     HandshakeFailed,
+    /// It was cut off, as [`Host::cut_off`] has it.
+    CutOff,
 }
 
 #[expect(clippy::disallowed_methods, reason = "the pump is the hand that reads the clock for its machine")]
@@ -102,6 +108,20 @@ enum Filled {
     Stopping,
 }
 
+/// Resolves when the client is cut off. Whoever could have done so may let go of it, and then never does.
+async fn cut(cut_off: &mut Option<oneshot::Receiver<Reply>>) -> Reply {
+    if let Some(waiting) = cut_off {
+        match waiting.await {
+            Ok(reply) => {
+                *cut_off = None;
+                return reply;
+            }
+            Err(_) => *cut_off = None,
+        }
+    }
+    std::future::pending().await
+}
+
 /// One connection.
 pub(crate) struct Pump<M, H> {
     stream: Stream,
@@ -110,6 +130,7 @@ pub(crate) struct Pump<M, H> {
     settings: Arc<PumpSettings>,
     tls: Option<Arc<ServerConfig>>,
     stop: watch::Receiver<bool>,
+    cut_off: Option<oneshot::Receiver<Reply>>,
     said_stopping: bool,
     input: Vec<u8>,
     used: usize,
@@ -123,12 +144,14 @@ pub(crate) struct Pump<M, H> {
 impl<M: Machine, H: Host> Pump<M, H> {
     pub(crate) fn new(
         (socket, input): (TcpStream, Vec<u8>),
-        (machine, host): (M, H),
+        (machine, mut host): (M, H),
         settings: Arc<PumpSettings>,
         tls: Option<Arc<ServerConfig>>,
         stop: watch::Receiver<bool>,
     ) -> Self {
+        let cut_off = host.cut_off();
         Self {
+            cut_off,
             stream: Stream::Plain(socket),
             machine,
             host,
@@ -311,14 +334,16 @@ impl<M: Machine, H: Host> Pump<M, H> {
             self.input.drain(..self.used);
             self.used = 0;
         }
-        let Self { stream, input, stop, said_stopping, .. } = self;
+        let Self { stream, input, stop, said_stopping, cut_off, .. } = self;
         // Looked at before each read: a client that never falls silent would keep the wait below from ever getting to it.
         if !*said_stopping && is_stopping(stop) {
             *said_stopping = true;
             return Ok(Filled::Stopping);
         }
-        tokio::select! {
+        let read = tokio::select! {
             biased;
+            // First, since a client that never falls silent is not to outrun it.
+            reply = cut(cut_off) => Err(reply),
             read = stream.read(input) => Ok(match read {
                 Ok(0) | Err(_) => Filled::Gone,
                 Ok(_) => Filled::Bytes,
@@ -328,6 +353,13 @@ impl<M: Machine, H: Host> Pump<M, H> {
                 Ok(Filled::Stopping)
             }
             () = sleep_until(deadline.into()) => Ok(Filled::TimedOut),
+        };
+        match read {
+            Ok(filled) => Ok(filled),
+            Err(reply) => {
+                Box::pin(self.refuse(&reply)).await;
+                Err(Ended::CutOff)
+            }
         }
     }
 

@@ -6,11 +6,15 @@
 //! [`report`]'s one writer of lines.
 
 pub mod auth_guard;
+pub mod bans;
+pub mod crowd;
 pub mod due;
 pub mod record;
 pub mod report;
 
 pub use auth_guard::{Accusation, AuthGuard, GuardSettings};
+pub use bans::{BanSettings, Bans, Judged, OrderRefused, Spared, SparedAs};
+pub use crowd::Crowd;
 pub use due::{Action, DelayNotice, Ended, Line, Reach, ReportDue, Returned, reports_due};
 pub use record::{attempted, expired};
 pub use report::{Original, Report, Reporter};

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use postern_config::Config;
 use postern_mail::fact::{ClientFacts, Fact};
@@ -17,6 +17,7 @@ use crate::explained::{self, WhatIf};
 use crate::lists;
 use crate::offline::{self, Source};
 use crate::privilege::drop_root;
+use crate::wire::bans::carry_out_offline;
 use crate::wire::control::socket_path;
 use crate::wire::{clock, live, owned_addresses};
 
@@ -29,22 +30,16 @@ pub(crate) fn ask(source: &Source, order: Order) -> Result<Answer, Stop> {
         Ok(stream) => Ok(converse(stream, &order).map_err(|error| format!("the server at {}: {error}", path.display()))?),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => match without_reason(order) {
             (Order::WhatIf(asked), _) => what_if(&config, &data_dir, &asked),
-            (order @ (Order::Account(_) | Order::List(_)), reason) => {
+            (order @ (Order::Account(_) | Order::List(_) | Order::Ban(_)), reason) => {
                 let who = acts::local_user();
                 let act = acts::act(&Order::Because { reason, order: Box::new(order.clone()) });
-                // As the user the server runs as, not as root: so the server can use what is made, and nothing in that user's folder can
-                // turn root's steps elsewhere. A user that does not exist is no error here, but when the server starts.
-                match drop_root(&config.server.user, std::slice::from_ref(&data_dir)) {
-                    Err(error) if error.kind() != ErrorKind::NotFound => {
-                        return Err(format!("{}: {error}", data_dir.display()).into());
-                    }
-                    _ => {}
-                }
+                as_server(&config, &data_dir)?;
                 let answer = match order {
                     Order::Account(order) => carry_out_account(&offline::accounts(&data_dir)?, clock(), order),
                     Order::List(order) => {
                         lists::carry_out(&offline::lists(&data_dir, &config)?, &live::policy(&config), clock(), order)
                     }
+                    Order::Ban(order) => carry_out_offline(&offline::bans(&data_dir)?, &config, &order)?,
                     _ => return Err(Stop(1, "this takes a running server".to_owned())),
                 };
                 if let Some((what, reason)) = act {
@@ -86,6 +81,15 @@ fn what_if(config: &Config, data_dir: &Path, asked: &WhatIf) -> Result<Answer, S
     match explained::what_if(config, &live::policy(config), owned, listed, asked) {
         Ok(explained) => Ok(Answer::Explained(Box::new(explained))),
         Err(error) => Err(Stop(2, error)),
+    }
+}
+
+/// As the user the server runs as, not as root: so the server can use what is made, and nothing in that user's folder can turn root's steps
+/// elsewhere. A user that does not exist is no error here, but when the server starts.
+fn as_server(config: &Config, data_dir: &PathBuf) -> Result<(), Stop> {
+    match drop_root(&config.server.user, std::slice::from_ref(data_dir)) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(format!("{}: {error}", data_dir.display()).into()),
+        _ => Ok(()),
     }
 }
 

@@ -1,9 +1,11 @@
 //! The command line: noun, then verb. Exit 0 done, 1 failed, 2 wrong use, 3 nothing matched.
 
 mod ask;
+mod bans;
 mod config;
 mod explain;
 mod lists;
+mod mirror;
 mod print;
 
 use std::io::{BufRead as _, IsTerminal as _};
@@ -97,6 +99,13 @@ enum Command {
     Audit {
         #[command(subcommand)]
         verb: explain::AuditVerb,
+        #[command(flatten)]
+        at: Where,
+    },
+    /// Who is not let in.
+    Ban {
+        #[command(subcommand)]
+        verb: bans::BanVerb,
         #[command(flatten)]
         at: Where,
     },
@@ -418,6 +427,10 @@ fn carry_out(command: Command) -> Result<(), Stop> {
         Command::List { verb, at } => return lists::run(verb, &Source::named(at.config), at.json),
         Command::Audit { verb, at } => return explain::audit(&verb, &Source::named(at.config), at.json),
         Command::Queue { verb, at } => (verb.order()?, at),
+        Command::Ban { verb: bans::BanVerb::Mirror { table, once, dry_run }, at } => {
+            return mirror::run(&Source::named(at.config), &mirror::Mirror { table, once, dry_run });
+        }
+        Command::Ban { verb, at } => (verb.order()?, at),
         Command::Trace { what, limit, at } => (Order::Trace { what, limit }, at),
     };
     let answer = ask::ask(&Source::named(at.config), order)?;

@@ -4,7 +4,7 @@ use comfy_table::{Table, presets};
 use jiff::Timestamp;
 use postern_mail::Quoted;
 
-use crate::cli::{Stop, explain, lists};
+use crate::cli::{Stop, bans, explain, lists};
 use crate::control::{Account, Answer, Lane, Message, Status, Story};
 
 pub(crate) fn print(answer: Answer, as_json: bool) -> Result<(), Stop> {
@@ -46,7 +46,10 @@ pub(crate) fn print(answer: Answer, as_json: bool) -> Result<(), Stop> {
         Answer::ListEntries { entries, more } => lists::print_entries(&entries, more),
         Answer::ListTest(tested) => lists::print_test(&tested),
         Answer::Lists { lists, warnings } => lists::print_lists(&lists, &warnings),
-        Answer::Failed { .. } => {}
+        Answer::Bans(answer) => bans::print_bans(&answer),
+        Answer::BanExplained(explained) => bans::print_explained(&explained),
+        // A mirror's own; it prints no answers.
+        Answer::BanMirror(_) | Answer::Failed { .. } => {}
     }
     Ok(())
 }
@@ -58,7 +61,7 @@ pub(crate) fn when(millis: u64) -> String {
 }
 
 /// A length of time in its largest unit.
-fn how_long(seconds: u64) -> String {
+pub(crate) fn how_long(seconds: u64) -> String {
     match seconds {
         0..=119 => format!("{seconds} s"),
         120..=7_199 => format!("{} min", seconds / 60),
@@ -93,7 +96,11 @@ fn print_status(status: &Status) {
     );
     println!("spool        {} of mail, {} free on its disk", bytes(status.live_bytes), bytes(status.free_bytes));
     println!("accepting    {}", status.accepting);
+    println!("banned       {} networks", status.bans);
     println!("locked in    Landlock {}, system call filter {}", status.landlock, if status.seccomp { "on" } else { "off" });
+    for warning in &status.warnings {
+        println!("WARNING      {warning}");
+    }
 }
 
 fn print_accounts(accounts: &[Account]) {

@@ -57,6 +57,15 @@ pub(crate) fn write(event: &Event) {
                 Outcome::Expired { status, .. } => warn!(%id, to = %quoted(recipient), %by, %said, %status, number, "expired"),
             }
         }
+        Event::Banned(ban) => warn!(
+            network = %ban.of,
+            cause = %ban.cause,
+            evidence = %Quoted::text(&ban.evidence),
+            until = ban.until.map_or_else(|| "lifted".to_owned(), |until| until.0.to_string()),
+            times = ban.times,
+            "banned"
+        ),
+        Event::BanLifted { of, because } => info!(network = %of, because = %Quoted::text(because), "ban lifted"),
         Event::Finished { id } => tracing::debug!(%id, "finished"),
         Event::Ordered { id, what, reason } => info!(%id, what, reason = %Quoted::text(reason), "ordered"),
     }

@@ -36,6 +36,9 @@ pub(crate) struct Metrics {
     outcomes: Family<Kind, Counter>,
     turned_away: Family<Why, Counter>,
     ended: Family<Why, Counter>,
+    bans: Family<Why, Counter>,
+    /// Networks banned now.
+    pub bans_active: Gauge,
     /// Connections open.
     pub connections: Gauge,
     /// Messages in the spool.
@@ -60,6 +63,8 @@ impl Default for Metrics {
             outcomes: Family::default(),
             turned_away: Family::default(),
             ended: Family::default(),
+            bans: Family::default(),
+            bans_active: Gauge::default(),
             connections: Gauge::default(),
             queued: Gauge::default(),
             syncs: Gauge::default(),
@@ -78,6 +83,8 @@ impl Default for Metrics {
             metrics.turned_away.clone(),
         );
         registry.register("connections_ended", "How conversations ended", metrics.ended.clone());
+        registry.register("bans", "Bans by what they are for", metrics.bans.clone());
+        registry.register("bans_active", "Networks banned now", metrics.bans_active.clone());
         registry.register("connections_open", "Connections open now", metrics.connections.clone());
         registry.register("queue_messages", "Messages in the spool now", metrics.queued.clone());
         registry.register("spool_syncs", "Syncs of the spool's log since the start", metrics.syncs.clone());
@@ -113,7 +120,10 @@ impl Metrics {
                 };
                 self.outcomes.get_or_create(&Kind { outcome }).inc();
             }
-            Event::Finished { .. } | Event::Ordered { .. } => {}
+            Event::Banned(ban) => {
+                self.bans.get_or_create(&Why { why: ban.cause.as_str() }).inc();
+            }
+            Event::Finished { .. } | Event::Ordered { .. } | Event::BanLifted { .. } => {}
         }
     }
 

@@ -2,23 +2,25 @@
 //! hash, a disk or a wait.
 
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 
 use ipnet::IpNet;
 use postern_config::Config;
+use postern_mail::Reply;
 use postern_mail::envelope::UnixMillis;
 use postern_mail::fact::Answer;
 use postern_mail::guess::{Ending, Guess, GuessRuling, Unheard};
-use postern_mail::{Offence, Reply};
 use postern_outcome::{Accusation, AuthGuard as Head, GuardSettings};
 use postern_state::Guard;
 
-use crate::wire::live;
+use crate::wire::{Server, live};
 
 /// Guards the accounts.
 pub(crate) struct AuthGuard {
     head: Mutex<Head>,
     trusted: RwLock<Vec<IpNet>>,
+    /// Who bans.
+    server: OnceLock<Weak<Server>>,
 }
 
 fn settings(config: &Config) -> GuardSettings {
@@ -38,7 +40,13 @@ fn settings(config: &Config) -> GuardSettings {
 impl AuthGuard {
     pub(crate) fn new(config: &Config) -> Self {
         let head = Head::new(settings(config), live::number(config.auth.remembered_failures));
-        Self { head: Mutex::new(head), trusted: RwLock::new(config.server.trusted_networks.clone()) }
+        let trusted = RwLock::new(config.server.trusted_networks.clone());
+        Self { head: Mutex::new(head), trusted, server: OnceLock::new() }
+    }
+
+    /// From now on, who has guessed too often is banned by this server.
+    pub(crate) fn report_to(&self, server: &Arc<Server>) {
+        let _ = self.server.set(Arc::downgrade(server));
     }
 
     /// A reload. What was seen stays.
@@ -57,15 +65,12 @@ impl AuthGuard {
     }
 
     fn accuse(&self, now: UnixMillis, accusation: Option<Accusation>) {
-        if let Some(Accusation { client, offence: kind, evidence }) = accusation {
-            offence(now, client, kind, &evidence);
+        let Some(Accusation { client, offence, evidence }) = accusation else { return };
+        tracing::warn!(%client, %offence, "{evidence}");
+        if let Some(server) = self.server.get().and_then(Weak::upgrade) {
+            server.offence(now, client, offence, evidence);
         }
     }
-}
-
-/// Where offences leave the guard, one function, so that whoever bans needs one line here.
-fn offence(_now: UnixMillis, client: IpAddr, kind: Offence, evidence: &str) {
-    tracing::warn!(%client, offence = %kind, "{evidence}");
 }
 
 impl Guard for AuthGuard {

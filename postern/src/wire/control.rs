@@ -26,7 +26,7 @@ use crate::control::{
 };
 use crate::wire::dispatch::{self, Steering};
 use crate::wire::reload::Reloader;
-use crate::wire::{Server, clock, report, routing, stopped};
+use crate::wire::{Server, bans, clock, report, routing, stopped};
 use crate::{acts, explained, lists};
 
 /// Orders carried out at a time.
@@ -169,6 +169,7 @@ async fn carry_out(server: &Arc<Server>, reloader: &Reloader, order: Order) -> A
             let carried_out = move || lists::carry_out(&server.lists, &server.live.load().policy, clock(), order);
             tokio::task::spawn_blocking(carried_out).await.unwrap_or_else(|error| Answer::failed(error.to_string()))
         }
+        Order::Ban(order) => bans::carry_out(server, order).await,
         Order::Queue(QueueOrder::List(which)) => match select(server, &which).await {
             Ok((messages, more)) => Answer::Messages { messages: messages.into_iter().map(|(_, view)| view).collect(), more },
             Err(answer) => answer,
@@ -235,6 +236,8 @@ async fn status(server: &Server) -> Answer {
         accepting: server.spool.check_room().map_or_else(|outage| format!("no: {outage}"), |()| "yes".to_owned()),
         landlock: server.confinement.landlock.to_owned(),
         seccomp: server.confinement.seccomp,
+        bans: server.bans.active(),
+        warnings: server.bans.warnings(clock()),
     }))
 }
 

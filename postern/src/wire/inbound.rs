@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use postern_listener::pump::Ended;
-use postern_listener::{Conversations, Host, PumpSettings};
+use postern_listener::{Conversations, Door, Host, PumpSettings};
 use postern_mail::client::ListenerKind;
 use postern_mail::event::Event;
 use postern_mail::fact::{Answer, ClientCertificate, ClientFacts, Fact, Mechanism, Question};
@@ -26,7 +26,9 @@ use postern_smtp::machine::TraceFacts;
 use postern_spool::Writer;
 use postern_state::{Exchange, Start, Step};
 use rustls::ServerConfig;
+use tokio::sync::oneshot;
 
+use crate::wire::bans::{self, Watched};
 use crate::wire::directory::Directory;
 use crate::wire::trail::SessionTrail;
 use crate::wire::{Live, Server, auth_guard, clock, live, login, routing};
@@ -39,6 +41,7 @@ pub(crate) struct Inbound {
     exchange: Option<Box<Exchange>>,
     message: Option<Box<Incoming>>,
     trail: SessionTrail,
+    watched: Watched,
 }
 
 impl Drop for Inbound {
@@ -161,6 +164,7 @@ impl Inbound {
                 Answer::Challenge(challenge)
             }
             Step::Authenticated(who) => {
+                self.watched.let_go();
                 tracing::info!(account = %who.account(), credential = %who.credential(), client = %self.client.address, session = %self.trail.id, "authenticated");
                 self.trail.login(&self.client, Some(who.account()), "authenticated");
                 Answer::Authenticated { who }
@@ -273,6 +277,7 @@ impl Host for Inbound {
         let answer = match question {
             Question::Connect => self.connect(),
             Question::Hello(name) => {
+                self.server.bans.hello(clock(), self.client.address, &name.to_string());
                 self.trail.hello(name);
                 Answer::Pass
             }
@@ -357,6 +362,10 @@ impl Host for Inbound {
     fn discard(&mut self) {
         self.message = None;
     }
+
+    fn cut_off(&mut self) -> Option<oneshot::Receiver<Reply>> {
+        self.watched.waiting()
+    }
 }
 
 /// Begins sessions for the listeners.
@@ -366,11 +375,16 @@ impl Conversations for Gate {
     type Machine = Session;
     type Host = Inbound;
 
+    fn door(&self, client: &ClientFacts) -> Door {
+        bans::door(&self.0, client)
+    }
+
     fn begin(&self, client: &ClientFacts) -> (Session, Inbound) {
         let live = self.0.live.load_full();
         let session = Session::new(live.session(client.listener), client.clone());
         let trail = SessionTrail::begin(&self.0, &live);
-        (session, Inbound { server: Arc::clone(&self.0), live, client: client.clone(), exchange: None, message: None, trail })
+        let (server, watched) = (Arc::clone(&self.0), self.0.bans.watch(clock(), client.address));
+        (session, Inbound { server, live, client: client.clone(), exchange: None, message: None, trail, watched })
     }
 
     fn pump_settings(&self) -> Arc<PumpSettings> {
@@ -400,6 +414,7 @@ impl Conversations for Gate {
             Ended::Gone => "client gone",
             Ended::TimedOut => "timed out",
             Ended::HandshakeFailed => "TLS handshake failed",
+            Ended::CutOff => "banned",
         };
         self.0.metrics.ended(how);
         tracing::debug!(client = %client.address, listener = %client.listener, how, "connection ended");

@@ -1,6 +1,7 @@
 //! Joins the steps. What is decided here is only who is asked, in which order; the answers come from heads.
 
 pub(crate) mod auth_guard;
+pub(crate) mod bans;
 pub(crate) mod control;
 pub(crate) mod deliver;
 pub(crate) mod directory;
@@ -55,6 +56,8 @@ pub(crate) struct Server {
     pub lists: Arc<Lists>,
     /// Says which claims are verified.
     pub auth_guard: Arc<auth_guard::AuthGuard>,
+    /// Who is not let in.
+    pub bans: Arc<bans::Keeper>,
     /// Stories of messages.
     pub history: History,
     /// Names of sessions.

@@ -15,7 +15,7 @@ use crate::certs::{self, Files};
 use crate::offline::Source;
 use crate::serve::reach;
 use crate::wire::dispatch::{Order, Steering};
-use crate::wire::{Live, Server, lists, live, routing};
+use crate::wire::{Live, Server, bans, lists, live, routing};
 
 /// Gives queued mail a ticket in the lane it goes by from now on. Without one, a recipient whose way has changed would wait in the spool until
 /// the next start when the rest of its old lane is done.
@@ -117,6 +117,7 @@ impl Reloader {
                 let old = self.server.live.swap(Arc::clone(&live));
                 self.server.authenticator.trust(&live.issuers);
                 self.server.certificate.replace(certificate);
+                bans::adjust(&self.server, &live.config, &self.own_addresses);
                 let _ = self.server.dispatcher.send(Order::Reload(scheduler)).await;
                 if changes.iter().any(|change| change.path.starts_with("domain") || change.path.starts_with("route")) {
                     tokio::spawn(reroute(Arc::clone(&self.server), Arc::clone(&old), live));

@@ -13,7 +13,7 @@ use postern_outcome::{DelayNotice, Ended, Reach, reports_due};
 use postern_scheduler::{Disposition, Notice, NoticeKind};
 use postern_spool::{RealDisk, RecipientState, Spool};
 use postern_state::password::Argon2id;
-use postern_state::{AuthenticationSettings, HistorySettings, NewAccount, Store};
+use postern_state::{AuthenticationSettings, BanRows, HistorySettings, NewAccount, Store};
 use tempfile::TempDir;
 
 use super::*;
@@ -36,7 +36,7 @@ const LITTLE: &str = "1MiB";
 const MORE_THAN_THERE_IS: &str = "1024TiB";
 
 impl Town {
-    fn new(toml: &str) -> Self {
+    pub(crate) fn new(toml: &str) -> Self {
         Self::open(tempfile::tempdir().unwrap(), toml, LITTLE)
     }
 
@@ -52,6 +52,7 @@ impl Town {
         let settings = AuthenticationSettings::default();
         let authenticator = Authenticator::new(&store, Arc::clone(&accounts), hashing, guard, settings).unwrap();
         let history = History::start(&store, &HistorySettings::default(), |_| {}).unwrap();
+        let bans = Arc::new(bans::Keeper::open(Box::new(BanRows::of(&store)), &config, &[]).unwrap());
         let certificate = certs::self_signed(folder.path(), "mx.here.test").unwrap().load().unwrap();
         let certificate = Arc::new(CertificateSlot::new(certificate));
         let oldest = postern_listener::OldestVersion::Tls12;
@@ -65,6 +66,7 @@ impl Town {
             authenticator,
             lists: Arc::new(Lists::open(&store).unwrap()),
             auth_guard,
+            bans,
             history,
             session_ids: SessionIds::default(),
             audit: Arc::new(Audit::open(folder.path(), clock()).unwrap()),

@@ -21,12 +21,14 @@ pub enum Keyspace {
     Trails,
     /// Entries of lists made by commands, by subject.
     Lists,
+    /// One row per network that is or was banned.
+    Bans,
 }
 
 impl Keyspace {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Meta, Self::Accounts, Self::History, Self::Addresses, Self::Refusals, Self::Trails, Self::Lists];
+    pub const ALL: [Self; 8] =
+        [Self::Meta, Self::Accounts, Self::History, Self::Addresses, Self::Refusals, Self::Trails, Self::Lists, Self::Bans];
 
     /// Its name on disk.
     #[must_use]
@@ -39,6 +41,7 @@ impl Keyspace {
             Self::Refusals => "refusals",
             Self::Trails => "trails",
             Self::Lists => "lists",
+            Self::Bans => "bans",
         }
     }
 }

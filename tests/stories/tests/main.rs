@@ -10,6 +10,8 @@
 mod aliases;
 mod auth_guard;
 mod auth_only_under_tls;
+mod ban_mirror;
+mod bans;
 mod body_kinds;
 mod chain;
 mod config_commands;

@@ -54,6 +54,15 @@ fn longer(first: Duration, longest: Duration) -> String {
     format!("the first wait ({}) is longer than the longest ({})", print_duration(first), print_duration(longest))
 }
 
+pub(super) fn bans(findings: &mut Findings<'_>) {
+    let auth = &findings.config.auth;
+    if auth.ban_first > auth.ban_longest {
+        let (first, longest) = (print_duration(auth.ban_first), print_duration(auth.ban_longest));
+        let problem = format!("the first ban ({first}) is longer than the longest ({longest})");
+        findings.error_at_either(["auth.ban_first", "auth.ban_longest"], &problem);
+    }
+}
+
 pub(super) fn lanes(findings: &mut Findings<'_>) {
     let lanes = &findings.config.outbound.lanes;
     if lanes.pause_first > lanes.pause_longest {

@@ -47,14 +47,22 @@ impl Local {
             let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES_MAX);
             database.keyspace(space.as_str(), options).map_err(failure)
         };
-        let [meta, accounts, history, addresses, refusals, trails, lists] = Keyspace::ALL;
-        let keyspaces =
-            [open(meta)?, open(accounts)?, open(history)?, open(addresses)?, open(refusals)?, open(trails)?, open(lists)?];
+        let [meta, accounts, history, addresses, refusals, trails, lists, bans] = Keyspace::ALL;
+        let keyspaces = [
+            open(meta)?,
+            open(accounts)?,
+            open(history)?,
+            open(addresses)?,
+            open(refusals)?,
+            open(trails)?,
+            open(lists)?,
+            open(bans)?,
+        ];
         Ok(Self { database, keyspaces })
     }
 
     fn keyspace(&self, space: Keyspace) -> &fjall::Keyspace {
-        let [meta, accounts, history, addresses, refusals, trails, lists] = &self.keyspaces;
+        let [meta, accounts, history, addresses, refusals, trails, lists, bans] = &self.keyspaces;
         match space {
             Keyspace::Meta => meta,
             Keyspace::Accounts => accounts,
@@ -63,6 +71,7 @@ impl Local {
             Keyspace::Refusals => refusals,
             Keyspace::Trails => trails,
             Keyspace::Lists => lists,
+            Keyspace::Bans => bans,
         }
     }
 }

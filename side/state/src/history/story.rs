@@ -77,6 +77,27 @@ pub enum What {
         /// Why, as given.
         reason: String,
     },
+    /// A network was banned.
+    Banned {
+        /// Which.
+        network: String,
+        /// What for.
+        cause: String,
+        /// What was seen, or why a person did.
+        evidence: String,
+        /// Milliseconds since 1970; none: until it is lifted.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<u64>,
+        /// The how many'th ban of it.
+        times: u32,
+    },
+    /// A ban is over.
+    BanLifted {
+        /// Of which network.
+        network: String,
+        /// Why.
+        because: String,
+    },
     /// A sender, a recipient or a message was refused.
     Refused {
         /// At which command.
@@ -137,6 +158,14 @@ impl Entry {
             }
             Event::Finished { .. } => What::Finished,
             Event::Ordered { what, reason, .. } => What::Ordered { order: (*what).to_owned(), reason: reason.clone() },
+            Event::Banned(ban) => What::Banned {
+                network: ban.of.to_string(),
+                cause: ban.cause.to_string(),
+                evidence: ban.evidence.clone(),
+                until: ban.until.map(|until| until.0),
+                times: ban.times,
+            },
+            Event::BanLifted { of, because } => What::BanLifted { network: of.to_string(), because: because.clone() },
             Event::Refused { at, reply, because, client, listener, address } => What::Refused {
                 stage: (*at).to_owned(),
                 reply: reply_text(reply),

@@ -1,0 +1,469 @@
+//! Bans, joined: offences go in, the book of `7-outcome` decides, the set at the door is told at once, the store as soon as it can, and open
+//! sessions of who was banned end. Promise: what a person was told is banned or lifted is so after a kill; and a flood of offenders costs a bounded
+//! memory and one write for all that came meanwhile.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use postern_config::{BanReply, Config};
+use postern_listener::Door;
+use postern_mail::ban::{Ban, BanChange, By};
+use postern_mail::client::Subnet;
+use postern_mail::envelope::UnixMillis;
+use postern_mail::event::Event;
+use postern_mail::fact::ClientFacts;
+use postern_mail::{Offence, Reply};
+use postern_outcome::{BanSettings, Bans, Crowd, Judged, Spared, SparedAs};
+use postern_state::{BanSet, BanStore};
+use tokio::sync::{Notify, oneshot, watch};
+
+use crate::control::Answer;
+use crate::control::bans::{BanOrder, Desk, Mirrored, widest};
+use crate::wire::{Server, clock, live, stopped};
+
+/// How often it is looked for what has ended. The door itself knows the very millisecond.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a mirror waits for news; less than an order may take.
+const MIRROR_WAIT: Duration = Duration::from_secs(25);
+
+#[derive(Debug)]
+struct Book {
+    bans: Bans,
+    /// What the store does not know yet: one entry a network, so no more than the book has and had.
+    pending: HashMap<Subnet, BanChange>,
+}
+
+/// Sessions that a ban would end: by address, so that those of a network stand together.
+type Sessions = Mutex<BTreeMap<(IpAddr, u64), oneshot::Sender<Reply>>>;
+
+/// Who is banned, and whom that concerns.
+pub(crate) struct Keeper {
+    book: Mutex<Book>,
+    set: BanSet,
+    store: Arc<dyn BanStore>,
+    /// One write at a time, so that they reach the store in their order.
+    writing: tokio::sync::Mutex<()>,
+    dirty: Notify,
+    crowd: Mutex<Crowd>,
+    sessions: Arc<Sessions>,
+    /// Counts changes, for those who follow.
+    revision: watch::Sender<u64>,
+    hostname: Box<str>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A session that is still a stranger's. Takes itself off the list when it ends or is let go.
+#[derive(Default)]
+pub(crate) struct Watched {
+    place: Option<(Arc<Sessions>, (IpAddr, u64))>,
+    waiting: Option<oneshot::Receiver<Reply>>,
+}
+
+impl Watched {
+    /// What resolves when it is to end.
+    pub(crate) fn waiting(&mut self) -> Option<oneshot::Receiver<Reply>> {
+        self.waiting.take()
+    }
+
+    /// It has shown who it is: a ban of its address, which others may share, ends it no more.
+    pub(crate) fn let_go(&mut self) {
+        if let Some((sessions, place)) = self.place.take() {
+            lock(&sessions).remove(&place);
+        }
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.let_go();
+    }
+}
+
+/// The rules of bans.
+fn settings(config: &Config) -> BanSettings {
+    let auth = &config.auth;
+    BanSettings {
+        first: auth.ban_first,
+        factor: auth.ban_factor,
+        longest: auth.ban_longest,
+        memory: auth.ban_memory,
+        widen_at: auth.ban_neighbours,
+        bans_max: live::number(auth.bans_max),
+    }
+}
+
+/// Who is never banned.
+fn spared(config: &Config, own: &[SocketAddr]) -> Vec<Spared> {
+    let network = |net: &ipnet::IpNet| Subnet::around(net.network(), net.prefix_len());
+    let of = |reason| move |network| Spared { network, reason };
+    let trusted = config.server.trusted_networks.iter().filter_map(network).map(of(SparedAs::Trusted));
+    let proxies = config.listeners.iter().flat_map(|listener| &listener.proxy_protocol_from);
+    let bound = own.iter().map(SocketAddr::ip).filter(|address| !address.is_unspecified());
+    // Loopback is no exemption: anybody on this machine may come from there.
+    let own = bound.chain(machine_addresses()).filter(|address| !address.is_loopback());
+    let own = own.filter_map(|address| Subnet::around(address, if address.is_ipv4() { 32 } else { 128 }));
+    trusted.chain(proxies.filter_map(network).map(of(SparedAs::Proxy))).chain(own.map(of(SparedAs::Own))).collect()
+}
+
+/// The addresses of this machine, as far as the kernel tells.
+fn machine_addresses() -> Vec<IpAddr> {
+    let v4 = std::fs::read_to_string("/proc/self/net/fib_trie").unwrap_or_default();
+    let v6 = std::fs::read_to_string("/proc/self/net/if_inet6").unwrap_or_default();
+    addresses_of_routes(&v4).chain(addresses_of_interfaces(&v6)).collect()
+}
+
+/// IPv4 addresses of ours in `/proc/net/fib_trie`: a line with the address, and below it `/32 host LOCAL`.
+fn addresses_of_routes(text: &str) -> impl Iterator<Item = IpAddr> {
+    text.lines().zip(text.lines().skip(1)).filter_map(|(address, kind)| {
+        if kind.trim() != "/32 host LOCAL" {
+            return None;
+        }
+        address.trim().strip_prefix("|-- ")?.parse().ok()
+    })
+}
+
+/// IPv6 addresses of ours in `/proc/net/if_inet6`: 32 hexadecimal digits begin each line.
+fn addresses_of_interfaces(text: &str) -> impl Iterator<Item = IpAddr> {
+    text.lines().filter_map(|line| {
+        let digits = line.split_ascii_whitespace().next().filter(|digits| digits.len() == 32)?;
+        u128::from_str_radix(digits, 16).ok().map(|bits| IpAddr::V6(bits.into()))
+    })
+}
+
+impl Keeper {
+    /// Takes up what is kept. Blocks on the disk.
+    ///
+    /// # Errors
+    /// In words, when the store cannot be read.
+    pub(crate) fn open(store: Box<dyn BanStore>, config: &Config, own: &[SocketAddr]) -> Result<Self, String> {
+        let spared = spared(config, own);
+        let mut bans = Bans::new(settings(config), spared);
+        let (kept, now) = (store.load().map_err(|failure| failure.to_string())?, clock());
+        let changes = bans.load(now, kept);
+        store.keep(&changes).map_err(|failure| failure.to_string())?;
+        let keeper = Self {
+            book: Mutex::new(Book { bans, pending: HashMap::new() }),
+            set: BanSet::default(),
+            store: Arc::from(store),
+            writing: tokio::sync::Mutex::default(),
+            dirty: Notify::new(),
+            crowd: Mutex::default(),
+            sessions: Arc::default(),
+            revision: watch::Sender::new(1),
+            hostname: config.server.hostname.as_str().into(),
+        };
+        {
+            let book = lock(&keeper.book);
+            keeper.spare(&book.bans);
+            for ban in book.bans.list(now) {
+                keeper.set.put(ban.of, ban.until);
+            }
+        }
+        Ok(keeper)
+    }
+
+    fn spare(&self, bans: &Bans) {
+        self.set.spare(bans.spared().iter().map(|spared| spared.network).collect());
+    }
+
+    /// How many networks are banned.
+    pub(crate) fn active(&self) -> usize {
+        self.set.len()
+    }
+
+    /// A client said EHLO.
+    pub(crate) fn hello(&self, now: UnixMillis, client: IpAddr, name: &str) {
+        lock(&self.crowd).hello(now, client, name);
+    }
+
+    /// What an operator should see to.
+    pub(crate) fn warnings(&self, now: UnixMillis) -> Vec<String> {
+        lock(&self.crowd).shared(now).map(everybody_is).into_iter().collect()
+    }
+
+    /// Puts a new session on the list of those that a ban would end.
+    pub(crate) fn watch(&self, now: UnixMillis, client: IpAddr) -> Watched {
+        let client = client.to_canonical();
+        let (cut, waiting) = oneshot::channel();
+        let mut sessions = lock(&self.sessions);
+        let last = sessions.range((client, 0)..=(client, u64::MAX)).next_back().map_or(0, |((_, number), _)| *number);
+        let place = (client, last.saturating_add(1));
+        sessions.insert(place, cut);
+        drop(sessions);
+        let mut watched = Watched { place: Some((Arc::clone(&self.sessions), place)), waiting: Some(waiting) };
+        // A ban that began between the door and here.
+        if let Some(of) = self.set.covers(now, client) {
+            self.cut_off(of);
+            watched.place = None;
+        }
+        watched
+    }
+
+    fn cut_off(&self, of: Subnet) {
+        let mut sessions = lock(&self.sessions);
+        let places = sessions.range((of.address(), 0)..).map(|(place, _)| *place);
+        let places: Vec<_> = places.take_while(|(address, _)| of.contains(*address)).collect();
+        for place in places {
+            // Of a wide network, what is spared stays.
+            if self.set.covers(clock(), place.0).is_some()
+                && let Some(session) = sessions.remove(&place)
+            {
+                let _ = session.send(Reply::banned(&self.hostname, place.0, of, false));
+            }
+        }
+    }
+
+    fn open_sessions(&self, client: IpAddr) -> usize {
+        let client = client.to_canonical();
+        lock(&self.sessions).range((client, 0)..=(client, u64::MAX)).count()
+    }
+
+    /// Acts on changes of the book, whose lock is held. Gives what is to be told.
+    fn act(&self, book: &mut Book, now: UnixMillis, changes: Vec<BanChange>, because: &str) -> Vec<Event> {
+        let mut events = Vec::new();
+        if changes.is_empty() {
+            return events;
+        }
+        for change in changes {
+            match &change {
+                BanChange::Put(ban) => {
+                    self.set.put(ban.of, ban.until);
+                    if ban.is_active(now) {
+                        self.cut_off(ban.of);
+                        events.push(Event::Banned(ban.clone()));
+                    }
+                }
+                BanChange::Forget(of) => {
+                    if self.set.remove(*of) {
+                        events.push(Event::BanLifted { of: *of, because: because.to_owned() });
+                    }
+                }
+            }
+            book.pending.insert(change.of(), change);
+        }
+        self.revision.send_modify(|revision| *revision = revision.wrapping_add(1));
+        self.dirty.notify_one();
+        events
+    }
+
+    /// Writes what the store does not know yet; done when it is on disk.
+    pub(crate) async fn persist(&self) -> bool {
+        let _turn = self.writing.lock().await;
+        let changes: Vec<BanChange> = lock(&self.book).pending.drain().map(|(_, change)| change).collect();
+        if changes.is_empty() {
+            return true;
+        }
+        let store = Arc::clone(&self.store);
+        let (result, changes) = match tokio::task::spawn_blocking(move || (store.keep(&changes), changes)).await {
+            Ok(done) => done,
+            Err(error) => {
+                tracing::error!(%error, "bans could not be kept");
+                return false;
+            }
+        };
+        let Err(failure) = result else { return true };
+        tracing::error!(%failure, "bans could not be kept; they are in force until the server ends");
+        let mut book = lock(&self.book);
+        for change in changes {
+            // What has changed since is newer.
+            book.pending.entry(change.of()).or_insert(change);
+        }
+        false
+    }
+
+    fn lift_automatic(&self, now: UnixMillis, client: IpAddr, because: &str) -> Vec<Event> {
+        let mut book = lock(&self.book);
+        let lifted: Vec<Subnet> = book
+            .bans
+            .about(client)
+            .into_iter()
+            .filter(|ban| ban.is_active(now) && ban.by() == By::Automatic)
+            .map(|ban| ban.of)
+            .collect();
+        let changes = lifted.into_iter().flat_map(|of| book.bans.lift(of)).collect();
+        self.act(&mut book, now, changes, because)
+    }
+
+    fn sweep(&self, now: UnixMillis) -> Vec<Event> {
+        let mut book = lock(&self.book);
+        let (ended, forgotten) = book.bans.sweep(now);
+        let mut events = self.act(&mut book, now, forgotten, "forgotten");
+        for of in &ended {
+            // One that was banned anew at this very moment is not over.
+            if book.bans.liftable(now, *of, false).is_empty() && self.set.remove(*of) {
+                events.push(Event::BanLifted { of: *of, because: "its time is over".to_owned() });
+            }
+        }
+        if !ended.is_empty() {
+            self.revision.send_modify(|revision| *revision = revision.wrapping_add(1));
+        }
+        events
+    }
+}
+
+fn everybody_is(address: IpAddr) -> String {
+    format!(
+        "all clients seem to come from the one private address {address}: their own addresses are lost on the way, as behind the address \
+         translation of a container host, and nobody can be told from anybody else. That address is not banned automatically. Use the network \
+         of the host, or a proxy with proxy_protocol_from"
+    )
+}
+
+/// Whether a client may come in. Nothing is logged for one that may not: there can be many thousands a second.
+pub(crate) fn door(server: &Server, client: &ClientFacts) -> Door {
+    let Some(of) = server.bans.set.refuses(clock(), client.address) else { return Door::Open };
+    server.metrics.turned_away("banned");
+    let live = server.live.load();
+    let word = |for_good| Some(Reply::banned(&live.hostname, client.address, of, for_good));
+    Door::Shut(match live.config.auth.ban_reply {
+        BanReply::Later => word(false),
+        BanReply::Never => word(true),
+        BanReply::Silence => None,
+    })
+}
+
+/// New settings.
+pub(crate) fn adjust(server: &Server, config: &Config, own: &[SocketAddr]) {
+    let (now, keeper) = (clock(), &server.bans);
+    let events = {
+        let mut book = lock(&keeper.book);
+        let changes = book.bans.adjust(now, settings(config), spared(config, own));
+        keeper.spare(&book.bans);
+        keeper.act(&mut book, now, changes, "it is never banned by the new configuration")
+    };
+    for event in events {
+        server.emit(event);
+    }
+}
+
+impl Server {
+    /// A client has done so much of this that it is not to be let in for a while; whoever counts calls it once the count is full. True when it
+    /// is banned now. What is seen is kept as evidence: text of peers in it is raw, a secret must not be in it.
+    pub(crate) fn offence(&self, now: UnixMillis, client: IpAddr, offence: Offence, evidence: String) -> bool {
+        let client = client.to_canonical();
+        if lock(&self.bans.crowd).shared(now) == Some(client) {
+            tracing::info!(%client, %offence, "not banned: everybody seems to come from there");
+            return false;
+        }
+        let (judged, events) = {
+            let mut book = lock(&self.bans.book);
+            let (judged, changes) = book.bans.offence(now, client, offence, evidence);
+            (judged, self.bans.act(&mut book, now, changes, "there is no room for more: [auth] bans_max"))
+        };
+        for event in events {
+            self.emit(event);
+        }
+        if let Judged::Spared(reason) = judged {
+            tracing::info!(%client, %offence, "not banned: it is {}", reason.as_str());
+        }
+        !matches!(judged, Judged::Spared(_))
+    }
+}
+
+/// Keeps the store up with the book, ends what is over, and warns. One task.
+pub(crate) async fn upkeep(server: Arc<Server>, mut stopping: watch::Receiver<bool>) {
+    let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = server.bans.dirty.notified() => {
+                // What could not be written is tried again with the next tick, not at once.
+                let _ = server.bans.persist().await;
+            }
+            _ = ticks.tick() => {
+                let now = clock();
+                let mut events = server.bans.sweep(now);
+                let (shared, told) = {
+                    let mut crowd = lock(&server.bans.crowd);
+                    (crowd.shared(now), crowd.to_be_told(now))
+                };
+                if let Some(address) = told {
+                    tracing::warn!("{}", everybody_is(address));
+                }
+                if let Some(address) = shared {
+                    events.extend(server.bans.lift_automatic(now, address, "everybody seems to come from there"));
+                }
+                for event in events {
+                    server.emit(event);
+                }
+                let _ = server.bans.persist().await;
+            }
+            () = stopped(&mut stopping) => return,
+        }
+    }
+}
+
+/// Carries out an order of a person.
+pub(crate) async fn carry_out(server: &Server, order: BanOrder) -> Answer {
+    let keeper = &server.bans;
+    if let BanOrder::Mirror { after } = order {
+        return mirror(server, after).await;
+    }
+    let now = clock();
+    let shared = lock(&keeper.crowd).shared(now);
+    let because = match &order {
+        BanOrder::Remove { reason, .. } if !reason.is_empty() => format!("lifted by hand: {reason}"),
+        _ => "lifted by hand".to_owned(),
+    };
+    let (answer, events) = {
+        let mut book = lock(&keeper.book);
+        let mut desk = Desk {
+            bans: &mut book.bans,
+            now,
+            refused: &|of| keeper.set.refused(of),
+            shared,
+            open: &|client| keeper.open_sessions(client),
+        };
+        let (answer, changes) = desk.carry_out(&order);
+        (answer, keeper.act(&mut book, now, changes, &because))
+    };
+    let changed = !events.is_empty();
+    for event in events {
+        server.emit(event);
+    }
+    if changed && !keeper.persist().await {
+        return Answer::failed("it is so now, but could not be kept: it will be forgotten when the server ends; see its log");
+    }
+    answer
+}
+
+/// Waits until there is news for a mirror, or for a while.
+async fn mirror(server: &Server, after: Option<u64>) -> Answer {
+    let keeper = &server.bans;
+    let mut revision = keeper.revision.subscribe();
+    let news = revision.wait_for(|revision| Some(*revision) != after);
+    let _ = tokio::time::timeout(MIRROR_WAIT, news).await;
+    let revision = *keeper.revision.borrow();
+    let book = lock(&keeper.book);
+    let mut ports: Vec<u16> = server.listeners.iter().map(|(_, address)| address.port()).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    Answer::BanMirror(Mirrored {
+        revision,
+        banned: widest(book.bans.list(clock())),
+        spared: book.bans.spared().iter().map(|spared| spared.network.to_string()).collect(),
+        ports,
+    })
+}
+
+/// Carries out an order while no server runs.
+pub(crate) fn carry_out_offline(store: &dyn BanStore, config: &Config, order: &BanOrder) -> Result<Answer, String> {
+    let now = clock();
+    let words = |failure: postern_state::StateFailure| failure.to_string();
+    let mut bans = Bans::new(settings(config), spared(config, &[]));
+    let kept: Vec<Ban> = store.load().map_err(words)?;
+    let mut changes = bans.load(now, kept);
+    let mut desk = Desk { bans: &mut bans, now, refused: &|_| 0, shared: None, open: &|_| 0 };
+    let (answer, more) = desk.carry_out(order);
+    changes.extend(more);
+    store.keep(&changes).map_err(words)?;
+    Ok(answer)
+}
+
+#[cfg(test)]
+mod tests;
