@@ -22,12 +22,19 @@ pub(crate) fn act(order: &Order) -> Option<(String, String)> {
 
 fn account(order: &AccountOrder) -> Option<String> {
     Some(match order {
-        AccountOrder::List | AccountOrder::Show { .. } => return None,
+        AccountOrder::List | AccountOrder::Show { .. } | AccountOrder::Review => return None,
         AccountOrder::Add { name, addresses, .. } => format!("account add {name}, may send as: {}", addresses.join(", ")),
         AccountOrder::Password { name, .. } => format!("account password {name}"),
         AccountOrder::AppPassword { name, label, .. } => format!("account app-password {name}: {label}"),
         AccountOrder::RemoveAppPassword { name, label } => format!("account app-password --remove {name}: {label}"),
         AccountOrder::Addresses { name, addresses } => format!("account scope {name}, may send as: {}", addresses.join(", ")),
+        AccountOrder::Scope { clear: false, parts, .. } if parts.is_empty() => return None,
+        AccountOrder::Scope { name, label, clear, parts } => {
+            let of = label.as_deref().map(|label| format!(", {label}")).unwrap_or_default();
+            let clear = if *clear { " cleared" } else { "" };
+            let parts: String = parts.iter().map(|(part, value)| format!(" {part} {value};")).collect();
+            format!("account scope {name}{of}:{clear}{parts}")
+        }
         AccountOrder::AddCertificate { name, fingerprint } => format!("account certificate {name} add {fingerprint}"),
         AccountOrder::RemoveCertificate { name, fingerprint } => format!("account certificate {name} remove {fingerprint}"),
         AccountOrder::Disable { name } => format!("account disable {name}"),

@@ -5,10 +5,12 @@ pub(crate) mod bans;
 
 use std::time::Duration;
 
+use postern_state::ScopeRow;
 use serde::{Deserialize, Serialize};
 
 use crate::explained::{Explained, WhatIf};
 use crate::lists::{ListEntry, ListOrder, ListState, Tested};
+use crate::scopes::{self, Habits, Review};
 
 /// Longest order; one with more is refused.
 pub(crate) const ORDER_BYTES_MAX: usize = 1024 * 1024;
@@ -120,6 +122,19 @@ pub(crate) enum AccountOrder {
         /// SHA-256, in hexadecimal digits.
         fingerprint: String,
     },
+    /// What it, or one of its credentials, may do; without a change: show it.
+    Scope {
+        /// Its address, or `network:` and a relay network.
+        name: String,
+        /// `password` or an app password; none for the account.
+        label: Option<String>,
+        /// Begin from no restriction at all.
+        clear: bool,
+        /// Names of parts, and what they are set to.
+        parts: Vec<(String, String)>,
+    },
+    /// Who can send as whom, and what to look at.
+    Review,
     /// Nobody can log in as it.
     Disable {
         /// Its address.
@@ -250,6 +265,11 @@ pub(crate) enum Answer {
         /// By name.
         accounts: Vec<Account>,
     },
+    /// Who can send as whom.
+    Reviews {
+        /// By account.
+        reviews: Vec<Review>,
+    },
     /// Messages.
     Messages {
         /// Oldest first.
@@ -364,6 +384,9 @@ pub(crate) struct Account {
     pub disabled: bool,
     /// What it may send as.
     pub addresses: Vec<String>,
+    /// What it may do.
+    #[serde(default)]
+    pub scope: ScopeRow,
     /// Its password and app passwords.
     pub credentials: Vec<Credential>,
     /// SHA-256 of the certificates noted for it.
@@ -382,6 +405,12 @@ pub(crate) struct Credential {
     pub expires: Option<u64>,
     /// Milliseconds since 1970, to the hour.
     pub last_used: Option<u64>,
+    /// What it may do, within what its account may.
+    #[serde(default)]
+    pub scope: ScopeRow,
+    /// Since when it is refused because nobody used it, in milliseconds since 1970.
+    #[serde(default)]
+    pub disabled: Option<u64>,
 }
 
 /// A message in the queue.
@@ -459,6 +488,7 @@ pub(crate) struct Story {
 pub(crate) fn carry_out_account(
     accounts: &postern_state::Accounts,
     now: postern_mail::envelope::UnixMillis,
+    habits: &Habits,
     order: AccountOrder,
 ) -> Answer {
     let secret = |password: Option<String>| password.map(|text| postern_mail::Secret::new(text.into_bytes()));
@@ -504,14 +534,25 @@ pub(crate) fn carry_out_account(
             None => return Answer::Failed { exit: 2, error: no_fingerprint(&fingerprint) },
             Some(print) => accounts.remove_certificate(&name, print).map(|()| done(&name, "certificate removed")),
         },
+        AccountOrder::Scope { name, label, clear, parts } => {
+            let changing = clear || !parts.is_empty();
+            let changed = if changing {
+                accounts.set_scope(&name, label.as_deref(), |scope| scopes::change(scope, now, clear, &parts))
+            } else {
+                Ok(())
+            };
+            changed.and_then(|()| accounts.show(&name)).map(|account| Answer::Accounts { accounts: vec![view(&account)] })
+        }
+        AccountOrder::Review => Ok(Answer::Reviews { reviews: scopes::review(accounts, now, habits) }),
         AccountOrder::Disable { name } => accounts.disable(&name).map(|()| done(&name, "disabled")),
-        AccountOrder::Enable { name } => accounts.enable(&name).map(|()| done(&name, "enabled")),
+        AccountOrder::Enable { name } => accounts.enable(now, &name).map(|()| done(&name, "enabled")),
         AccountOrder::Remove { name } => accounts.remove(&name).map(|()| done(&name, "removed")),
     };
     result.unwrap_or_else(|failure| match failure {
         postern_state::AccountFailure::Unknown
         | postern_state::AccountFailure::UnknownLabel
         | postern_state::AccountFailure::UnknownCertificate => Answer::nothing(failure.to_string()),
+        postern_state::AccountFailure::BadScope(why) => Answer::Failed { exit: 2, error: why },
         other => Answer::failed(other.to_string()),
     })
 }
@@ -538,6 +579,7 @@ fn view(account: &postern_state::Account) -> Account {
         name: account.name.to_string(),
         disabled: account.disabled,
         addresses: account.addresses.iter().map(ToString::to_string).collect(),
+        scope: ScopeRow::of(&account.scope),
         credentials: account
             .credentials
             .iter()
@@ -546,6 +588,8 @@ fn view(account: &postern_state::Account) -> Account {
                 created: credential.created.0,
                 expires: credential.expires.map(|at| at.0),
                 last_used: credential.last_used.map(|at| at.0),
+                scope: ScopeRow::of(&credential.standing.scope),
+                disabled: credential.standing.disabled.map(|at| at.0),
             })
             .collect(),
         certificates: account.certificates.iter().map(postern_state::account::print_fingerprint).collect(),

@@ -6,6 +6,7 @@ use postern_mail::envelope::UnixMillis;
 use postern_mail::fact::{ClientFacts, Fact};
 use postern_mail::message::headers::Headers;
 use postern_mail::netset::Listed;
+use postern_mail::scope::AccountScope;
 use postern_mail::{Decision, Effect, Envelope, MessageId, Recipient, Reply, RuleName, Verdict, rule};
 use postern_policy::explain::{is_waived, what_would_change, word};
 use postern_policy::facts::{ConnectFacts, Identity, MessageFacts, OwnedAddresses, RecipientFacts, SenderFacts};
@@ -236,13 +237,17 @@ pub(crate) struct WhatIf {
 pub(crate) fn what_if(
     config: &Config,
     policy: &Policy,
-    owned: impl FnOnce(&str) -> Fact<OwnedAddresses>,
+    account: impl FnOnce(&str) -> (Fact<OwnedAddresses>, AccountScope),
     listed: impl FnOnce(&ClientFacts) -> Vec<Listed>,
     asked: &WhatIf,
 ) -> Result<Explained, String> {
     use postern_mail::client::ListenerKind;
     use postern_mail::envelope::DsnRequest;
+    use postern_mail::scope::Narrowed;
     use postern_mail::{Mailbox, ReversePath};
+    use postern_policy::rules::scope::Scopes;
+
+    use crate::wire::clock;
 
     let mailbox = |text: &str| {
         let bare = text.trim_start_matches('<').trim_end_matches('>');
@@ -256,20 +261,27 @@ pub(crate) fn what_if(
     let client = ClientFacts { address, port: 0, listener };
     let bare = asked.from.trim_start_matches('<').trim_end_matches('>');
     let from = if bare.is_empty() { ReversePath::Null } else { ReversePath::Mailbox(mailbox(bare)?) };
-    let owned = asked.account.as_deref().map(|name| (postern_policy::record::somebody(name), owned(name)));
-    let identity = owned.as_ref().map(|(who, owned)| Identity { who, owned });
+    let name = asked.account.as_deref().map(Into::into).or_else(|| policy.network_account(address));
+    let found = name.as_deref().map(account);
+    let scopes =
+        found.as_ref().map(|(_, scope)| Scopes { narrowed: Narrowed { account: scope, credential: None }, now: clock() });
+    let who = asked.account.as_deref().map(postern_policy::record::somebody);
+    let identity = who.as_ref().zip(found.as_ref()).map(|(who, (owned, _))| Identity { who, owned });
     let mut steps = Vec::new();
     let listed = listed(&client);
     if !listed.is_empty() {
         let verdict = policy.connect(&ConnectFacts { client: &client, listed: &listed });
         steps.push(step(None, Stage::Connect, address.to_string(), &verdict));
     }
-    let verdict = policy.sender(&SenderFacts { client: &client, from: &from, identity, size: asked.size });
+    let scope = scopes.map(|scopes| scopes.sender(&client, &from, asked.size, None));
+    let facts = SenderFacts { client: &client, from: &from, identity, size: asked.size, scope: scope.as_ref() };
+    let verdict = policy.sender(&facts);
     steps.push(step(None, Stage::Sender, from.to_string(), &verdict));
     let mut recipients = Vec::new();
     for text in &asked.to {
         let to = mailbox(text)?;
-        let facts = RecipientFacts { client: &client, to: &to, who: owned.as_ref().map(|(who, _)| who) };
+        let scope = scopes.map(|scopes| scopes.recipient(&client, &to, None));
+        let facts = RecipientFacts { client: &client, to: &to, who: who.as_ref(), scope: scope.as_ref() };
         let (verdict, admission) = policy.recipient(&facts, &Directory(config));
         steps.push(step(None, Stage::Recipient, format!("<{to}>"), &verdict));
         recipients.extend(admission.map(|admission| Recipient::admitted(to, &admission, DsnRequest::default())));
@@ -277,7 +289,9 @@ pub(crate) fn what_if(
     if let Some(header) = &asked.header {
         let envelope = Envelope { client: Some(address), ..Envelope::plain(from.clone(), recipients) };
         let (headers, size) = (Headers::parse(header.as_bytes()), asked.size.unwrap_or(0));
-        let facts = MessageFacts { client: &client, envelope: &envelope, identity, headers: &headers, size };
+        let scope = scopes.map(|scopes| scopes.message(&client, &headers, size));
+        let scope = scope.as_ref();
+        let facts = MessageFacts { client: &client, envelope: &envelope, identity, headers: &headers, size, scope };
         steps.push(step(None, Stage::Message, format!("{from}, {size} octets"), &policy.message(&facts)));
     }
     let (client, listener) = (address.to_string(), listener.to_string());

@@ -9,6 +9,7 @@ mod explained;
 mod lists;
 mod offline;
 mod privilege;
+mod scopes;
 mod serve;
 mod telemetry;
 mod wire;

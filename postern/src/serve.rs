@@ -22,7 +22,7 @@ use postern_scheduler::Scheduler;
 use postern_spool::{RealDisk, RecoveredMessage, Spool};
 use postern_state::password::Argon2id;
 use postern_state::{
-    Accounts, Audit, AuthenticationSettings, Authenticator, BanRows, Guard, History, HistorySettings, Lists, Store,
+    Accounts, Audit, AuthenticationSettings, Authenticator, BanRows, Guard, History, HistorySettings, Lists, Quotas, Store,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -36,7 +36,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::wire::auth_guard::AuthGuard;
 use crate::wire::bans::{self, Keeper};
 use crate::wire::inbound::Gate;
-use crate::wire::{Live, Server, clock, control, dispatch, lists, live, login, progress_locks, reload, stopped};
+use crate::wire::{Live, Server, clock, control, dispatch, lists, live, login, progress_locks, reload, stopped, unused};
 
 /// How often metrics that are read rather than counted are taken.
 const GAUGE_INTERVAL: Duration = Duration::from_secs(2);
@@ -276,6 +276,7 @@ struct State {
     accounts: Arc<Accounts>,
     authenticator: Arc<Authenticator>,
     lists: Arc<Lists>,
+    quotas: Arc<Quotas>,
     history: History,
     audit: Arc<Audit>,
     bans: BanRows,
@@ -294,12 +295,13 @@ fn open_state(
     let accounts = Arc::new(Accounts::open(&store, Arc::clone(&hashing) as Arc<_>).map_err(words)?);
     let authenticator = Authenticator::new(&store, Arc::clone(&accounts), hashing, guard, authentication).map_err(words)?;
     let lists = Arc::new(Lists::open(&store).map_err(words)?);
+    let quotas = Quotas::open(&store).map_err(words)?;
     let history = History::start(&store, history, move |failure| {
         let _ = fatal.try_send(format!("history: {failure}"));
     })
     .map_err(words)?;
     let audit = Audit::open(data_dir, clock()).map_err(|error| format!("audit log: {error}"))?;
-    Ok(State { accounts, authenticator, lists, history, audit: Arc::new(audit), bans: BanRows::of(&store) })
+    Ok(State { accounts, authenticator, lists, quotas, history, audit: Arc::new(audit), bans: BanRows::of(&store) })
 }
 
 #[expect(
@@ -348,7 +350,8 @@ async fn serve(
 
     let mut scheduler = Scheduler::new(live::scheduler(&config), clock().0);
     let spool = tokio::task::block_in_place(|| recover(&config, &mut scheduler))?;
-    let State { accounts, authenticator, lists, history, audit, bans } = state.await.map_err(|error| error.to_string())??;
+    let State { accounts, authenticator, lists, quotas, history, audit, bans } =
+        state.await.map_err(|error| error.to_string())??;
     lists.put(tokio::task::block_in_place(|| lists::read(&config))?);
 
     let mut addresses = Vec::new();
@@ -373,6 +376,7 @@ async fn serve(
         auth_guard,
         lists,
         bans: Arc::new(bans),
+        quotas,
         history,
         session_ids: SessionIds::default(),
         audit,
@@ -424,6 +428,7 @@ async fn serve(
     tokio::spawn(lists::watch(Arc::clone(&server), stopping.clone()));
     tokio::spawn(bans::upkeep(Arc::clone(&server), stopping.clone()));
     tokio::spawn(watch_gauges(Arc::clone(&server), stopping.clone()));
+    tokio::spawn(unused::run(Arc::clone(&server), stopping.clone()));
     tokio::spawn(sweep(Arc::clone(&server), Arc::clone(&reloader), check_interval, stopping.clone()));
 
     if source == Source::Development {

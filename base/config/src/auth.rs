@@ -176,5 +176,23 @@ section! {
         /// end first.
         #[key(example = "100000", why = "about 50 MB, and more hosts than most botnets send to one server", within = 16..=10_000_000)]
         pub bans_max: u32 = 100_000;
+        /// A password or app password that nobody has used for so long is disabled, after notice; 0s for never. The last use is known to
+        /// the hour. `postern account enable` takes it back.
+        #[key(
+            example = "\"90d\"",
+            why = "what is forgotten is stolen unnoticed; who comes back after a season asks once",
+            within = Duration::ZERO..=Duration::from_secs(86_400 * 3_650)
+        )]
+        pub unused_after: Duration = Duration::from_secs(86_400 * 90);
+        /// How long before that notice is given. One that was unused for longer already, when this is first looked at, has this long too.
+        #[key(
+            example = "\"14d\"",
+            why = "as long as a holiday",
+            within = Duration::ZERO..=Duration::from_secs(86_400 * 365)
+        )]
+        pub unused_notice: Duration = Duration::from_secs(86_400 * 14);
+        /// Networks (/24, /48) a credential may be new in within a day; with more, and more than it was known from before, it is reported.
+        #[key(example = "3", why = "home, work and a telephone", within = 1..=16)]
+        pub new_networks_per_day: u32 = 3;
     }
 }

@@ -149,6 +149,16 @@ section! {
         /// Threads that write into Maildirs.
         #[key(example = "8", why = "each waits for the disk most of the time", within = 1..=256, restart = true)]
         pub maildir_writers: u16 = 8;
+        /// Messages in any hour of an account whose scope does not say (`postern account scope`), also of a relay network's.
+        #[key(
+            example = "200",
+            why = "nobody writes so many by hand, and a stolen password sends no more before somebody notices",
+            within = 1..=1_000_000_000
+        )]
+        pub messages_per_hour: u32 = 200;
+        /// Recipients in any day of an account whose scope does not say.
+        #[key(example = "2000", why = "as for messages_per_hour", within = 1..=1_000_000_000)]
+        pub recipients_per_day: u32 = 2_000;
         /// When a message is tried again.
         #[key(example = "", why = "see its keys")]
         pub retry: Retry;
@@ -158,8 +168,6 @@ section! {
         /// How long we wait for a host.
         #[key(example = "", why = "see its keys")]
         pub timeouts: Timeouts;
-        later "messages_per_hour" = "messages of an account without a scope of its own in an hour";
-        later "recipients_per_day" = "recipients of an account without a scope of its own in a day";
         later "new_recipients_per_day" = "recipients never mailed before by an account in a day";
         later "guard" = "slowing, holding and suspending a hacked account";
     }

@@ -65,6 +65,17 @@ pub enum Event {
         /// Which.
         id: MessageId,
     },
+    /// Something about an account or one of its credentials that its owner or the operator should know.
+    Credential {
+        /// Whose.
+        account: Arc<str>,
+        /// `password`, or the name of the app password.
+        credential: Arc<str>,
+        /// `unused-notice`, `unused-disabled`, `new-networks`, `session-ended`.
+        what: &'static str,
+        /// In words.
+        because: String,
+    },
     /// A person changed a message's fate.
     Ordered {
         /// Which.
@@ -93,7 +104,7 @@ impl Event {
             Self::Accepted { id, .. } | Self::Attempted { id, .. } | Self::Finished { id } | Self::Ordered { id, .. } => {
                 Some(*id)
             }
-            Self::Refused { .. } | Self::Banned(_) | Self::BanLifted { .. } => None,
+            Self::Refused { .. } | Self::Banned(_) | Self::BanLifted { .. } | Self::Credential { .. } => None,
         }
     }
 }

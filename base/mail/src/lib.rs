@@ -24,6 +24,7 @@ pub mod proof;
 pub mod quoted;
 pub mod reply;
 pub mod rule;
+pub mod scope;
 pub mod secret;
 pub mod session_id;
 pub mod tally;

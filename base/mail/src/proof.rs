@@ -61,6 +61,7 @@ impl Hosted {
 pub struct Authenticated {
     account: Arc<str>,
     credential: Arc<str>,
+    mark: Option<u64>,
 }
 
 impl Authenticated {
@@ -68,13 +69,25 @@ impl Authenticated {
     /// or `password`.
     #[must_use]
     pub fn mint_after_verification(account: Arc<str>, credential: Arc<str>) -> Self {
-        Self { account, credential }
+        Self { account, credential, mark: None }
+    }
+
+    /// Notes which verifier it was verified against, so that a session can tell when its password was replaced.
+    #[must_use]
+    pub fn marked(self, mark: u64) -> Self {
+        Self { mark: Some(mark), ..self }
+    }
+
+    /// See [`Authenticated::marked`]; `None` where the proof did not come from a password of ours.
+    #[must_use]
+    pub fn mark(&self) -> Option<u64> {
+        self.mark
     }
 
     /// Only `3-policy/src/record.rs` calls this, to make a recorded decision again; what comes of that is a verdict and never a reply.
     #[must_use]
     pub fn restored_from_record(account: Arc<str>, credential: Arc<str>) -> Self {
-        Self { account, credential }
+        Self { account, credential, mark: None }
     }
 
     /// The account's name, an address in canonical form.

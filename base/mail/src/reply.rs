@@ -9,7 +9,10 @@ use std::fmt;
 use std::net::IpAddr;
 
 use crate::client::Subnet;
+use crate::envelope::UnixMillis;
+use crate::message::date::MailDate;
 use crate::proof::Committed;
+use crate::scope::{Breach, Part, QuotaFull};
 use crate::session_id::SessionId;
 use crate::trouble::{Fault, Outage};
 
@@ -463,6 +466,36 @@ impl Reply {
             (7, 1),
             "not a domain of this server, and sending to others is switched off here (outbound.enabled = false)",
         )
+    }
+
+    /// 550, or 552 with 5.3.4 for the size of a message: the scope of the account or credential refuses. Says which part.
+    #[must_use]
+    pub fn out_of_scope(breach: &Breach) -> Self {
+        let text = format!("this credential {} (scope: {})", breach.words, breach.part);
+        if breach.part == Part::MessageSize { Self::with(552, (3, 4), text) } else { Self::with(550, (7, 1), text) }
+    }
+
+    /// RFC 4954 §6: 535 with 5.7.8, here for credentials that are right and insufficient: their scope ends before this place or time.
+    #[must_use]
+    pub fn login_out_of_scope(breach: &Breach) -> Self {
+        Self::with(535, (7, 8), format!("this credential {} (scope: {})", breach.words, breach.part))
+    }
+
+    /// 452 to MAIL, 450 to RCPT: a quota is used up. RFC 5321 §4.3.2: 450 is none of the replies to MAIL; and at RCPT 452 would have the rest
+    /// sent at once in another message (RFC 5321 §4.5.3.1.10).
+    #[must_use]
+    pub fn quota_full(full: &QuotaFull, now: UnixMillis) -> Self {
+        let wait = full.free_at.since(now).as_secs().max(1);
+        let wait = if wait < 120 { format!("{wait} s") } else { format!("{} min", wait.div_ceil(60)) };
+        let code = if matches!(full.part, Part::RecipientsPerHour | Part::RecipientsPerDay) { 450 } else { 452 };
+        let text = format!("{} used up; free again in {wait}, at {} (scope: {})", full.limit, MailDate(full.free_at), full.part);
+        Self::with(code, (7, 1), text)
+    }
+
+    /// 421 with 4.7.0: what a session was allowed by has ended: the account, the credential or its scope.
+    #[must_use]
+    pub fn authority_ended(hostname: &str, why: &str) -> Self {
+        Self::with(421, (7, 0), format!("{hostname} {why}, closing connection"))
     }
 
     /// 550: an account used the null sender for something else than a report or an automatic reply.

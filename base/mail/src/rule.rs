@@ -50,6 +50,11 @@ pub const RULES: &[Rule] = &[
         helps: "send as an address of the account, or let it send as this one: postern account scope ADDRESS --may-send-as",
     },
     Rule {
+        name: "scope",
+        guards: None,
+        helps: "postern account scope ADDRESS shows what the account and its app passwords may do, and changes it",
+    },
+    Rule {
         name: "list_block",
         guards: None,
         helps: "postern list test ADDRESS names the list and the entry; take the client out of it, or allow it: postern list add ADDRESS --allow",

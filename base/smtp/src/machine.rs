@@ -39,6 +39,8 @@ pub enum Input<'a> {
     TimedOut,
     /// The server is stopping; say so at the next safe moment.
     Stopping,
+    /// What the client was allowed to be here by has ended: say this at the next safe moment, and close.
+    Revoked(Box<Reply>),
 }
 
 /// How a body or chunk ended.

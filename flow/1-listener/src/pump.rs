@@ -8,6 +8,7 @@ mod body;
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -52,6 +53,20 @@ pub trait Host: Send {
     /// Resolves when this client is not served any more, however far it has come; asked for once. The message is not taken then.
     fn cut_off(&mut self) -> Option<oneshot::Receiver<Reply>> {
         None
+    }
+    /// After a login: resolves when what it gave has ended, with what the client is then told.
+    fn revoked(&mut self) -> Option<Revocation> {
+        None
+    }
+}
+
+/// See [`Host::revoked`]. Boxed: only a few connections have one.
+pub type Revocation = Pin<Box<dyn Future<Output = Reply> + Send>>;
+
+async fn revocation(of: &mut Option<Revocation>) -> Box<Reply> {
+    match of {
+        Some(ends) => Box::new(ends.await),
+        None => std::future::pending().await,
     }
 }
 
@@ -106,6 +121,7 @@ enum Filled {
     Gone,
     TimedOut,
     Stopping,
+    Revoked(Box<Reply>),
 }
 
 /// Resolves when the client is cut off. Whoever could have done so may let go of it, and then never does.
@@ -132,6 +148,7 @@ pub(crate) struct Pump<M, H> {
     stop: watch::Receiver<bool>,
     cut_off: Option<oneshot::Receiver<Reply>>,
     said_stopping: bool,
+    revoked: Option<Revocation>,
     input: Vec<u8>,
     used: usize,
     output: Vec<u8>,
@@ -159,6 +176,7 @@ impl<M: Machine, H: Host> Pump<M, H> {
             tls,
             stop,
             said_stopping: false,
+            revoked: None,
             input,
             used: 0,
             output: Vec::new(),
@@ -233,7 +251,11 @@ impl<M: Machine, H: Host> Pump<M, H> {
                     Action::Reply(reply) => write_reply(&reply, &mut self.output),
                     Action::Ask(question) => {
                         let answer = Box::pin(self.host.ask(question)).await;
+                        let logged_in = matches!(answer, Answer::Authenticated { .. });
                         self.feed(Input::Answer(answer));
+                        if logged_in {
+                            self.revoked = self.host.revoked();
+                        }
                     }
                     Action::StartTls => {
                         self.flush().await?;
@@ -334,7 +356,7 @@ impl<M: Machine, H: Host> Pump<M, H> {
             self.input.drain(..self.used);
             self.used = 0;
         }
-        let Self { stream, input, stop, said_stopping, cut_off, .. } = self;
+        let Self { stream, input, stop, said_stopping, cut_off, revoked, .. } = self;
         // Looked at before each read: a client that never falls silent would keep the wait below from ever getting to it.
         if !*said_stopping && is_stopping(stop) {
             *said_stopping = true;
@@ -344,6 +366,11 @@ impl<M: Machine, H: Host> Pump<M, H> {
             biased;
             // First, since a client that never falls silent is not to outrun it.
             reply = cut(cut_off) => Err(reply),
+            // As well.
+            reply = revocation(revoked), if revoked.is_some() => {
+                *revoked = None;
+                Ok(Filled::Revoked(reply))
+            }
             read = stream.read(input) => Ok(match read {
                 Ok(0) | Err(_) => Filled::Gone,
                 Ok(_) => Filled::Bytes,
@@ -402,8 +429,11 @@ impl<M: Machine, H: Host> Pump<M, H> {
                             self.feed(Input::TimedOut);
                             return Ok(());
                         }
-                        Filled::Stopping => {
-                            self.feed(Input::Stopping);
+                        ending @ (Filled::Stopping | Filled::Revoked(_)) => {
+                            self.feed(match ending {
+                                Filled::Revoked(reply) => Input::Revoked(reply),
+                                _ => Input::Stopping,
+                            });
                             if !self.actions.is_empty() {
                                 return Ok(());
                             }

@@ -66,9 +66,11 @@ impl Turn<'_> {
         self.close(reply, state)
     }
 
-    /// RFC 5321 §3.8: a server that stops says 421, here where the client is next to speak and nothing of it is under way.
+    /// RFC 5321 §3.8: a server that stops says 421, here where the client is next to speak and nothing of it is under way. The same
+    /// where what the client was allowed to be here by has ended.
     pub(crate) fn stop(&mut self, state: State) -> State {
-        let reply = Reply::closing(self.hostname(), "service is stopping");
+        let revoked = self.standing.revoked.take().map(|reply| *reply);
+        let reply = revoked.unwrap_or_else(|| Reply::closing(self.hostname(), "service is stopping"));
         self.close(reply, state)
     }
 }

@@ -41,6 +41,7 @@ impl Session {
             messages: 0,
             tally: Tally::default(),
             stopping: false,
+            revoked: None,
         };
         Self { standing, state: State::Opening }
     }
@@ -58,7 +59,7 @@ impl Machine for Session {
         let state = mem::replace(&mut self.state, State::Closed);
         let mut turn = Turn { standing: &mut self.standing, now, actions };
         self.state = turn.step(state, input);
-        if turn.standing.stopping && self.state.is_listening() {
+        if (turn.standing.stopping || turn.standing.revoked.is_some()) && self.state.is_listening() {
             let state = mem::replace(&mut self.state, State::Closed);
             self.state = turn.stop(state);
         }
@@ -85,6 +86,10 @@ impl Turn<'_> {
             (state, Input::TimedOut) => self.timed_out(state),
             (state, Input::Stopping) => {
                 self.standing.stopping = true;
+                state
+            }
+            (state, Input::Revoked(reply)) => {
+                self.standing.revoked = Some(reply);
                 state
             }
             (State::Opening, Input::Secured(tls)) => self.secured(tls, State::Opening),

@@ -27,6 +27,8 @@ pub(crate) struct Standing {
     pub(crate) tally: Tally,
     /// The server is stopping: end when the client is next to speak.
     pub(crate) stopping: bool,
+    /// What it was allowed to be here by has ended: likewise, with these words.
+    pub(crate) revoked: Option<Box<Reply>>,
 }
 
 impl Standing {

@@ -1,9 +1,11 @@
 //! What the rules of each stage are given. Promise: plain values, so that a recorded decision can be made again.
 
+use postern_mail::envelope::UnixMillis;
 use postern_mail::fact::{ClientFacts, Fact};
-use postern_mail::message::headers::Headers;
+use postern_mail::message::headers::{HeaderFault, Headers};
 use postern_mail::netset::Listed;
 use postern_mail::proof::Authenticated;
+use postern_mail::scope::{Breach, QuotaFull};
 use postern_mail::{Domain, Envelope, Mailbox, Outage, ReversePath};
 
 /// Who the client proved to be, and what it may say about itself.
@@ -24,6 +26,24 @@ pub struct ConnectFacts<'a> {
     pub listed: &'a [Listed],
 }
 
+/// What the scopes of an account and its credential say of what is asked. They are no part of the configuration, so what they said is the fact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ScopeSaid {
+    /// It is within both.
+    Within,
+    /// It is not.
+    Outside(Breach),
+    /// Nobody can tell who it is from, and a scope names senders.
+    Unreadable(HeaderFault),
+    /// It is, but a quota has no room.
+    Full {
+        /// Which.
+        quota: QuotaFull,
+        /// The time it was asked at.
+        now: UnixMillis,
+    },
+}
+
 /// At MAIL FROM.
 #[derive(Clone, Copy, Debug)]
 pub struct SenderFacts<'a> {
@@ -35,6 +55,8 @@ pub struct SenderFacts<'a> {
     pub identity: Option<Identity<'a>>,
     /// SIZE=, where it was given.
     pub size: Option<u64>,
+    /// What its account may do, where it has one.
+    pub scope: Option<&'a ScopeSaid>,
 }
 
 /// At RCPT TO.
@@ -46,6 +68,8 @@ pub struct RecipientFacts<'a> {
     pub to: &'a Mailbox,
     /// After AUTH.
     pub who: Option<&'a Authenticated>,
+    /// What its account may do, where it has one.
+    pub scope: Option<&'a ScopeSaid>,
 }
 
 /// At the end of the body.
@@ -61,6 +85,8 @@ pub struct MessageFacts<'a> {
     pub headers: &'a Headers,
     /// Octets of the message as it came.
     pub size: u64,
+    /// What its account may do, where it has one.
+    pub scope: Option<&'a ScopeSaid>,
 }
 
 /// The addresses an account may send as, in the envelope and in From.

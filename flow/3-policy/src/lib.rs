@@ -48,6 +48,6 @@ pub mod stage;
 
 pub use decide::answer;
 pub use explain::explain;
-pub use facts::{ConnectFacts, Directory, HostedAnswer, MessageFacts, OwnedAddresses, RecipientFacts, SenderFacts};
+pub use facts::{ConnectFacts, Directory, HostedAnswer, MessageFacts, OwnedAddresses, RecipientFacts, ScopeSaid, SenderFacts};
 pub use policy::{Outbound, Policy};
 pub use stage::Stage;

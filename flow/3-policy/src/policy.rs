@@ -11,7 +11,7 @@ use postern_mail::{Modes, Verdict};
 use crate::decide::{self, Panel};
 use crate::facts::{ConnectFacts, Directory, MessageFacts, RecipientFacts, SenderFacts};
 use crate::rules::recipient::Said;
-use crate::rules::{lists, loops, recipient, relay, sender, sender_identity, size};
+use crate::rules::{lists, loops, recipient, relay, scope, sender, sender_identity, size};
 
 /// Whether mail may leave for domains that are not ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,11 +47,11 @@ impl Policy {
 
     /// At MAIL FROM.
     pub fn sender(&self, facts: &SenderFacts<'_>) -> Verdict {
-        Panel::new(&self.modes)
+        let panel = Panel::new(&self.modes)
             .rule(sender::SENDER, || sender::judge(self, facts))
             .rule(sender_identity::SENDER_IDENTITY, || sender_identity::judge_envelope(facts.from, facts.identity))
-            .rule(size::SIZE, || size::judge(facts.size, self.message_bytes_max))
-            .verdict()
+            .rule(size::SIZE, || size::judge(facts.size, self.message_bytes_max));
+        scope::judge(panel, facts.scope).verdict()
     }
 
     /// At RCPT TO. The admission is there exactly when the verdict lets the recipient through.
@@ -59,30 +59,31 @@ impl Policy {
         let panel = Panel::new(&self.modes);
         match recipient::judge(directory, facts.to) {
             Said::Ours(finding, hosted) => {
-                decide::admit(panel.rule(recipient::RECIPIENT, || finding), hosted.map(Admission::Hosted))
+                let panel = panel.rule(recipient::RECIPIENT, || finding);
+                decide::admit(scope::judge(panel, facts.scope), hosted.map(Admission::Hosted))
             }
             Said::NotOurs(finding) => {
                 let (relay, permit) = relay::judge(self, facts.client, facts.who);
                 let panel = panel.rule(recipient::RECIPIENT, || finding).rule(relay::RELAY, || relay);
-                decide::admit(panel, permit.map(Admission::Relay))
+                decide::admit(scope::judge(panel, facts.scope), permit.map(Admission::Relay))
             }
         }
     }
 
     /// At the end of the body.
     pub fn message(&self, facts: &MessageFacts<'_>) -> Verdict {
-        Panel::new(&self.modes)
+        let panel = Panel::new(&self.modes)
             .rule(size::SIZE, || size::judge(Some(facts.size), self.message_bytes_max))
             .rule(loops::LOOPS, || loops::judge(facts.headers, &facts.envelope.recipients, self.received_max))
             .rule(sender::SENDER, || sender::judge_message(facts))
-            .rule(sender_identity::SENDER_IDENTITY, || sender_identity::judge_header(facts.headers, facts.identity))
-            .verdict()
+            .rule(sender_identity::SENDER_IDENTITY, || sender_identity::judge_header(facts.headers, facts.identity));
+        scope::judge(panel, facts.scope).verdict()
     }
 
     /// The account a client of a relay network is counted as: `network:192.0.2.0/24`.
     #[must_use]
     pub fn network_account(&self, address: IpAddr) -> Option<Arc<str>> {
-        relay::network_of(&self.relay_networks, address).map(|network| format!("network:{network}").into())
+        relay::network_of(&self.relay_networks, address).map(|network| format!("network:{}", network.trunc()).into())
     }
 }
 

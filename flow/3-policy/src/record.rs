@@ -23,7 +23,7 @@ use postern_mail::netset::Listed;
 use postern_mail::proof::Authenticated;
 use postern_mail::{Envelope, HeloName, Mailbox, MessageId, Reply, ReversePath, SessionId, Verdict};
 
-use crate::facts::{ConnectFacts, HostedAnswer, Identity, MessageFacts, OwnedAddresses, RecipientFacts, SenderFacts};
+use crate::facts::{ConnectFacts, HostedAnswer, Identity, MessageFacts, OwnedAddresses, RecipientFacts, ScopeSaid, SenderFacts};
 use crate::policy::Policy;
 use crate::stage::Stage;
 
@@ -78,6 +78,8 @@ pub enum Facts {
         identity: Option<Known>,
         /// SIZE=.
         size: Option<u64>,
+        /// What its scope said.
+        scope: Option<ScopeSaid>,
     },
     /// See [`RecipientFacts`].
     Recipient {
@@ -87,6 +89,8 @@ pub enum Facts {
         who: Option<Authenticated>,
         /// What the directory said.
         hosted: HostedAnswer,
+        /// What its scope said.
+        scope: Option<ScopeSaid>,
     },
     /// See [`MessageFacts`].
     Message {
@@ -98,6 +102,8 @@ pub enum Facts {
         headers: Headers,
         /// Octets.
         size: u64,
+        /// What its scope said.
+        scope: Option<ScopeSaid>,
     },
 }
 
@@ -139,17 +145,17 @@ impl Facts {
     pub fn judge(&self, client: &ClientFacts, policy: &Policy) -> Option<Verdict> {
         match self {
             Self::Connect { listed } => Some(policy.connect(&ConnectFacts { client, listed })),
-            Self::Sender { from, identity, size } => {
+            Self::Sender { from, identity, size, scope } => {
                 let identity = identity.as_ref().map(Known::identity);
-                Some(policy.sender(&SenderFacts { client, from, identity, size: *size }))
+                Some(policy.sender(&SenderFacts { client, from, identity, size: *size, scope: scope.as_ref() }))
             }
-            Self::Recipient { to, who, hosted } => {
-                let facts = RecipientFacts { client, to, who: who.as_ref() };
+            Self::Recipient { to, who, hosted, scope } => {
+                let facts = RecipientFacts { client, to, who: who.as_ref(), scope: scope.as_ref() };
                 Some(policy.recipient(&facts, hosted).0)
             }
-            Self::Message { envelope, identity, headers, size } => {
+            Self::Message { envelope, identity, headers, size, scope } => {
                 let identity = identity.as_ref().map(Known::identity);
-                Some(policy.message(&MessageFacts { client, envelope, identity, headers, size: *size }))
+                Some(policy.message(&MessageFacts { client, envelope, identity, headers, size: *size, scope: scope.as_ref() }))
             }
         }
     }

@@ -5,6 +5,7 @@ pub mod lists;
 pub mod loops;
 pub mod recipient;
 pub mod relay;
+pub mod scope;
 pub mod sender;
 pub mod sender_identity;
 pub mod size;

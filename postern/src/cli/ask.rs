@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use postern_config::Config;
 use postern_mail::fact::{ClientFacts, Fact};
+use postern_mail::scope::AccountScope;
 use postern_mail::trouble::Outage;
 use postern_state::Audit;
 use postern_state::audit::chain::Act;
@@ -17,9 +18,10 @@ use crate::explained::{self, WhatIf};
 use crate::lists;
 use crate::offline::{self, Source};
 use crate::privilege::drop_root;
+use crate::scopes::Habits;
 use crate::wire::bans::carry_out_offline;
 use crate::wire::control::socket_path;
-use crate::wire::{clock, live, owned_addresses};
+use crate::wire::{account_facts, clock, live};
 
 /// Has an order carried out.
 pub(crate) fn ask(source: &Source, order: Order) -> Result<Answer, Stop> {
@@ -35,7 +37,9 @@ pub(crate) fn ask(source: &Source, order: Order) -> Result<Answer, Stop> {
                 let act = acts::act(&Order::Because { reason, order: Box::new(order.clone()) });
                 as_server(&config, &data_dir)?;
                 let answer = match order {
-                    Order::Account(order) => carry_out_account(&offline::accounts(&data_dir)?, clock(), order),
+                    Order::Account(order) => {
+                        carry_out_account(&offline::accounts(&data_dir)?, clock(), &Habits::of(&config), order)
+                    }
                     Order::List(order) => {
                         lists::carry_out(&offline::lists(&data_dir, &config)?, &live::policy(&config), clock(), order)
                     }
@@ -69,16 +73,15 @@ fn without_reason(order: Order) -> (Order, String) {
 
 /// The accounts are opened only where one is named.
 fn what_if(config: &Config, data_dir: &Path, asked: &WhatIf) -> Result<Answer, Stop> {
-    let accounts = asked.account.as_ref().map(|_| offline::accounts(data_dir)).transpose()?;
-    let owned = |name: &str| match &accounts {
-        Some(accounts) => owned_addresses(accounts, name),
-        None => Fact::Unavailable(Outage::Service("the accounts are not open".to_owned())),
+    let account = |name: &str| match offline::accounts(data_dir) {
+        Ok(accounts) => account_facts(&accounts, name),
+        Err(error) => (Fact::Unavailable(Outage::Service(error)), AccountScope::default()),
     };
     let listed = |client: &ClientFacts| match offline::lists(data_dir, config) {
         Ok(lists) => lists.listed(client.address, client.listener, clock()),
         Err(_) => Vec::new(),
     };
-    match explained::what_if(config, &live::policy(config), owned, listed, asked) {
+    match explained::what_if(config, &live::policy(config), account, listed, asked) {
         Ok(explained) => Ok(Answer::Explained(Box::new(explained))),
         Err(error) => Err(Stop(2, error)),
     }

@@ -7,6 +7,7 @@ mod explain;
 mod lists;
 mod mirror;
 mod print;
+mod scope;
 
 use std::io::{BufRead as _, IsTerminal as _};
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::cli::scope::ScopeArgs;
 use crate::control::{AccountOrder, Change, MESSAGES_DEFAULT, Order, QueueOrder, Selection};
 use crate::offline::Source;
 use crate::serve;
@@ -158,14 +160,10 @@ enum AccountVerb {
         /// Its address.
         address: String,
     },
-    /// Say what it may send as.
-    Scope {
-        /// Its address.
-        address: String,
-        /// An address or domain; repeat for more.
-        #[arg(long = "may-send-as", value_name = "ADDRESS|DOMAIN", required = true)]
-        addresses: Vec<String>,
-    },
+    /// Show or change what it may do: without anything to change, show it. `any` lifts a restriction.
+    Scope(Box<ScopeArgs>),
+    /// Who can send as whom, when and from where that was last used, and what to take away.
+    Review,
     /// A new password; without --password-stdin one is made and printed once.
     Password {
         /// Its address.
@@ -372,7 +370,8 @@ impl AccountVerb {
             }
             Self::List => AccountOrder::List,
             Self::Show { address } => AccountOrder::Show { name: address },
-            Self::Scope { address, addresses } => AccountOrder::Addresses { name: address, addresses },
+            Self::Scope(args) => args.order()?,
+            Self::Review => AccountOrder::Review,
             Self::Password { address, password_stdin } => {
                 AccountOrder::Password { name: address, password: password(password_stdin)? }
             }

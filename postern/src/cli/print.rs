@@ -4,7 +4,7 @@ use comfy_table::{Table, presets};
 use jiff::Timestamp;
 use postern_mail::Quoted;
 
-use crate::cli::{Stop, bans, explain, lists};
+use crate::cli::{Stop, bans, explain, lists, scope};
 use crate::control::{Account, Answer, Lane, Message, Status, Story};
 
 pub(crate) fn print(answer: Answer, as_json: bool) -> Result<(), Stop> {
@@ -28,7 +28,11 @@ pub(crate) fn print(answer: Answer, as_json: bool) -> Result<(), Stop> {
             println!("{account}, {label}: {password}\nThis password is shown only now.");
         }
         Answer::Status(status) => print_status(&status),
-        Answer::Accounts { accounts } => print_accounts(&accounts),
+        Answer::Accounts { accounts } => {
+            print_accounts(&accounts);
+            scope::print(&accounts);
+        }
+        Answer::Reviews { reviews } => scope::print_reviews(&reviews),
         Answer::Messages { messages, more } => print_messages(&messages, more),
         Answer::Lanes { lanes } => print_lanes(&lanes),
         Answer::Stories { stories, refusals } => {

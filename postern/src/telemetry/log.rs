@@ -66,6 +66,9 @@ pub(crate) fn write(event: &Event) {
             "banned"
         ),
         Event::BanLifted { of, because } => info!(network = %of, because = %Quoted::text(because), "ban lifted"),
+        Event::Credential { account, credential, what, because } => {
+            warn!(%account, credential = %Quoted::text(credential), what, because, "credential");
+        }
         Event::Finished { id } => tracing::debug!(%id, "finished"),
         Event::Ordered { id, what, reason } => info!(%id, what, reason = %Quoted::text(reason), "ordered"),
     }

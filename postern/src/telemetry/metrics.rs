@@ -123,7 +123,7 @@ impl Metrics {
             Event::Banned(ban) => {
                 self.bans.get_or_create(&Why { why: ban.cause.as_str() }).inc();
             }
-            Event::Finished { .. } | Event::Ordered { .. } | Event::BanLifted { .. } => {}
+            Event::Finished { .. } | Event::Ordered { .. } | Event::BanLifted { .. } | Event::Credential { .. } => {}
         }
     }
 

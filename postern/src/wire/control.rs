@@ -24,9 +24,10 @@ use crate::control::{
     Answer, Change, Lane, Message, ORDER_BYTES_MAX, ORDER_TIMEOUT, Order, QueueOrder, Recipient, Selection, Status, Story,
     carry_out_account,
 };
+use crate::scopes::Habits;
 use crate::wire::dispatch::{self, Steering};
 use crate::wire::reload::Reloader;
-use crate::wire::{Server, bans, clock, report, routing, stopped};
+use crate::wire::{Server, account_facts, bans, clock, report, routing, stopped};
 use crate::{acts, explained, lists};
 
 /// Orders carried out at a time.
@@ -145,7 +146,7 @@ async fn carry_out(server: &Arc<Server>, reloader: &Reloader, order: Order) -> A
             match explained::what_if(
                 &live.config,
                 &live.policy,
-                |account| server.owned_addresses(account),
+                |account| account_facts(&server.accounts, account),
                 |client| server.lists.listed(client.address, client.listener, clock()),
                 &asked,
             ) {
@@ -160,7 +161,8 @@ async fn carry_out(server: &Arc<Server>, reloader: &Reloader, order: Order) -> A
         },
         Order::Account(order) => {
             let accounts = Arc::clone(&server.accounts);
-            tokio::task::spawn_blocking(move || carry_out_account(&accounts, clock(), order))
+            let habits = Habits::of(&server.live.load().config);
+            tokio::task::spawn_blocking(move || carry_out_account(&accounts, clock(), &habits, order))
                 .await
                 .unwrap_or_else(|error| Answer::failed(error.to_string()))
         }

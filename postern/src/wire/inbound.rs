@@ -6,7 +6,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use postern_listener::pump::Ended;
+use postern_listener::pump::{Ended as HowEnded, Revocation};
 use postern_listener::{Conversations, Door, Host, PumpSettings};
 use postern_mail::client::ListenerKind;
 use postern_mail::event::Event;
@@ -24,14 +24,15 @@ use postern_policy::{Directory as _, decide, explain};
 use postern_session::Session;
 use postern_smtp::machine::TraceFacts;
 use postern_spool::Writer;
-use postern_state::{Exchange, Start, Step};
+use postern_state::{Exchange, Reservation, Start, Step};
 use rustls::ServerConfig;
 use tokio::sync::oneshot;
 
 use crate::wire::bans::{self, Watched};
 use crate::wire::directory::Directory;
+use crate::wire::scope::{Ended, Holder};
 use crate::wire::trail::SessionTrail;
-use crate::wire::{Live, Server, auth_guard, clock, live, login, routing};
+use crate::wire::{Live, Server, auth_guard, clock, live, login, routing, scope};
 
 /// Answers the questions of one session and takes its bodies.
 pub(crate) struct Inbound {
@@ -40,6 +41,10 @@ pub(crate) struct Inbound {
     client: ClientFacts,
     exchange: Option<Box<Exchange>>,
     message: Option<Box<Incoming>>,
+    /// What the transaction under way may use of its account's quotas.
+    reservation: Option<Box<Reservation>>,
+    /// Who has just logged in.
+    logged_in: Option<Box<Authenticated>>,
     trail: SessionTrail,
     watched: Watched,
 }
@@ -105,6 +110,12 @@ impl Inbound {
         decide::answer(&verdict, None)
     }
 
+    fn ended(&self, at: &'static str, Ended(why): Ended) -> Answer {
+        let reply = Reply::authority_ended(&self.live.hostname, why);
+        self.note_refusal(at, &reply, why.to_owned(), None);
+        Answer::Hangup(reply)
+    }
+
     fn sender(&mut self, from: &ReversePath, who: Option<Authenticated>, size: Option<u64>) -> Answer {
         // Asked before anything is judged: a full disk refuses early (RFC 1870 §6.1: 452).
         let because = match self.server.spool.check_room() {
@@ -120,20 +131,42 @@ impl Inbound {
             self.note_refusal("MAIL", &reply, because, Some(from.to_string()));
             return Answer::Refuse(reply);
         }
+        // What an earlier transaction had reserved is given back first: it has ended, whatever became of it.
+        self.reservation = None;
+        let holder = match Holder::of(&self.server, &self.live, &self.client, who.as_ref()) {
+            Ok(holder) => holder,
+            Err(ended) => return self.ended("MAIL", ended),
+        };
+        let reserved = holder.as_ref().map(|holder| holder.reserve(&self.server, &self.live)).transpose();
+        let full = reserved.as_ref().err().copied();
+        let scope = holder.as_ref().map(|holder| holder.scopes().sender(&self.client, from, size, full));
         let owned = who.as_ref().map(|who| self.owned(who));
         let identity = who.as_ref().zip(owned.as_ref()).map(|(who, owned)| Identity { who, owned });
-        let facts = SenderFacts { client: &self.client, from, identity, size };
+        let facts = SenderFacts { client: &self.client, from, identity, size, scope: scope.as_ref() };
         let verdict = self.live.policy.sender(&facts);
         self.trail.judged(&self.client, Asked::Sender(&facts), &verdict);
+        if verdict.reply().is_none() {
+            self.reservation = reserved.ok().flatten().map(Box::new);
+        }
         self.refused("MAIL", &verdict, Stage::Sender, Some(from.to_string()));
         decide::answer(&verdict, None)
     }
 
     fn recipient(&mut self, to: &Mailbox, who: Option<&Authenticated>) -> Answer {
-        let facts = RecipientFacts { client: &self.client, to, who };
+        let holder = match Holder::of(&self.server, &self.live, &self.client, who) {
+            Ok(holder) => holder,
+            Err(ended) => return self.ended("RCPT", ended),
+        };
+        let before = self.reservation.as_ref().map_or(0, |reservation| reservation.recipients());
+        let reserved = holder.as_ref().map_or(Ok(()), |holder| holder.recipient(&self.live, self.reservation.as_mut()));
+        let scope = holder.as_ref().map(|holder| holder.scopes().recipient(&self.client, to, reserved.err()));
+        let facts = RecipientFacts { client: &self.client, to, who, scope: scope.as_ref() };
         let hosted = Directory(&self.live.config).hosted(to);
         let (verdict, admission) = self.live.policy.recipient(&facts, &hosted);
         self.trail.judged(&self.client, Asked::Recipient(&facts, &hosted), &verdict);
+        if let (None, Some(reservation)) = (&admission, &mut self.reservation) {
+            reservation.keep_recipients(before);
+        }
         self.refused("RCPT", &verdict, Stage::Recipient, Some(to.to_string()));
         decide::answer(&verdict, admission)
     }
@@ -164,7 +197,13 @@ impl Inbound {
                 Answer::Challenge(challenge)
             }
             Step::Authenticated(who) => {
+                if let Some((reply, because)) = scope::login_refused(&self.server, &self.client, &who) {
+                    self.trail.login(&self.client, Some(who.account()), "right, but out of scope here or now");
+                    self.note_refusal("AUTH", &reply, because, Some(who.account().to_string()));
+                    return Answer::Refuse(reply);
+                }
                 self.watched.let_go();
+                self.logged_in = Some(Box::new(who.clone()));
                 tracing::info!(account = %who.account(), credential = %who.credential(), client = %self.client.address, session = %self.trail.id, "authenticated");
                 self.trail.login(&self.client, Some(who.account()), "authenticated");
                 Answer::Authenticated { who }
@@ -204,9 +243,14 @@ impl Inbound {
         let Some(Incoming { envelope, trace, head: Head::Whole(headers), size, .. }) = self.message.as_deref() else {
             return Answer::Refuse(Reply::outage(&Outage::Bug("no headers".to_owned())));
         };
+        let holder = match Holder::of(&self.server, &self.live, &self.client, trace.who.as_ref()) {
+            Ok(holder) => holder,
+            Err(ended) => return self.ended("DATA", ended),
+        };
+        let scope = holder.as_ref().map(|holder| holder.scopes().message(&self.client, headers, *size));
         let owned = trace.who.as_ref().map(|who| self.owned(who));
         let identity = trace.who.as_ref().zip(owned.as_ref()).map(|(who, owned)| Identity { who, owned });
-        let facts = MessageFacts { client: &self.client, envelope, identity, headers, size: *size };
+        let facts = MessageFacts { client: &self.client, envelope, identity, headers, size: *size, scope: scope.as_ref() };
         let verdict = self.live.policy.message(&facts);
         self.trail.judged(&self.client, Asked::Message(&facts), &verdict);
         self.refused("DATA", &verdict, Stage::Message, Some(envelope.from.to_string()));
@@ -307,6 +351,7 @@ impl Host for Inbound {
         if envelope.account.is_none() {
             envelope.account = self.live.policy.network_account(self.client.address);
         }
+        scope::settle(self.reservation.as_mut(), &envelope);
         routing::expand_aliases(&mut envelope, &self.live.config);
         let writer = self.server.spool.begin();
         let mut trace_header = Vec::with_capacity(512);
@@ -353,7 +398,16 @@ impl Host for Inbound {
         if !rest.is_empty() {
             writer.write(&rest).await?;
         }
-        let committed = writer.commit(&envelope).await?;
+        let counted = scope::count(self.reservation.take()).await?;
+        let committed = match writer.commit(&envelope).await {
+            Ok(committed) => committed,
+            Err(outage) => {
+                if let Some(counted) = counted {
+                    counted.take_back();
+                }
+                return Err(outage);
+            }
+        };
         self.trail.accepted(&self.server, &self.client, committed.id());
         self.server.accepted(committed.id(), envelope, size).await;
         Ok(committed)
@@ -361,6 +415,12 @@ impl Host for Inbound {
 
     fn discard(&mut self) {
         self.message = None;
+        self.reservation = None;
+    }
+
+    fn revoked(&mut self) -> Option<Revocation> {
+        let who = *self.logged_in.take()?;
+        Some(scope::revocation(Arc::clone(&self.server), Arc::clone(&self.live.hostname), self.client.clone(), who))
     }
 
     fn cut_off(&mut self) -> Option<oneshot::Receiver<Reply>> {
@@ -384,7 +444,18 @@ impl Conversations for Gate {
         let session = Session::new(live.session(client.listener), client.clone());
         let trail = SessionTrail::begin(&self.0, &live);
         let (server, watched) = (Arc::clone(&self.0), self.0.bans.watch(clock(), client.address));
-        (session, Inbound { server, live, client: client.clone(), exchange: None, message: None, trail, watched })
+        let inbound = Inbound {
+            server,
+            live,
+            client: client.clone(),
+            exchange: None,
+            message: None,
+            reservation: None,
+            logged_in: None,
+            trail,
+            watched,
+        };
+        (session, inbound)
     }
 
     fn pump_settings(&self) -> Arc<PumpSettings> {
@@ -408,13 +479,13 @@ impl Conversations for Gate {
         tracing::debug!(client = %client.address, listener = %client.listener, why, "turned away");
     }
 
-    fn ended(&self, client: &ClientFacts, how: Ended) {
+    fn ended(&self, client: &ClientFacts, how: HowEnded) {
         let how = match how {
-            Ended::Closed => "closed",
-            Ended::Gone => "client gone",
-            Ended::TimedOut => "timed out",
-            Ended::HandshakeFailed => "TLS handshake failed",
-            Ended::CutOff => "banned",
+            HowEnded::Closed => "closed",
+            HowEnded::Gone => "client gone",
+            HowEnded::TimedOut => "timed out",
+            HowEnded::HandshakeFailed => "TLS handshake failed",
+            HowEnded::CutOff => "banned",
         };
         self.0.metrics.ended(how);
         tracing::debug!(client = %client.address, listener = %client.listener, how, "connection ended");

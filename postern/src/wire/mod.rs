@@ -13,7 +13,9 @@ pub(crate) mod login;
 pub(crate) mod reload;
 pub(crate) mod report;
 pub(crate) mod routing;
+pub(crate) mod scope;
 pub(crate) mod trail;
+pub(crate) mod unused;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,12 +28,13 @@ use postern_mail::client::ListenerKind;
 use postern_mail::envelope::UnixMillis;
 use postern_mail::event::Event;
 use postern_mail::fact::Fact;
+use postern_mail::scope::AccountScope;
 use postern_mail::session_id::SessionIds;
 use postern_mail::{Envelope, MessageId, Quoted};
 use postern_policy::facts::OwnedAddresses;
 use postern_spool::Spool;
 use postern_state::audit::chain::Act;
-use postern_state::{Accounts, Audit, Authenticator, History, Lists, Owned};
+use postern_state::{Accounts, Audit, Authenticator, History, Lists, Owned, Quotas};
 use tokio::sync::{Mutex, MutexGuard, mpsc, watch};
 
 use crate::privilege::Confinement;
@@ -58,6 +61,8 @@ pub(crate) struct Server {
     pub auth_guard: Arc<auth_guard::AuthGuard>,
     /// Who is not let in.
     pub bans: Arc<bans::Keeper>,
+    /// How much each account has sent.
+    pub quotas: Arc<Quotas>,
     /// Stories of messages.
     pub history: History,
     /// Names of sessions.
@@ -182,6 +187,13 @@ pub(crate) fn owned_addresses(accounts: &Accounts, account: &str) -> Fact<OwnedA
         }
     }
     Fact::Known(owned)
+}
+
+/// What the rules are told of an account: its addresses and its scope.
+#[must_use]
+pub(crate) fn account_facts(accounts: &Accounts, account: &str) -> (Fact<OwnedAddresses>, AccountScope) {
+    let scope = accounts.find(account).map(|account| account.scope.clone()).unwrap_or_default();
+    (owned_addresses(accounts, account), scope)
 }
 
 impl postern_web::Source for Server {

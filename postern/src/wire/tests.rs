@@ -51,6 +51,7 @@ impl Town {
         let guard = Arc::clone(&auth_guard) as Arc<_>;
         let settings = AuthenticationSettings::default();
         let authenticator = Authenticator::new(&store, Arc::clone(&accounts), hashing, guard, settings).unwrap();
+        let quotas = Quotas::open(&store).unwrap();
         let history = History::start(&store, &HistorySettings::default(), |_| {}).unwrap();
         let bans = Arc::new(bans::Keeper::open(Box::new(BanRows::of(&store)), &config, &[]).unwrap());
         let certificate = certs::self_signed(folder.path(), "mx.here.test").unwrap().load().unwrap();
@@ -67,6 +68,7 @@ impl Town {
             lists: Arc::new(Lists::open(&store).unwrap()),
             auth_guard,
             bans,
+            quotas,
             history,
             session_ids: SessionIds::default(),
             audit: Arc::new(Audit::open(folder.path(), clock()).unwrap()),

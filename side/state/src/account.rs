@@ -8,9 +8,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use postern_mail::envelope::UnixMillis;
 use postern_mail::fact::AccountName;
+use postern_mail::scope::AccountScope;
 use postern_mail::{Domain, Mailbox};
 use postern_smtp::sasl::scram::ScramKeys;
 use serde::{Deserialize, Serialize};
+
+use crate::standing::{ScopeRow, Standing, StandingRow};
 
 /// The name of the credential that is the account's own password.
 pub const PASSWORD: &str = "password";
@@ -113,9 +116,23 @@ pub struct Credential {
     pub expires: Option<UnixMillis>,
     /// About when it was last good, to the hour.
     pub last_used: Option<UnixMillis>,
+    /// Its scope, and what is known of its use.
+    pub standing: Standing,
 }
 
 impl Credential {
+    /// Tells it from one of the same name that came after it.
+    #[must_use]
+    pub fn mark(&self) -> u64 {
+        self.verifier.stored_key.first_chunk().map_or(0, |start| u64::from_be_bytes(*start))
+    }
+
+    /// When it was last known to be needed: used, made, or enabled again.
+    #[must_use]
+    pub fn last_needed(&self) -> UnixMillis {
+        [self.last_used, self.standing.enabled].into_iter().flatten().fold(self.created, UnixMillis::max)
+    }
+
     /// True when it is past its end.
     #[must_use]
     pub fn is_expired(&self, now: UnixMillis) -> bool {
@@ -132,6 +149,8 @@ pub struct Account {
     pub disabled: bool,
     /// What it may send as.
     pub addresses: Vec<Owned>,
+    /// What it may do.
+    pub scope: AccountScope,
     /// Its password and its app passwords.
     pub credentials: Vec<Credential>,
     /// The certificates noted for it.
@@ -177,6 +196,8 @@ struct AccountRow {
     name: String,
     disabled: bool,
     addresses: Vec<String>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    scope: ScopeRow,
     credentials: Vec<CredentialRow>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     certificates: Vec<String>,
@@ -198,6 +219,12 @@ struct CredentialRow {
     expires: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     last_used: Option<u64>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    standing: StandingRow,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Account {
@@ -211,11 +238,13 @@ impl Account {
             created: credential.created.0,
             expires: credential.expires.map(|time| time.0),
             last_used: credential.last_used.map(|time| time.0),
+            standing: StandingRow::of(&credential.standing),
         });
         let row = AccountRow {
             name: self.name.to_string(),
             disabled: self.disabled,
             addresses: self.addresses.iter().map(ToString::to_string).collect(),
+            scope: ScopeRow::of(&self.scope),
             credentials: credentials.collect(),
             certificates: self.certificates.iter().map(print_fingerprint).collect(),
             created: self.created.0,
@@ -232,6 +261,7 @@ impl Account {
             name: row.name.into(),
             disabled: row.disabled,
             addresses: addresses.collect::<Result<_, _>>()?,
+            scope: row.scope.read()?,
             credentials: row.credentials.into_iter().map(CredentialRow::read).collect::<Result<_, _>>()?,
             certificates: row
                 .certificates
@@ -259,6 +289,7 @@ impl CredentialRow {
             created: UnixMillis(self.created),
             expires: self.expires.map(UnixMillis),
             last_used: self.last_used.map(UnixMillis),
+            standing: self.standing.read()?,
         })
     }
 }
@@ -284,11 +315,13 @@ mod tests {
             created: UnixMillis(1),
             expires: selector.map(|_| UnixMillis(50)),
             last_used: None,
+            standing: Standing { noticed: selector.map(|_| UnixMillis(7)), ..Standing::default() },
         };
         Account {
             name: "a@b.example".into(),
             disabled: true,
             addresses: addresses.iter().map(|text| Owned::parse(text).unwrap()).collect(),
+            scope: AccountScope { valid_until: Some(UnixMillis(9)), ..AccountScope::default() },
             credentials: vec![credential(PASSWORD, None), credential("phone", Some("abc234"))],
             certificates: vec![[3; 32]],
             created: UnixMillis(5),
@@ -302,6 +335,26 @@ mod tests {
     fn a_row_reads_back_as_the_account() {
         let account = account(&["A@b.example", "c.example", "\"odd name\"@[192.0.2.1]"]);
         assert_eq!(Account::from_row(&account.to_row().unwrap()), Ok(account));
+    }
+
+    #[test]
+    fn a_row_of_the_first_version_reads_as_an_account_without_a_scope() {
+        let key = BASE64.encode([7; 32]);
+        let row = format!(
+            r#"{{"name":"a@b.example","disabled":false,"addresses":["a@b.example"],"credentials":[{{"name":"password","hash":"h",
+            "stored_key":"{key}","server_key":"{key}","created":1}}],"created":1,"salt":"AQID","iterations":4096}}"#
+        );
+        let account = Account::from_row(row.as_bytes()).unwrap();
+        assert!(account.scope.is_empty());
+        assert_eq!(account.credential(PASSWORD).unwrap().standing, Standing::default());
+    }
+
+    #[test]
+    fn a_scope_that_does_not_read_is_no_account_without_a_scope() {
+        let row = String::from_utf8(account(&[]).to_row().unwrap()).unwrap();
+        let damaged = row.replacen("\"valid_until\":9", "\"networks\":[\"elsewhere\"]", 1);
+        assert_ne!(row, damaged);
+        assert!(Account::from_row(damaged.as_bytes()).is_err());
     }
 
     #[test]

@@ -10,14 +10,17 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use postern_mail::envelope::UnixMillis;
 use postern_mail::fact::{AccountName, ClientCertificate};
+use postern_mail::scope::{AccountScope, Network};
 use postern_mail::trouble::Fault;
 use postern_mail::{Mailbox, Secret};
 use postern_smtp::sasl::prepare_password;
 use postern_smtp::sasl::scram::ScramKeys;
+use tokio::sync::watch;
 
 use crate::account::{Account, CERTIFICATE, Credential, Fingerprint, Owned, PASSWORD, TOKEN, Verifier, canonical};
 use crate::backend::{Backend, Change, Durability, Keyspace, Order};
 use crate::password::{self, Hashing};
+use crate::standing::Standing;
 use crate::store::Store;
 use crate::trouble::StateFailure;
 
@@ -34,6 +37,10 @@ pub const LABEL_CHARS_MAX: usize = 64;
 /// RFC 7677 §4 asks for at least 4096. Each step makes guessing from a stolen store slower, and each login of an honest client too. One
 /// number for all accounts, known and unknown, or it would tell which is which.
 pub const SCRAM_ITERATIONS: u32 = 16_384;
+/// Begins the name of the account of a relay network.
+pub const NETWORK: &str = "network:";
+/// Accounts with sessions, before those without are looked for.
+const WATCHED_MIN: usize = 64;
 /// `last_used` is a hint for people; writing it more often than this would be a write per login.
 const LAST_USED_STEP: Duration = Duration::from_secs(3600);
 
@@ -66,6 +73,9 @@ pub enum AccountFailure {
     /// A limit of [`ACCOUNTS_MAX`], [`CREDENTIALS_MAX`] or [`ADDRESSES_MAX`].
     #[error("there can be at most {1} {0}")]
     TooMany(&'static str, usize),
+    /// A scope that cannot be.
+    #[error("{0}")]
+    BadScope(String),
     /// The store failed.
     #[error(transparent)]
     State(#[from] StateFailure),
@@ -95,6 +105,41 @@ pub struct Accounts {
     snapshot: ArcSwap<Snapshot>,
     /// Held while an account is changed; the number is that of the last change.
     writer: Mutex<u64>,
+    /// Who wants to know of changes.
+    watched: Mutex<Watched>,
+}
+
+struct Watched {
+    by_name: HashMap<AccountName, watch::Sender<u64>>,
+    /// When there are so many, those that nobody watches any more are forgotten.
+    sweep_at: usize,
+}
+
+/// What was done about a credential that nobody uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unused {
+    /// Whose.
+    pub account: AccountName,
+    /// Which.
+    pub credential: Arc<str>,
+    /// Last used, made, or enabled.
+    pub since: UnixMillis,
+    /// It is refused from now on; otherwise notice was given.
+    pub disabled: bool,
+}
+
+/// Whether there is something to do about a credential: `Some(true)` to disable it, `Some(false)` to give notice first. Use takes the
+/// notice back, since the time since the last use is then short again.
+fn unused(credential: &Credential, now: UnixMillis, after: Duration, notice: Duration) -> Option<bool> {
+    let standing = &credential.standing;
+    let idle = now.since(credential.last_needed());
+    if standing.disabled.is_some() || credential.is_expired(now) || idle < after.saturating_sub(notice) {
+        return None;
+    }
+    match standing.noticed.filter(|noticed| *noticed >= credential.last_needed()) {
+        None => Some(false),
+        Some(noticed) => (idle >= after && now.since(noticed) >= notice).then_some(true),
+    }
 }
 
 impl Accounts {
@@ -116,6 +161,7 @@ impl Accounts {
             hashing,
             snapshot: ArcSwap::from_pointee(snapshot),
             writer: Mutex::new(0),
+            watched: Mutex::new(Watched { by_name: HashMap::new(), sweep_at: WATCHED_MIN }),
         })
     }
 
@@ -178,6 +224,7 @@ impl Accounts {
             name: name.into(),
             disabled: false,
             addresses,
+            scope: AccountScope::default(),
             credentials: Vec::new(),
             certificates: Vec::new(),
             created: now,
@@ -193,6 +240,7 @@ impl Accounts {
             created: now,
             expires: None,
             last_used: None,
+            standing: Standing::default(),
         });
         self.keep(&mut generation, account)?;
         Ok(made)
@@ -207,8 +255,17 @@ impl Accounts {
         let mut account = Account::clone(&*self.show(name)?);
         let (password, made) = chosen_or_made(&account.name, password)?;
         let verifier = self.verifier(&account, &password);
-        let credential =
-            Credential { name: PASSWORD.into(), selector: None, verifier, created: now, expires: None, last_used: None };
+        // What the password may do is a matter of the account's owner, not of its letters.
+        let scope = account.credential(PASSWORD).map(|old| old.standing.scope.clone()).unwrap_or_default();
+        let credential = Credential {
+            name: PASSWORD.into(),
+            selector: None,
+            verifier,
+            created: now,
+            expires: None,
+            last_used: None,
+            standing: Standing { scope, ..Standing::default() },
+        };
         account.credentials.retain(|old| &*old.name != PASSWORD);
         account.credentials.insert(0, credential);
         self.keep(&mut generation, account)?;
@@ -244,6 +301,7 @@ impl Accounts {
             created: now,
             expires,
             last_used: None,
+            standing: Standing::default(),
         });
         self.keep(&mut generation, account)?;
         Ok(password)
@@ -327,13 +385,18 @@ impl Accounts {
         })
     }
 
-    /// Takes [`Accounts::disable`] back.
+    /// Takes [`Accounts::disable`] back, and with it what [`Accounts::disable_unused`] did to its credentials.
     ///
     /// # Errors
     /// When there is no such account.
-    pub fn enable(&self, name: &str) -> Result<(), AccountFailure> {
+    pub fn enable(&self, now: UnixMillis, name: &str) -> Result<(), AccountFailure> {
         self.change(name, |account| {
             account.disabled = false;
+            for credential in account.credentials.iter_mut().filter(|credential| credential.standing.disabled.is_some()) {
+                credential.standing.disabled = None;
+                credential.standing.noticed = None;
+                credential.standing.enabled = Some(now);
+            }
             Ok(())
         })
     }
@@ -363,6 +426,7 @@ impl Accounts {
         let mut by_name = self.snapshot.load().by_name.clone();
         by_name.remove(&account.name);
         self.snapshot.store(Arc::new(Snapshot { by_name }));
+        self.tell(&account.name);
         Ok(())
     }
 
@@ -394,7 +458,12 @@ impl Accounts {
 
     fn change(&self, name: &str, change: impl FnOnce(&mut Account) -> Result<(), AccountFailure>) -> Result<(), AccountFailure> {
         let mut generation = self.lock();
-        let mut account = Account::clone(&*self.show(name)?);
+        let mut account = match self.show(name) {
+            Ok(account) => Account::clone(&account),
+            // A relay network has an account without anybody making one.
+            Err(AccountFailure::Unknown) if name.starts_with(NETWORK) => self.of_network(name)?,
+            Err(failure) => return Err(failure),
+        };
         change(&mut account)?;
         Ok(self.keep(&mut generation, account)?)
     }
@@ -402,7 +471,126 @@ impl Accounts {
     fn keep(&self, generation: &mut u64, mut account: Account) -> Result<(), StateFailure> {
         *generation += 1;
         account.generation = *generation;
-        self.write(account, Durability::Synced)
+        let name = Arc::clone(&account.name);
+        self.write(account, Durability::Synced)?;
+        self.tell(&name);
+        Ok(())
+    }
+
+    fn of_network(&self, name: &str) -> Result<Account, AccountFailure> {
+        if self.len() >= ACCOUNTS_MAX {
+            return Err(AccountFailure::TooMany("accounts", ACCOUNTS_MAX));
+        }
+        Ok(Account {
+            name: canonical_name(name)?.into(),
+            disabled: false,
+            addresses: Vec::new(),
+            scope: AccountScope::default(),
+            credentials: Vec::new(),
+            certificates: Vec::new(),
+            created: UnixMillis(0),
+            salt: Vec::new(),
+            iterations: SCRAM_ITERATIONS,
+            generation: 0,
+        })
+    }
+
+    /// Those who watch this account look at it again.
+    fn tell(&self, name: &str) {
+        let mut watched = self.watched();
+        if let Some(changes) = watched.by_name.get(name) {
+            if changes.receiver_count() == 0 {
+                watched.by_name.remove(name);
+            } else {
+                changes.send_modify(|count| *count = count.wrapping_add(1));
+            }
+        }
+    }
+
+    fn watched(&self) -> MutexGuard<'_, Watched> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes whenever the account does. For sessions: there are at most as many as connections.
+    #[must_use]
+    pub fn watch(&self, name: &AccountName) -> watch::Receiver<u64> {
+        let mut watched = self.watched();
+        if watched.by_name.len() >= watched.sweep_at {
+            watched.by_name.retain(|_, changes| changes.receiver_count() > 0);
+            watched.sweep_at = WATCHED_MIN.max(watched.by_name.len().saturating_mul(2));
+        }
+        watched.by_name.entry(Arc::clone(name)).or_insert_with(|| watch::Sender::new(0)).subscribe()
+    }
+
+    /// Changes the scope of an account, or of one of its credentials. `network:<cidr>` names the account of a relay network.
+    ///
+    /// # Errors
+    /// When there is no such account or credential, or `change` says why not.
+    pub fn set_scope(
+        &self,
+        name: &str,
+        label: Option<&str>,
+        change: impl FnOnce(&mut AccountScope) -> Result<(), String>,
+    ) -> Result<(), AccountFailure> {
+        self.change(name, |account| {
+            let scope = match label {
+                None => &mut account.scope,
+                Some(label) => {
+                    let mut all = account.credentials.iter_mut();
+                    let found = all.find(|credential| &*credential.name == label).ok_or(AccountFailure::UnknownLabel)?;
+                    &mut found.standing.scope
+                }
+            };
+            change(scope).map_err(AccountFailure::BadScope)
+        })
+    }
+
+    /// Remembers from where a credential was good. True when that is more new places within a day than is usual. Blocks.
+    #[must_use]
+    pub fn note_place(&self, now: UnixMillis, name: &str, credential: &str, place: &str, new_max: u32) -> bool {
+        let _held = self.lock();
+        let Some(mut account) = self.find(name).map(|account| Account::clone(&account)) else { return false };
+        let Some(used) = account.credentials.iter_mut().find(|used| &*used.name == credential) else { return false };
+        if !used.standing.is_news(now, place) {
+            return false;
+        }
+        let unusual = used.standing.note(now, place, new_max);
+        if let Err(failure) = self.write(account, Durability::Buffered) {
+            tracing::error!(%failure, "the place a credential was used from could not be written");
+        }
+        unusual
+    }
+
+    /// Gives notice of credentials that nobody has used for `after` less `notice`, and disables those whose notice is `notice` old and that
+    /// nobody has used for `after`. Gives what was done. Blocks.
+    ///
+    /// # Errors
+    /// When it could not be written; what was done before stands.
+    pub fn disable_unused(&self, now: UnixMillis, after: Duration, notice: Duration) -> Result<Vec<Unused>, AccountFailure> {
+        let mut done = Vec::new();
+        for account in self.list().into_iter().filter(|account| !account.disabled) {
+            if !account.credentials.iter().any(|credential| unused(credential, now, after, notice).is_some()) {
+                continue;
+            }
+            self.change(&account.name, |account| {
+                for credential in &mut account.credentials {
+                    let Some(disable) = unused(credential, now, after, notice) else { continue };
+                    if disable {
+                        credential.standing.disabled = Some(now);
+                    } else {
+                        credential.standing.noticed = Some(now);
+                    }
+                    done.push(Unused {
+                        account: Arc::clone(&account.name),
+                        credential: Arc::clone(&credential.name),
+                        since: credential.last_needed(),
+                        disabled: disable,
+                    });
+                }
+                Ok(())
+            })?;
+        }
+        Ok(done)
     }
 
     /// Disk first, then memory: what a reader sees is never more than what is kept.
@@ -428,6 +616,10 @@ impl Accounts {
 }
 
 fn canonical_name(text: &str) -> Result<String, AccountFailure> {
+    if let Some(network) = text.strip_prefix(NETWORK) {
+        let network = Network::parse(network).ok_or(AccountFailure::NotAnAddress(Fault::Domain))?;
+        return Ok(format!("{NETWORK}{network}"));
+    }
     Mailbox::parse(text).map(|address| canonical(&address)).map_err(AccountFailure::NotAnAddress)
 }
 

@@ -240,7 +240,7 @@ impl Authenticator {
         credential: &Credential,
         memory: Option<Vec<u8>>,
     ) -> Step {
-        let fresh = || !credential.is_expired(now);
+        let fresh = || !credential.is_expired(now) && credential.standing.disabled.is_none();
         let Some((account, proof)) = fresh().then(|| self.mint(now, client, verified, &credential.name)).flatten() else {
             return Step::Denied;
         };
@@ -253,7 +253,7 @@ impl Authenticator {
             // It takes a lock that is held while passwords are made. Nobody waits for it.
             drop(tokio::task::spawn_blocking(move || accounts.note_used(now, &name, &label)));
         }
-        Step::Authenticated(proof)
+        Step::Authenticated(proof.marked(credential.mark()))
     }
 
     /// The one place where the proof is made: a credential was verified, and the account still is what it was verified against.

@@ -23,12 +23,23 @@ pub enum Keyspace {
     Lists,
     /// One row per network that is or was banned.
     Bans,
+    /// How much each account has sent.
+    Quotas,
 }
 
 impl Keyspace {
     /// All of them.
-    pub const ALL: [Self; 8] =
-        [Self::Meta, Self::Accounts, Self::History, Self::Addresses, Self::Refusals, Self::Trails, Self::Lists, Self::Bans];
+    pub const ALL: [Self; 9] = [
+        Self::Meta,
+        Self::Accounts,
+        Self::History,
+        Self::Addresses,
+        Self::Refusals,
+        Self::Trails,
+        Self::Lists,
+        Self::Bans,
+        Self::Quotas,
+    ];
 
     /// Its name on disk.
     #[must_use]
@@ -42,6 +53,7 @@ impl Keyspace {
             Self::Trails => "trails",
             Self::Lists => "lists",
             Self::Bans => "bans",
+            Self::Quotas => "quotas",
         }
     }
 }

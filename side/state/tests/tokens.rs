@@ -1,19 +1,33 @@
 //! Tokens and the keys of their issuer over time: the issuer is a real one, the clock is told.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is a failed test")]
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use postern_mail::Secret;
 use postern_mail::envelope::UnixMillis;
 use postern_mail::fact::Mechanism;
+use postern_mail::guess::{Ending, Guess, GuessRuling};
 use postern_state::password::Argon2id;
 use postern_state::{
-    Accounts, AuthenticationSettings, Authenticator, Issuers, NewAccount, OidcSettings, Start, Step, Store, TokenClaim,
+    Accounts, AuthenticationSettings, Authenticator, Guard, Issuers, NewAccount, OidcSettings, Start, Step, Store, TokenClaim,
 };
 use postern_testkit::issuer::{Mood, TestIssuer, seconds};
 use serde_json::json;
 
 const ALICE: &str = "alice@example.org";
+
+/// Lets everything be verified.
+struct Unguarded;
+
+impl Guard for Unguarded {
+    fn before(&self, _: UnixMillis, _: &Guess) -> GuessRuling {
+        GuessRuling::Verify { after: Duration::ZERO }
+    }
+
+    fn after(&self, _: UnixMillis, _: &Guess, _: Ending) {}
+}
 
 struct Desk {
     folder: tempfile::TempDir,
@@ -29,7 +43,8 @@ impl Desk {
         let hashing = Arc::new(Argon2id::default());
         let accounts = Arc::new(Accounts::open(&store, Arc::clone(&hashing) as Arc<_>).unwrap());
         accounts.add(UnixMillis(0), NewAccount { name: ALICE, password: None, addresses: None }).unwrap();
-        let authenticator = Authenticator::new(&store, accounts, hashing, AuthenticationSettings::default()).unwrap();
+        let settings = AuthenticationSettings::default();
+        let authenticator = Authenticator::new(&store, accounts, hashing, Arc::new(Unguarded), settings).unwrap();
         let desk = Self { folder, issuer, authenticator };
         desk.trust();
         desk
@@ -54,14 +69,21 @@ impl Desk {
     async fn login(&self, after: u64, token: &str) -> &'static str {
         let now = UnixMillis((seconds() + after) * 1000);
         let initial = Some(Secret::new(format!("n,,\x01auth=Bearer {token}\x01\x01").into_bytes()));
-        let start = Start { mechanism: Mechanism::OauthBearer, initial, exporter: None, offered_plus: false, certificate: None };
+        let start = Start {
+            client: Ipv4Addr::LOCALHOST.into(),
+            mechanism: Mechanism::OauthBearer,
+            initial,
+            exporter: None,
+            offered_plus: false,
+            certificate: None,
+        };
         match self.authenticator.start(now, start).await.1 {
             Step::Authenticated(who) => {
                 assert_eq!((&**who.account(), &**who.credential()), (ALICE, "token"));
                 "in"
             }
             Step::Challenge(_) | Step::Denied => "denied",
-            Step::Unavailable => "come again",
+            Step::Refused(_) | Step::Unavailable => "come again",
         }
     }
 }

@@ -21,6 +21,8 @@ const GIVEN: &[(&str, &str, &str)] = &[
     ("spool", "group_size_max", "\"128KiB\""),
     ("spool", "body_inline_max", "\"16KiB\""),
     ("spool", "free_space_min", "\"1MiB\""),
+    ("outbound", "messages_per_hour", "1000000"),
+    ("outbound", "recipients_per_day", "1000000"),
     ("outbound.retry", "first", "\"200ms\""),
     ("outbound.retry", "longest", "\"500ms\""),
     ("outbound.lanes", "pause_first", "\"100ms\""),

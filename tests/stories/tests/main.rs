@@ -41,6 +41,7 @@ mod reasons;
 mod reload;
 mod requiretls;
 mod sandbox;
+mod scopes;
 mod scram_plus_gsasl;
 mod shutdown;
 mod sigkill_ledger;

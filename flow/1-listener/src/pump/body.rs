@@ -99,6 +99,7 @@ impl<M: Machine, H: Host> Pump<M, H> {
                     return Ok(());
                 }
                 Filled::Stopping => self.feed(Input::Stopping),
+                Filled::Revoked(reply) => self.feed(Input::Revoked(reply)),
             }
         }
     }

@@ -2,13 +2,16 @@
 
 use postern_mail::client::ListenerKind;
 use postern_mail::envelope::DsnRequest;
+use postern_mail::envelope::UnixMillis;
 use postern_mail::fact::{ClientFacts, Fact};
 use postern_mail::message::headers::Headers;
 use postern_mail::proof::Authenticated;
+use postern_mail::scope::{AccountScope, Addresses, Narrowed, Part, QuotaFull};
 use postern_mail::{Decision, Domain, Envelope, Mailbox, Outage, Recipient, ReversePath};
 
 use super::*;
 use crate::facts::{HostedAnswer, Identity, OwnedAddresses};
+use crate::rules::scope::Scopes;
 
 const KINDS: [ListenerKind; 3] = [ListenerKind::Mx, ListenerKind::Submission, ListenerKind::Submissions];
 
@@ -99,7 +102,7 @@ fn no_stranger_gets_a_relay_permit_in_any_combination() {
                         let policy = Policy { outbound, ..policy() };
                         let client = client(listener, address);
                         let to = mailbox(target);
-                        let facts = RecipientFacts { client: &client, to: &to, who: identity };
+                        let facts = RecipientFacts { client: &client, to: &to, who: identity, scope: None };
                         let (verdict, admission) = policy.recipient(&facts, &Here);
 
                         let authenticated = identity.is_some() && listener != ListenerKind::Mx;
@@ -130,7 +133,8 @@ fn the_whole_world_in_a_local_part_is_an_unknown_mailbox_of_ours() {
         ["someone%elsewhere.example@here.example", "elsewhere.example!someone@here.example", "\"a@b.example\"@here.example"]
     {
         let to = mailbox(target);
-        let (verdict, admission) = policy().recipient(&RecipientFacts { client: &client, to: &to, who: None }, &Here);
+        let (verdict, admission) =
+            policy().recipient(&RecipientFacts { client: &client, to: &to, who: None, scope: None }, &Here);
         assert_eq!(told(&verdict), "550 5.1.1", "{target}");
         assert!(admission.is_none(), "{target}");
     }
@@ -150,7 +154,8 @@ fn recipients_of_ours_are_judged_by_the_directory_and_not_by_who_asks() {
                 let policy = Policy { outbound, ..policy() };
                 let client = client(listener, "203.0.113.9");
                 let to = mailbox(target);
-                let (verdict, admission) = policy.recipient(&RecipientFacts { client: &client, to: &to, who: identity }, &Here);
+                let (verdict, admission) =
+                    policy.recipient(&RecipientFacts { client: &client, to: &to, who: identity, scope: None }, &Here);
                 match expected {
                     None => assert!(matches!(admission, Some(Admission::Hosted(_))), "{target}"),
                     Some(reply) => {
@@ -169,7 +174,7 @@ fn where_sending_is_off_only_those_who_could_send_are_told_so() {
     let to = mailbox("someone@elsewhere.example");
     let who = alice();
     let text = |client: ClientFacts, who| {
-        let (verdict, _) = policy.recipient(&RecipientFacts { client: &client, to: &to, who }, &Here);
+        let (verdict, _) = policy.recipient(&RecipientFacts { client: &client, to: &to, who, scope: None }, &Here);
         verdict.reply().unwrap().text().to_owned()
     };
     assert!(text(client(ListenerKind::Submission, "203.0.113.9"), Some(&who)).contains("switched off"));
@@ -189,7 +194,7 @@ fn at_mail(listener: ListenerKind, from: &str, owned: Option<&Fact<OwnedAddresse
     let who = alice();
     let client = client(listener, "203.0.113.9");
     let identity = owned.map(|owned| Identity { who: &who, owned });
-    policy().sender(&SenderFacts { client: &client, from: &path(from), identity, size })
+    policy().sender(&SenderFacts { client: &client, from: &path(from), identity, size, scope: None })
 }
 
 #[test]
@@ -231,7 +236,7 @@ fn submission_without_auth_does_not_begin() {
     }
     let client = client(ListenerKind::Submission, "10.0.0.1");
     let from = path("printer@here.example");
-    let verdict = policy().sender(&SenderFacts { client: &client, from: &from, identity: None, size: None });
+    let verdict = policy().sender(&SenderFacts { client: &client, from: &from, identity: None, size: None, scope: None });
     assert_eq!(verdict.decision(), Decision::Pass, "a relay network needs no AUTH");
 }
 
@@ -281,7 +286,7 @@ impl Case<'_> {
         let client = client(self.listener, "203.0.113.9");
         let admitted = |text: &&str| {
             let to = mailbox(text);
-            let facts = RecipientFacts { client: &client, to: &to, who: self.owned.as_ref().map(|_| &who) };
+            let facts = RecipientFacts { client: &client, to: &to, who: self.owned.as_ref().map(|_| &who), scope: None };
             let (_, admission) = policy().recipient(&facts, &Here);
             Recipient::admitted(to.clone(), &admission.unwrap(), DsnRequest::default())
         };
@@ -289,7 +294,14 @@ impl Case<'_> {
         let envelope = Envelope { client: Some(client.address), ..Envelope::plain(path(self.from), recipients) };
         let headers = Headers::parse(self.header.as_bytes());
         let identity = self.owned.as_ref().map(|owned| Identity { who: &who, owned });
-        policy().message(&MessageFacts { client: &client, envelope: &envelope, identity, headers: &headers, size: self.size })
+        policy().message(&MessageFacts {
+            client: &client,
+            envelope: &envelope,
+            identity,
+            headers: &headers,
+            size: self.size,
+            scope: None,
+        })
     }
 }
 
@@ -387,4 +399,26 @@ fn a_body_over_the_limit_is_refused_and_every_rule_is_in_the_trail() {
     assert_eq!(told(&verdict), "552 5.3.4");
     let rules: Vec<&str> = verdict.trail().iter().map(|finding| finding.rule).collect();
     assert_eq!(rules, ["size", "loops", "sender", "sender_identity"]);
+}
+
+#[test]
+fn a_scope_refuses_a_hosted_recipient_and_one_elsewhere_and_takes_the_admission_away() {
+    let scope = AccountScope { recipients: Some(vec![Addresses::parse("there.example").unwrap()]), ..AccountScope::default() };
+    let client = client(ListenerKind::Submission, "192.0.2.1");
+    let who = alice();
+    let judged = |to: &str, full: Option<QuotaFull>| {
+        let to = mailbox(to);
+        let scopes = Scopes { narrowed: Narrowed { account: &scope, credential: None }, now: UnixMillis(0) };
+        let said = scopes.recipient(&client, &to, full);
+        let scope = Some(&said);
+        let (verdict, admission) =
+            policy().recipient(&RecipientFacts { client: &client, to: &to, who: Some(&who), scope }, &Here);
+        assert_eq!(admission.is_some(), verdict.decision() == Decision::Pass);
+        (verdict.reply().map(|reply| reply.code.0), verdict.trail().last().map(|finding| finding.rule))
+    };
+    assert_eq!(judged("bob@here.example", None), (Some(550), Some("scope")));
+    assert_eq!(judged("x@other.example", None), (Some(550), Some("scope")));
+    assert_eq!(judged("x@there.example", None), (None, Some("scope")));
+    let full = QuotaFull { part: Part::RecipientsPerDay, limit: 9, free_at: UnixMillis(60_000) };
+    assert_eq!(judged("x@there.example", Some(full)), (Some(450), Some("scope")));
 }

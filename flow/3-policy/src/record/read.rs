@@ -9,13 +9,14 @@ use postern_mail::message::headers::{HeaderFault, Headers};
 use postern_mail::netset::{Action, Listed, Subject};
 use postern_mail::proof::Authenticated;
 use postern_mail::rule::known_name;
+use postern_mail::scope::{Breach, Part, QuotaFull};
 use postern_mail::{
     Decision, Domain, Effect, Envelope, Finding, HeloName, Mailbox, MessageId, Outage, Recipient, Reply, ReversePath, RuleName,
     SessionId, Status, Verdict,
 };
 
 use super::{Entry, Facts, JUDGED_FIELDS, Judged, Known, Record, VERSION, What, kind};
-use crate::facts::{HostedAnswer, OwnedAddresses};
+use crate::facts::{HostedAnswer, OwnedAddresses, ScopeSaid};
 
 /// Octets of text that one record may come to when it is read; a text that stands there once may be referred to often.
 const TEXT_BYTES_MAX: usize = 4 << 20;
@@ -93,17 +94,31 @@ impl<'a> Reader<'a> {
 
     fn read_facts(&mut self, kind: u8) -> Option<Facts> {
         Some(match kind {
-            kind::SENDER => {
-                Facts::Sender { from: self.path()?, identity: self.option(Self::identity)?, size: self.option(Self::number)? }
-            }
-            kind::RECIPIENT => Facts::Recipient { to: self.mailbox()?, who: self.option(Self::who)?, hosted: self.hosted()? },
+            kind::SENDER => Facts::Sender {
+                from: self.path()?,
+                identity: self.option(Self::identity)?,
+                size: self.option(Self::number)?,
+                scope: self.scope()?,
+            },
+            kind::RECIPIENT => Facts::Recipient {
+                to: self.mailbox()?,
+                who: self.option(Self::who)?,
+                hosted: self.hosted()?,
+                scope: self.scope()?,
+            },
             kind::MESSAGE => {
                 let from = self.path()?;
                 let recipients = self.list(Self::recipient)?;
                 let account = self.option(|this| this.text().map(Into::into))?;
                 let identity = self.option(Self::identity)?;
                 let envelope = Envelope { account, ..Envelope::plain(from, recipients) };
-                Facts::Message { envelope: Box::new(envelope), identity, headers: self.headers()?, size: self.number()? }
+                Facts::Message {
+                    envelope: Box::new(envelope),
+                    identity,
+                    headers: self.headers()?,
+                    size: self.number()?,
+                    scope: self.scope()?,
+                }
             }
             // A record of before there were lists has none of this.
             _ if self.at == self.end => Facts::Connect { listed: Vec::new() },
@@ -198,6 +213,30 @@ impl<'a> Reader<'a> {
             until: self.option(Self::number)?.map(UnixMillis),
             observed: self.octet()? == 1,
         })
+    }
+
+    /// A record of before there were scopes has none of this.
+    fn scope(&mut self) -> Option<Option<ScopeSaid>> {
+        if self.at == self.end { Some(None) } else { self.option(Self::said) }
+    }
+
+    fn said(&mut self) -> Option<ScopeSaid> {
+        Some(match self.octet()? {
+            0 => ScopeSaid::Within,
+            1 => ScopeSaid::Outside(Breach { part: self.part()?, words: self.text()?.to_owned() }),
+            2 => ScopeSaid::Unreadable(HeaderFault::ALL.get(usize::from(self.octet()?)).copied()?),
+            3 => {
+                let (part, limit) = (self.part()?, u32::try_from(self.number()?).ok()?);
+                let quota = QuotaFull { part, limit, free_at: UnixMillis(self.number()?) };
+                ScopeSaid::Full { quota, now: UnixMillis(self.number()?) }
+            }
+            _ => return None,
+        })
+    }
+
+    fn part(&mut self) -> Option<Part> {
+        let name = self.text()?;
+        Part::ALL.into_iter().find(|part| part.as_str() == name)
     }
 
     fn hosted(&mut self) -> Option<HostedAnswer> {

@@ -1,6 +1,8 @@
 //! Records: what is written reads back, decisions made again come out the same, and hostile octets do no harm.
 
 use postern_mail::client::ListenerKind;
+use postern_mail::message::headers::HeaderFault;
+use postern_mail::scope::{Breach, Part, QuotaFull};
 use postern_mail::{Decision, Modes, Outage, Recipient};
 use proptest::prelude::*;
 
@@ -41,6 +43,7 @@ struct Case {
     hosted: HostedAnswer,
     header: String,
     size: u64,
+    scope: Option<ScopeSaid>,
 }
 
 impl Case {
@@ -54,6 +57,7 @@ impl Case {
             hosted: HostedAnswer::Exists,
             header: "Received: from somewhere\r\nFrom: Stranger <stranger@there.test>\r\nSubject: not kept\r\n\r\n".to_owned(),
             size: 500,
+            scope: None,
         }
     }
 
@@ -63,17 +67,19 @@ impl Case {
         let mut recorder = Recorder::new(session(), NOW, &self.client, 16_384);
         recorder.hello(NOW, &HeloName::parse("mail.there.test").unwrap());
         let identity = self.who.as_ref().map(|who| Identity { who, owned: &self.owned });
-        let facts = SenderFacts { client: &self.client, from: &self.from, identity, size: Some(self.size) };
+        let facts =
+            SenderFacts { client: &self.client, from: &self.from, identity, size: Some(self.size), scope: self.scope.as_ref() };
         let sender = policy.sender(&facts);
         recorder.judged(NOW, Asked::Sender(&facts), &sender);
-        let facts = RecipientFacts { client: &self.client, to: &self.to, who: self.who.as_ref() };
+        let facts = RecipientFacts { client: &self.client, to: &self.to, who: self.who.as_ref(), scope: self.scope.as_ref() };
         let (recipient, _) = policy.recipient(&facts, &self.hosted);
         recorder.judged(NOW, Asked::Recipient(&facts, &self.hosted), &recipient);
         let to = Recipient::recipient_of_record(self.to.clone(), self.hosted == HostedAnswer::Exists);
         let envelope =
             Envelope { client: Some(self.client.address), received: NOW, ..Envelope::plain(self.from.clone(), vec![to]) };
         let headers = Headers::parse(self.header.as_bytes());
-        let facts = MessageFacts { client: &self.client, envelope: &envelope, identity, headers: &headers, size: self.size };
+        let (headers, size, scope) = (&headers, self.size, self.scope.as_ref());
+        let facts = MessageFacts { client: &self.client, envelope: &envelope, identity, headers, size, scope };
         let message = policy.message(&facts);
         recorder.judged(NOW, Asked::Message(&facts), &message);
         (recorder.take(), vec![sender, recipient, message])
@@ -196,7 +202,7 @@ fn the_record_of_an_ordinary_session_is_a_few_hundred_octets() {
     let mut recorder = Recorder::new(session(), NOW, &case.client, RECORD_BYTES_MAX);
     for number in 0..20 {
         let to = mailbox(&format!("recipient{number}@here.test"));
-        let facts = RecipientFacts { client: &case.client, to: &to, who: None };
+        let facts = RecipientFacts { client: &case.client, to: &to, who: None, scope: None };
         let (verdict, _) = policy().recipient(&facts, &HostedAnswer::Exists);
         recorder.judged(NOW, Asked::Recipient(&facts, &HostedAnswer::Exists), &verdict);
     }
@@ -228,7 +234,7 @@ fn recipients_that_passed_leave_room_for_the_refusal_and_the_acceptance_behind_t
     let mut recorder = Recorder::new(session(), NOW, &case.client, 4_096);
     let mut rcpt = |number: u32, hosted: HostedAnswer| {
         let to = mailbox(&format!("recipient{number}@here.test"));
-        let facts = RecipientFacts { client: &case.client, to: &to, who: None };
+        let facts = RecipientFacts { client: &case.client, to: &to, who: None, scope: None };
         let (verdict, _) = policy().recipient(&facts, &hosted);
         recorder.judged(NOW, Asked::Recipient(&facts, &hosted), &verdict);
     };
@@ -250,7 +256,7 @@ fn what_is_about_one_message_leaves_the_others_out() {
     let mut recorder = Recorder::new(session(), NOW, &case.client, 16_384);
     recorder.hello(NOW, &HeloName::parse("x").unwrap());
     for id in [1, 2] {
-        let facts = SenderFacts { client: &case.client, from: &case.from, identity: None, size: Some(id) };
+        let facts = SenderFacts { client: &case.client, from: &case.from, identity: None, size: Some(id), scope: None };
         recorder.judged(NOW, Asked::Sender(&facts), &policy().sender(&facts));
         recorder.accepted(NOW, MessageId(id));
     }
@@ -277,7 +283,7 @@ proptest! {
     #[test]
     fn any_facts_come_back_and_are_judged_the_same(
         local in "[a-z0-9.]{1,20}x", domain in "[a-z]{1,10}\\.(test|example)", header in "(From: [ -~]{0,60}\r\n){0,2}(Received: x\r\n){0,5}\r\n",
-        size in any::<u32>(), v6 in any::<u128>(), listener in 0..3usize, hosted in 0..4usize, login in any::<bool>(),
+        size in any::<u32>(), v6 in any::<u128>(), listener in 0..3usize, hosted in 0..4usize, login in any::<bool>(), scope in 0..5usize,
     ) {
         let Ok(address) = Mailbox::parse(&format!("{local}@{domain}")) else { return Ok(()) };
         let listener = [ListenerKind::Mx, ListenerKind::Submission, ListenerKind::Submissions][listener];
@@ -285,7 +291,16 @@ proptest! {
         let who = login.then(|| Authenticated::restored_from_record(address.to_string().into(), local.as_str().into()));
         let owned = Fact::Known(OwnedAddresses { exact: vec![address.clone()], domains: vec![] });
         let client = ClientFacts { address: std::net::Ipv6Addr::from(v6).into(), port: 7, listener };
-        let case = Case { client, from: ReversePath::Mailbox(address.clone()), who, owned, to: address, hosted, header, size: u64::from(size) };
+        let quota = QuotaFull { part: Part::ALL[local.len() % Part::ALL.len()], limit: size, free_at: UnixMillis(u64::from(size)) };
+        let breach = Breach { part: quota.part, words: local.clone() };
+        let scope = [
+            None,
+            Some(ScopeSaid::Within),
+            Some(ScopeSaid::Outside(breach)),
+            Some(ScopeSaid::Unreadable(HeaderFault::ALL[local.len() % HeaderFault::ALL.len()])),
+            Some(ScopeSaid::Full { quota, now: NOW }),
+        ][scope].clone();
+        let case = Case { client, from: ReversePath::Mailbox(address.clone()), who, owned, to: address, hosted, header, size: u64::from(size), scope };
         let _ = case.check();
     }
 }
@@ -300,7 +315,7 @@ fn a_verdict_keeps_which_rules_were_only_observed() {
     let who = Authenticated::restored_from_record("alice@here.test".into(), "phone".into());
     let watching = Policy { modes: Modes::new(postern_mail::Mode::Observe, vec![]), ..policy() };
     let identity = Some(Identity { who: &who, owned: &case.owned });
-    let facts = SenderFacts { client: &case.client, from: &case.from, identity, size: None };
+    let facts = SenderFacts { client: &case.client, from: &case.from, identity, size: None, scope: None };
     let verdict = watching.sender(&facts);
     assert_eq!(verdict.decision(), Decision::Pass, "observed only");
     let mut recorder = Recorder::new(session(), NOW, &case.client, 16_384);

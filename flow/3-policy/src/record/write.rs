@@ -13,7 +13,7 @@ use postern_mail::proof::Authenticated;
 use postern_mail::{Decision, Effect, HeloName, Mailbox, MessageId, Outage, Recipient, Reply, ReversePath, SessionId, Verdict};
 
 use super::{Asked, JUDGED_FIELDS, RECORD_BYTES_MAX, VERSION, kind};
-use crate::facts::{HostedAnswer, Identity, OwnedAddresses};
+use crate::facts::{HostedAnswer, Identity, OwnedAddresses, ScopeSaid};
 
 /// Texts that are looked through for one that is the same. Most sessions have fewer.
 const TEXTS_REMEMBERED_MAX: usize = 48;
@@ -134,11 +134,13 @@ impl Recorder {
                 let about: Vec<&Mailbox> = facts.from.mailbox().into_iter().collect();
                 self.identity(facts.identity, &about);
                 self.option(facts.size, |this, size| this.number(size));
+                self.scope(facts.scope);
             }
             Asked::Recipient(facts, hosted) => {
                 self.mailbox(facts.to);
                 self.option(facts.who, |this, who| this.who(who));
                 self.hosted(hosted);
+                self.scope(facts.scope);
             }
             Asked::Message(facts) => {
                 self.path(&facts.envelope.from);
@@ -153,6 +155,7 @@ impl Recorder {
                 self.identity(facts.identity, &about);
                 self.headers(facts.headers);
                 self.number(facts.size);
+                self.scope(facts.scope);
             }
         }
     }
@@ -280,6 +283,29 @@ impl Recorder {
         self.text(&listed.reason);
         self.option(listed.until, |this, until| this.number(until.0));
         self.octet(u8::from(listed.observed));
+    }
+
+    fn scope(&mut self, scope: Option<&ScopeSaid>) {
+        self.option(scope, |this, said| match said {
+            ScopeSaid::Within => this.octet(0),
+            ScopeSaid::Outside(breach) => {
+                this.octet(1);
+                this.text(breach.part.as_str());
+                this.text(&breach.words);
+            }
+            ScopeSaid::Unreadable(fault) => {
+                this.octet(2);
+                let place = HeaderFault::ALL.iter().position(|other| other == fault).and_then(|place| u8::try_from(place).ok());
+                this.octet(place.unwrap_or(u8::MAX));
+            }
+            ScopeSaid::Full { quota, now } => {
+                this.octet(3);
+                this.text(quota.part.as_str());
+                this.number(u64::from(quota.limit));
+                this.number(quota.free_at.0);
+                this.number(now.0);
+            }
+        });
     }
 
     fn hosted(&mut self, hosted: &HostedAnswer) {

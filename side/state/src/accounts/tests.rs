@@ -147,7 +147,7 @@ fn disabling_addresses_and_removal_last_over_a_restart() {
     let account = accounts.show("alice@example.org").unwrap();
     assert!(account.disabled && account.owns(&Mailbox::parse("anyone@sales.example").unwrap()));
     assert!(!account.owns(&Mailbox::parse("alice@example.org").unwrap()));
-    accounts.enable("alice@example.org").unwrap();
+    accounts.enable(UnixMillis(1), "alice@example.org").unwrap();
     assert!(!accounts.show("alice@example.org").unwrap().disabled);
     accounts.remove("alice@example.org").unwrap();
     assert!(reopened(&folder, accounts).is_empty());
@@ -162,7 +162,7 @@ fn operations_on_an_account_that_does_not_exist_say_so() {
     for refused in [
         accounts.remove_app_password(nobody, "phone"),
         accounts.disable(nobody),
-        accounts.enable(nobody),
+        accounts.enable(UnixMillis(1), nobody),
         accounts.set_addresses(nobody, Vec::new()),
         accounts.remove(nobody),
     ] {
@@ -205,4 +205,72 @@ fn an_unreadable_account_stops_the_start_and_names_itself() {
     let store = Store::open(folder.path()).unwrap();
     let Err(StateFailure::Corrupt(why)) = Accounts::open(&store, Arc::new(Counted::default())) else { panic!("it opened") };
     assert!(why.contains("alice@example.org"), "{why}");
+}
+
+#[test]
+fn an_unused_credential_gets_notice_first_and_use_takes_it_back() {
+    let (folder, accounts) = with_alice();
+    let day = |days: u64| UnixMillis(NOW.0 + days * 86_400_000);
+    let days = |days: u64| Duration::from_secs(days * 86_400);
+    let look = |accounts: &Accounts, at: u64| -> Vec<bool> {
+        accounts.disable_unused(day(at), days(90), days(14)).unwrap().iter().map(|unused| unused.disabled).collect()
+    };
+    assert!(look(&accounts, 75).is_empty());
+    assert_eq!(look(&accounts, 76), [false], "notice");
+    assert!(look(&accounts, 89).is_empty(), "said once");
+    accounts.note_used(day(89), "alice@example.org", PASSWORD);
+    assert!(look(&accounts, 90).is_empty(), "used meanwhile");
+    // Long after: never disabled without notice of the full length, whatever was missed.
+    assert_eq!(look(&accounts, 400), [false]);
+    let accounts = reopened(&folder, accounts);
+    assert!(look(&accounts, 413).is_empty());
+    assert_eq!(look(&accounts, 414), [true]);
+    assert!(look(&accounts, 500).is_empty(), "done once");
+    accounts.enable(day(500), "alice@example.org").unwrap();
+    assert!(look(&accounts, 575).is_empty(), "enabling counts as use");
+    assert!(accounts.find("alice@example.org").unwrap().credential(PASSWORD).unwrap().standing.disabled.is_none());
+}
+
+#[test]
+fn whoever_watches_an_account_hears_of_its_changes_and_not_of_others() {
+    let (_folder, accounts) = with_alice();
+    accounts.add(NOW, new("bob@example.org")).unwrap();
+    let mut watched = accounts.watch(&"alice@example.org".into());
+    accounts.disable("bob@example.org").unwrap();
+    assert!(!watched.has_changed().unwrap());
+    accounts.disable("alice@example.org").unwrap();
+    assert!(watched.has_changed().unwrap());
+    watched.mark_unchanged();
+    accounts.remove("alice@example.org").unwrap();
+    assert!(watched.has_changed().unwrap());
+}
+
+#[test]
+fn accounts_that_nobody_watches_any_more_are_not_kept_among_the_watched() {
+    let (_folder, accounts) = with_alice();
+    for number in 0..10_000 {
+        drop(accounts.watch(&format!("u{number}@example.org").into()));
+    }
+    assert!(accounts.watched().by_name.len() <= WATCHED_MIN);
+}
+
+#[test]
+fn a_scope_is_kept_with_its_account_or_credential_and_a_relay_network_gets_an_account_by_it() {
+    let (folder, accounts) = with_alice();
+    accounts.add_app_password(NOW, "alice@example.org", "phone", None).unwrap();
+    let limit = |scope: &mut AccountScope| {
+        scope.message_bytes_max = Some(5);
+        Ok(())
+    };
+    accounts.set_scope("alice@example.org", Some("phone"), limit).unwrap();
+    accounts.set_scope("network:192.0.2.7/24", None, limit).unwrap();
+    assert!(matches!(accounts.set_scope("alice@example.org", Some("none"), limit), Err(AccountFailure::UnknownLabel)));
+    assert!(matches!(accounts.set_scope("bob@example.org", None, limit), Err(AccountFailure::Unknown)));
+    let wrong = |_: &mut AccountScope| Err("no".to_owned());
+    assert!(matches!(accounts.set_scope("alice@example.org", None, wrong), Err(AccountFailure::BadScope(_))));
+    let accounts = reopened(&folder, accounts);
+    let alice = accounts.show("alice@example.org").unwrap();
+    assert!(alice.scope.is_empty());
+    assert_eq!(alice.credential("phone").unwrap().standing.scope.message_bytes_max, Some(5));
+    assert_eq!(accounts.find("network:192.0.2.0/24").unwrap().scope.message_bytes_max, Some(5));
 }

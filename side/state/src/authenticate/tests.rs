@@ -195,7 +195,7 @@ async fn a_disabled_account_is_denied_at_the_same_cost() {
     assert_eq!(desk.plain(ALICE, PASSPHRASE).await, Step::Denied);
     assert_eq!(desk.hashing.compared(), 1);
     assert_eq!(desk.scram(NOW, ALICE, PASSPHRASE).await.1, Step::Denied);
-    desk.accounts.enable(ALICE).unwrap();
+    desk.accounts.enable(UnixMillis(1), ALICE).unwrap();
     assert_eq!(who(&desk.plain(ALICE, PASSPHRASE).await), Some((ALICE, PASSWORD)));
 }
 
@@ -242,7 +242,7 @@ async fn any_change_of_the_account_makes_its_passwords_forgotten() {
     assert!(who(&remember().await).is_some());
     desk.accounts.disable(ALICE).unwrap();
     assert_eq!(remember().await, Step::Denied);
-    desk.accounts.enable(ALICE).unwrap();
+    desk.accounts.enable(UnixMillis(1), ALICE).unwrap();
     assert!(who(&remember().await).is_some());
     desk.accounts.set_password(NOW, ALICE, Some(secret("another sentence"))).unwrap();
     assert_eq!(remember().await, Step::Denied);
@@ -428,7 +428,7 @@ async fn a_certificate_is_good_for_the_one_account_it_was_noted_for_or_names() {
     assert_eq!(who(&external(&desk, shown(1, None), ALICE).await), Some((ALICE, CERTIFICATE)));
     desk.accounts.disable(ALICE).unwrap();
     assert_eq!(external(&desk, shown(1, None), ALICE).await, Step::Denied);
-    desk.accounts.enable(ALICE).unwrap();
+    desk.accounts.enable(NOW, ALICE).unwrap();
     desk.accounts.remove_certificate(ALICE, [1; 32]).unwrap();
     assert_eq!(external(&desk, shown(1, None), ALICE).await, Step::Denied);
 }

@@ -47,7 +47,7 @@ impl Local {
             let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES_MAX);
             database.keyspace(space.as_str(), options).map_err(failure)
         };
-        let [meta, accounts, history, addresses, refusals, trails, lists, bans] = Keyspace::ALL;
+        let [meta, accounts, history, addresses, refusals, trails, lists, bans, quotas] = Keyspace::ALL;
         let keyspaces = [
             open(meta)?,
             open(accounts)?,
@@ -57,12 +57,13 @@ impl Local {
             open(trails)?,
             open(lists)?,
             open(bans)?,
+            open(quotas)?,
         ];
         Ok(Self { database, keyspaces })
     }
 
     fn keyspace(&self, space: Keyspace) -> &fjall::Keyspace {
-        let [meta, accounts, history, addresses, refusals, trails, lists, bans] = &self.keyspaces;
+        let [meta, accounts, history, addresses, refusals, trails, lists, bans, quotas] = &self.keyspaces;
         match space {
             Keyspace::Meta => meta,
             Keyspace::Accounts => accounts,
@@ -72,6 +73,7 @@ impl Local {
             Keyspace::Trails => trails,
             Keyspace::Lists => lists,
             Keyspace::Bans => bans,
+            Keyspace::Quotas => quotas,
         }
     }
 }

@@ -98,6 +98,17 @@ pub enum What {
         /// Why.
         because: String,
     },
+    /// Something about a credential.
+    Credential {
+        /// Whose.
+        account: String,
+        /// Which.
+        credential: String,
+        /// What happened.
+        what: String,
+        /// In words.
+        because: String,
+    },
     /// A sender, a recipient or a message was refused.
     Refused {
         /// At which command.
@@ -166,6 +177,12 @@ impl Entry {
                 times: ban.times,
             },
             Event::BanLifted { of, because } => What::BanLifted { network: of.to_string(), because: because.clone() },
+            Event::Credential { account, credential, what, because } => What::Credential {
+                account: account.to_string(),
+                credential: credential.to_string(),
+                what: (*what).to_owned(),
+                because: because.clone(),
+            },
             Event::Refused { at, reply, because, client, listener, address } => What::Refused {
                 stage: (*at).to_owned(),
                 reply: reply_text(reply),

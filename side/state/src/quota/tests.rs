@@ -1,0 +1,108 @@
+//! Quotas: exact when many ask at once, the same after a restart, and given back when nothing came of a message.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::*;
+
+fn claim(key: &str, messages: u32, recipients: u32) -> Claim {
+    let quota = Quota { messages_per_hour: Some(messages), recipients_per_day: Some(recipients), ..Quota::default() };
+    Claim { key: key.into(), quota }
+}
+
+const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_sessions_at_once_get_exactly_what_there_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let quotas = Quotas::open(&Store::open(folder.path()).unwrap()).unwrap();
+    let (accepted, recipients) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+    let mut tasks = Vec::new();
+    for number in 0..200_u32 {
+        let (quotas, accepted, recipients) = (Arc::clone(&quotas), Arc::clone(&accepted), Arc::clone(&recipients));
+        tasks.push(tokio::spawn(async move {
+            let claims = [claim("a", 50, 120), claim("a\0phone", 1_000, 1_000)];
+            for turn in 0..5_u32 {
+                let Ok(mut reservation) = quotas.reserve(NOW, &claims) else { continue };
+                for _ in 0..3 {
+                    let _full = reservation.recipient(NOW, &claims);
+                }
+                tokio::task::yield_now().await;
+                // A third of the transactions come to nothing, in one of the two ways there are.
+                match (number + turn) % 6 {
+                    0 => drop(reservation),
+                    1 => reservation.count(NOW).await.unwrap().take_back(),
+                    _ => {
+                        recipients.fetch_add(reservation.recipients(), Ordering::SeqCst);
+                        reservation.count(NOW).await.unwrap();
+                        accepted.fetch_add(1, Ordering::SeqCst);
+                    }
+                }
+            }
+        }));
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let (accepted, recipients) = (accepted.load(Ordering::SeqCst), recipients.load(Ordering::SeqCst));
+    assert!(accepted <= 50 && recipients <= 120, "{accepted} messages, {recipients} recipients");
+    assert_eq!(quotas.used(NOW, "a"), [accepted, accepted, recipients, recipients]);
+    // What is left can still be had, to the last one.
+    for _ in accepted..50 {
+        quotas.reserve(NOW, &[claim("a", 50, 120)]).unwrap().count(NOW).await.unwrap();
+    }
+    let full = quotas.reserve(NOW, &[claim("a", 50, 120)]).err().unwrap();
+    assert_eq!((full.part, full.limit), (Part::MessagesPerHour, 50));
+    assert!(full.free_at > NOW);
+    quotas.reserve(full.free_at, &[claim("a", 50, 120)]).unwrap();
+}
+
+#[tokio::test]
+async fn counts_are_on_disk_before_a_message_may_be_and_reservations_are_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let quotas = Quotas::open(&store).unwrap();
+    let claims = [claim("a", 3, 9)];
+    let mut reservation = quotas.reserve(NOW, &claims).unwrap();
+    reservation.recipient(NOW, &claims).unwrap();
+    reservation.recipient(NOW, &claims).unwrap();
+    reservation.keep_recipients(1);
+    reservation.count(NOW).await.unwrap();
+    let _open = quotas.reserve(NOW, &claims).unwrap();
+    // As a start after a kill finds it: the first is neither told to stop nor asked for anything.
+    let again = Quotas::open(&store).unwrap();
+    assert_eq!(again.used(NOW, "a"), [1, 1, 1, 1]);
+}
+
+#[tokio::test]
+async fn a_credential_with_more_than_its_account_gets_no_more_than_its_account() {
+    let folder = tempfile::tempdir().unwrap();
+    let quotas = Quotas::open(&Store::open(folder.path()).unwrap()).unwrap();
+    let claims = [claim("a", 2, 9), claim("a\0phone", 100, 9)];
+    let kept: Vec<_> = (0..5).filter_map(|_| quotas.reserve(NOW, &claims).ok()).collect();
+    assert_eq!(kept.len(), 2);
+    drop(kept);
+    assert!(quotas.reserve(NOW, &claims).is_ok(), "what was given back is there again");
+}
+
+#[tokio::test]
+async fn what_no_longer_counts_is_forgotten_in_memory_and_on_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let quotas = Quotas::open(&store).unwrap();
+    quotas.reserve(NOW, &[claim("a", 3, 9)]).unwrap().count(NOW).await.unwrap();
+    let later = NOW.plus(Duration::from_secs(2 * 86_400));
+    quotas.sweep(later);
+    // The next one to wait is written behind it.
+    quotas.reserve(later, &[claim("b", 3, 9)]).unwrap().count(later).await.unwrap();
+    let rows = store.backend().scan(Keyspace::Quotas, b"", None, Order::Ascending, 10).unwrap();
+    assert_eq!(rows.into_iter().map(|(key, _)| key).collect::<Vec<_>>(), [b"b".to_vec()]);
+}
+
+#[test]
+fn a_damaged_row_is_an_error_and_not_a_quota_that_is_free() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let put = Change::Put(Keyspace::Quotas, b"a".to_vec(), b"{".to_vec());
+    store.backend().write(vec![put], Durability::Buffered).unwrap();
+    assert!(matches!(Quotas::open(&store), Err(StateFailure::Corrupt(_))));
+}
