@@ -33,7 +33,7 @@ fn a_recipient_outside_the_scope_is_refused_by_name_and_one_inside_is_taken() {
     let mut client = alice(&postern);
     let reply = sends(&mut client, "x@other.test");
     assert_eq!(reply.codes(), "550 5.7.1");
-    assert!(reply.text().ends_with("this credential may not send to other.test (scope: recipients)"), "{reply:?}");
+    assert!(reply.text().contains("this credential may not send to other.test (scope: recipients)"), "{reply:?}");
     for refused in ["dave@one.test", "x@below.test", "x@sub.there.test"] {
         assert_eq!(sends(&mut client, refused).codes(), "550 5.7.1", "{refused}");
     }
@@ -68,7 +68,7 @@ fn a_right_password_from_the_wrong_place_is_told_which_part_of_the_scope_it_is()
         scope(&postern, &["--clear", part, value]);
         let reply = login(&mut SmtpClient::hello_tls(postern.submission()));
         let words = format!("(scope: {})", part.trim_start_matches('-'));
-        assert!(reply.codes() == "535 5.7.8" && reply.text().ends_with(&words), "{part}: {reply:?}");
+        assert!(reply.codes() == "535 5.7.8" && reply.text().contains(&words), "{part}: {reply:?}");
     }
     scope(&postern, &["--clear", "--listeners", "submissions", "--networks", "127.0.0.0/8"]);
     assert_eq!(login(&mut SmtpClient::hello_implicit_tls(postern.submissions())).code, 235);
@@ -171,6 +171,7 @@ fn many_sessions_at_once_send_exactly_what_the_quota_allows() {
     let sink = Behaviour::default().start();
     let postern = with_alice(Setup::new().route(&["*"], sink.port()).with("outbound", "messages_per_hour", "25"));
     let taken = AtomicUsize::new(0);
+    drop(alice(&postern));
     std::thread::scope(|threads| {
         for _ in 0..12 {
             threads.spawn(|| {
