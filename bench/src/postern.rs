@@ -53,6 +53,8 @@ message_size = \"64MiB\"
 command_timeout = \"10m\"
 
 [outbound]
+messages_per_hour = 1000000000
+recipients_per_day = 1000000000
 delay_warning_after = \"0s\"
 
 [outbound.retry]
