@@ -60,6 +60,8 @@ impl World {
             messages_per_connection: 4,
             faults_per_session: 6,
             recipients_unknown_per_session: 2,
+            idle_commands_per_session: 20,
+            hurry: None,
             command_timeout: hour,
             data_timeout: hour,
             transaction_timeout: hour,
@@ -176,7 +178,8 @@ impl Pump {
         match action {
             Action::Reply(reply) => self.say(reply),
             Action::Ask(question) => return Some(Input::Answer(self.answer(question))),
-            Action::StartTls => {
+            Action::StartTls(ready) => {
+                self.say(ready);
                 assert!(!self.tls, "TLS begins once");
                 assert!(self.world.patient || self.buffer.is_empty() && self.to_come == 0, "nothing is behind STARTTLS");
                 self.tls = true;

@@ -32,6 +32,7 @@ use crate::privilege::{self, Confinement, Reach};
 use crate::telemetry::log;
 use crate::telemetry::metrics::Metrics;
 use crate::wire::inbound::Gate;
+use crate::wire::strangers::Strangers;
 use crate::wire::{Live, Server, clock, control, dispatch, lists, live, progress_locks, reload, stopped};
 
 /// How often metrics that are read rather than counted are taken.
@@ -45,6 +46,8 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 struct Bound {
     socket: StdListener,
     kind: ListenerKind,
+    /// Its place in the configuration.
+    number: u16,
     proxies: Arc<[ipnet::IpNet]>,
 }
 
@@ -54,7 +57,7 @@ fn bind(config: &Config) -> Result<(Vec<Bound>, Vec<StdListener>), String> {
     let given_count = given.len();
     let mut taken = 0;
     let mut listeners = Vec::new();
-    for listener in &config.listeners {
+    for (number, listener) in (0..).zip(&config.listeners) {
         for address in &listener.bind {
             let socket = if taken < given_count {
                 taken += 1;
@@ -65,7 +68,7 @@ fn bind(config: &Config) -> Result<(Vec<Bound>, Vec<StdListener>), String> {
                 postern_listener::bind(*address).map_err(|error| bind_failed(*address, &error))?
             };
             socket.set_nonblocking(true).map_err(|error| error.to_string())?;
-            listeners.push(Bound { socket, kind: listener.kind, proxies: listener.proxy_protocol_from.clone().into() });
+            listeners.push(Bound { socket, kind: listener.kind, number, proxies: listener.proxy_protocol_from.clone().into() });
         }
     }
     let mut http = Vec::new();
@@ -353,6 +356,7 @@ async fn serve(
     let check_interval = config.tls.check_interval;
     let ceiling = Ceiling::new(live::ceiling(&config, open_files_max));
     let maildirs = Maildirs::new(config.server.hostname.as_str(), usize::from(config.outbound.maildir_writers));
+    let strangers = Strangers::new(&config);
     let (dispatcher, orders) = mpsc::channel(dispatch::ORDERS_MAX);
     let server = Arc::new(Server {
         live: ArcSwap::from_pointee(Live::new(config, own_addresses.clone())?),
@@ -368,6 +372,7 @@ async fn serve(
         tls,
         certificate,
         ceiling: Arc::clone(&ceiling),
+        strangers,
         metrics: Metrics::default(),
         progress_locks: progress_locks(),
         confinement,
@@ -384,7 +389,7 @@ async fn serve(
     let gate = Arc::new(Gate(Arc::clone(&server)));
     let counters = Arc::new(Counters::default());
     for bound in listeners {
-        let listener = Listener { socket: bound.socket, kind: bound.kind, proxies: bound.proxies };
+        let listener = Listener { socket: bound.socket, kind: bound.kind, number: bound.number, proxies: bound.proxies };
         let serving = listener.serve(
             Arc::clone(&gate),
             Arc::clone(&ceiling),
@@ -498,6 +503,7 @@ async fn watch_gauges(server: Arc<Server>, mut stopping: watch::Receiver<bool>) 
                 let stats = server.spool.stats();
                 let metrics = &server.metrics;
                 metrics.connections.set(i64::try_from(server.ceiling.open()).unwrap_or(i64::MAX));
+                metrics.stress.set(i64::from(server.ceiling.is_stressed()));
                 metrics.queued.set(i64::try_from(stats.messages).unwrap_or(i64::MAX));
                 metrics.syncs.set(signed(stats.groups));
                 metrics.live_bytes.set(signed(stats.live_bytes));

@@ -13,7 +13,7 @@ pub mod shed;
 pub mod stream;
 pub mod tls;
 
-pub use accept::{Conversations, Listener, bind};
-pub use ceiling::{Ceiling, CeilingSettings};
+pub use accept::{Conversations, Door, Listener, bind};
+pub use ceiling::{Arrival, Ceiling, CeilingSettings};
 pub use pump::{Host, PumpSettings};
 pub use tls::{CertificateSlot, OldestVersion, server_config};

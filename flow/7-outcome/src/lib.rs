@@ -8,7 +8,9 @@
 pub mod due;
 pub mod record;
 pub mod report;
+pub mod strangers;
 
 pub use due::{Action, DelayNotice, Ended, Line, Reach, ReportDue, Returned, reports_due};
 pub use record::{attempted, expired};
 pub use report::{Original, Report, Reporter};
+pub use strangers::{Accused, Stranger, StrangerSettings, Strangers, Used, UsedUp};

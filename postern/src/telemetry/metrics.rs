@@ -26,6 +26,11 @@ struct Why {
     why: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct LimitName {
+    limit: &'static str,
+}
+
 /// All metrics of the server.
 #[derive(Debug)]
 pub(crate) struct Metrics {
@@ -36,6 +41,9 @@ pub(crate) struct Metrics {
     outcomes: Family<Kind, Counter>,
     turned_away: Family<Why, Counter>,
     ended: Family<Why, Counter>,
+    limits_reached: Family<LimitName, Counter>,
+    /// 1 while strangers are hurried.
+    pub stress: Gauge,
     /// Connections open.
     pub connections: Gauge,
     /// Messages in the spool.
@@ -60,6 +68,8 @@ impl Default for Metrics {
             outcomes: Family::default(),
             turned_away: Family::default(),
             ended: Family::default(),
+            limits_reached: Family::default(),
+            stress: Gauge::default(),
             connections: Gauge::default(),
             queued: Gauge::default(),
             syncs: Gauge::default(),
@@ -78,6 +88,16 @@ impl Default for Metrics {
             metrics.turned_away.clone(),
         );
         registry.register("connections_ended", "How conversations ended", metrics.ended.clone());
+        registry.register(
+            "limits_reached",
+            "How often a limit ended a session, or refused a message or a recipient, by its setting",
+            metrics.limits_reached.clone(),
+        );
+        registry.register(
+            "stress",
+            "1 while strangers hold so many connections that they have less time and fewer faults",
+            metrics.stress.clone(),
+        );
         registry.register("connections_open", "Connections open now", metrics.connections.clone());
         registry.register("queue_messages", "Messages in the spool now", metrics.queued.clone());
         registry.register("spool_syncs", "Syncs of the spool's log since the start", metrics.syncs.clone());
@@ -125,6 +145,11 @@ impl Metrics {
     /// A conversation ended.
     pub(crate) fn ended(&self, why: &'static str) {
         self.ended.get_or_create(&Why { why }).inc();
+    }
+
+    /// A limit within a session was reached.
+    pub(crate) fn limit_reached(&self, limit: &'static str) {
+        self.limits_reached.get_or_create(&LimitName { limit }).inc();
     }
 
     /// Everything in the OpenMetrics text format.

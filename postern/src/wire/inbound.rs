@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use postern_listener::pump::Ended;
-use postern_listener::{Conversations, Host, PumpSettings};
+use postern_listener::{Conversations, Door, Host, PumpSettings};
 use postern_mail::event::Event;
 use postern_mail::fact::{Answer, ClientFacts, Fact, Mechanism, Question};
 use postern_mail::message::date::MailDate;
@@ -21,12 +21,13 @@ use postern_policy::record::Asked;
 use postern_policy::stage::Stage;
 use postern_policy::{Directory as _, decide, explain};
 use postern_session::Session;
-use postern_smtp::machine::TraceFacts;
+use postern_smtp::machine::{Conduct, TraceFacts};
 use postern_spool::Writer;
 use postern_state::{Exchange, Start, Step};
 use rustls::ServerConfig;
 
 use crate::wire::directory::Directory;
+use crate::wire::strangers::{self, Dues};
 use crate::wire::trail::SessionTrail;
 use crate::wire::{Live, Server, clock, live, routing};
 
@@ -37,12 +38,14 @@ pub(crate) struct Inbound {
     client: ClientFacts,
     exchange: Option<Box<Exchange>>,
     message: Option<Box<Incoming>>,
+    dues: Dues,
     trail: SessionTrail,
 }
 
 impl Drop for Inbound {
     fn drop(&mut self) {
         self.trail.end(&self.server);
+        self.dues.end(&self.server);
     }
 }
 
@@ -111,6 +114,8 @@ impl Inbound {
             }
             Ok(()) => None,
         };
+        let of = (&self.client, who.is_some());
+        let because = because.or_else(|| self.dues.message(&self.server, &self.live, of, size).err());
         if let Some((reply, because)) = because {
             self.trail.told(&self.client, "MAIL", &reply, &because);
             self.note_refusal("MAIL", &reply, because, Some(from.to_string()));
@@ -126,10 +131,18 @@ impl Inbound {
     }
 
     fn recipient(&mut self, to: &Mailbox, who: Option<&Authenticated>) -> Answer {
+        if let Err((reply, because)) = self.dues.recipient(&self.server) {
+            self.trail.told(&self.client, "RCPT", &reply, &because);
+            self.note_refusal("RCPT", &reply, because, Some(to.to_string()));
+            return Answer::Refuse(reply);
+        }
         let facts = RecipientFacts { client: &self.client, to, who };
         let hosted = Directory(&self.live.config).hosted(to);
         let (verdict, admission) = self.live.policy.recipient(&facts, &hosted);
         self.trail.judged(&self.client, Asked::Recipient(&facts, &hosted), &verdict);
+        if admission.is_some() {
+            self.dues.admitted();
+        }
         self.refused("RCPT", &verdict, Stage::Recipient, Some(to.to_string()));
         decide::answer(&verdict, admission)
     }
@@ -309,6 +322,7 @@ impl Host for Inbound {
     }
 
     async fn body(&mut self, piece: &[u8]) {
+        self.dues.received(piece.len());
         let Some(message) = &mut self.message else { return };
         message.size = message.size.saturating_add(piece.len() as u64);
         match message.take(piece, &self.live.hostname) {
@@ -347,11 +361,16 @@ impl Conversations for Gate {
     type Machine = Session;
     type Host = Inbound;
 
+    fn door(&self, client: &ClientFacts) -> Door {
+        strangers::door(&self.0, client)
+    }
+
     fn begin(&self, client: &ClientFacts) -> (Session, Inbound) {
         let live = self.0.live.load_full();
-        let session = Session::new(live.session(client.listener), client.clone());
+        let session = Session::new(strangers::session_settings(&self.0, &live, client), client.clone());
         let trail = SessionTrail::begin(&self.0, &live);
-        (session, Inbound { server: Arc::clone(&self.0), live, client: client.clone(), exchange: None, message: None, trail })
+        let (server, dues) = (Arc::clone(&self.0), Dues::default());
+        (session, Inbound { server, live, client: client.clone(), exchange: None, message: None, dues, trail })
     }
 
     fn pump_settings(&self) -> Arc<PumpSettings> {
@@ -381,8 +400,14 @@ impl Conversations for Gate {
             Ended::Gone => "client gone",
             Ended::TimedOut => "timed out",
             Ended::HandshakeFailed => "TLS handshake failed",
+            Ended::HandshakeRefused => "handshakes_per_minute_per_address",
+            Ended::TooManyBytes => "bytes_per_connection",
         };
         self.0.metrics.ended(how);
         tracing::debug!(client = %client.address, listener = %client.listener, how, "connection ended");
+    }
+
+    fn behaved(&self, client: &ClientFacts, conduct: Conduct) {
+        strangers::behaved(&self.0, client, conduct);
     }
 }

@@ -4,12 +4,14 @@ pub(crate) mod control;
 pub(crate) mod deliver;
 pub(crate) mod directory;
 pub(crate) mod dispatch;
+pub(crate) mod faults;
 pub(crate) mod inbound;
 pub(crate) mod lists;
 pub(crate) mod live;
 pub(crate) mod reload;
 pub(crate) mod report;
 pub(crate) mod routing;
+pub(crate) mod strangers;
 pub(crate) mod trail;
 
 use std::net::SocketAddr;
@@ -68,6 +70,8 @@ pub(crate) struct Server {
     pub certificate: Arc<CertificateSlot>,
     /// Ceilings on connections.
     pub ceiling: Arc<Ceiling>,
+    /// What strangers have sent and done wrong of late.
+    pub strangers: strangers::Strangers,
     /// Counters.
     pub metrics: Metrics,
     /// See [`Server::lock_progress`].

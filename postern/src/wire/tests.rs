@@ -67,6 +67,7 @@ impl Town {
             tls: postern_listener::server_config(Arc::clone(&certificate), postern_listener::OldestVersion::Tls12).unwrap(),
             certificate,
             ceiling: Ceiling::new(live::ceiling(&Self::config(folder.path(), toml), 1024)),
+            strangers: strangers::Strangers::new(&Self::config(folder.path(), toml)),
             metrics: Metrics::default(),
             progress_locks: progress_locks(),
             confinement: Confinement::none(),

@@ -163,7 +163,7 @@ proptest! {
                         prop_assert!(!open);
                         closed = true;
                     }
-                    Action::Reply(_) | Action::Ask(_) | Action::StartTls => {}
+                    Action::Reply(_) | Action::Ask(_) | Action::StartTls(_) => {}
                 }
             }
         }

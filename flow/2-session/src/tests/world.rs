@@ -56,6 +56,8 @@ impl World {
                 messages_per_connection: 50,
                 faults_per_session: 10,
                 recipients_unknown_per_session: 10,
+                idle_commands_per_session: 100,
+                hurry: None,
                 command_timeout: Duration::from_secs(60),
                 data_timeout: Duration::from_secs(180),
                 transaction_timeout: Duration::from_secs(600),
@@ -113,6 +115,7 @@ impl World {
             "submission_recipients" => settings.recipients_per_submission = value.parse().unwrap(),
             "messages" => settings.messages_per_connection = value.parse().unwrap(),
             "faults" => settings.faults_per_session = value.parse().unwrap(),
+            "idle" => settings.idle_commands_per_session = value.parse().unwrap(),
             "unknown" => settings.recipients_unknown_per_session = value.parse().unwrap(),
             other => panic!("limit {other}"),
         }
