@@ -1,7 +1,7 @@
 //! A raw SMTP client: says exactly what a test tells it to, in exactly these pieces, and reads the replies.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
@@ -70,6 +70,22 @@ impl SmtpClient {
         stream.set_read_timeout(Some(LONG))?;
         stream.set_write_timeout(Some(LONG))?;
         Ok(Self { stream: Stream::Clear(stream), read: Vec::new(), certificate: None })
+    }
+
+    /// Connects from this address of ours and reads nothing: all of 127/8 is ours, so a test can be many clients.
+    ///
+    /// # Panics
+    /// When nobody listens.
+    #[must_use]
+    pub fn connect_from(source: IpAddr, address: SocketAddr) -> Self {
+        let socket = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::STREAM, None).unwrap();
+        rustix::net::bind(&socket, &SocketAddr::new(source, 0)).unwrap_or_else(|error| panic!("{source}: {error}"));
+        rustix::net::connect(&socket, &address).unwrap_or_else(|error| panic!("{address}: {error}"));
+        let stream = TcpStream::from(socket);
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(LONG)).unwrap();
+        stream.set_write_timeout(Some(LONG)).unwrap();
+        Self { stream: Stream::Clear(stream), read: Vec::new(), certificate: None }
     }
 
     /// Connects, reads the greeting and says EHLO.

@@ -344,6 +344,7 @@ impl Host for Inbound {
             writer.write(&rest).await?;
         }
         let committed = writer.commit(&envelope).await?;
+        self.dues.settle(&self.server);
         self.trail.accepted(&self.server, &self.client, committed.id());
         self.server.accepted(committed.id(), envelope, size).await;
         Ok(committed)

@@ -1,6 +1,6 @@
 //! Strangers, joined: what their sessions use and do wrong goes to the one who counts, and what comes of that to the door and to MAIL and RCPT.
 //!
-//! Promise: the lock is held for moments, once for a message and once for a session in which something was wrong; and while nobody is refused, the door
+//! Promise: the lock is held for moments, twice for a message and once for a session in which something was wrong; and while nobody is refused, the door
 //! takes no lock at all.
 
 use std::mem;
@@ -226,10 +226,15 @@ impl Dues {
         }
     }
 
-    /// The session is over.
-    pub(crate) fn end(&mut self, server: &Server) {
-        if let Some(mut open) = self.0.take() {
+    /// A message was taken: what it used is counted for all sessions of this client.
+    pub(crate) fn settle(&mut self, server: &Server) {
+        if let Some(open) = &mut self.0 {
             open.settle(server, clock());
         }
+    }
+
+    /// The session is over.
+    pub(crate) fn end(&mut self, server: &Server) {
+        self.settle(server);
     }
 }
