@@ -12,7 +12,7 @@ use postern_mail::fact::{Answer, ClientFacts, Mechanism, Question, TlsFacts};
 use postern_mail::proof::{Authenticated, Committed, Hosted, RelayPermit};
 use postern_mail::trouble::Fault;
 use postern_mail::{Domain, Outage, Reply, Secret};
-use postern_session::{Session, SessionSettings};
+use postern_session::{Hurry, Session, SessionSettings};
 use postern_smtp::body::{Cleanliness, DataDecoder, DataProgress};
 use postern_smtp::chunk::ChunkReader;
 use postern_smtp::line::{Framing, LineFramer};
@@ -61,7 +61,7 @@ impl World {
             faults_per_session: 6,
             recipients_unknown_per_session: 2,
             idle_commands_per_session: 20,
-            hurry: None,
+            hurry: Hurry { command_timeout: hour, data_timeout: hour, faults_per_session: 1 },
             command_timeout: hour,
             data_timeout: hour,
             transaction_timeout: hour,

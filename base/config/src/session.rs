@@ -201,8 +201,8 @@ section! {
             restart = true
         )]
         pub counters_memory: Size = Size::mib(32);
-        /// Stress begins when strangers hold this share of the connections they may have. Until it is over, strangers that come have less time
-        /// and fewer faults, as the next keys say.
+        /// Stress begins when strangers hold this share of the connections they may have. Until it is over, all strangers have less time and fewer faults, as the next
+        /// keys say, from the next command or piece of a body on.
         #[key(example = "0.75", why = "early enough that tightening makes room before all is full", within = 0.01..=1.0)]
         pub stress_at: f64 = 0.75;
         /// Stress is over when they hold no more than this share.

@@ -37,6 +37,8 @@ pub enum Input<'a> {
     Committed(Result<Committed, Outage>),
     /// The time limit of [`Machine::patience`] ran out.
     TimedOut,
+    /// Strangers are to be hurried, or need not be any more: the server is under stress. Told before the client is waited for.
+    Hurry(bool),
     /// The server is stopping; say so at the next safe moment.
     Stopping,
 }

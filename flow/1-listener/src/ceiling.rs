@@ -253,7 +253,7 @@ impl Ceiling {
         drop(counts);
         match change {
             Some(Stress::Begins { strangers, of }) => {
-                tracing::warn!(strangers, of, "stress: strangers that come from now on have less time and fewer faults");
+                tracing::warn!(strangers, of, "stress: strangers have less time and fewer faults");
             }
             Some(Stress::IsOver { strangers, of }) => tracing::warn!(strangers, of, "stress is over"),
             None => {}
@@ -369,6 +369,12 @@ impl Place {
         let mut counts = self.ceiling.lock();
         counts.strangers = counts.strangers.saturating_sub(1);
         self.ceiling.weigh(counts);
+    }
+
+    /// It is a stranger's, and the server is under stress. Takes no lock, so it may be asked for each line.
+    #[must_use]
+    pub fn is_hurried(&self) -> bool {
+        self.ceiling.is_stressed() && self.of.is_some_and(|client| !client.is_known)
     }
 
     /// A message of its client was taken: it is known when it comes again.

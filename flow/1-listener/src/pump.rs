@@ -120,6 +120,7 @@ pub(crate) struct Pump<M, H> {
     stop: watch::Receiver<bool>,
     /// Under the ceiling; it is told of what makes a client known.
     place: Option<Place>,
+    hurried: bool,
     said_stopping: bool,
     input: Vec<u8>,
     used: usize,
@@ -148,6 +149,7 @@ impl<M: Machine, H: Host> Pump<M, H> {
             tls,
             stop,
             place: None,
+            hurried: false,
             said_stopping: false,
             input,
             used: 0,
@@ -373,9 +375,19 @@ impl<M: Machine, H: Host> Pump<M, H> {
         }
     }
 
+    /// Before the client is waited for: tells the machine when strangers are to be hurried, and when no more.
+    fn hurry(&mut self) {
+        let hurried = self.place.as_ref().is_some_and(Place::is_hurried);
+        if hurried != self.hurried {
+            self.hurried = hurried;
+            self.feed(Input::Hurry(hurried));
+        }
+    }
+
     /// Feeds the machine its next line, or what came instead of it.
     async fn next_line(&mut self) -> Result<(), Ended> {
         let mut deadline = None;
+        self.hurry();
         loop {
             let buffered = self.input.get(self.used..).unwrap_or_default();
             match self.framer.frame(buffered, self.machine.line_bytes_max()) {

@@ -75,7 +75,7 @@ impl Tally {
 impl Standing {
     /// Who did not log in is hurried while the server is under stress.
     fn hurry(&self) -> Option<&Hurry> {
-        self.settings.hurry.as_ref().filter(|_| self.who.is_none())
+        Some(&self.settings.hurry).filter(|_| self.hurried && self.who.is_none())
     }
 
     /// The budgets that hold for this client now.

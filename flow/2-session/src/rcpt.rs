@@ -78,6 +78,8 @@ impl Turn<'_> {
                 self.standing.tally.relay_refused();
                 self.charge(reply, mail)
             }
+            // While nothing is lost by it, also a transaction that comes to nothing has an end.
+            _ if mail.envelope.recipients.is_empty() => self.idle(reply, mail),
             _ => self.answer(reply, mail),
         }
     }

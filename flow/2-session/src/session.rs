@@ -40,6 +40,7 @@ impl Session {
             opened: None,
             messages: 0,
             tally: Tally::default(),
+            hurried: false,
             stopping: false,
         };
         Self { standing, state: State::Opening }
@@ -87,6 +88,10 @@ impl Turn<'_> {
         match (state, input) {
             (State::Closed, _) => State::Closed,
             (state, Input::TimedOut) => self.timed_out(state),
+            (state, Input::Hurry(hurried)) => {
+                self.standing.hurried = hurried;
+                state
+            }
             (state, Input::Stopping) => {
                 self.standing.stopping = true;
                 state

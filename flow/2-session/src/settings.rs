@@ -6,7 +6,7 @@ use postern_mail::Domain;
 use postern_mail::fact::Mechanism;
 
 /// What strangers are held to while the server is under stress.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Hurry {
     /// In place of [`SessionSettings::command_timeout`].
     pub command_timeout: Duration,
@@ -36,8 +36,8 @@ pub struct SessionSettings {
     pub recipients_unknown_per_session: u16,
     /// Commands that do nothing for a message, since the last one that was taken; the next one ends the session.
     pub idle_commands_per_session: u32,
-    /// The server is under stress: until this client logs in, these hold where they are less.
-    pub hurry: Option<Hurry>,
+    /// While the server is under stress, these hold for who has not logged in, where they are less.
+    pub hurry: Hurry,
     /// For one whole command line or SASL response. RFC 5321 §4.5.3.2.7 asks for 5 minutes.
     pub command_timeout: Duration,
     /// For the next piece of a body. RFC 5321 §4.5.3.2.5 asks for 3 minutes.

@@ -25,6 +25,8 @@ pub(crate) struct Standing {
     /// Transactions so far.
     pub(crate) messages: u32,
     pub(crate) tally: Tally,
+    /// The server is under stress, and this client was a stranger when it was told so.
+    pub(crate) hurried: bool,
     /// The server is stopping: end when the client is next to speak.
     pub(crate) stopping: bool,
 }

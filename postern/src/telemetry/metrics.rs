@@ -95,7 +95,7 @@ impl Default for Metrics {
         );
         registry.register(
             "stress",
-            "1 while strangers hold so many connections that they have less time and fewer faults",
+            "1 while unknown clients hold so many connections that they have less time and fewer faults",
             metrics.stress.clone(),
         );
         registry.register("connections_open", "Connections open now", metrics.connections.clone());

@@ -368,7 +368,7 @@ impl Conversations for Gate {
 
     fn begin(&self, client: &ClientFacts) -> (Session, Inbound) {
         let live = self.0.live.load_full();
-        let session = Session::new(strangers::session_settings(&self.0, &live, client), client.clone());
+        let session = Session::new(live.session(client.listener), client.clone());
         let trail = SessionTrail::begin(&self.0, &live);
         let (server, dues) = (Arc::clone(&self.0), Dues::default());
         (session, Inbound { server, live, client: client.clone(), exchange: None, message: None, dues, trail })

@@ -46,8 +46,6 @@ pub(crate) struct Live {
     /// Speaks to next hops.
     pub delivery: Delivery,
     session: Arc<SessionSettings>,
-    /// Under stress, for strangers.
-    hurried_session: Arc<SessionSettings>,
 }
 
 impl Live {
@@ -66,7 +64,11 @@ impl Live {
             faults_per_session: u16::try_from(limits.faults_per_session).unwrap_or(u16::MAX),
             recipients_unknown_per_session: u16::try_from(limits.recipients_unknown_per_session).unwrap_or(u16::MAX),
             idle_commands_per_session: limits.idle_commands_per_session,
-            hurry: None,
+            hurry: Hurry {
+                command_timeout: limits.stress_command_timeout,
+                data_timeout: limits.stress_data_timeout,
+                faults_per_session: u16::try_from(limits.stress_faults_per_session).unwrap_or(u16::MAX),
+            },
             command_timeout: limits.command_timeout,
             data_timeout: limits.data_timeout,
             transaction_timeout: limits.transaction_timeout,
@@ -74,12 +76,6 @@ impl Live {
             tls_available: true,
             mechanisms: config.auth.mechanisms.clone(),
         };
-        let hurry = Hurry {
-            command_timeout: limits.stress_command_timeout,
-            data_timeout: limits.stress_data_timeout,
-            faults_per_session: u16::try_from(limits.stress_faults_per_session).unwrap_or(u16::MAX),
-        };
-        let hurried_session = Arc::new(SessionSettings { hurry: Some(hurry), ..session.clone() });
         let pump = PumpSettings {
             handshake_timeout: limits.handshake_timeout,
             write_timeout: limits.command_timeout,
@@ -108,7 +104,6 @@ impl Live {
             resolver,
             delivery,
             session: Arc::new(session),
-            hurried_session,
             config,
         })
     }
@@ -117,12 +112,6 @@ impl Live {
     #[must_use]
     pub(crate) fn session(&self, _: ListenerKind) -> Arc<SessionSettings> {
         Arc::clone(&self.session)
-    }
-
-    /// The same for strangers under stress.
-    #[must_use]
-    pub(crate) fn hurried_session(&self, _: ListenerKind) -> Arc<SessionSettings> {
-        Arc::clone(&self.hurried_session)
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use postern_config::Config;
 use postern_listener::Door;
@@ -14,7 +14,6 @@ use postern_mail::envelope::UnixMillis;
 use postern_mail::fact::ClientFacts;
 use postern_mail::{Offence, Reply};
 use postern_outcome::{Stranger, StrangerSettings, Strangers as Head, Used, UsedUp};
-use postern_session::SessionSettings;
 use postern_smtp::machine::Conduct;
 
 use crate::wire::{Live, Server, clock, faults, live};
@@ -120,15 +119,6 @@ pub(crate) fn behaved(server: &Server, client: &ClientFacts, conduct: Conduct) {
         tracing::warn!(of = %accused.of, for_s = refused_for.as_secs(), "refused before the greeting: {}", accused.evidence);
         server.strangers.head().refuse(now, accused.of, refused_for);
         server.strangers.refused_until.fetch_max(now.plus(refused_for).0, Ordering::Relaxed);
-    }
-}
-
-/// What a session on this client's listener goes by: less of it for strangers under stress.
-pub(crate) fn session_settings(server: &Server, live: &Live, client: &ClientFacts) -> Arc<SessionSettings> {
-    if server.ceiling.is_stressed() && !server.ceiling.is_known(clock(), client.address) {
-        live.hurried_session(client.listener)
-    } else {
-        live.session(client.listener)
     }
 }
 

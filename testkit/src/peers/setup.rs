@@ -24,6 +24,7 @@ const GIVEN: &[(&str, &str, &str)] = &[
     ("limits", "bytes_per_hour", "\"1TiB\""),
     ("limits", "faults_per_hour", "1000000"),
     ("limits", "recipients_unknown_per_hour", "1000000"),
+    ("limits", "idle_commands_per_session", "1000000"),
     ("spool", "segment_size", "\"1MiB\""),
     ("spool", "group_size_max", "\"128KiB\""),
     ("spool", "body_inline_max", "\"16KiB\""),

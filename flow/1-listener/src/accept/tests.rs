@@ -5,7 +5,7 @@ use std::mem::size_of_val;
 use postern_mail::fact::{Answer, Question};
 use postern_mail::proof::Committed;
 use postern_mail::{Domain, Envelope, Outage};
-use postern_session::{Session, SessionSettings};
+use postern_session::{Hurry, Session, SessionSettings};
 use postern_smtp::machine::TraceFacts;
 
 use super::*;
@@ -60,7 +60,7 @@ impl Conversations for Gate {
             faults_per_session: 1,
             recipients_unknown_per_session: 1,
             idle_commands_per_session: u32::MAX,
-            hurry: None,
+            hurry: Hurry { command_timeout: hour, data_timeout: hour, faults_per_session: 1 },
             command_timeout: hour,
             data_timeout: hour,
             transaction_timeout: hour,

@@ -26,7 +26,7 @@ use postern_mail::envelope::{Admission, MessageId};
 use postern_mail::fact::{Answer, ClientFacts, Mechanism, Question, TlsFacts};
 use postern_mail::proof::{Committed, Hosted};
 use postern_mail::{Domain, Envelope, Outage, Reply};
-use postern_session::{Session, SessionSettings};
+use postern_session::{Hurry, Session, SessionSettings};
 use postern_smtp::machine::TraceFacts;
 use postern_testkit::certificate;
 use postern_testkit::wait::LONG;
@@ -84,7 +84,7 @@ impl Setting {
                 faults_per_session: 10,
                 recipients_unknown_per_session: 10,
                 idle_commands_per_session: u32::MAX,
-                hurry: None,
+                hurry: Hurry { command_timeout: NEVER, data_timeout: NEVER, faults_per_session: 1 },
                 command_timeout: NEVER,
                 data_timeout: NEVER,
                 transaction_timeout: NEVER,

@@ -194,6 +194,7 @@ fn input(number: usize) -> Input<'static> {
         20 => line("DATA"),
         21 => line("BDAT 6"),
         22 => line("BDAT 6 LAST"),
+        23 => Input::Hurry(true),
         _ => line("STARTTLS"),
     }
 }

@@ -8,7 +8,7 @@ use postern_mail::fact::Mechanism;
 use postern_mail::proof::Authenticated;
 use postern_mail::{Domain, Outage, Reply};
 
-use crate::SessionSettings;
+use crate::{Hurry, SessionSettings};
 
 /// What the answerer says.
 #[derive(Clone, Debug)]
@@ -57,7 +57,11 @@ impl World {
                 faults_per_session: 10,
                 recipients_unknown_per_session: 10,
                 idle_commands_per_session: 100,
-                hurry: None,
+                hurry: Hurry {
+                    command_timeout: Duration::from_secs(10),
+                    data_timeout: Duration::from_secs(30),
+                    faults_per_session: 1,
+                },
                 command_timeout: Duration::from_secs(60),
                 data_timeout: Duration::from_secs(180),
                 transaction_timeout: Duration::from_secs(600),
