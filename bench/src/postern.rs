@@ -47,7 +47,16 @@ deliver = {{ kind = \"relay\", host = \"127.0.0.1\", port = {next_hop}, tls = \"
 connections = 20000
 connections_per_address = 20000
 connections_per_network = 20000
+connections_per_listener = 20000
+connections_reserved = 0
 connections_per_minute_per_address = 1000000
+connections_per_minute_per_network = 1000000
+handshakes_per_minute_per_address = 1000000
+bytes_per_connection = \"1024TiB\"
+messages_per_hour = 1000000000
+recipients_per_hour = 1000000000
+bytes_per_hour = \"3TiB\"
+stress_at = 1.0
 messages_per_connection = 1000000000
 message_size = \"64MiB\"
 command_timeout = \"10m\"

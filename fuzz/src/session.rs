@@ -12,7 +12,7 @@ use postern_mail::fact::{Answer, ClientFacts, Mechanism, Question, TlsFacts};
 use postern_mail::proof::{Authenticated, Committed, Hosted, RelayPermit};
 use postern_mail::trouble::Fault;
 use postern_mail::{Domain, Outage, Reply, Secret};
-use postern_session::{Session, SessionSettings};
+use postern_session::{Hurry, Session, SessionSettings};
 use postern_smtp::body::{Cleanliness, DataDecoder, DataProgress};
 use postern_smtp::chunk::ChunkReader;
 use postern_smtp::line::{Framing, LineFramer};
@@ -60,6 +60,8 @@ impl World {
             messages_per_connection: 4,
             faults_per_session: 6,
             recipients_unknown_per_session: 2,
+            idle_commands_per_session: 20,
+            hurry: Hurry { command_timeout: hour, data_timeout: hour, faults_per_session: 1 },
             command_timeout: hour,
             data_timeout: hour,
             transaction_timeout: hour,
@@ -176,7 +178,8 @@ impl Pump {
         match action {
             Action::Reply(reply) => self.say(reply),
             Action::Ask(question) => return Some(Input::Answer(self.answer(question))),
-            Action::StartTls => {
+            Action::StartTls(ready) => {
+                self.say(ready);
                 assert!(!self.tls, "TLS begins once");
                 assert!(self.world.patient || self.buffer.is_empty() && self.to_come == 0, "nothing is behind STARTTLS");
                 self.tls = true;

@@ -36,6 +36,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::wire::auth_guard::AuthGuard;
 use crate::wire::bans::{self, Keeper};
 use crate::wire::inbound::Gate;
+use crate::wire::strangers::Strangers;
 use crate::wire::{Live, Server, clock, control, dispatch, lists, live, login, progress_locks, reload, stopped, unused};
 
 /// How often metrics that are read rather than counted are taken.
@@ -49,6 +50,8 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 struct Bound {
     socket: StdListener,
     kind: ListenerKind,
+    /// Its place in the configuration.
+    number: u16,
     proxies: Arc<[ipnet::IpNet]>,
 }
 
@@ -58,7 +61,7 @@ fn bind(config: &Config) -> Result<(Vec<Bound>, Vec<StdListener>), String> {
     let given_count = given.len();
     let mut taken = 0;
     let mut listeners = Vec::new();
-    for listener in &config.listeners {
+    for (number, listener) in (0..).zip(&config.listeners) {
         for address in &listener.bind {
             let socket = if taken < given_count {
                 taken += 1;
@@ -69,7 +72,7 @@ fn bind(config: &Config) -> Result<(Vec<Bound>, Vec<StdListener>), String> {
                 postern_listener::bind(*address).map_err(|error| bind_failed(*address, &error))?
             };
             socket.set_nonblocking(true).map_err(|error| error.to_string())?;
-            listeners.push(Bound { socket, kind: listener.kind, proxies: listener.proxy_protocol_from.clone().into() });
+            listeners.push(Bound { socket, kind: listener.kind, number, proxies: listener.proxy_protocol_from.clone().into() });
         }
     }
     let mut http = Vec::new();
@@ -365,6 +368,7 @@ async fn serve(
     let check_interval = config.tls.check_interval;
     let ceiling = Ceiling::new(live::ceiling(&config, open_files_max));
     let maildirs = Maildirs::new(config.server.hostname.as_str(), usize::from(config.outbound.maildir_writers));
+    let strangers = Strangers::new(&config);
     let (dispatcher, orders) = mpsc::channel(dispatch::ORDERS_MAX);
     let live = Live::new(config, own_addresses.clone())?;
     authenticator.trust(&live.issuers);
@@ -385,6 +389,7 @@ async fn serve(
         tls,
         certificate,
         ceiling: Arc::clone(&ceiling),
+        strangers,
         metrics: Metrics::default(),
         progress_locks: progress_locks(),
         confinement,
@@ -402,7 +407,7 @@ async fn serve(
     let gate = Arc::new(Gate(Arc::clone(&server)));
     let counters = Arc::new(Counters::default());
     for bound in listeners {
-        let listener = Listener { socket: bound.socket, kind: bound.kind, proxies: bound.proxies };
+        let listener = Listener { socket: bound.socket, kind: bound.kind, number: bound.number, proxies: bound.proxies };
         let serving = listener.serve(
             Arc::clone(&gate),
             Arc::clone(&ceiling),
@@ -520,6 +525,7 @@ async fn watch_gauges(server: Arc<Server>, mut stopping: watch::Receiver<bool>) 
                 let metrics = &server.metrics;
                 metrics.connections.set(i64::try_from(server.ceiling.open()).unwrap_or(i64::MAX));
                 metrics.bans_active.set(i64::try_from(server.bans.active()).unwrap_or(i64::MAX));
+                metrics.stress.set(i64::from(server.ceiling.is_stressed()));
                 metrics.queued.set(i64::try_from(stats.messages).unwrap_or(i64::MAX));
                 metrics.syncs.set(signed(stats.groups));
                 metrics.live_bytes.set(signed(stats.live_bytes));

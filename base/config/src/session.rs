@@ -15,6 +15,29 @@ section! {
         /// Open connections in total, over all listeners. Beyond it, new ones get 421 and are closed.
         #[key(example = "10000", why = "an idle connection costs at most 6 KiB, so these cost 60 MiB", within = 1..=1_000_000)]
         pub connections: u32 = 10_000;
+        /// Of these, kept for clients we know: those of `server.trusted_networks` and `server.relay_networks`, and those that logged in or
+        /// delivered a message that was taken within `known_for`. A stranger is turned away when only these are left. Never more than
+        /// half of the connections.
+        #[key(
+            example = "1000",
+            why = "a flood of strangers does not shut customers out, and a tenth is no loss to strangers",
+            within = 0..=1_000_000
+        )]
+        pub connections_reserved: u32 = 1000;
+        /// How long a client that logged in, or delivered a message that was taken, counts as known. At a restart all are forgotten.
+        #[key(
+            example = "\"7d\"",
+            why = "who writes once a week is still known",
+            within = TINY..=Duration::from_secs(40 * 86_400)
+        )]
+        pub known_for: Duration = Duration::from_secs(7 * 86_400);
+        /// Open connections of one `[[listener]]`, over all its addresses. Known clients are counted, and not turned away by it.
+        #[key(
+            example = "8000",
+            why = "a flood on one port leaves a fifth of the connections to the others",
+            within = 1..=1_000_000
+        )]
+        pub connections_per_listener: u32 = 8000;
         /// Open connections of one client address; IPv6 clients count by their /64, which one host owns whole.
         #[key(example = "50", why = "large senders open twenty to forty at once", within = 1..=1_000_000)]
         pub connections_per_address: u32 = 50;
@@ -28,6 +51,17 @@ section! {
             within = 1..=1_000_000
         )]
         pub connections_per_minute_per_address: u32 = 120;
+        /// New connections of one network in a minute: /24, or /48 for IPv6. Known clients are counted, and not turned away by it.
+        #[key(example = "480", why = "four times what one address may", within = 1..=1_000_000)]
+        pub connections_per_minute_per_network: u32 = 480;
+        /// TLS handshakes of one client address in a minute, after STARTTLS or with the connection. Known clients are counted, and not
+        /// turned away by it.
+        #[key(
+            example = "60",
+            why = "a handshake costs more than anything else before mail, and no honest stranger needs one a second",
+            within = 1..=1_000_000
+        )]
+        pub handshakes_per_minute_per_address: u32 = 60;
         /// How long a client may take for one whole command line.
         // RFC 5321 §4.5.3.2.7 DEPARTS: it asks for five minutes; a slot held that long by a silent stranger is one nobody else
         // has.
@@ -102,6 +136,88 @@ section! {
             within = 1..=1_000_000_000
         )]
         pub messages_per_connection: u32 = 1000;
+        /// Octets in one connection. A MAIL behind it gets 452, and the client connects again; when all that came, commands and refused bodies with it, is
+        /// a whole message more, the connection is closed with 421.
+        #[key(
+            example = "\"2GiB\"",
+            why = "forty of the largest messages, and yet an end to who only wants to fill the line",
+            within = Size::mib(1)..=Size::gib(1024 * 1024)
+        )]
+        pub bytes_per_connection: Size = Size::gib(2);
+        /// Messages that one stranger's address may begin in an hour; then MAIL gets 451. Accounts, relay networks and trusted networks are not
+        /// counted: they have quotas of their own.
+        #[key(
+            example = "3600",
+            why = "one in each second, hour after hour, is more than any one server has to say to most others",
+            within = 1..=1_000_000_000
+        )]
+        pub messages_per_hour: u32 = 3600;
+        /// Recipients that one stranger's address may have accepted in an hour; then RCPT gets 450.
+        #[key(example = "10000", why = "a hundred full messages", within = 1..=1_000_000_000)]
+        pub recipients_per_hour: u32 = 10_000;
+        /// Octets of messages of one stranger's address in an hour; then MAIL gets 452.
+        #[key(
+            example = "\"10GiB\"",
+            why = "a line of 20 Mbit/s, filled for the whole hour",
+            within = Size::mib(1)..=Size::gib(4000)
+        )]
+        pub bytes_per_hour: Size = Size::gib(10);
+        /// Faults of one stranger's address that are remembered over its sessions, in an hour: unknown commands, syntax, refused relays,
+        /// talking before the greeting. Beyond it the address is banned (`[auth] ban_first`).
+        #[key(example = "60", why = "six sessions that each used up their own budget", within = 1..=1_000_000_000)]
+        pub faults_per_hour: u32 = 60;
+        /// Unknown recipients of one stranger's address in an hour; beyond it likewise.
+        #[key(
+            example = "100",
+            why = "a server that passes spam on has some, a harvester has thousands",
+            within = 1..=1_000_000_000
+        )]
+        pub recipients_unknown_per_hour: u32 = 100;
+        /// How long a network whose hosts together are beyond `faults_per_hour` or `recipients_unknown_per_hour` (times `network_factor`) is
+        /// refused before the greeting, but for known clients in it. No single host of it is banned for that.
+        #[key(
+            example = "\"10m\"",
+            why = "what goes on after that is refused again with its next fault",
+            within = Duration::from_millis(100)..=DAY
+        )]
+        pub refused_for: Duration = Duration::from_secs(600);
+        /// A network (/24, /48) may have so many times of each hourly limit as one address.
+        #[key(example = "4", why = "as with connections", within = 1..=65_536)]
+        pub network_factor: u32 = 4;
+        /// A client we know may have so many times of each hourly limit as a stranger, before it is refused.
+        #[key(
+            example = "10",
+            why = "large providers are known, and send the bad with the good; one message that was taken is no licence to harvest",
+            within = 1..=65_536
+        )]
+        pub known_factor: u32 = 10;
+        /// Memory for everything that is counted by address and network: connections and handshakes in a minute, who is known, and all hourly
+        /// limits. Each of these fifteen counts has a fifteenth of it, and takes it only as it is needed. When one is full, the address whose count has faded
+        /// most of those in its corner is forgotten first, and of equals the older; so a flood of new addresses does not wash away one that is near
+        /// its limit. (Counts of what is open are not in it: they are bounded by `connections`.)
+        #[key(
+            example = "\"32MiB\"",
+            why = "fifty thousand addresses in each count",
+            within = Size::kib(64)..=Size::gib(64),
+            restart = true
+        )]
+        pub counters_memory: Size = Size::mib(32);
+        /// Stress begins when strangers hold this share of the connections they may have. Until it is over, all strangers have less time and fewer faults, as the next
+        /// keys say, from the next command or piece of a body on.
+        #[key(example = "0.75", why = "early enough that tightening makes room before all is full", within = 0.01..=1.0)]
+        pub stress_at: f64 = 0.75;
+        /// Stress is over when they hold no more than this share.
+        #[key(example = "0.5", why = "well below its beginning, so that it does not flicker", within = 0.0..=1.0)]
+        pub stress_until: f64 = 0.5;
+        /// Under stress, `command_timeout` for strangers.
+        #[key(example = "\"10s\"", why = "live servers answer within seconds", within = TINY..=DAY)]
+        pub stress_command_timeout: Duration = Duration::from_secs(10);
+        /// Under stress, `data_timeout` for strangers.
+        #[key(example = "\"30s\"", why = "a pause that long within a body is a broken line or an attack", within = TINY..=DAY)]
+        pub stress_data_timeout: Duration = Duration::from_secs(30);
+        /// Under stress, `faults_per_session` and `recipients_unknown_per_session` for strangers.
+        #[key(example = "2", why = "an honest stranger makes none", within = 1..=1000)]
+        pub stress_faults_per_session: u32 = 2;
         /// Unknown commands, syntax faults, refused relays and failed AUTHs in one session; then 421.
         // RFC 4954 §9: the default lets a client try far more than three passwords before it is cut off.
         #[key(example = "10", why = "honest clients make none; a program under development makes a few", within = 1..=1000)]
@@ -109,16 +225,16 @@ section! {
         /// Unknown recipients in one session; then 421.
         #[key(example = "10", why = "a stale list has a few, a harvester has thousands", within = 1..=60_000)]
         pub recipients_unknown_per_session: u32 = 10;
+        /// Commands that do nothing for a message, in one session and since its last message was taken: NOOP, RSET, VRFY, EXPN, HELP, EHLO, and MAIL that
+        /// was refused. Beyond it the session ends with 421.
+        #[key(
+            example = "100",
+            why = "who keeps a connection alive says one a minute, and some say RSET before each message",
+            within = 10..=1_000_000_000
+        )]
+        pub idle_commands_per_session: u32 = 100;
         /// Received headers in a message; with more it is in a loop (RFC 5321 §6.3).
         #[key(example = "100", why = "RFC 5321 §6.3 asks for at least 100 where hops are only counted", within = 10..=1000)]
         pub received_max: u32 = 100;
-        later "connections_reserved" = "connections kept free for authenticated and known-good clients";
-        later "connections_per_listener" = "open connections of one listener";
-        later "connections_per_minute_per_network" = "new connections of one network in a minute";
-        later "messages_per_hour" = "messages of one client in an hour";
-        later "recipients_per_hour" = "recipients of one client in an hour";
-        later "bytes_per_hour" = "octets of one client in an hour";
-        later "bytes_per_connection" = "octets in one connection";
-        later "handshakes_per_minute_per_address" = "TLS handshakes of one client address in a minute";
     }
 }

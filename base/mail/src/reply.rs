@@ -548,6 +548,54 @@ impl Reply {
         Self::with(535, (7, 8), "authentication credentials invalid")
     }
 
+    /// 421 and the end of the session: too many commands that do nothing.
+    #[must_use]
+    pub fn too_many_idle_commands(hostname: &str) -> Self {
+        Self::with(421, (7, 0), format!("{hostname} too many commands and no mail, closing connection"))
+    }
+
+    /// 421 in place of 220 to STARTTLS. RFC 3207 §4 DEPARTS: not 454, after which many a client would go on in clear because of a limit of ours.
+    #[must_use]
+    pub fn too_many_handshakes() -> Self {
+        Self::with(421, (7, 0), "too many TLS handshakes, closing connection, try again later")
+    }
+
+    /// 421 in whatever place: the connection has sent all it may.
+    #[must_use]
+    pub fn too_many_bytes() -> Self {
+        Self::with(421, (7, 0), "too many octets in one connection, closing it")
+    }
+
+    /// 452 to MAIL: the connection has sent nearly all it may; the rest goes in another.
+    #[must_use]
+    pub fn connection_used_up() -> Self {
+        Self::with(452, (4, 5), "too many octets in one connection, connect again")
+    }
+
+    /// 451 to MAIL: this client, or its network, has sent enough for now.
+    #[must_use]
+    pub fn too_many_messages_for_now() -> Self {
+        Self::with(451, (7, 1), "too many messages from your address or network for now, try again later")
+    }
+
+    /// 450 to RCPT. Not 452, at which the rest would be sent at once in another message (RFC 5321 §4.5.3.1.10).
+    #[must_use]
+    pub fn too_many_recipients_for_now() -> Self {
+        Self::with(450, (7, 1), "too many recipients from your address or network for now, try again later")
+    }
+
+    /// 452 to MAIL: likewise of octets.
+    #[must_use]
+    pub fn too_many_bytes_for_now() -> Self {
+        Self::with(452, (7, 1), "too much mail from your address or network for now, try again later")
+    }
+
+    /// 421 in place of the greeting: this client, or its network, has done too much wrong of late.
+    #[must_use]
+    pub fn too_many_faults_of_late(hostname: &str) -> Self {
+        Self::with(421, (7, 0), format!("{hostname} too many errors from your address or network, try again later"))
+    }
+
     /// RFC 4954 §6: 454 with 4.7.0 when the check of credentials itself failed.
     #[must_use]
     pub fn authentication_unavailable() -> Self {

@@ -37,6 +37,8 @@ pub enum Input<'a> {
     Committed(Result<Committed, Outage>),
     /// The time limit of [`Machine::patience`] ran out.
     TimedOut,
+    /// Strangers are to be hurried, or need not be any more: the server is under stress. Told before the client is waited for.
+    Hurry(bool),
     /// The server is stopping; say so at the next safe moment.
     Stopping,
     /// What the client was allowed to be here by has ended: say this at the next safe moment, and close.
@@ -77,8 +79,9 @@ pub enum Action {
     Reply(Reply),
     /// Find this out; [`Input::Answer`] is the next input.
     Ask(Question),
-    /// Flush, throw away what is buffered, shake hands; [`Input::Secured`] is the next input, or the connection ends.
-    StartTls,
+    /// Say this, throw away what is buffered, shake hands; [`Input::Secured`] is the next input, or the connection ends. The reply goes with it,
+    /// since whoever may make no more handshakes is told so in its place.
+    StartTls(Reply),
     /// A message begins: everything about it is known but its body.
     OpenMessage(Box<Envelope>, Box<TraceFacts>),
     /// Read a body up to CRLF.CRLF, at most `limit` octets; [`Input::BodyEnded`] follows.
@@ -113,6 +116,57 @@ pub struct Patience {
     pub until: Option<Instant>,
 }
 
+/// What a client did wrong in one conversation, for those who remember beyond it. A client that proved who it is did nothing wrong here: what it
+/// does is its account's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Conduct {
+    /// Unknown commands, wrong order, lines that do not read right, broken framing.
+    pub syntax: u16,
+    /// Recipients that do not exist.
+    pub recipients_unknown: u16,
+    /// Mail for others, without a right to send it.
+    pub relays_refused: u16,
+    /// It talked before the greeting.
+    pub early: bool,
+    /// The limit that ended the conversation, where one did; told of everybody.
+    pub limit: Option<Limit>,
+}
+
+/// A limit that ended a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// Too many faults.
+    Faults,
+    /// Too many unknown recipients.
+    RecipientsUnknown,
+    /// Too many commands that do nothing.
+    IdleCommands,
+    /// It kept us waiting for a command or a SASL response.
+    CommandTime,
+    /// It kept us waiting for the next piece of a body, or the body was too slow.
+    DataTime,
+    /// The transaction took too long.
+    TransactionTime,
+    /// The session did.
+    SessionTime,
+}
+
+impl Limit {
+    /// The name of the setting.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Faults => "faults_per_session",
+            Self::RecipientsUnknown => "recipients_unknown_per_session",
+            Self::IdleCommands => "idle_commands_per_session",
+            Self::CommandTime => "command_timeout",
+            Self::DataTime => "data_timeout or data_rate_min",
+            Self::TransactionTime => "transaction_timeout",
+            Self::SessionTime => "session_timeout",
+        }
+    }
+}
+
 /// A server conversation without a socket.
 pub trait Machine {
     /// Takes one input and appends what is to be done.
@@ -120,6 +174,11 @@ pub trait Machine {
 
     /// How long to wait for the next input.
     fn patience(&self, now: Instant) -> Patience;
+
+    /// What the client did wrong so far.
+    fn conduct(&self) -> Conduct {
+        Conduct::default()
+    }
 
     /// How long the next line may be, with its CRLF, in octets.
     fn line_bytes_max(&self) -> usize {

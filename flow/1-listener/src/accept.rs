@@ -4,20 +4,21 @@ use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, SystemTime};
 
 use ipnet::IpNet;
 use postern_mail::Reply;
 use postern_mail::client::ListenerKind;
+use postern_mail::envelope::UnixMillis;
 use postern_mail::fact::ClientFacts;
-use postern_smtp::machine::Machine;
+use postern_smtp::machine::{Conduct, Machine};
 use rustls::ServerConfig;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
-use crate::ceiling::{Ceiling, Full, Place};
+use crate::ceiling::{Arrival, Ceiling, Full, Place};
 use crate::proxy_protocol;
 use crate::pump::{Ended, Host, Pump, PumpSettings};
 use crate::shed::turn_away;
@@ -76,6 +77,8 @@ pub trait Conversations: Send + Sync + 'static {
     fn turned_away(&self, client: &ClientFacts, why: &'static str);
     /// A conversation ended.
     fn ended(&self, client: &ClientFacts, how: Ended);
+    /// What a client did wrong, told once when it has gone.
+    fn behaved(&self, _client: &ClientFacts, _conduct: Conduct) {}
 }
 
 /// One bound address.
@@ -84,6 +87,8 @@ pub struct Listener {
     pub socket: StdListener,
     /// What it is for.
     pub kind: ListenerKind,
+    /// Which of the configured listeners it belongs to: those with the same number share a ceiling.
+    pub number: u16,
     /// Proxies whose word on the client's address is believed, and required.
     pub proxies: Arc<[IpNet]>,
 }
@@ -130,6 +135,7 @@ impl Listener {
             };
             let connection = Connection {
                 kind: self.kind,
+                number: self.number,
                 conversations: Arc::clone(&conversations),
                 counters: Arc::clone(&counters),
                 stop: stop.clone(),
@@ -144,7 +150,7 @@ impl Listener {
             } else {
                 // Not a proxy of ours: it speaks for itself, and a header from it is no command.
                 let Some((connection, stream)) = connection.through_the_door(stream, peer) else { continue };
-                let place = ceiling.enter(now(), peer.ip().to_canonical());
+                let place = ceiling.enter(connection.arrival(peer));
                 if let Some(work) = connection.admit(place, stream, peer, Vec::new()) {
                     tokio::spawn(work);
                 }
@@ -166,6 +172,7 @@ fn is_about_one_client(error: &io::Error) -> bool {
 
 struct Connection<C> {
     kind: ListenerKind,
+    number: u16,
     conversations: Arc<C>,
     counters: Arc<Counters>,
     stop: watch::Receiver<bool>,
@@ -173,14 +180,20 @@ struct Connection<C> {
     alive: mpsc::Sender<()>,
 }
 
+/// The time by which connections are counted.
 #[expect(clippy::disallowed_methods, reason = "the listener is the hand that reads the clock")]
-fn now() -> Instant {
-    Instant::now()
+pub(crate) fn clock() -> UnixMillis {
+    UnixMillis::from_system(SystemTime::now())
 }
 
 impl<C: Conversations> Connection<C> {
     fn facts(&self, client: SocketAddr) -> ClientFacts {
         ClientFacts { address: client.ip().to_canonical(), port: client.port(), listener: self.kind }
+    }
+
+    fn arrival(&self, client: SocketAddr) -> Arrival {
+        let handshake = self.kind == ListenerKind::Submissions;
+        Arrival { now: clock(), address: client.ip().to_canonical(), listener: self.number, handshake }
     }
 
     fn turn_away(&self, stream: TcpStream, client: SocketAddr, why: &'static str) {
@@ -213,7 +226,7 @@ impl<C: Conversations> Connection<C> {
         match header {
             Ok(Ok(client)) => {
                 let Some((connection, stream)) = self.through_the_door(stream, client) else { return };
-                let place = place.named(now(), client.ip().to_canonical());
+                let place = place.named(connection.arrival(client));
                 if let Some(work) = connection.admit(place, stream, client, buffer) {
                     tokio::spawn(work);
                 }
@@ -250,18 +263,26 @@ impl<C: Conversations> Connection<C> {
             conversations.tls(facts.listener),
             stop,
         );
+        pump.takes(place);
         Some(async move {
             let implicit_tls = kind == ListenerKind::Submissions;
             let delay = conversations.greeting_delay();
             if !implicit_tls && !delay.is_zero() && pump.hears_early_talk(delay).await {
                 counters.early_talkers.fetch_add(1, Ordering::Relaxed);
                 conversations.turned_away(&facts, "talked before the greeting");
+                conversations.behaved(&facts, Conduct { early: true, ..Conduct::default() });
                 pump.refuse(&Reply::improper_pipelining()).await;
             } else {
                 let ended = pump.run(implicit_tls).await;
                 conversations.ended(&facts, ended);
+                let conduct = pump.conduct();
+                if conduct != Conduct::default() {
+                    conversations.behaved(&facts, conduct);
+                }
             }
-            drop((place, alive));
+            // The place is given back first: whoever waits for the last connection sees none.
+            drop(pump);
+            drop(alive);
         })
     }
 }

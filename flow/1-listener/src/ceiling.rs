@@ -1,39 +1,91 @@
-//! Ceilings on connections: in all, per host, per network, and per minute. Promise: checked before a byte is read; the memory of the counters is
-//! bounded by the connections that are open and by [`CeilingSettings::rates_max`].
+//! Ceilings on connections: in all, for strangers, per listener, per host, per network, per minute; and on TLS handshakes. Promise: checked before a byte
+//! is read; a flood of strangers leaves a part to the clients we know; the memory of the counters is bounded by the connections that are open and by
+//! [`CeilingSettings::counter_bytes`].
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use ipnet::IpNet;
+use postern_mail::Tally;
 use postern_mail::client::Subnet;
+use postern_mail::envelope::UnixMillis;
+
+const MINUTE: Duration = Duration::from_secs(60);
+/// What a message that was taken counts towards being known. Large, so that it has not faded to nothing before its time.
+const DELIVERED: u32 = 1_000;
+/// What a login counts: where there is no room for all, customers are forgotten last.
+const LOGGED_IN: u32 = 1_000_000;
 
 /// How many connections there may be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct CeilingSettings {
     /// Open at a time, over all listeners.
     pub connections: usize,
+    /// Of these, kept for clients that are known.
+    pub reserved: usize,
+    /// Open at a time on one listener; known clients are not held by it.
+    pub connections_per_listener: usize,
     /// Open at a time from one host (/32, /64).
     pub connections_per_host: usize,
-    /// Open at a time from one network (/24, /48).
+    /// Open at a time from one network (/24, /48); known clients are not held by it.
     pub connections_per_network: usize,
     /// New ones in a minute from one host.
     pub connections_per_minute_per_host: u32,
-    /// Hosts whose rate is remembered; when there are more, the ones whose minute is over are forgotten first, then all.
-    pub rates_max: usize,
+    /// New ones in a minute from one network; known clients are not held by it.
+    pub connections_per_minute_per_network: u32,
+    /// TLS handshakes in a minute of one host; known clients are not held by it.
+    pub handshakes_per_minute_per_host: u32,
+    /// Whose clients are always known.
+    pub known_networks: Vec<IpNet>,
+    /// How long a client stays known after it logged in or delivered.
+    pub known_for: Duration,
+    /// Strangers hold this share of what they may have: stress begins.
+    pub stress_at: f64,
+    /// They hold no more than this share: it is over.
+    pub stress_until: f64,
+    /// For each of the four counters by host or network that outlive a connection. Taken when the ceiling is made, and not changed after.
+    pub counter_bytes: usize,
 }
 
-/// Why a connection is not taken.
+impl CeilingSettings {
+    /// What strangers may have together.
+    fn for_strangers(&self) -> usize {
+        self.connections.saturating_sub(self.reserved)
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a share of a count"
+    )]
+    fn share(&self, share: f64) -> usize {
+        (self.for_strangers() as f64 * share) as usize
+    }
+}
+
+/// Why a connection is not taken, or a handshake not made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Full {
     /// The server as a whole.
     Server,
+    /// Only what is kept for known clients is left.
+    Reserve,
+    /// This listener.
+    Listener,
     /// This host.
     Host,
     /// This network.
     Network,
     /// This host comes too often.
-    Rate,
+    HostRate,
+    /// This network comes too often.
+    NetworkRate,
+    /// This host shakes hands too often.
+    Handshakes,
 }
 
 impl Full {
@@ -42,104 +94,248 @@ impl Full {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Server => "connections",
+            Self::Reserve => "connections_reserved",
+            Self::Listener => "connections_per_listener",
             Self::Host => "connections_per_address",
             Self::Network => "connections_per_network",
-            Self::Rate => "connections_per_minute_per_address",
+            Self::HostRate => "connections_per_minute_per_address",
+            Self::NetworkRate => "connections_per_minute_per_network",
+            Self::Handshakes => "handshakes_per_minute_per_address",
         }
     }
 }
 
-#[derive(Debug)]
-struct Rate {
-    since: Instant,
-    count: u32,
+/// A client at the door.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    /// When.
+    pub now: UnixMillis,
+    /// Who.
+    pub address: IpAddr,
+    /// The number of the listener it came to.
+    pub listener: u16,
+    /// It begins with a TLS handshake.
+    pub handshake: bool,
 }
 
-#[derive(Debug, Default)]
+/// All counts, and the settings they are held to: whoever comes takes one lock.
+#[derive(Debug)]
 struct Counts {
+    settings: CeilingSettings,
     open: usize,
+    strangers: usize,
+    listeners: HashMap<u16, usize>,
     hosts: HashMap<Subnet, usize>,
     networks: HashMap<Subnet, usize>,
-    rates: HashMap<Subnet, Rate>,
+    host_rates: Tally<Subnet>,
+    network_rates: Tally<Subnet>,
+    handshakes: Tally<Subnet>,
+    known: Tally<Subnet>,
 }
 
 /// Counts open connections.
 #[derive(Debug)]
 pub struct Ceiling {
-    settings: Mutex<CeilingSettings>,
     counts: Mutex<Counts>,
+    stressed: AtomicBool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Client {
+    host: Subnet,
+    network: Subnet,
+    listener: u16,
+    is_known: bool,
 }
 
 /// A place under the ceiling, given back when dropped.
 #[derive(Debug)]
 pub struct Place {
     ceiling: Arc<Ceiling>,
-    /// Its host and network, once they are known.
-    of: Option<(Subnet, Subnet)>,
+    /// Whose it is, once that is known.
+    of: Option<Client>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Counters stay usable after a panic elsewhere: each update below is complete before the lock is let go.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// What changed with a place that was taken or given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stress {
+    Begins { strangers: usize, of: usize },
+    IsOver { strangers: usize, of: usize },
 }
 
 impl Ceiling {
     /// With these limits.
     #[must_use]
     pub fn new(settings: CeilingSettings) -> Arc<Self> {
-        Arc::new(Self { settings: Mutex::new(settings), counts: Mutex::default() })
+        let tally = || Tally::new(Tally::<Subnet>::entries_in(settings.counter_bytes));
+        let (host_rates, network_rates, handshakes, known) = (tally(), tally(), tally(), tally());
+        let counts = Counts {
+            settings,
+            open: 0,
+            strangers: 0,
+            listeners: HashMap::new(),
+            hosts: HashMap::new(),
+            networks: HashMap::new(),
+            host_rates,
+            network_rates,
+            handshakes,
+            known,
+        };
+        Arc::new(Self { counts: Mutex::new(counts), stressed: AtomicBool::new(false) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Counts> {
+        // Counters stay usable after a panic elsewhere: each update below is complete before the lock is let go.
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// New limits; what is open stays open.
     pub fn adjust(&self, settings: CeilingSettings) {
-        *lock(&self.settings) = settings;
+        let mut counts = self.lock();
+        counts.settings = settings;
+        self.weigh(counts);
     }
 
     /// Connections open now.
     #[must_use]
     pub fn open(&self) -> usize {
-        lock(&self.counts).open
+        self.lock().open
+    }
+
+    /// Strangers hold so much of what they may have that they are to be hurried.
+    #[must_use]
+    pub fn is_stressed(&self) -> bool {
+        self.stressed.load(Ordering::Relaxed)
+    }
+
+    /// A client of our own networks, or one that logged in or delivered not long ago.
+    #[must_use]
+    pub fn is_known(&self, now: UnixMillis, address: IpAddr) -> bool {
+        self.lock().is_known(now, address)
     }
 
     /// Takes a place for a client.
     ///
     /// # Errors
     /// Which ceiling is reached.
-    pub fn enter(self: &Arc<Self>, now: Instant, address: IpAddr) -> Result<Place, Full> {
-        self.enter_unnamed()?.named(now, address)
+    pub fn enter(self: &Arc<Self>, arrival: Arrival) -> Result<Place, Full> {
+        let mut counts = self.lock();
+        if counts.open >= counts.settings.connections {
+            return Err(Full::Server);
+        }
+        let client = counts.take(arrival)?;
+        counts.open += 1;
+        self.weigh(counts);
+        Ok(Place { ceiling: Arc::clone(self), of: Some(client) })
     }
 
-    /// Takes a place for a client whose address is still to come, from the proxy it stands behind.
+    /// Takes a place for a client whose address is still to come, from the proxy it stands behind. Until then nobody knows whether it is a stranger,
+    /// and it is held by nothing but the ceiling of the whole server.
     ///
     /// # Errors
     /// The server as a whole is full.
     pub fn enter_unnamed(self: &Arc<Self>) -> Result<Place, Full> {
-        let connections = lock(&self.settings).connections;
-        let mut counts = lock(&self.counts);
-        if counts.open >= connections {
+        let mut counts = self.lock();
+        if counts.open >= counts.settings.connections {
             return Err(Full::Server);
         }
         counts.open += 1;
         Ok(Place { ceiling: Arc::clone(self), of: None })
     }
+
+    /// Looks whether stress begins or is over, lets go of the lock, and says so.
+    fn weigh(&self, counts: MutexGuard<'_, Counts>) {
+        let change = counts.stress(self.is_stressed());
+        if let Some(change) = change {
+            // Under the lock, so that the flag and the counts agree.
+            self.stressed.store(matches!(change, Stress::Begins { .. }), Ordering::Relaxed);
+        }
+        drop(counts);
+        match change {
+            Some(Stress::Begins { strangers, of }) => {
+                tracing::warn!(strangers, of, "stress: strangers have less time and fewer faults");
+            }
+            Some(Stress::IsOver { strangers, of }) => tracing::warn!(strangers, of, "stress is over"),
+            None => {}
+        }
+    }
+}
+
+fn of<K: std::hash::Hash + Eq>(map: &HashMap<K, usize>, key: &K) -> usize {
+    map.get(key).copied().unwrap_or(0)
+}
+
+fn give_back<K: std::hash::Hash + Eq>(map: &mut HashMap<K, usize>, key: &K) {
+    if let Some(count) = map.get_mut(key) {
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            map.remove(key);
+        }
+    }
 }
 
 impl Counts {
-    /// Counts a new connection of this host; false when it comes too often.
-    fn is_within_rate(&mut self, now: Instant, host: Subnet, settings: &CeilingSettings) -> bool {
-        let minute = Duration::from_secs(60);
-        if self.rates.len() >= settings.rates_max && !self.rates.contains_key(&host) {
-            self.rates.retain(|_, rate| now.duration_since(rate.since) < minute);
-            if self.rates.len() >= settings.rates_max {
-                self.rates.clear();
-            }
+    fn is_known(&self, now: UnixMillis, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.settings.known_networks.iter().any(|network| network.contains(&address))
+            || self.known.get(now, Subnet::host(address), self.settings.known_for) > 0
+    }
+
+    /// Counts a client in, where it may come.
+    fn take(&mut self, arrival: Arrival) -> Result<Client, Full> {
+        let Arrival { now, address, listener, handshake } = arrival;
+        let (host, network) = (Subnet::host(address), Subnet::network(address));
+        let is_known = self.is_known(now, address);
+        // Each try counts, also one that is turned away: whoever goes on hammering stays out.
+        let host_rate = self.host_rates.add(now, host, 1, MINUTE);
+        let network_rate = self.network_rates.add(now, network, 1, MINUTE);
+        let settings = &self.settings;
+        let full = if host_rate > settings.connections_per_minute_per_host {
+            Some(Full::HostRate)
+        } else if of(&self.hosts, &host) >= settings.connections_per_host {
+            Some(Full::Host)
+        } else if is_known {
+            // What strangers beside it do is not held against it.
+            None
+        } else if network_rate > settings.connections_per_minute_per_network {
+            Some(Full::NetworkRate)
+        } else if of(&self.networks, &network) >= settings.connections_per_network {
+            Some(Full::Network)
+        } else if of(&self.listeners, &listener) >= settings.connections_per_listener {
+            Some(Full::Listener)
+        } else if self.strangers >= settings.for_strangers() {
+            Some(Full::Reserve)
+        } else {
+            None
+        };
+        let client = Client { host, network, listener, is_known };
+        if let Some(full) = full {
+            return Err(full);
         }
-        let rate = self.rates.entry(host).or_insert(Rate { since: now, count: 0 });
-        if now.duration_since(rate.since) >= minute {
-            *rate = Rate { since: now, count: 0 };
+        if handshake && !self.may_shake_hands(now, client) {
+            return Err(Full::Handshakes);
         }
-        rate.count = rate.count.saturating_add(1);
-        rate.count <= settings.connections_per_minute_per_host
+        *self.hosts.entry(host).or_default() += 1;
+        *self.networks.entry(network).or_default() += 1;
+        *self.listeners.entry(listener).or_default() += 1;
+        self.strangers += usize::from(!is_known);
+        Ok(client)
+    }
+
+    fn may_shake_hands(&mut self, now: UnixMillis, client: Client) -> bool {
+        let handshakes = self.handshakes.add(now, client.host, 1, MINUTE);
+        client.is_known || handshakes <= self.settings.handshakes_per_minute_per_host
+    }
+
+    fn stress(&self, is_stressed: bool) -> Option<Stress> {
+        let (strangers, of) = (self.strangers, self.settings.for_strangers());
+        if is_stressed {
+            (strangers <= self.settings.share(self.settings.stress_until)).then_some(Stress::IsOver { strangers, of })
+        } else {
+            // One stranger is no crowd, however few there may be.
+            let at = self.settings.share(self.settings.stress_at).max(2);
+            (strangers >= at).then_some(Stress::Begins { strangers, of })
+        }
     }
 }
 
@@ -148,114 +344,76 @@ impl Place {
     ///
     /// # Errors
     /// Which ceiling is reached; the place is given back.
-    pub fn named(mut self, now: Instant, address: IpAddr) -> Result<Self, Full> {
-        let (host, network) = (Subnet::host(address), Subnet::network(address));
-        let settings = lock(&self.ceiling.settings).clone();
-        let mut counts = lock(&self.ceiling.counts);
-        let of = |map: &HashMap<Subnet, usize>, key: &Subnet| map.get(key).copied().unwrap_or(0);
-        let full = if !counts.is_within_rate(now, host, &settings) {
-            Some(Full::Rate)
-        } else if of(&counts.hosts, &host) >= settings.connections_per_host {
-            Some(Full::Host)
-        } else if of(&counts.networks, &network) >= settings.connections_per_network {
-            Some(Full::Network)
-        } else {
-            None
-        };
-        if full.is_none() {
-            *counts.hosts.entry(host).or_default() += 1;
-            *counts.networks.entry(network).or_default() += 1;
-            self.of = Some((host, network));
+    pub fn named(mut self, arrival: Arrival) -> Result<Self, Full> {
+        let ceiling = Arc::clone(&self.ceiling);
+        let mut counts = ceiling.lock();
+        // An error drops `self` at the end, which takes the lock again: so it is let go of first.
+        match counts.take(arrival) {
+            Ok(client) => {
+                self.of = Some(client);
+                ceiling.weigh(counts);
+                Ok(self)
+            }
+            Err(full) => {
+                drop(counts);
+                Err(full)
+            }
         }
-        // Let go before `self` is dropped on an error, which takes the lock again.
-        drop(counts);
-        full.map_or(Ok(self), Err)
+    }
+
+    /// Its client logged in: it counts as known from here on, and when it comes again.
+    pub fn logged_in(&mut self, now: UnixMillis) {
+        self.remember(now, LOGGED_IN);
+        let Some(client) = self.of.as_mut().filter(|client| !client.is_known) else { return };
+        client.is_known = true;
+        let mut counts = self.ceiling.lock();
+        counts.strangers = counts.strangers.saturating_sub(1);
+        self.ceiling.weigh(counts);
+    }
+
+    /// It is a stranger's, and the server is under stress. Takes no lock, so it may be asked for each line.
+    #[must_use]
+    pub fn is_hurried(&self) -> bool {
+        self.ceiling.is_stressed() && self.of.is_some_and(|client| !client.is_known)
+    }
+
+    /// A message of its client was taken: it is known when it comes again.
+    pub fn delivered(&self, now: UnixMillis) {
+        self.remember(now, DELIVERED);
+    }
+
+    fn remember(&self, now: UnixMillis, amount: u32) {
+        let Some(client) = self.of else { return };
+        let mut counts = self.ceiling.lock();
+        let window = counts.settings.known_for;
+        counts.known.add(now, client.host, amount, window);
+    }
+
+    /// Counts a TLS handshake that its client asks for.
+    ///
+    /// # Errors
+    /// It has asked too often.
+    pub fn shakes_hands(&self, now: UnixMillis) -> Result<(), Full> {
+        let Some(client) = self.of else { return Ok(()) };
+        if self.ceiling.lock().may_shake_hands(now, client) { Ok(()) } else { Err(Full::Handshakes) }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut counts = lock(&self.ceiling.counts);
+        let mut counts = self.ceiling.lock();
         counts.open = counts.open.saturating_sub(1);
-        let Some((host, network)) = self.of else { return };
-        let Counts { hosts, networks, .. } = &mut *counts;
-        for (map, key) in [(hosts, host), (networks, network)] {
-            if let Some(count) = map.get_mut(&key) {
-                *count = count.saturating_sub(1);
-                if *count == 0 {
-                    map.remove(&key);
-                }
+        if let Some(Client { host, network, listener, is_known }) = self.of {
+            give_back(&mut counts.hosts, &host);
+            give_back(&mut counts.networks, &network);
+            give_back(&mut counts.listeners, &listener);
+            if !is_known {
+                counts.strangers = counts.strangers.saturating_sub(1);
             }
         }
+        self.ceiling.weigh(counts);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn settings() -> CeilingSettings {
-        CeilingSettings {
-            connections: 4,
-            connections_per_host: 2,
-            connections_per_network: 3,
-            connections_per_minute_per_host: 100,
-            rates_max: 8,
-        }
-    }
-
-    fn ip(text: &str) -> IpAddr {
-        text.parse().unwrap()
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "a starting point for made-up times")]
-    fn start() -> Instant {
-        Instant::now()
-    }
-
-    #[test]
-    fn each_ceiling_is_reached_and_a_place_comes_back() {
-        let ceiling = Ceiling::new(settings());
-        let now = start();
-        let first = ceiling.enter(now, ip("192.0.2.1")).unwrap();
-        let _second = ceiling.enter(now, ip("192.0.2.1")).unwrap();
-        assert_eq!(ceiling.enter(now, ip("192.0.2.1")).unwrap_err(), Full::Host);
-        let _third = ceiling.enter(now, ip("192.0.2.2")).unwrap();
-        assert_eq!(ceiling.enter(now, ip("192.0.2.3")).unwrap_err(), Full::Network);
-        let _fourth = ceiling.enter(now, ip("198.51.100.1")).unwrap();
-        assert_eq!(ceiling.enter(now, ip("203.0.113.1")).unwrap_err(), Full::Server);
-        drop(first);
-        assert!(ceiling.enter(now, ip("192.0.2.1")).is_ok());
-    }
-
-    #[test]
-    fn a_rotating_ipv6_client_is_one_host() {
-        let ceiling = Ceiling::new(settings());
-        let now = start();
-        let _places: Vec<_> = (1..=2).map(|n| ceiling.enter(now, ip(&format!("2001:db8::{n}"))).unwrap()).collect();
-        assert_eq!(ceiling.enter(now, ip("2001:db8::3")).unwrap_err(), Full::Host);
-    }
-
-    #[test]
-    fn coming_too_often_is_noticed_and_forgiven_after_a_minute() {
-        let ceiling = Ceiling::new(CeilingSettings { connections_per_minute_per_host: 3, ..settings() });
-        let now = start();
-        for _ in 0..3 {
-            drop(ceiling.enter(now, ip("192.0.2.1")).unwrap());
-        }
-        assert_eq!(ceiling.enter(now, ip("192.0.2.1")).unwrap_err(), Full::Rate);
-        assert!(ceiling.enter(now + Duration::from_secs(60), ip("192.0.2.1")).is_ok());
-    }
-
-    #[test]
-    fn memory_of_rates_is_bounded_and_of_counts_given_back() {
-        let ceiling = Ceiling::new(settings());
-        let now = start();
-        for n in 0..1000_u32 {
-            drop(ceiling.enter(now, IpAddr::from(std::net::Ipv4Addr::from(0x0a00_0000 + n))));
-        }
-        let counts = lock(&ceiling.counts);
-        assert!(counts.rates.len() <= 8);
-        assert!(counts.hosts.is_empty() && counts.networks.is_empty());
-    }
-}
+mod tests;

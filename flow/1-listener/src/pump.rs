@@ -2,7 +2,7 @@
 //!
 //! Promises: the machine sees whole lines and clean bodies, whatever the segments were; replies are gathered, within a bound, and flushed before
 //! the pump waits; a deadline counts for the whole line, not for its next octet; in a body, a client that falls behind the smallest data rate is
-//! gone, and one that floods waits; however a connection ends, no message stays open with the host.
+//! gone, and one that floods waits; no connection takes more octets than it may; however a connection ends, no message stays open with the host.
 
 mod body;
 
@@ -19,7 +19,7 @@ use postern_mail::proof::Committed;
 use postern_mail::trouble::{Fault, Outage};
 use postern_smtp::body::Cleanliness;
 use postern_smtp::line::{Framing, LineFramer};
-use postern_smtp::machine::{Action, Input, Machine, TraceFacts};
+use postern_smtp::machine::{Action, Conduct, Input, Machine, TraceFacts};
 use postern_smtp::reply_lines::write_reply;
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
@@ -27,6 +27,8 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 
+use crate::accept::clock;
+use crate::ceiling::Place;
 use crate::pump::body::{Body, Pace};
 use crate::stream::Stream;
 use crate::tls;
@@ -83,6 +85,8 @@ pub struct PumpSettings {
     pub data_rate_grace: Duration,
     /// Of a message, octets a second at most, behind its first MiB; 0: as many as come.
     pub data_rate_max: u64,
+    /// Octets that one connection may send us, whatever they are.
+    pub bytes_max: u64,
 }
 
 /// How a connection ended.
@@ -98,6 +102,10 @@ pub enum Ended {
     HandshakeFailed,
     /// It was cut off, as [`Host::cut_off`] has it.
     CutOff,
+    /// There were too many handshakes of its address, and this one was not made.
+    HandshakeRefused,
+    /// It sent more octets than a connection may.
+    TooManyBytes,
 }
 
 #[expect(clippy::disallowed_methods, reason = "the pump is the hand that reads the clock for its machine")]
@@ -147,10 +155,15 @@ pub(crate) struct Pump<M, H> {
     tls: Option<Arc<ServerConfig>>,
     stop: watch::Receiver<bool>,
     cut_off: Option<oneshot::Receiver<Reply>>,
+    /// Under the ceiling; it is told of what makes a client known.
+    place: Option<Place>,
+    hurried: bool,
     said_stopping: bool,
     revoked: Option<Revocation>,
     input: Vec<u8>,
     used: usize,
+    /// Octets read so far.
+    bytes: u64,
     output: Vec<u8>,
     framer: LineFramer,
     clean: Cleanliness,
@@ -175,16 +188,29 @@ impl<M: Machine, H: Host> Pump<M, H> {
             settings,
             tls,
             stop,
+            place: None,
+            hurried: false,
             said_stopping: false,
             revoked: None,
             input,
             used: 0,
+            bytes: 0,
             output: Vec::new(),
             framer: LineFramer::default(),
             clean: Cleanliness::new(),
             pace: Pace::new(now()),
             actions: Vec::new(),
         }
+    }
+
+    /// Holds the connection's place until it ends.
+    pub(crate) fn takes(&mut self, place: Place) {
+        self.place = Some(place);
+    }
+
+    /// What the client did wrong, once it has gone.
+    pub(crate) fn conduct(&self) -> Conduct {
+        self.machine.conduct()
     }
 
     /// RFC 5321 §4.3.1: the client waits for the greeting. True for one that does not, which is a program that never reads replies. For a clear
@@ -252,12 +278,20 @@ impl<M: Machine, H: Host> Pump<M, H> {
                     Action::Ask(question) => {
                         let answer = Box::pin(self.host.ask(question)).await;
                         let logged_in = matches!(answer, Answer::Authenticated { .. });
+                        if let (Answer::Authenticated { .. }, Some(place)) = (&answer, &mut self.place) {
+                            place.logged_in(clock());
+                        }
                         self.feed(Input::Answer(answer));
                         if logged_in {
                             self.revoked = self.host.revoked();
                         }
                     }
-                    Action::StartTls => {
+                    Action::StartTls(ready) => {
+                        if self.place.as_ref().is_some_and(|place| place.shakes_hands(clock()).is_err()) {
+                            self.refuse(&Reply::too_many_handshakes()).await;
+                            return Err(Ended::HandshakeRefused);
+                        }
+                        write_reply(&ready, &mut self.output);
                         self.flush().await?;
                         // RFC 3207 §4.2: nothing that came in clear is read after the handshake.
                         self.forget_input();
@@ -276,6 +310,9 @@ impl<M: Machine, H: Host> Pump<M, H> {
                     }
                     Action::Commit => {
                         let result = Box::pin(self.host.commit()).await;
+                        if let (Ok(_), Some(place)) = (&result, &self.place) {
+                            place.delivered(clock());
+                        }
                         self.feed(Input::Committed(result));
                     }
                     Action::Discard => self.host.discard(),
@@ -356,7 +393,11 @@ impl<M: Machine, H: Host> Pump<M, H> {
             self.input.drain(..self.used);
             self.used = 0;
         }
-        let Self { stream, input, stop, said_stopping, cut_off, revoked, .. } = self;
+        if self.bytes > self.settings.bytes_max {
+            Box::pin(self.refuse(&Reply::too_many_bytes())).await;
+            return Err(Ended::TooManyBytes);
+        }
+        let Self { stream, input, bytes, stop, said_stopping, cut_off, revoked, .. } = self;
         // Looked at before each read: a client that never falls silent would keep the wait below from ever getting to it.
         if !*said_stopping && is_stopping(stop) {
             *said_stopping = true;
@@ -373,7 +414,10 @@ impl<M: Machine, H: Host> Pump<M, H> {
             }
             read = stream.read(input) => Ok(match read {
                 Ok(0) | Err(_) => Filled::Gone,
-                Ok(_) => Filled::Bytes,
+                Ok(count) => {
+                    *bytes = bytes.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+                    Filled::Bytes
+                }
             }),
             _ = stop.wait_for(|stopping| *stopping), if !*said_stopping => {
                 *said_stopping = true;
@@ -390,9 +434,19 @@ impl<M: Machine, H: Host> Pump<M, H> {
         }
     }
 
+    /// Before the client is waited for: tells the machine when strangers are to be hurried, and when no more.
+    fn hurry(&mut self) {
+        let hurried = self.place.as_ref().is_some_and(Place::is_hurried);
+        if hurried != self.hurried {
+            self.hurried = hurried;
+            self.feed(Input::Hurry(hurried));
+        }
+    }
+
     /// Feeds the machine its next line, or what came instead of it.
     async fn next_line(&mut self) -> Result<(), Ended> {
         let mut deadline = None;
+        self.hurry();
         loop {
             let buffered = self.input.get(self.used..).unwrap_or_default();
             match self.framer.frame(buffered, self.machine.line_bytes_max()) {

@@ -48,6 +48,51 @@ fn a_client_that_comes_too_often_is_told() {
 }
 
 #[test]
+fn a_handshake_too_many_is_refused_in_place_of_220_and_costs_none() {
+    let mut setting = Setting::new();
+    setting.ceiling.handshakes_per_minute_per_host = 0;
+    let server = setting.serve();
+    let mut client = server.client();
+    client.send("STARTTLS\r\n");
+    client.expect("421 4.7.0");
+    assert_eq!(client.line(), None);
+    assert_eq!(server.ended(), Ended::HandshakeRefused);
+}
+
+#[test]
+fn a_connection_sends_so_many_octets_and_no_more_and_the_message_is_not_kept() {
+    let mut setting = Setting::new();
+    setting.pump.bytes_max = 100_000;
+    let server = setting.serve();
+    let mut client = server.client();
+    client.begin_data();
+    client.send("0123456789abcdef0123456789abcd\r\n".repeat(4000));
+    client.expect("421 4.7.0");
+    assert_eq!(client.line(), None);
+    assert!(matches!(server.event(), Event::Discarded { .. }));
+    assert_eq!(server.ended(), Ended::TooManyBytes);
+}
+
+#[test]
+fn under_stress_strangers_are_hurried_and_when_it_is_over_they_are_not() {
+    let mut setting = Setting::new();
+    setting.ceiling.connections = 3;
+    setting.session.hurry.command_timeout = Duration::from_millis(100);
+    let server = setting.serve();
+    let (mut first, mut second) = (server.client(), server.client());
+    let mut third = server.client();
+    assert!(server.ceiling.is_stressed());
+    third.expect("421 4.4.2");
+    drop(third);
+    until("stress is over", LONG, || (!server.ceiling.is_stressed()).then_some(()));
+    for client in [&mut first, &mut second] {
+        client.send("NOOP\r\nQUIT\r\n");
+        client.expect("250 ");
+        client.expect("221 ");
+    }
+}
+
+#[test]
 fn a_client_over_the_ceiling_of_an_implicit_listener_hears_nothing_in_clear() {
     let server = one_place(|setting| {
         setting.kind = ListenerKind::Submissions;

@@ -40,7 +40,7 @@ impl Turn<'_> {
         }
         // RFC 4954 §4, §9: no password in clear, and no way to configure it.
         let Some(tls) = &self.standing.tls else {
-            return self.fault(Reply::tls_required(), hello);
+            return self.charge(Reply::tls_required(), hello);
         };
         let exporter = tls.exporter.clone();
         // Only the mechanism that goes by it is shown it.
@@ -50,7 +50,7 @@ impl Turn<'_> {
             return self.out_of_order("already authenticated", hello);
         }
         let Some(mechanism) = mechanism.filter(|mechanism| self.offers(*mechanism)) else {
-            return self.fault(Reply::mechanism_unknown(), hello);
+            return self.charge(Reply::mechanism_unknown(), hello);
         };
         let initial = match initial {
             None => None,
@@ -77,12 +77,12 @@ impl Turn<'_> {
                 self.answer(Reply::authenticated(), hello)
             }
             // A guess costs as much as any other fault. RFC 4954 §9: at least three of them are heard before the connection is closed.
-            Answer::Denied => self.fault(Reply::authentication_failed(), hello),
+            Answer::Denied => self.charge(Reply::authentication_failed(), hello),
             // A bare yes proves nobody.
             Answer::Pass => self.bug(hello),
             other => match self.ruling(other) {
                 Ruling::Pass => self.bug(hello),
-                Ruling::Refuse(reply) => self.answer(reply, hello),
+                Ruling::Refuse(reply) => self.idle(reply, hello),
                 Ruling::Hangup(reply) => self.close(reply, hello),
             },
         }
@@ -107,7 +107,7 @@ impl Turn<'_> {
 
     /// RFC 4954 §4: a response line that is too long is 500 with 5.5.6 and ends the exchange.
     pub(crate) fn broken_response(&mut self, hello: Hello, fault: Fault) -> State {
-        if fault.breaks_framing() { self.close(Reply::broken_framing(fault), hello) } else { self.abort(hello, Some(fault)) }
+        if fault.breaks_framing() { self.misframed(Reply::broken_framing(fault), hello) } else { self.abort(hello, Some(fault)) }
     }
 
     fn abort(&mut self, hello: Hello, fault: Option<Fault>) -> State {
@@ -120,7 +120,7 @@ impl Turn<'_> {
         let AskingAbort { hello, fault } = asking;
         match (answer, fault) {
             (Answer::Hangup(reply), _) => self.close(reply, hello),
-            (_, None) => self.answer(Reply::authentication_aborted(), hello),
+            (_, None) => self.idle(Reply::authentication_aborted(), hello),
             (_, Some(Fault::LineTooLong)) => self.fault(Reply::authentication_line_too_long(), hello),
             (_, Some(fault)) => self.fault(Reply::fault(fault), hello),
         }

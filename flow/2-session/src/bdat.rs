@@ -80,6 +80,10 @@ impl Turn<'_> {
             BodyEnd::Whole { .. } => {
                 let InChunk { mut message, size, .. } = chunk;
                 message.bytes = message.bytes.saturating_add(size);
+                if size == 0 {
+                    // Chunks of nothing, one after the other, never end a message.
+                    return self.idle(Reply::chunk_ok(size), Place::InChunks(message));
+                }
                 self.answer(Reply::chunk_ok(size), Place::InChunks(message))
             }
             BodyEnd::TooBig => {
@@ -87,15 +91,15 @@ impl Turn<'_> {
                 let reply = Reply::too_big(self.settings().message_size);
                 self.answer(reply, after_failure(chunk.message.hello, chunk.last))
             }
-            BodyEnd::Broken(fault) => self.close(Reply::broken_framing(fault), State::InChunk(chunk)),
+            BodyEnd::Broken(fault) => self.misframed(Reply::broken_framing(fault), State::InChunk(chunk)),
         }
     }
 
     pub(crate) fn chunk_dropped(&mut self, chunk: DroppingChunk, end: BodyEnd) -> State {
         match end {
-            BodyEnd::Broken(fault) => self.close(Reply::broken_framing(fault), chunk.then),
+            BodyEnd::Broken(fault) => self.misframed(Reply::broken_framing(fault), chunk.then),
             BodyEnd::Whole { .. } | BodyEnd::TooBig if chunk.counted => self.fault(*chunk.reply, chunk.then),
-            BodyEnd::Whole { .. } | BodyEnd::TooBig => self.answer(*chunk.reply, chunk.then),
+            BodyEnd::Whole { .. } | BodyEnd::TooBig => self.idle(*chunk.reply, chunk.then),
         }
     }
 }

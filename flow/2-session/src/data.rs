@@ -15,7 +15,7 @@ impl Turn<'_> {
             Place::InMail(mail) if mail.envelope.recipients.is_empty() => {
                 // RFC 2920 §3.2: DATA is accepted only if a recipient was. A client that pipelined it behind recipients we refused
                 // has done nothing wrong, so this costs it no fault; it learns here that there is nothing to send.
-                self.answer(Reply::no_valid_recipients(), mail)
+                self.idle(Reply::no_valid_recipients(), mail)
             }
             // RFC 2920 §3.1: DATA is the last of its group; a body that came before our 354 was sent without knowing whether it
             // would be read as one.
@@ -59,7 +59,7 @@ impl Turn<'_> {
             }
             // RFC 5321 §2.3.8: a bare CR or LF is where two servers come to see two different messages. It is not taken, and nothing
             // behind it is read.
-            BodyEnd::Broken(fault) => self.close(Reply::broken_framing(fault), State::InData(message)),
+            BodyEnd::Broken(fault) => self.misframed(Reply::broken_framing(fault), State::InData(message)),
         }
     }
 
@@ -87,7 +87,10 @@ impl Turn<'_> {
     /// RFC 5321 §4.2.5, §6.1: with the 250 the message is ours to deliver or to report, so it is said after the disk said so.
     pub(crate) fn committed(&mut self, hello: Hello, result: Result<Committed, Outage>) -> State {
         let reply = match result {
-            Ok(receipt) => Reply::queued(&receipt),
+            Ok(receipt) => {
+                self.standing.tally.did_something();
+                Reply::queued(&receipt)
+            }
             Err(outage) => Reply::outage(&outage),
         };
         self.answer(reply, hello)

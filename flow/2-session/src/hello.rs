@@ -52,10 +52,10 @@ impl Turn<'_> {
                 } else {
                     Reply::hello(self.hostname())
                 };
-                self.answer(reply, hello)
+                self.idle(reply, hello)
             }
             // RFC 5321 §4.1.4: a refused EHLO leaves everything as it was.
-            Ruling::Refuse(reply) => self.answer(reply, before),
+            Ruling::Refuse(reply) => self.idle(reply, before),
             Ruling::Hangup(reply) => self.close(reply, before),
         }
     }

@@ -20,7 +20,7 @@ mod state;
 mod turn;
 
 pub use session::Session;
-pub use settings::SessionSettings;
+pub use settings::{Hurry, SessionSettings};
 
 #[cfg(test)]
 mod tests;

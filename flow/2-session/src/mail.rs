@@ -25,24 +25,24 @@ impl Turn<'_> {
         if self.standing.client.listener.is_submission() {
             // RFC 6409 §4.3, RFC 4954 §6, RFC 3207 §4: first TLS, then AUTH, then mail; on port 25 neither is ever asked for.
             if self.standing.tls.is_none() {
-                return self.fault(Reply::tls_required(), hello);
+                return self.charge(Reply::tls_required(), hello);
             }
             if self.standing.who.is_none() {
-                return self.fault(Reply::authentication_required(), hello);
+                return self.charge(Reply::authentication_required(), hello);
             }
         }
         if self.standing.messages >= settings.messages_per_connection {
             // RFC 9422 §4.1: MAILMAX was offered; a client that goes on regardless pays for each try.
-            return self.fault(Reply::too_many_messages(), hello);
+            return self.charge(Reply::too_many_messages(), hello);
         }
         if mail.size.is_some_and(|size| size > settings.message_size) {
             // RFC 1870 §6.1, §7: refused before a single octet of it is sent.
             let reply = Reply::too_big(settings.message_size);
-            return self.answer(reply, hello);
+            return self.idle(reply, hello);
         }
         if mail.require_tls && self.standing.tls.is_none() {
             // RFC 8689 §2: the promise cannot be kept where the way here was in clear.
-            return self.answer(Reply::require_tls_impossible(), hello);
+            return self.idle(Reply::require_tls_impossible(), hello);
         }
         let who = self.standing.who.clone();
         let envelope = Envelope {
@@ -71,7 +71,7 @@ impl Turn<'_> {
                 self.standing.messages = self.standing.messages.saturating_add(1);
                 self.answer(Reply::sender_ok(), mail)
             }
-            Ruling::Refuse(reply) => self.answer(reply, mail.hello),
+            Ruling::Refuse(reply) => self.idle(reply, mail.hello),
             Ruling::Hangup(reply) => self.close(reply, mail),
         }
     }

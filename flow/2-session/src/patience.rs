@@ -4,9 +4,9 @@
 use std::time::{Duration, Instant};
 
 use postern_mail::Reply;
-use postern_smtp::machine::{Action, Patience};
+use postern_smtp::machine::{Action, Conduct, Limit, Patience};
 
-use crate::settings::SessionSettings;
+use crate::settings::Hurry;
 use crate::state::State;
 use crate::turn::{Standing, Turn};
 
@@ -14,31 +14,102 @@ use crate::turn::{Standing, Turn};
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     faults: u16,
+    /// Those of the faults that are remembered beyond the session, and what broke the framing.
+    syntax: u16,
+    relays_refused: u16,
     recipients_unknown: u16,
+    idle_commands: u32,
+    limit: Option<Limit>,
+}
+
+/// How much of each a session may do.
+#[derive(Clone, Copy)]
+pub(crate) struct Budget {
+    faults: u16,
+    recipients_unknown: u16,
+    idle_commands: u32,
 }
 
 impl Tally {
     /// Counts a fault; false when the budget is overdrawn.
-    pub(crate) fn fault(&mut self, settings: &SessionSettings) -> bool {
+    pub(crate) fn fault(&mut self, budget: Budget) -> bool {
         self.faults = self.faults.saturating_add(1);
-        self.faults <= settings.faults_per_session
+        self.within(self.faults <= budget.faults, Limit::Faults)
     }
 
     /// Counts an unknown recipient; false when the budget is overdrawn.
-    pub(crate) fn unknown_recipient(&mut self, settings: &SessionSettings) -> bool {
+    pub(crate) fn unknown_recipient(&mut self, budget: Budget) -> bool {
         self.recipients_unknown = self.recipients_unknown.saturating_add(1);
-        self.recipients_unknown <= settings.recipients_unknown_per_session
+        self.within(self.recipients_unknown <= budget.recipients_unknown, Limit::RecipientsUnknown)
+    }
+
+    /// Counts a command that does nothing for a message; false when the budget is overdrawn.
+    pub(crate) fn idle_command(&mut self, budget: Budget) -> bool {
+        self.idle_commands = self.idle_commands.saturating_add(1);
+        self.within(self.idle_commands <= budget.idle_commands, Limit::IdleCommands)
+    }
+
+    /// A message was taken: what led to it was not in vain.
+    pub(crate) fn did_something(&mut self) {
+        self.idle_commands = 0;
+    }
+
+    /// To be remembered: it does not talk as it should.
+    pub(crate) fn syntax(&mut self) {
+        self.syntax = self.syntax.saturating_add(1);
+    }
+
+    /// To be remembered: it asked for what only we may give.
+    pub(crate) fn relay_refused(&mut self) {
+        self.relays_refused = self.relays_refused.saturating_add(1);
+    }
+
+    fn within(&mut self, is_within: bool, limit: Limit) -> bool {
+        if !is_within {
+            self.limit = Some(limit);
+        }
+        is_within
+    }
+}
+
+impl Standing {
+    /// Who did not log in is hurried while the server is under stress.
+    fn hurry(&self) -> Option<&Hurry> {
+        Some(&self.settings.hurry).filter(|_| self.hurried && self.who.is_none())
+    }
+
+    /// The budgets that hold for this client now.
+    pub(crate) fn budget(&self) -> Budget {
+        let settings = &self.settings;
+        let most = self.hurry().map_or(u16::MAX, |hurry| hurry.faults_per_session);
+        Budget {
+            faults: settings.faults_per_session.min(most),
+            recipients_unknown: settings.recipients_unknown_per_session.min(most),
+            idle_commands: settings.idle_commands_per_session,
+        }
+    }
+
+    /// What is told of it when it has ended.
+    pub(crate) fn conduct(&self) -> Conduct {
+        let Tally { syntax, relays_refused, recipients_unknown, limit, .. } = self.tally;
+        if self.who.is_some() {
+            // What it does is its account's; its address may be that of a whole office.
+            return Conduct { limit, ..Conduct::default() };
+        }
+        Conduct { syntax, recipients_unknown, relays_refused, early: false, limit }
     }
 }
 
 /// How long to wait in `state`.
 pub(crate) fn patience(standing: &Standing, state: &State, now: Instant) -> Patience {
-    let settings = &standing.settings;
+    let (settings, hurry) = (&standing.settings, standing.hurry());
     // RFC 5321 §4.5.3.2: a limit for each command and for each piece of data.
-    let command = match state {
-        State::InData(_) | State::InChunk(_) | State::DroppingChunk(_) => settings.data_timeout,
-        _ => settings.command_timeout,
+    let (usual, hurried) = if state.is_in_body() {
+        (settings.data_timeout, hurry.map(|hurry| hurry.data_timeout))
+    } else {
+        (settings.command_timeout, hurry.map(|hurry| hurry.command_timeout))
     };
+    let command = hurried.map_or(usual, |hurried| hurried.min(usual));
     // While we look something up or write to disk, the client's clock stands still: a 250 that is cut off here is a duplicate later
     // (RFC 5321 §4.5.3.2.6).
     if matches!(state, State::Judging(_) | State::Committing(_)) {
@@ -62,6 +133,14 @@ impl Turn<'_> {
             self.act(Action::Close);
             return State::Closed;
         }
+        let is_over = |from: Option<Instant>, limit| from.is_some_and(|from| self.now.saturating_duration_since(from) >= limit);
+        let limit = match () {
+            () if is_over(self.standing.opened, self.settings().session_timeout) => Limit::SessionTime,
+            () if is_over(state.began(), self.settings().transaction_timeout) => Limit::TransactionTime,
+            () if state.is_in_body() => Limit::DataTime,
+            () => Limit::CommandTime,
+        };
+        self.standing.tally.limit = Some(limit);
         let reply = Reply::timed_out(self.hostname());
         self.close(reply, state)
     }

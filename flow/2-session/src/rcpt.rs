@@ -55,9 +55,10 @@ impl Turn<'_> {
 
     fn admit(&mut self, mut mail: InMail, (to, dsn): (Mailbox, DsnRequest), admission: &Admission) -> State {
         // A recipient named twice gets one copy, on the terms of the first naming.
-        if !mail.envelope.recipients.iter().any(|recipient| *recipient.address() == to) {
-            mail.envelope.recipients.push(Recipient::admitted(to, admission, dsn));
+        if mail.envelope.recipients.iter().any(|recipient| *recipient.address() == to) {
+            return self.idle(Reply::recipient_ok(), mail);
         }
+        mail.envelope.recipients.push(Recipient::admitted(to, admission, dsn));
         self.answer(Reply::recipient_ok(), mail)
     }
 
@@ -66,14 +67,19 @@ impl Turn<'_> {
     fn refuse_recipient(&mut self, reply: Reply, mail: InMail) -> State {
         match (reply.code.0, reply.status) {
             (550, Some(Status { subject: 1, detail: 1, .. })) => {
-                if self.standing.tally.unknown_recipient(&self.standing.settings) {
+                if self.standing.tally.unknown_recipient(self.standing.budget()) {
                     self.answer(reply, mail)
                 } else {
                     let farewell = Reply::too_many_faults(self.hostname());
                     self.close(farewell, mail)
                 }
             }
-            (550, Some(Status { subject: 7, detail: 1, .. })) => self.fault(reply, mail),
+            (550, Some(Status { subject: 7, detail: 1, .. })) => {
+                self.standing.tally.relay_refused();
+                self.charge(reply, mail)
+            }
+            // While nothing is lost by it, also a transaction that comes to nothing has an end.
+            _ if mail.envelope.recipients.is_empty() => self.idle(reply, mail),
             _ => self.answer(reply, mail),
         }
     }

@@ -10,7 +10,7 @@ use postern_mail::fact::ClientFacts;
 use postern_mail::trouble::Fault;
 use postern_smtp::command::Command;
 use postern_smtp::line::{COMMAND_LINE_BYTES_MAX, SASL_LINE_BYTES_MAX};
-use postern_smtp::machine::{Action, Input, Machine, Patience};
+use postern_smtp::machine::{Action, Conduct, Input, Machine, Patience};
 
 use crate::patience::{Tally, patience};
 use crate::settings::SessionSettings;
@@ -40,6 +40,7 @@ impl Session {
             opened: None,
             messages: 0,
             tally: Tally::default(),
+            hurried: false,
             stopping: false,
             revoked: None,
         };
@@ -69,6 +70,10 @@ impl Machine for Session {
         patience(&self.standing, &self.state, now)
     }
 
+    fn conduct(&self) -> Conduct {
+        self.standing.conduct()
+    }
+
     /// RFC 4954 §4: a SASL response, and an AUTH command with its initial response, may be longer than other lines.
     fn line_bytes_max(&self) -> usize {
         match self.state {
@@ -84,6 +89,10 @@ impl Turn<'_> {
         match (state, input) {
             (State::Closed, _) => State::Closed,
             (state, Input::TimedOut) => self.timed_out(state),
+            (state, Input::Hurry(hurried)) => {
+                self.standing.hurried = hurried;
+                state
+            }
             (state, Input::Stopping) => {
                 self.standing.stopping = true;
                 state
@@ -134,10 +143,10 @@ impl Turn<'_> {
             // RFC 5321 §4.1.4: RSET, NOOP, VRFY, EXPN and HELP are served at any time, before EHLO too.
             Command::Rset => self.rset(place),
             // RFC 5321 §4.1.1.9: an argument of NOOP means nothing.
-            Command::Noop => self.answer(Reply::ok(), place),
+            Command::Noop => self.idle(Reply::ok(), place),
             Command::Vrfy => self.vrfy(place),
             // RFC 5321 §4.1.1.8: HELP, with or without an argument.
-            Command::Help => self.answer(Reply::help(), place),
+            Command::Help => self.idle(Reply::help(), place),
             Command::Expn | Command::Off => self.off(place),
             Command::Lhlo => self.fault(Reply::unknown_command(), place),
         }
@@ -152,7 +161,7 @@ impl Turn<'_> {
         if fault.breaks_framing() || (is(b"BDAT") && line.get(4).is_none_or(|next| !next.is_ascii_alphanumeric())) {
             // RFC 3030 §2: a chunk is consumed before it is refused. RFC 5321 §3.8 DEPARTS: when its size cannot be read, nobody knows where it ends, its
             // content must not be taken for commands, and the session is closed.
-            return self.close(Reply::fault(fault), place);
+            return self.misframed(Reply::fault(fault), place);
         }
         let reply = match () {
             () if is(b"MAIL") => Reply::sender_fault(fault),
@@ -166,7 +175,7 @@ impl Turn<'_> {
     /// bare LF or a NUL nothing the peer says can be trusted (RFC 5321 §4.5.3.1.4 for the length).
     fn broken_line(&mut self, fault: Fault, place: Place) -> State {
         if fault.breaks_framing() {
-            self.close(Reply::broken_framing(fault), place)
+            self.misframed(Reply::broken_framing(fault), place)
         } else {
             self.fault(Reply::fault(fault), place)
         }

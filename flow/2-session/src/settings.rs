@@ -5,6 +5,17 @@ use std::time::Duration;
 use postern_mail::Domain;
 use postern_mail::fact::Mechanism;
 
+/// What strangers are held to while the server is under stress.
+#[derive(Clone, Copy, Debug)]
+pub struct Hurry {
+    /// In place of [`SessionSettings::command_timeout`].
+    pub command_timeout: Duration,
+    /// In place of [`SessionSettings::data_timeout`].
+    pub data_timeout: Duration,
+    /// In place of [`SessionSettings::faults_per_session`] and [`SessionSettings::recipients_unknown_per_session`].
+    pub faults_per_session: u16,
+}
+
 /// The limits and offers of one listener's sessions, shared by all of them.
 #[derive(Clone, Debug)]
 pub struct SessionSettings {
@@ -23,6 +34,10 @@ pub struct SessionSettings {
     pub faults_per_session: u16,
     /// Unknown recipients a session may name; the next one ends it, since it is harvesting addresses (RFC 5321 §7.8).
     pub recipients_unknown_per_session: u16,
+    /// Commands that do nothing for a message, since the last one that was taken; the next one ends the session.
+    pub idle_commands_per_session: u32,
+    /// While the server is under stress, these hold for who has not logged in, where they are less.
+    pub hurry: Hurry,
     /// For one whole command line or SASL response. RFC 5321 §4.5.3.2.7 asks for 5 minutes.
     pub command_timeout: Duration,
     /// For the next piece of a body. RFC 5321 §4.5.3.2.5 asks for 3 minutes.

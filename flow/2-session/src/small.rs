@@ -1,4 +1,4 @@
-//! The small commands: RSET, QUIT, VRFY, and those that are known and off. Promise: none of them tells who exists here.
+//! The small commands: RSET, QUIT, VRFY, and those that are known and off. Promise: none of them tells who exists here, and none is served without end.
 
 use postern_mail::Reply;
 use postern_smtp::machine::Action;
@@ -18,7 +18,7 @@ impl Turn<'_> {
             }
             Place::Unwelcome | Place::Fresh | Place::Ready(_) => place,
         };
-        self.answer(Reply::ok(), after)
+        self.idle(Reply::ok(), after)
     }
 
     /// RFC 5321 §4.1.1.10: 221, and the open transaction is given up.
@@ -28,12 +28,12 @@ impl Turn<'_> {
 
     /// RFC 5321 §4.1.1.6, §7.3: 252 says nothing about the mailbox, whoever asks. RFC 5321 §3.5.2 DEPARTS: nobody is told who exists.
     pub(crate) fn vrfy(&mut self, place: Place) -> State {
-        self.answer(Reply::cannot_verify(), place)
+        self.idle(Reply::cannot_verify(), place)
     }
 
     /// RFC 5321 §4.2.4: 502 for what we know and do not do: EXPN, ETRN, TURN and their like. RFC 6409 §7: ETRN and ATRN are not for
     /// submission. RFC 5321 §3.5.2 DEPARTS: EXPN is not served; who is behind an alias is not for strangers.
     pub(crate) fn off(&mut self, place: Place) -> State {
-        self.answer(Reply::not_implemented(), place)
+        self.idle(Reply::not_implemented(), place)
     }
 }

@@ -16,12 +16,11 @@ impl Turn<'_> {
         }
         match place {
             Place::Ready(_) | Place::Fresh if self.standing.tls.is_some() => self.out_of_order("TLS is on already", place),
-            Place::Ready(_) | Place::Fresh if !self.settings().tls_available => self.answer(Reply::tls_unavailable(), place),
+            Place::Ready(_) | Place::Fresh if !self.settings().tls_available => self.idle(Reply::tls_unavailable(), place),
             // RFC 3207 §4.2, §6: the hello is dropped here, and all that was learnt with it; the client must begin again. So one that has not said it loses nothing, and some
             // clients (gsasl) do not say it in clear.
             Place::Ready(_) | Place::Fresh => {
-                self.say(Reply::start_tls());
-                self.act(Action::StartTls);
+                self.act(Action::StartTls(Reply::start_tls()));
                 State::Handshaking
             }
             Place::InMail(_) | Place::InChunks(_) | Place::Spoiled(_) | Place::Unwelcome => {

@@ -145,6 +145,11 @@ impl State {
         matches!(self, Self::Listening(_) | Self::Challenged(_))
     }
 
+    /// True while a body or a chunk is being read.
+    pub(crate) fn is_in_body(&self) -> bool {
+        matches!(self, Self::InData(_) | Self::InChunk(_) | Self::DroppingChunk(_))
+    }
+
     /// When the running transaction began, while the client's clock runs.
     pub(crate) fn began(&self) -> Option<Instant> {
         match self {

@@ -25,6 +25,8 @@ pub(crate) struct Standing {
     /// Transactions so far.
     pub(crate) messages: u32,
     pub(crate) tally: Tally,
+    /// The server is under stress, and this client was a stranger when it was told so.
+    pub(crate) hurried: bool,
     /// The server is stopping: end when the client is next to speak.
     pub(crate) stopping: bool,
     /// What it was allowed to be here by has ended: likewise, with these words.
@@ -90,12 +92,34 @@ impl Turn<'_> {
         }
     }
 
-    /// The client did wrong: counted first, so that a pipelined flood cannot outrun the limit.
+    /// The client did wrong: counted first, so that a pipelined flood cannot outrun the limit. Remembered beyond the session.
     pub(crate) fn fault(&mut self, reply: Reply, next: impl Into<State>) -> State {
-        if self.standing.tally.fault(&self.standing.settings) {
+        self.standing.tally.syntax();
+        self.charge(reply, next)
+    }
+
+    /// Counted like a fault, and forgotten with the session: programs that are set up wrongly, and what others remember.
+    pub(crate) fn charge(&mut self, reply: Reply, next: impl Into<State>) -> State {
+        if self.standing.tally.fault(self.standing.budget()) {
             self.answer(reply, next)
         } else {
             let farewell = Reply::too_many_faults(self.hostname());
+            self.close(farewell, next)
+        }
+    }
+
+    /// The client's framing cannot be trusted any more: remembered, and the end.
+    pub(crate) fn misframed(&mut self, reply: Reply, left: impl Into<State>) -> State {
+        self.standing.tally.syntax();
+        self.close(reply, left)
+    }
+
+    /// A command that does nothing for a message. Each is harmless, and a session that says nothing else holds a place for nothing.
+    pub(crate) fn idle(&mut self, reply: Reply, next: impl Into<State>) -> State {
+        if self.standing.tally.idle_command(self.standing.budget()) {
+            self.answer(reply, next)
+        } else {
+            let farewell = Reply::too_many_idle_commands(self.hostname());
             self.close(farewell, next)
         }
     }
@@ -108,7 +132,7 @@ impl Turn<'_> {
     /// RFC 2920 §3.1: a command that must be the last of its group is. RFC 5321 §3.8 DEPARTS: bytes behind it were sent by a client, or by somebody in between,
     /// that did not wait to learn what they would be taken for, and the session is closed.
     pub(crate) fn improper_pipelining(&mut self, left: impl Into<State>) -> State {
-        self.close(Reply::improper_pipelining(), left)
+        self.misframed(Reply::improper_pipelining(), left)
     }
 
     /// The hand fed something that does not belong here: a bug of ours, never the peer's doing.

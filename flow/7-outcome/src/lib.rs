@@ -11,6 +11,7 @@ pub mod crowd;
 pub mod due;
 pub mod record;
 pub mod report;
+pub mod strangers;
 
 pub use auth_guard::{Accusation, AuthGuard, GuardSettings};
 pub use bans::{BanSettings, Bans, Judged, OrderRefused, Spared, SparedAs};
@@ -18,3 +19,4 @@ pub use crowd::Crowd;
 pub use due::{Action, DelayNotice, Ended, Line, Reach, ReportDue, Returned, reports_due};
 pub use record::{attempted, expired};
 pub use report::{Original, Report, Reporter};
+pub use strangers::{Accused, Stranger, StrangerSettings, Strangers, Used, UsedUp};

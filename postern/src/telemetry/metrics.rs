@@ -26,6 +26,11 @@ struct Why {
     why: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct LimitName {
+    limit: &'static str,
+}
+
 /// All metrics of the server.
 #[derive(Debug)]
 pub(crate) struct Metrics {
@@ -39,6 +44,9 @@ pub(crate) struct Metrics {
     bans: Family<Why, Counter>,
     /// Networks banned now.
     pub bans_active: Gauge,
+    limits_reached: Family<LimitName, Counter>,
+    /// 1 while strangers are hurried.
+    pub stress: Gauge,
     /// Connections open.
     pub connections: Gauge,
     /// Messages in the spool.
@@ -65,6 +73,8 @@ impl Default for Metrics {
             ended: Family::default(),
             bans: Family::default(),
             bans_active: Gauge::default(),
+            limits_reached: Family::default(),
+            stress: Gauge::default(),
             connections: Gauge::default(),
             queued: Gauge::default(),
             syncs: Gauge::default(),
@@ -85,6 +95,16 @@ impl Default for Metrics {
         registry.register("connections_ended", "How conversations ended", metrics.ended.clone());
         registry.register("bans", "Bans by what they are for", metrics.bans.clone());
         registry.register("bans_active", "Networks banned now", metrics.bans_active.clone());
+        registry.register(
+            "limits_reached",
+            "How often a limit ended a session, or refused a message or a recipient, by its setting",
+            metrics.limits_reached.clone(),
+        );
+        registry.register(
+            "stress",
+            "1 while unknown clients hold so many connections that they have less time and fewer faults",
+            metrics.stress.clone(),
+        );
         registry.register("connections_open", "Connections open now", metrics.connections.clone());
         registry.register("queue_messages", "Messages in the spool now", metrics.queued.clone());
         registry.register("spool_syncs", "Syncs of the spool's log since the start", metrics.syncs.clone());
@@ -135,6 +155,11 @@ impl Metrics {
     /// A conversation ended.
     pub(crate) fn ended(&self, why: &'static str) {
         self.ended.get_or_create(&Why { why }).inc();
+    }
+
+    /// A limit within a session was reached.
+    pub(crate) fn limit_reached(&self, limit: &'static str) {
+        self.limits_reached.get_or_create(&LimitName { limit }).inc();
     }
 
     /// Everything in the OpenMetrics text format.

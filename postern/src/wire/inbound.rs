@@ -22,7 +22,7 @@ use postern_policy::record::Asked;
 use postern_policy::stage::Stage;
 use postern_policy::{Directory as _, decide, explain};
 use postern_session::Session;
-use postern_smtp::machine::TraceFacts;
+use postern_smtp::machine::{Conduct, TraceFacts};
 use postern_spool::Writer;
 use postern_state::{Exchange, Reservation, Start, Step};
 use rustls::ServerConfig;
@@ -31,6 +31,7 @@ use tokio::sync::oneshot;
 use crate::wire::bans::{self, Watched};
 use crate::wire::directory::Directory;
 use crate::wire::scope::{Ended, Holder};
+use crate::wire::strangers::{self, Dues};
 use crate::wire::trail::SessionTrail;
 use crate::wire::{Live, Server, auth_guard, clock, live, login, routing, scope};
 
@@ -45,6 +46,7 @@ pub(crate) struct Inbound {
     reservation: Option<Box<Reservation>>,
     /// Who has just logged in.
     logged_in: Option<Box<Authenticated>>,
+    dues: Dues,
     trail: SessionTrail,
     watched: Watched,
 }
@@ -52,6 +54,7 @@ pub(crate) struct Inbound {
 impl Drop for Inbound {
     fn drop(&mut self) {
         self.trail.end(&self.server);
+        self.dues.end(&self.server);
     }
 }
 
@@ -126,6 +129,8 @@ impl Inbound {
             }
             Ok(()) => None,
         };
+        let of = (&self.client, who.is_some());
+        let because = because.or_else(|| self.dues.message(&self.server, &self.live, of, size).err());
         if let Some((reply, because)) = because {
             self.trail.told(&self.client, "MAIL", &reply, &because);
             self.note_refusal("MAIL", &reply, because, Some(from.to_string()));
@@ -153,6 +158,11 @@ impl Inbound {
     }
 
     fn recipient(&mut self, to: &Mailbox, who: Option<&Authenticated>) -> Answer {
+        if let Err((reply, because)) = self.dues.recipient(&self.server) {
+            self.trail.told(&self.client, "RCPT", &reply, &because);
+            self.note_refusal("RCPT", &reply, because, Some(to.to_string()));
+            return Answer::Refuse(reply);
+        }
         let holder = match Holder::of(&self.server, &self.live, &self.client, who) {
             Ok(holder) => holder,
             Err(ended) => return self.ended("RCPT", ended),
@@ -164,7 +174,9 @@ impl Inbound {
         let hosted = Directory(&self.live.config).hosted(to);
         let (verdict, admission) = self.live.policy.recipient(&facts, &hosted);
         self.trail.judged(&self.client, Asked::Recipient(&facts, &hosted), &verdict);
-        if let (None, Some(reservation)) = (&admission, &mut self.reservation) {
+        if admission.is_some() {
+            self.dues.admitted();
+        } else if let Some(reservation) = &mut self.reservation {
             reservation.keep_recipients(before);
         }
         self.refused("RCPT", &verdict, Stage::Recipient, Some(to.to_string()));
@@ -378,6 +390,7 @@ impl Host for Inbound {
     }
 
     async fn body(&mut self, piece: &[u8]) {
+        self.dues.received(piece.len());
         let Some(message) = &mut self.message else { return };
         message.size = message.size.saturating_add(piece.len() as u64);
         match message.take(piece, &self.live.hostname) {
@@ -408,6 +421,7 @@ impl Host for Inbound {
                 return Err(outage);
             }
         };
+        self.dues.settle(&self.server);
         self.trail.accepted(&self.server, &self.client, committed.id());
         self.server.accepted(committed.id(), envelope, size).await;
         Ok(committed)
@@ -436,7 +450,10 @@ impl Conversations for Gate {
     type Host = Inbound;
 
     fn door(&self, client: &ClientFacts) -> Door {
-        bans::door(&self.0, client)
+        match bans::door(&self.0, client) {
+            Door::Open => strangers::door(&self.0, client),
+            shut => shut,
+        }
     }
 
     fn begin(&self, client: &ClientFacts) -> (Session, Inbound) {
@@ -452,6 +469,7 @@ impl Conversations for Gate {
             message: None,
             reservation: None,
             logged_in: None,
+            dues: Dues::default(),
             trail,
             watched,
         };
@@ -486,8 +504,14 @@ impl Conversations for Gate {
             HowEnded::TimedOut => "timed out",
             HowEnded::HandshakeFailed => "TLS handshake failed",
             HowEnded::CutOff => "banned",
+            HowEnded::HandshakeRefused => "handshakes_per_minute_per_address",
+            HowEnded::TooManyBytes => "bytes_per_connection",
         };
         self.0.metrics.ended(how);
         tracing::debug!(client = %client.address, listener = %client.listener, how, "connection ended");
+    }
+
+    fn behaved(&self, client: &ClientFacts, conduct: Conduct) {
+        strangers::behaved(&self.0, client, conduct);
     }
 }

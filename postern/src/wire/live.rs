@@ -14,14 +14,13 @@ use postern_lookup::{LookupSettings, Resolver};
 use postern_mail::client::ListenerKind;
 use postern_policy::{Outbound, Policy};
 use postern_scheduler::{Backoff, Expiry, SchedulerSettings, Shaping};
-use postern_session::SessionSettings;
+use postern_session::{Hurry, SessionSettings};
 use postern_spool::SpoolSettings;
 use postern_state::Issuers;
 
 use crate::wire::login;
 
-/// Hosts whose rate of connections is remembered.
-const RATES_MAX: usize = 100_000;
+use crate::wire::strangers;
 
 /// A count of the configuration.
 #[must_use]
@@ -29,7 +28,9 @@ pub(crate) fn number(value: u32) -> usize {
     usize::try_from(value).unwrap_or(usize::MAX)
 }
 
-fn size(value: postern_config::Size) -> usize {
+/// A size of the configuration.
+#[must_use]
+pub(crate) fn size(value: postern_config::Size) -> usize {
     usize::try_from(value.0).unwrap_or(usize::MAX)
 }
 
@@ -67,6 +68,12 @@ impl Live {
             messages_per_connection: limits.messages_per_connection,
             faults_per_session: u16::try_from(limits.faults_per_session).unwrap_or(u16::MAX),
             recipients_unknown_per_session: u16::try_from(limits.recipients_unknown_per_session).unwrap_or(u16::MAX),
+            idle_commands_per_session: limits.idle_commands_per_session,
+            hurry: Hurry {
+                command_timeout: limits.stress_command_timeout,
+                data_timeout: limits.stress_data_timeout,
+                faults_per_session: u16::try_from(limits.stress_faults_per_session).unwrap_or(u16::MAX),
+            },
             command_timeout: limits.command_timeout,
             data_timeout: limits.data_timeout,
             transaction_timeout: limits.transaction_timeout,
@@ -80,6 +87,7 @@ impl Live {
             data_rate_min: limits.data_rate_min.0.0,
             data_rate_grace: limits.data_rate_grace,
             data_rate_max: limits.data_rate_max.0.0,
+            bytes_max: bytes_per_connection(&config),
         };
         let policy = policy(&config);
         let resolver = Resolver::new(LookupSettings {
@@ -112,6 +120,13 @@ impl Live {
     pub(crate) fn session(&self, _: ListenerKind) -> Arc<SessionSettings> {
         Arc::clone(&self.session)
     }
+}
+
+/// All a connection may send: behind `bytes_per_connection` no message begins, and the one that began before it may end. Its lines are a little longer on
+/// the wire than what is counted of them.
+fn bytes_per_connection(config: &Config) -> u64 {
+    let (connection, message) = (config.limits.bytes_per_connection.0, config.limits.message_size.0);
+    connection.saturating_add(message).saturating_add(message / 8).saturating_add(1 << 20)
 }
 
 /// What the rules go by.
@@ -151,12 +166,21 @@ pub(crate) fn ceiling(config: &Config, open_files_max: usize) -> CeilingSettings
             "limits.connections is {wanted}, but only {most} are taken: this process may open {open_files_max} files; raise LimitNOFILE or ulimit -n"
         );
     }
+    let connections = wanted.min(most);
     CeilingSettings {
-        connections: wanted.min(most),
+        connections,
+        reserved: number(limits.connections_reserved).min(connections / 2),
+        connections_per_listener: number(limits.connections_per_listener),
         connections_per_host: number(limits.connections_per_address),
         connections_per_network: number(limits.connections_per_network),
         connections_per_minute_per_host: limits.connections_per_minute_per_address,
-        rates_max: RATES_MAX,
+        connections_per_minute_per_network: limits.connections_per_minute_per_network,
+        handshakes_per_minute_per_host: limits.handshakes_per_minute_per_address,
+        known_networks: config.server.trusted_networks.iter().chain(&config.server.relay_networks).copied().collect(),
+        known_for: limits.known_for,
+        stress_at: limits.stress_at,
+        stress_until: limits.stress_until,
+        counter_bytes: strangers::counter_bytes(config),
     }
 }
 
@@ -225,6 +249,7 @@ mod tests {
     fn connections_leave_a_quarter_of_the_open_files_to_the_rest_of_the_server() {
         let config = postern_config::load("", "f", &Machine::named("mx.example")).unwrap();
         assert_eq!(ceiling(&config, 1024).connections, 768);
+        assert_eq!(ceiling(&config, 1024).reserved, 384, "half of them are for anybody, however few there are");
         assert_eq!(ceiling(&config, usize::MAX).connections, number(config.limits.connections));
     }
 }

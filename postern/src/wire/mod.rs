@@ -14,6 +14,7 @@ pub(crate) mod reload;
 pub(crate) mod report;
 pub(crate) mod routing;
 pub(crate) mod scope;
+pub(crate) mod strangers;
 pub(crate) mod trail;
 pub(crate) mod unused;
 
@@ -79,6 +80,8 @@ pub(crate) struct Server {
     pub certificate: Arc<CertificateSlot>,
     /// Ceilings on connections.
     pub ceiling: Arc<Ceiling>,
+    /// What strangers have sent and done wrong of late.
+    pub strangers: strangers::Strangers,
     /// Counters.
     pub metrics: Metrics,
     /// See [`Server::lock_progress`].

@@ -77,6 +77,7 @@ impl Town {
             tls,
             certificate,
             ceiling: Ceiling::new(live::ceiling(&Self::config(folder.path(), toml), 1024)),
+            strangers: strangers::Strangers::new(&Self::config(folder.path(), toml)),
             metrics: Metrics::default(),
             progress_locks: progress_locks(),
             confinement: Confinement::none(),

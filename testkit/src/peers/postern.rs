@@ -14,7 +14,7 @@ use crate::peers::{allow, open_folder, workspace};
 use crate::program::{Program, is_root, run, text};
 use crate::wait::LONG;
 
-/// The binary: `POSTERN_BIN`, or what `cargo build` made, with optimisation or without.
+/// The binary: `POSTERN_BIN`, or what `cargo build` made last, with optimisation or without.
 ///
 /// # Panics
 /// When it was not built.
@@ -23,7 +23,10 @@ pub fn binary() -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
     std::env::var_os("POSTERN_BIN")
         .map(PathBuf::from)
-        .or_else(|| ["release/postern", "debug/postern"].map(|built| target.join(built)).into_iter().find(|path| path.exists()))
+        .or_else(|| {
+            let built = ["release/postern", "debug/postern"].map(|built| target.join(built)).into_iter();
+            built.filter_map(|path| Some((path.metadata().ok()?.modified().ok()?, path))).max().map(|(_, path)| path)
+        })
         .expect("the binary under test: cargo build --release --bin postern")
 }
 

@@ -20,6 +20,7 @@ pub(super) fn limits(findings: &mut Findings<'_>) {
     let narrower = [
         ("connections_per_address", limits.connections_per_address, "connections_per_network", limits.connections_per_network),
         ("connections_per_network", limits.connections_per_network, "connections", limits.connections),
+        ("connections_per_listener", limits.connections_per_listener, "connections", limits.connections),
     ];
     for (inner, inner_value, outer, outer_value) in narrower {
         // A small outer limit beside a default inner one is no contradiction.
@@ -27,6 +28,14 @@ pub(super) fn limits(findings: &mut Findings<'_>) {
         if inner_value > outer_value && findings.is_set(&path) {
             findings.warn(&path, &format!("is never reached: {outer} is {outer_value}"));
         }
+    }
+    if limits.stress_until > limits.stress_at {
+        let problem = format!("stress begins at {} and would be over at {} already", limits.stress_at, limits.stress_until);
+        findings.error_at_either(["limits.stress_until", "limits.stress_at"], &problem);
+    }
+    if findings.is_set("limits.connections_reserved") && limits.connections_reserved > limits.connections / 2 {
+        let text = format!("only half of the connections ({}) are kept", limits.connections / 2);
+        findings.warn("limits.connections_reserved", &text);
     }
     if limits.transaction_timeout > limits.session_timeout && findings.is_set("limits.transaction_timeout") {
         let text = format!("is never reached: session_timeout is {}", print_duration(limits.session_timeout));

@@ -181,6 +181,9 @@ fn limits_that_contradict_each_other_are_told() {
     one_error("[spool]\nsegment_size = 70000001", "f:2:16: spool.segment_size", "no multiple of 4KiB");
     one_warning("[limits]\nrecipients_per_message = 50", "f:2:26", "RFC 5321 §4.5.3.1.8");
     one_warning("[limits]\nconnections = 10\nconnections_per_network = 20", "f:3:27", "never reached");
+    one_warning("[limits]\nconnections = 10\nconnections_reserved = 6", "f:3:24", "only half of the connections (5)");
+    one_warning("[limits]\nconnections = 10\nconnections_per_listener = 11", "f:3:28", "never reached");
+    one_error("[limits]\nstress_until = 0.8", "f:2:16: limits.stress_until", "stress begins at 0.75");
     assert_eq!(warnings("[limits]\nconnections = 10"), "", "a default beside a small limit is no contradiction");
     one_warning("[outbound]\ndelay_warning_after = \"6d\"", "f:2:23", "never reached");
 }

@@ -5,7 +5,7 @@ use std::mem::size_of_val;
 use postern_mail::fact::{Answer, Question};
 use postern_mail::proof::Committed;
 use postern_mail::{Domain, Envelope, Outage};
-use postern_session::{Session, SessionSettings};
+use postern_session::{Hurry, Session, SessionSettings};
 use postern_smtp::machine::TraceFacts;
 
 use super::*;
@@ -59,6 +59,8 @@ impl Conversations for Gate {
             messages_per_connection: 1,
             faults_per_session: 1,
             recipients_unknown_per_session: 1,
+            idle_commands_per_session: u32::MAX,
+            hurry: Hurry { command_timeout: hour, data_timeout: hour, faults_per_session: 1 },
             command_timeout: hour,
             data_timeout: hour,
             transaction_timeout: hour,
@@ -77,6 +79,7 @@ impl Conversations for Gate {
             data_rate_min: 0,
             data_rate_grace: hour,
             data_rate_max: 0,
+            bytes_max: u64::MAX,
         })
     }
 
@@ -105,6 +108,7 @@ async fn an_idle_connection_is_small() {
     let (alive, _) = mpsc::channel(1);
     let connection = || Connection {
         kind: ListenerKind::Mx,
+        number: 0,
         conversations: Arc::new(Gate),
         counters: Arc::default(),
         stop: stopping.clone(),
@@ -112,13 +116,21 @@ async fn an_idle_connection_is_small() {
     };
     let ceiling = Ceiling::new(CeilingSettings {
         connections: 1,
+        reserved: 0,
+        connections_per_listener: 1,
         connections_per_host: 1,
         connections_per_network: 1,
         connections_per_minute_per_host: 1,
-        rates_max: 1,
+        connections_per_minute_per_network: 1,
+        handshakes_per_minute_per_host: 1,
+        known_networks: Vec::new(),
+        known_for: Duration::from_secs(1),
+        stress_at: 1.0,
+        stress_until: 1.0,
+        counter_bytes: 1,
     });
     let peer = client.peer_addr().unwrap();
-    let place = ceiling.enter(now(), peer.ip());
+    let place = ceiling.enter(connection().arrival(peer));
     let work = connection().admit(place, client, peer, Vec::new()).unwrap();
     let pump = size_of::<Pump<Session, Large>>();
     let (machine, host) = (size_of::<Session>(), size_of::<Large>());

@@ -87,6 +87,7 @@ impl<M: Machine, H: Host> Pump<M, H> {
             let moment = now();
             // The client does not fall behind while the host or the largest rate keeps it waiting.
             body.began += moment.saturating_duration_since(before);
+            self.hurry();
             let filled = match self.body_deadline(moment, &body) {
                 Some(deadline) => self.fill(deadline).await?,
                 None => Filled::TimedOut,

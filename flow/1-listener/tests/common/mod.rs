@@ -26,7 +26,7 @@ use postern_mail::envelope::{Admission, MessageId};
 use postern_mail::fact::{Answer, ClientFacts, Mechanism, Question, TlsFacts};
 use postern_mail::proof::{Committed, Hosted};
 use postern_mail::{Domain, Envelope, Outage, Reply};
-use postern_session::{Session, SessionSettings};
+use postern_session::{Hurry, Session, SessionSettings};
 use postern_smtp::machine::TraceFacts;
 use postern_testkit::certificate;
 use postern_testkit::wait::LONG;
@@ -83,6 +83,8 @@ impl Setting {
                 messages_per_connection: 100,
                 faults_per_session: 10,
                 recipients_unknown_per_session: 10,
+                idle_commands_per_session: u32::MAX,
+                hurry: Hurry { command_timeout: NEVER, data_timeout: NEVER, faults_per_session: 1 },
                 command_timeout: NEVER,
                 data_timeout: NEVER,
                 transaction_timeout: NEVER,
@@ -96,13 +98,22 @@ impl Setting {
                 data_rate_min: 0,
                 data_rate_grace: NEVER,
                 data_rate_max: 0,
+                bytes_max: u64::MAX,
             },
             ceiling: CeilingSettings {
                 connections: 100,
+                reserved: 0,
+                connections_per_listener: 100,
                 connections_per_host: 100,
                 connections_per_network: 100,
                 connections_per_minute_per_host: 10_000,
-                rates_max: 100,
+                connections_per_minute_per_network: 10_000,
+                handshakes_per_minute_per_host: 10_000,
+                known_networks: Vec::new(),
+                known_for: NEVER,
+                stress_at: 1.0,
+                stress_until: 1.0,
+                counter_bytes: 4096,
             },
             proxies: Vec::new(),
             greeting_delay: Duration::ZERO,
@@ -267,7 +278,7 @@ impl Server {
             setting.tls.then(|| server_config(Arc::new(CertificateSlot::new(certificate())), OldestVersion::Tls12).unwrap());
         let (events_in, events) = sync_channel(100_000);
         let ceiling = Ceiling::new(setting.ceiling.clone());
-        let listener = Listener { socket, kind: setting.kind, proxies: setting.proxies.clone().into() };
+        let listener = Listener { socket, kind: setting.kind, number: 0, proxies: setting.proxies.clone().into() };
         let world = Arc::new(World {
             setting,
             tls,

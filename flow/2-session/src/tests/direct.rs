@@ -2,11 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use postern_mail::Reply;
 use postern_mail::envelope::Admission;
 use postern_mail::fact::{Answer, ClientFacts, TlsFacts};
 use postern_mail::proof::{Authenticated, Hosted};
+use postern_mail::trouble::Fault;
 use postern_smtp::line::{COMMAND_LINE_BYTES_MAX, SASL_LINE_BYTES_MAX};
-use postern_smtp::machine::{Action, BodyEnd, Input, Machine};
+use postern_smtp::machine::{Action, BodyEnd, Conduct, Input, Limit, Machine};
 
 use super::world::World;
 use crate::Session;
@@ -160,4 +162,88 @@ fn a_session_that_is_stopped_before_it_opens_is_not_greeted() {
     assert!(actions.is_empty());
     session.on(now, Input::Opened, &mut actions);
     assert!(matches!(actions.as_slice(), [Action::Reply(reply), Action::Close] if reply.code.0 == 421));
+}
+
+#[test]
+fn under_stress_a_stranger_has_less_time_and_fewer_faults_until_it_is_over_or_it_logs_in() {
+    let mut stranger = Direct::new(&["listener submissions", "limit faults 5"]);
+    assert_eq!(stranger.patience().0, 60);
+    stranger.feed(Input::Hurry(true));
+    assert_eq!(stranger.patience().0, 10);
+    stranger.feed(Input::Hurry(false));
+    assert_eq!(stranger.patience().0, 60);
+    stranger.feed(Input::Hurry(true));
+    stranger.line("AUTH PLAIN AGEAYg==");
+    stranger.feed(Input::Answer(Answer::Authenticated {
+        who: Authenticated::mint_after_verification("a".into(), "password".into()),
+    }));
+    assert_eq!(stranger.patience().0, 60);
+    stranger.line("JUNK");
+    stranger.line("JUNK");
+    assert!(!stranger.session.is_closed());
+
+    let mut stranger = Direct::new(&["limit faults 5"]);
+    stranger.feed(Input::Hurry(true));
+    stranger.line("JUNK");
+    assert!(!stranger.session.is_closed());
+    stranger.line("JUNK");
+    assert!(stranger.session.is_closed());
+    assert_eq!(stranger.session.conduct(), Conduct { syntax: 2, limit: Some(Limit::Faults), ..Conduct::default() });
+}
+
+#[test]
+fn a_body_is_hurried_too() {
+    let mut stranger = Direct::new(&[]);
+    stranger.line("BDAT 6");
+    assert_eq!(stranger.patience().0, 180);
+    stranger.feed(Input::Hurry(true));
+    assert_eq!(stranger.patience().0, 30);
+}
+
+#[test]
+fn what_a_stranger_did_wrong_is_told_by_kind_and_what_an_account_did_is_not() {
+    let mut stranger = Direct::new(&[]);
+    assert_eq!(stranger.session.conduct(), Conduct::default());
+    stranger.line("JUNK");
+    stranger.line("MAIL FROM:<x@there.example>");
+    stranger.pass();
+    for reply in [Reply::no_such_recipient("b@here.example"), Reply::relay_denied(), Reply::relay_denied()] {
+        stranger.line("RCPT TO:<b@here.example>");
+        stranger.feed(Input::Answer(Answer::Refuse(reply)));
+    }
+    let told = Conduct { syntax: 1, recipients_unknown: 1, relays_refused: 2, ..Conduct::default() };
+    assert_eq!(stranger.session.conduct(), told);
+    stranger.feed(Input::Broken(Fault::BareLf));
+    assert_eq!(stranger.session.conduct(), Conduct { syntax: 2, ..told });
+
+    let mut account = Direct::new(&["listener submissions"]);
+    account.line("JUNK");
+    account.line("AUTH PLAIN AGEAYg==");
+    account.feed(Input::Answer(Answer::Denied));
+    assert_eq!(account.session.conduct().syntax, 1, "a wrong password is for others to remember");
+    account.line("AUTH PLAIN AGEAYg==");
+    account.feed(Input::Answer(Answer::Authenticated {
+        who: Authenticated::mint_after_verification("a".into(), "password".into()),
+    }));
+    assert_eq!(account.session.conduct(), Conduct::default());
+}
+
+#[test]
+fn the_limit_of_time_that_ended_a_session_is_told() {
+    let over = |wait: u64, lines: &[&str]| {
+        let mut session = Direct::new(&["sender x@there.example passes"]);
+        for line in lines {
+            session.line(line);
+            if !line.starts_with("BDAT") {
+                session.pass();
+            }
+        }
+        session.wait(wait);
+        session.feed(Input::TimedOut);
+        session.session.conduct().limit
+    };
+    assert_eq!(over(60, &[]), Some(Limit::CommandTime));
+    assert_eq!(over(180, &["BDAT 6"]), Some(Limit::DataTime));
+    assert_eq!(over(600, &["MAIL FROM:<x@there.example>"]), Some(Limit::TransactionTime));
+    assert_eq!(over(3600, &[]), Some(Limit::SessionTime));
 }

@@ -143,7 +143,8 @@ impl<'a> Pump<'a> {
         match action {
             Action::Reply(reply) => self.replies.push_back(reply),
             Action::Ask(question) => return Some(Input::Answer(self.answer(question))),
-            Action::StartTls => {
+            Action::StartTls(ready) => {
+                self.replies.push_back(ready);
                 self.buffer.clear();
                 self.framer = LineFramer::default();
                 if self.world.handshake_stalls {

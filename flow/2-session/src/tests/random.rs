@@ -163,7 +163,7 @@ proptest! {
                         prop_assert!(!open);
                         closed = true;
                     }
-                    Action::Reply(_) | Action::Ask(_) | Action::StartTls => {}
+                    Action::Reply(_) | Action::Ask(_) | Action::StartTls(_) => {}
                 }
             }
         }
@@ -194,6 +194,7 @@ fn input(number: usize) -> Input<'static> {
         20 => line("DATA"),
         21 => line("BDAT 6"),
         22 => line("BDAT 6 LAST"),
+        23 => Input::Hurry(true),
         _ => line("STARTTLS"),
     }
 }

@@ -8,7 +8,7 @@ use postern_mail::fact::Mechanism;
 use postern_mail::proof::Authenticated;
 use postern_mail::{Domain, Outage, Reply};
 
-use crate::SessionSettings;
+use crate::{Hurry, SessionSettings};
 
 /// What the answerer says.
 #[derive(Clone, Debug)]
@@ -56,6 +56,12 @@ impl World {
                 messages_per_connection: 50,
                 faults_per_session: 10,
                 recipients_unknown_per_session: 10,
+                idle_commands_per_session: 100,
+                hurry: Hurry {
+                    command_timeout: Duration::from_secs(10),
+                    data_timeout: Duration::from_secs(30),
+                    faults_per_session: 1,
+                },
                 command_timeout: Duration::from_secs(60),
                 data_timeout: Duration::from_secs(180),
                 transaction_timeout: Duration::from_secs(600),
@@ -113,6 +119,7 @@ impl World {
             "submission_recipients" => settings.recipients_per_submission = value.parse().unwrap(),
             "messages" => settings.messages_per_connection = value.parse().unwrap(),
             "faults" => settings.faults_per_session = value.parse().unwrap(),
+            "idle" => settings.idle_commands_per_session = value.parse().unwrap(),
             "unknown" => settings.recipients_unknown_per_session = value.parse().unwrap(),
             other => panic!("limit {other}"),
         }
