@@ -125,6 +125,8 @@ impl<'a> Command<'a> {
             b"QUIT" => alone(Self::Quit),
             b"STARTTLS" => alone(Self::StartTls),
             b"AUTH" => auth(argument()?),
+            // RFC 5321 §4.1.1.6: VRFY names somebody; without that it is 501, as any command without its argument.
+            b"VRFY" if rest.is_empty() => Err(Fault::Syntax),
             b"VRFY" => argument().map(|_| Self::Vrfy),
             b"EXPN" => argument().map(|_| Self::Expn),
             b"HELP" => argument().map(|_| Self::Help),

@@ -40,6 +40,7 @@ mod settings;
 mod shared;
 mod spool;
 mod upkeep;
+mod walk;
 mod workers;
 mod writer;
 
@@ -50,4 +51,5 @@ pub use reader::{Body, BodyFile, LoadError, Stored};
 pub use recover::{Damage, Recovered, RecoveredMessage};
 pub use settings::SpoolSettings;
 pub use spool::{Spool, SpoolStats};
+pub use walk::read_records_once;
 pub use writer::Writer;

@@ -208,6 +208,13 @@ fn generation_of(name: &str, ending: &str) -> Option<u32> {
     name.strip_suffix(ending)?.parse().ok()
 }
 
+/// The segments among the names in the log's folder, the oldest first.
+pub(crate) fn segments(names: &[String]) -> Vec<u32> {
+    let mut generations: Vec<u32> = names.iter().filter_map(|name| generation_of(name, ".seg")).collect();
+    generations.sort_unstable();
+    generations
+}
+
 /// Reads the whole spool and calls `on_message` for every message in it, the newest first.
 pub(crate) fn recover(
     settings: &SpoolSettings,
@@ -216,11 +223,10 @@ pub(crate) fn recover(
     on_message: &mut dyn FnMut(RecoveredMessage),
 ) -> io::Result<Found> {
     let mut log = Log::new();
-    let mut generations = Vec::new();
-    for name in disk.list(&paths.log)? {
-        if let Some(generation) = generation_of(&name, ".seg") {
-            generations.push(generation);
-        } else if let Some(generation) = generation_of(&name, ".free") {
+    let names = disk.list(&paths.log)?;
+    let generations = segments(&names);
+    for name in names {
+        if let Some(generation) = generation_of(&name, ".free") {
             let path = paths.spare(generation);
             if disk.open(&path)?.size()? == settings.segment_bytes && log.spare.len() < settings.spare_segments_max {
                 log.spare.push(generation);
@@ -239,7 +245,6 @@ pub(crate) fn recover(
     for dir in [&paths.root, &paths.log, &paths.bodies] {
         disk.sync_dir(dir)?;
     }
-    generations.sort_unstable();
     log.next_generation = generations.last().copied().max(log.spare.iter().max().copied()).unwrap_or(0) + 1;
     let newest = bodies.iter().map(|id| id.0).max().unwrap_or(0);
     let mut recovery = Recovery {

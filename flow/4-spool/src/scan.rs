@@ -102,7 +102,14 @@ fn read_ahead(
     }
 }
 
-fn scan(disk: &dyn Disk, paths: &Paths, generation: u32, next: Option<u64>, old: Option<Buffer>) -> io::Result<Scanned> {
+/// Reads and checks one segment. `next` is the number of the first group of the newer ones.
+pub(crate) fn scan(
+    disk: &dyn Disk,
+    paths: &Paths,
+    generation: u32,
+    next: Option<u64>,
+    old: Option<Buffer>,
+) -> io::Result<Scanned> {
     let file = disk.open(&paths.segment(generation))?;
     let mut buffer = Buffer::of(usize::try_from(file.size()?).unwrap_or(usize::MAX), old)?;
     let unreadable = read_segment(&*file, buffer.octets_mut())?;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use common::{ROOT, accept, body, content, envelope, open, settings, wait};
 use postern_mail::reply::Status;
-use postern_spool::{Progress, Reason};
+use postern_spool::{Progress, Reason, read_records_once};
 use postern_testkit::faulty_disk::FaultyDisk;
 
 const FILES: [&str; 4] = ["format", "log", "bodies", "damaged"];
@@ -58,6 +58,15 @@ fn a_spool_of_format_1_opens_with_everything_in_it() {
     assert_eq!(wait(content(&spool, found[0].id)), body(3, 9_000));
     assert_eq!(wait(content(&spool, found[1].id)), body(1, 700));
     wait(accept(&spool, &body(4, 100))).unwrap();
+}
+
+#[test]
+fn reading_the_records_once_finds_every_message_and_changes_nothing() {
+    let disk = load(1);
+    let before = disk.files();
+    // Two in the queue, and one that is finished and not cleaned away.
+    assert_eq!(read_records_once(&disk, Path::new(ROOT)).unwrap(), 3);
+    assert_eq!(disk.files(), before);
 }
 
 /// Writes `tests/format-N` anew; only for a new version, never again for a released one.

@@ -12,6 +12,7 @@ pub mod classify;
 mod connect;
 mod connection;
 mod dialogue;
+mod final_header;
 pub mod lmtp;
 pub mod maildir;
 pub mod next_hop;

@@ -19,6 +19,7 @@ use rustix::io::Errno;
 use tokio::sync::Semaphore;
 
 use crate::classify::evidence;
+use crate::final_header::take_out_return_path;
 use crate::next_hop::Message;
 
 /// One part of a path component.
@@ -195,11 +196,13 @@ impl Maildirs {
     async fn try_file(&self, template: &Template, message: Message<'_>, mailbox: &Mailbox) -> io::Result<String> {
         let name = self.unique_name();
         let (base, components, file_name) = (template.base.clone(), template.expand(mailbox), name.clone());
-        // RFC 5321 §4.4: final delivery puts the reverse path into the message, in front of everything. RFC 5321 §4.4 TODO: a Return-Path
-        // that came with the message is not taken out.
+        // RFC 5321 §4.4: final delivery puts the reverse path into the message, in front of everything, and takes out what
+        // came along.
         let mut buffer = format!("Return-Path: {}\r\nDelivered-To: {mailbox}\r\n", message.envelope.from).into_bytes();
         let mut pieces = message.body.open().await?;
+        let ours = buffer.len();
         let mut more = fill(&mut *pieces, &mut buffer).await?;
+        take_out_return_path(&mut buffer, ours);
         let first = std::mem::take(&mut buffer);
         // A small message takes one trip to a thread for everything.
         let mut draft = self

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use postern_config::Config;
+use postern_config::{Config, data_dir_of_broken};
 use postern_mail::fact::{ClientFacts, Fact};
 use postern_mail::scope::AccountScope;
 use postern_mail::trouble::Outage;
@@ -25,7 +25,10 @@ use crate::wire::{account_facts, clock, live};
 
 /// Has an order carried out.
 pub(crate) fn ask(source: &Source, order: Order) -> Result<Answer, Stop> {
-    let config = source.load()?;
+    let config = match source.load() {
+        Ok(config) => config,
+        Err(errors) => return ask_in_spite_of(errors, source, &order),
+    };
     let data_dir = std::path::absolute(&config.server.data_dir).map_err(|error| error.to_string())?;
     let path = socket_path(&data_dir);
     match UnixStream::connect(&path) {
@@ -61,6 +64,27 @@ pub(crate) fn ask(source: &Source, order: Order) -> Result<Answer, Stop> {
             )),
         },
         Err(error) => Err(Stop(1, format!("{}: {error}", path.display()))),
+    }
+}
+
+/// A server that runs goes on with the configuration it has; who wants to see what it does need not mend the file first. Only what is
+/// about the server's own state is asked so: all else may hang on what the file was meant to say.
+fn ask_in_spite_of(errors: String, source: &Source, order: &Order) -> Result<Answer, Stop> {
+    let (Source::File(file), true) = (source, is_about_state(order)) else { return Err(errors.into()) };
+    let found = std::fs::read_to_string(file).ok().and_then(|text| data_dir_of_broken(&text));
+    let Some(data_dir) = found.and_then(|found| std::path::absolute(found).ok()) else { return Err(errors.into()) };
+    let path = socket_path(&data_dir);
+    let Ok(stream) = UnixStream::connect(&path) else { return Err(errors.into()) };
+    let shown = path.display();
+    eprintln!("{errors}\nThe file is broken; the server that runs goes on without it and is asked at {shown}.");
+    Ok(converse(stream, order).map_err(|error| format!("the server at {shown}: {error}"))?)
+}
+
+fn is_about_state(order: &Order) -> bool {
+    match order {
+        Order::Status | Order::Queue(_) | Order::Explain { .. } | Order::Trace { .. } => true,
+        Order::Because { order, .. } => is_about_state(order),
+        Order::Reload | Order::Account(_) | Order::List(_) | Order::WhatIf(_) => false,
     }
 }
 

@@ -70,8 +70,44 @@ impl BodyPieces for SpooledPieces {
     }
 }
 
+/// Gives an attempt back that ended in a panic: the scheduler would take it for running until the next start, and its lane would have one
+/// place less.
+struct GiveBack {
+    server: Arc<Server>,
+    attempt: Attempt,
+}
+
+impl Drop for GiveBack {
+    fn drop(&mut self) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        if !std::thread::panicking() {
+            return;
+        }
+        let (server, attempt) = (Arc::clone(&self.server), self.attempt.clone());
+        tracing::error!(id = %attempt.id, "an attempt ended in a panic, which is a mistake of ours; the message is tried again later");
+        runtime.spawn(async move {
+            let disposition = finished(&server, &attempt, Report { trouble: None, deferred: true }).await;
+            // It may have been over for the scheduler already, with something left to write. Where the message is gone, the try finds out.
+            if matches!(disposition, Disposition::Expired | Disposition::Unknown) {
+                take_up_again(&server, &attempt, None).await;
+            }
+        });
+    }
+}
+
+/// Does the work of an attempt and sees to it that the scheduler hears of its end, whatever that is.
+pub(crate) async fn guarded(server: Arc<Server>, attempt: Attempt, work: impl Future<Output = ()>) {
+    let _give_back = GiveBack { server, attempt };
+    work.await;
+}
+
 /// Tries a message for the recipients of one lane.
 pub(crate) async fn attempt(server: Arc<Server>, attempt: Attempt) {
+    let work = try_for_lane(Arc::clone(&server), attempt.clone());
+    guarded(server, attempt, work).await;
+}
+
+async fn try_for_lane(server: Arc<Server>, attempt: Attempt) {
     let live = server.live.load_full();
     let stored = match server.spool.load(attempt.id).await {
         Ok(stored) => stored,

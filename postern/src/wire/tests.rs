@@ -219,6 +219,27 @@ async fn who_has_a_message_does_not_get_it_again_because_a_report_about_others_c
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_that_panics_is_given_back_and_its_message_tried_again() {
+    for (disposition, taken_up_again) in [(Disposition::Done, false), (Disposition::Unknown, true), (Disposition::Expired, true)]
+    {
+        let mut town = Town::new(HERE);
+        let (id, envelope) = town.stored("sender@there.test", vec![recipient("alice@here.test")]).await;
+        let destination = Destination::Hosted(Domain::parse("here.test").unwrap());
+        let attempt = Attempt { id, lane: LaneId(1), destination, received: envelope.received, number: 1 };
+        let work = async { panic!("on purpose") };
+        let failed = tokio::spawn(deliver::guarded(Arc::clone(&town.server), attempt, work)).await;
+        assert!(failed.unwrap_err().is_panic());
+        let Some(Order::Finished { attempt, answer, report }) = town.orders.recv().await else { panic!("it is not given back") };
+        assert!(attempt.id == id && report.deferred && report.trouble.is_none());
+        answer.send(disposition).unwrap();
+        if taken_up_again {
+            let Some(Order::Insert(tickets)) = town.orders.recv().await else { panic!("it is not taken up again") };
+            assert_eq!((tickets.len(), tickets[0].id), (1, id));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_grew_too_old_while_its_report_cannot_be_stored_is_taken_up_again() {
     let (mut town, attempt) = with_a_full_disk().await;
     let Attempt { id, lane, destination, received, number } = attempt;

@@ -53,6 +53,18 @@ fn the_command_says_what_changed_or_what_is_wrong() {
 }
 
 #[test]
+fn status_and_queue_are_told_although_the_file_is_broken_and_all_else_says_what_is_wrong() {
+    let mut postern = Setup::new().start();
+    postern.change(|setup| setup.with("limits", "conections", "5"));
+    for order in [&["status"][..], &["queue", "list"], &["queue", "summary"]] {
+        let output = postern.run(order);
+        assert_eq!(output.status.code(), Some(0), "{order:?}: {}", text(&output));
+        assert!(String::from_utf8_lossy(&output.stderr).contains("conections"), "{order:?}: {}", text(&output));
+    }
+    assert_eq!(postern.run(&["account", "list"]).status.code(), Some(1));
+}
+
+#[test]
 fn a_new_certificate_is_shown_after_a_reload_and_by_itself() {
     let tls = open_folder();
     let first = write_self_signed(tls.path(), "first.test");

@@ -46,6 +46,15 @@ async fn a_message_lands_in_new_with_its_return_path_first() {
 }
 
 #[tokio::test]
+async fn a_message_is_filed_with_one_return_path_whatever_it_came_with() {
+    let dir = tempfile::tempdir().unwrap();
+    let template = Template::parse("{data_dir}/{local}", dir.path()).unwrap();
+    file(&template, &["a@b.example"], b"Return-Path: <forged@bank.example>\r\nSubject: x\r\n\r\nReturn-Path: kept\r\n").await;
+    let expected = "Return-Path: <sender@there.example>\nDelivered-To: a@b.example\nSubject: x\n\nReturn-Path: kept\n";
+    assert_eq!(only_file(dir.path().join("a/new")), expected);
+}
+
+#[tokio::test]
 async fn a_message_of_many_pieces_arrives_whole() {
     let dir = tempfile::tempdir().unwrap();
     let template = Template::parse("{data_dir}/{local}", dir.path()).unwrap();
