@@ -4,7 +4,7 @@
 //! counted as stalled, never as fast.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,8 +14,9 @@ use rustls::ClientConfig;
 use serde_json::{Value, json};
 
 use crate::Options;
-use crate::client::{Client, tls_config};
+use crate::client::{Client, plain, tls_config};
 
+const SENDER: &str = "load@src.test";
 /// How long a message that was begun in time may take to be answered.
 const GRACE: Duration = Duration::from_secs(10);
 /// A session that failed waits this long, so that a server that refuses is not hammered.
@@ -35,6 +36,10 @@ pub(crate) struct Load {
     pipelining: bool,
     bdat: bool,
     tls: Option<Arc<ClientConfig>>,
+    /// The response of AUTH PLAIN.
+    auth: Option<String>,
+    /// Addresses to come from, in turn; none: the system's choice.
+    sources: Vec<Ipv4Addr>,
     seconds: Duration,
     sender: String,
     recipients: Vec<String>,
@@ -80,8 +85,8 @@ impl Taken {
 }
 
 /// A message of about `size` octets in lines of 70, dot-free, ending in CRLF.
-fn message(size: usize) -> Vec<u8> {
-    let mut text = b"From: <load@src.test>\r\nTo: <rcpt@sink.test>\r\nSubject: load\r\nMessage-ID: <load@src.test>\r\nDate: Tue, 24 Nov 2026 04:48:37 +0000\r\n\r\n".to_vec();
+fn message(size: usize, from: &str) -> Vec<u8> {
+    let mut text = format!("From: <{from}>\r\nTo: <rcpt@sink.test>\r\nSubject: load\r\nMessage-ID: <load@src.test>\r\nDate: Tue, 24 Nov 2026 04:48:37 +0000\r\n\r\n").into_bytes();
     text.reserve_exact(size + 80);
     let mut state: u32 = 0x9e37_79b9;
     while text.len() < size {
@@ -97,8 +102,7 @@ fn message(size: usize) -> Vec<u8> {
 impl Load {
     /// One message a connection, as fast as they are taken.
     pub(crate) fn new(target: SocketAddr, sessions: u64, size: usize) -> Self {
-        let mut data = message(size);
-        data.extend_from_slice(b".\r\n");
+        let data = [message(size, SENDER).as_slice(), b".\r\n"].concat();
         Self {
             target,
             sessions,
@@ -108,8 +112,10 @@ impl Load {
             pipelining: false,
             bdat: false,
             tls: None,
+            auth: None,
+            sources: Vec::new(),
             seconds: Duration::from_secs(30),
-            sender: "load@src.test".to_owned(),
+            sender: SENDER.to_owned(),
             recipients: vec!["rcpt@sink.test".to_owned()],
             unique: false,
             data,
@@ -134,6 +140,26 @@ impl Load {
     pub(crate) fn paced(mut self, rate: u64) -> Self {
         self.per_session = 0;
         self.rate = rate;
+        self
+    }
+
+    /// So many a second, each over a connection of its own.
+    pub(crate) fn paced_singly(mut self, rate: u64) -> Self {
+        self.rate = rate;
+        self
+    }
+
+    /// As this account, which logs in on each connection and sends as itself.
+    pub(crate) fn logged_in(mut self, account: &str, password: &str) -> Self {
+        self.auth = Some(plain(account, password));
+        account.clone_into(&mut self.sender);
+        // An account may not write as somebody else, in the message neither.
+        self.data = [message(self.data.len().saturating_sub(3), account).as_slice(), b".\r\n"].concat();
+        self
+    }
+
+    pub(crate) fn coming_from(mut self, sources: Vec<Ipv4Addr>) -> Self {
+        self.sources = sources;
         self
     }
 
@@ -163,7 +189,7 @@ impl Load {
         load.bdat = options.flag("bdat");
         load.unique = options.flag("unique");
         load.seconds = options.seconds(30)?;
-        load.sender = options.text("from", "load@src.test");
+        load.sender = options.text("from", SENDER);
         let (to, recipients) = (options.text("to", "rcpt@sink.test"), options.number("recipients", 1)?.max(1));
         load.recipients = match recipients {
             1 => vec![to],
@@ -209,6 +235,14 @@ impl Load {
             client.send(&self.data).await?;
         }
         client.expect(250).await
+    }
+
+    async fn connect(&self, number: u64) -> io::Result<Client> {
+        let turn = number.checked_rem(u64::try_from(self.sources.len()).unwrap_or(0)).and_then(|turn| usize::try_from(turn).ok());
+        match turn.and_then(|turn| self.sources.get(turn)) {
+            Some(source) => Client::connect_from(*source, self.target).await,
+            None => Client::connect(self.target).await,
+        }
     }
 
     async fn hello(&self, client: &mut Client) -> io::Result<()> {
@@ -263,12 +297,16 @@ async fn take(load: &Load, shared: &Shared) -> Option<(u64, Instant)> {
 
 /// One connection, from the message in hand to the last that fits.
 async fn connection(load: &Load, shared: &Shared, times: &mut Histogram<u64>, first: (u64, Instant)) -> io::Result<()> {
-    let mut client = Client::connect(load.target).await?;
+    let mut client = load.connect(first.0).await?;
     client.expect(220).await?;
     load.hello(&mut client).await?;
     if let Some(tls) = &load.tls {
         client.start_tls(tls).await?;
         load.hello(&mut client).await?;
+    }
+    if let Some(auth) = &load.auth {
+        client.send(format!("AUTH PLAIN {auth}\r\n").as_bytes()).await?;
+        client.expect(235).await?;
     }
     let (mut number, mut began) = first;
     let mut envelope = load.envelope(number);

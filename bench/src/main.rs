@@ -9,8 +9,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+mod attack;
 mod client;
 mod compare;
+mod dovecot;
 mod hold;
 mod jobs;
 mod load;
@@ -34,6 +36,7 @@ postern-bench COMMAND --option value ...     every command prints one JSON objec
          --out FILE (put the tables into this page, between its marks)  --without postfix  --postern PATH
          --dir FOLDER (data of the servers; on the disk that is to be measured, and open to the user nobody)
          --patience 30 (seconds to wait for a quiet machine, before each measurement)
+         --other PATH (another generator of load, for the job generator; it is given the options of load)
          --idle 10000 (connections)  --queued 1000000 (messages)  --large 100 (sessions of 50 MiB)
          Run it as root, so that Postfix can start. Ten thousand connections need as many open files: ulimit -n.
 ";
