@@ -12,8 +12,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rustls::ClientConfig;
+use serde_json::{Value, json};
 
-use crate::client::{Client, plain};
+use crate::Options;
+use crate::client::{Client, plain, tls_config};
 use crate::load::now;
 
 /// Between two looks what is due.
@@ -43,6 +45,16 @@ pub(crate) enum Way {
 
 impl Way {
     pub(crate) const ALL: [Self; 4] = [Self::Idle, Self::Drip, Self::Churn, Self::Guess];
+
+    fn by_name(name: &str) -> Result<Self, String> {
+        match name {
+            "idle" => Ok(Self::Idle),
+            "drip" => Ok(Self::Drip),
+            "churn" => Ok(Self::Churn),
+            "guess" => Ok(Self::Guess),
+            _ => Err(format!("--way wants idle, drip, churn or guess, not {name:?}")),
+        }
+    }
 
     /// Begun in a second.
     pub(crate) fn rate(self) -> u64 {
@@ -329,6 +341,27 @@ impl Drop for Attack {
     }
 }
 
+/// One attack by itself, for whoever wants to look at a server meanwhile.
+pub(crate) fn run(options: &Options) -> Result<Value, String> {
+    let way = Way::by_name(&options.text("way", ""))?;
+    let mx = options.loopback("target")?;
+    let submission = if options.flag("submission") { options.loopback("submission")? } else { mx };
+    let victims = options.text("victims", "").split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    let seconds = options.seconds(10)?.min(Duration::from_secs(600));
+    let count = options.number("count", way.rate().saturating_mul(seconds.as_secs()))?.min(10_000_000);
+    let attack = Attack::start(Plan { way, mx, submission, tls: tls_config()?, victims, count })?;
+    std::thread::sleep(seconds);
+    let outcome = attack.stop();
+    Ok(json!({
+        "offered": outcome.offered,
+        "sent": outcome.sent,
+        "open": outcome.open,
+        "heard": outcome.heard,
+        "turned_away": outcome.turned_away,
+        "failed": outcome.failed,
+    }))
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
@@ -353,7 +386,7 @@ mod tests {
     async fn an_attack_ends_when_it_is_told_to() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("its address");
-        let tls = crate::client::tls_config().expect("TLS");
+        let tls = tls_config().expect("TLS");
         let plan = Plan { way: Way::Churn, mx: address, submission: address, tls, victims: Arc::new([]), count: u64::MAX };
         let attack = Attack::start(plan).expect("it starts");
         let (mut stream, client) = listener.accept().await.expect("a client");

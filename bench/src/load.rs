@@ -22,6 +22,17 @@ const GRACE: Duration = Duration::from_secs(10);
 /// A session that failed waits this long, so that a server that refuses is not hammered.
 const AFTER_FAILURE: Duration = Duration::from_millis(10);
 
+/// An account that sends.
+#[derive(Clone)]
+struct Customer {
+    name: String,
+    source: Ipv4Addr,
+    /// The response of AUTH PLAIN.
+    auth: String,
+    /// Its own message, with the final dot.
+    data: Vec<u8>,
+}
+
 /// What to send.
 #[derive(Clone)]
 pub(crate) struct Load {
@@ -36,10 +47,8 @@ pub(crate) struct Load {
     pipelining: bool,
     bdat: bool,
     tls: Option<Arc<ClientConfig>>,
-    /// The response of AUTH PLAIN.
-    auth: Option<String>,
-    /// Addresses to come from, in turn; none: the system's choice.
-    sources: Vec<Ipv4Addr>,
+    /// Who sends, in turn by connection; none: nobody logs in.
+    customers: Vec<Customer>,
     seconds: Duration,
     sender: String,
     recipients: Vec<String>,
@@ -112,8 +121,7 @@ impl Load {
             pipelining: false,
             bdat: false,
             tls: None,
-            auth: None,
-            sources: Vec::new(),
+            customers: Vec::new(),
             seconds: Duration::from_secs(30),
             sender: SENDER.to_owned(),
             recipients: vec!["rcpt@sink.test".to_owned()],
@@ -149,17 +157,17 @@ impl Load {
         self
     }
 
-    /// As this account, which logs in on each connection and sends as itself.
-    pub(crate) fn logged_in(mut self, account: &str, password: &str) -> Self {
-        self.auth = Some(plain(account, password));
-        account.clone_into(&mut self.sender);
-        // An account may not write as somebody else, in the message neither.
-        self.data = [message(self.data.len().saturating_sub(3), account).as_slice(), b".\r\n"].concat();
-        self
-    }
-
-    pub(crate) fn coming_from(mut self, sources: Vec<Ipv4Addr>) -> Self {
-        self.sources = sources;
+    /// As these accounts in turn, each from an address of its own: it logs in on each connection and sends as itself.
+    pub(crate) fn logged_in(mut self, accounts: Vec<(String, Ipv4Addr)>, password: &str) -> Self {
+        let size = self.data.len().saturating_sub(3);
+        let customer = |(name, source): (String, Ipv4Addr)| Customer {
+            source,
+            auth: plain(&name, password),
+            // An account may not write as somebody else, in the message neither.
+            data: [message(size, &name).as_slice(), b".\r\n"].concat(),
+            name,
+        };
+        self.customers = accounts.into_iter().map(customer).collect();
         self
     }
 
@@ -203,8 +211,9 @@ impl Load {
     }
 
     /// The commands before the body, for the message of this number.
-    fn envelope(&self, number: u64) -> Vec<Vec<u8>> {
-        let mut commands = vec![format!("MAIL FROM:<{}>\r\n", self.sender).into_bytes()];
+    fn envelope(&self, number: u64, customer: Option<&Customer>) -> Vec<Vec<u8>> {
+        let sender = customer.map_or(&self.sender, |customer| &customer.name);
+        let mut commands = vec![format!("MAIL FROM:<{sender}>\r\n").into_bytes()];
         commands.extend(self.recipients.iter().map(|to| {
             if self.unique {
                 format!("RCPT TO:<{number}.{to}>\r\n").into_bytes()
@@ -215,7 +224,7 @@ impl Load {
         commands
     }
 
-    async fn one_message(&self, client: &mut Client, envelope: &[Vec<u8>]) -> io::Result<()> {
+    async fn one_message(&self, client: &mut Client, envelope: &[Vec<u8>], data: &[u8]) -> io::Result<()> {
         if self.pipelining {
             let mut group = envelope.concat();
             group.extend_from_slice(if self.bdat { &self.chunk } else { b"DATA\r\n" });
@@ -232,17 +241,15 @@ impl Load {
         }
         if !self.bdat {
             client.expect(354).await?;
-            client.send(&self.data).await?;
+            client.send(data).await?;
         }
         client.expect(250).await
     }
 
-    async fn connect(&self, number: u64) -> io::Result<Client> {
-        let turn = number.checked_rem(u64::try_from(self.sources.len()).unwrap_or(0)).and_then(|turn| usize::try_from(turn).ok());
-        match turn.and_then(|turn| self.sources.get(turn)) {
-            Some(source) => Client::connect_from(*source, self.target).await,
-            None => Client::connect(self.target).await,
-        }
+    /// Who sends over the connection that begins with the message of this number.
+    fn customer(&self, number: u64) -> Option<&Customer> {
+        let turn = number.checked_rem(u64::try_from(self.customers.len()).unwrap_or(0))?;
+        self.customers.get(usize::try_from(turn).ok()?)
     }
 
     async fn hello(&self, client: &mut Client) -> io::Result<()> {
@@ -297,25 +304,30 @@ async fn take(load: &Load, shared: &Shared) -> Option<(u64, Instant)> {
 
 /// One connection, from the message in hand to the last that fits.
 async fn connection(load: &Load, shared: &Shared, times: &mut Histogram<u64>, first: (u64, Instant)) -> io::Result<()> {
-    let mut client = load.connect(first.0).await?;
+    let customer = load.customer(first.0);
+    let mut client = match customer {
+        Some(customer) => Client::connect_from(customer.source, load.target).await?,
+        None => Client::connect(load.target).await?,
+    };
     client.expect(220).await?;
     load.hello(&mut client).await?;
     if let Some(tls) = &load.tls {
         client.start_tls(tls).await?;
         load.hello(&mut client).await?;
     }
-    if let Some(auth) = &load.auth {
-        client.send(format!("AUTH PLAIN {auth}\r\n").as_bytes()).await?;
+    if let Some(customer) = customer {
+        client.send(format!("AUTH PLAIN {}\r\n", customer.auth).as_bytes()).await?;
         client.expect(235).await?;
     }
     let (mut number, mut began) = first;
-    let mut envelope = load.envelope(number);
+    let mut envelope = load.envelope(number, customer);
+    let data = customer.map_or(&load.data, |customer| &customer.data);
     let mut sent = 0;
     loop {
         if load.unique && sent > 0 {
-            envelope = load.envelope(number);
+            envelope = load.envelope(number, customer);
         }
-        load.one_message(&mut client, &envelope).await?;
+        load.one_message(&mut client, &envelope, data).await?;
         sent += 1;
         let at = now();
         times.saturating_record(micros(at.duration_since(began)));

@@ -17,11 +17,11 @@ use crate::postfix::BANNED;
 use crate::report::{Goal, Section, Series};
 use crate::server::{Kind, Server, Setup};
 
-const GOOD: &str = "good@sink.test";
-/// Messages a second, each over a connection of its own. With the good client's addresses, each stays below what one may connect in a minute.
+/// Messages a second of all good clients, each over a connection of its own.
 const GOOD_RATE: u64 = 20;
 const GOOD_SESSIONS: u64 = 16;
-const GOOD_SOURCES: u8 = 12;
+/// Accounts, each at an address of its own: each stays below what one may connect in a minute and send in an hour.
+const GOOD: u8 = 12;
 const VICTIMS: u32 = 10;
 const DRIPPING: u64 = 1_000;
 /// What is meant to stay has been welcomed by then: postscreen keeps its greeting back for six seconds.
@@ -71,12 +71,10 @@ fn length(bench: &Bench) -> Duration {
 }
 
 fn good(bench: &Bench, server: &Server) -> Result<Good, String> {
-    let sources = (1..=GOOD_SOURCES).map(|network| Ipv4Addr::new(127, 8, network, 1)).collect();
     let seconds = length(bench);
     let load = Load::new(server.submission, GOOD_SESSIONS, 4096)
         .paced_singly(GOOD_RATE)
-        .logged_in(GOOD, PASSWORD)
-        .coming_from(sources)
+        .logged_in(good_clients(), PASSWORD)
         .with_tls()?
         .for_seconds(seconds);
     Ok(Good { sample: bench.sample_at_once(server, load)?, due: GOOD_RATE * seconds.as_secs() })
@@ -90,6 +88,10 @@ fn plan(bench: &Bench, server: &Server, way: Way) -> Result<Plan, String> {
         Way::Churn | Way::Guess => way.rate() * 3_600,
     };
     Ok(Plan { way, mx: server.address, submission: server.submission, tls: tls_config()?, victims: victims().into(), count })
+}
+
+fn good_clients() -> Vec<(String, Ipv4Addr)> {
+    (1..=GOOD).map(|number| (format!("good{number}@sink.test"), Ipv4Addr::new(127, 8, number, 1))).collect()
 }
 
 fn victims() -> Vec<String> {
@@ -146,15 +148,15 @@ fn refusals(bench: &Bench, server: &Server) -> Result<f64, String> {
 
 /// A server of its own for each attack, so that none meets what another has left behind. None when the server lacks what is attacked.
 fn round(bench: &Bench, kind: Kind, way: Way) -> Result<Option<Round>, String> {
-    let accounts = [vec![GOOD.to_owned()], victims()].concat();
+    let accounts = good_clients().into_iter().map(|(name, _)| name).chain(victims()).collect();
     let server = bench.start(kind, &Setup { tls: true, accounts, ..Setup::default() })?;
     if way == Way::Churn && !banned(&server)? {
         return Ok(None);
     }
     bench.wait_for_quiet();
-    // The first password is checked in full, the next are remembered; that is not what is measured.
+    // Each first password is checked in full, the next are remembered; that is not what is measured.
     bench.runtime.block_on(crate::load::run(&Arc::new(
-        Load::new(server.submission, 1, 4096).logged_in(GOOD, PASSWORD).with_tls()?.in_all(1),
+        Load::new(server.submission, 1, 4096).logged_in(good_clients(), PASSWORD).with_tls()?.in_all(u64::from(GOOD)),
     )))?;
     let calm = good(bench, &server)?;
     bench.wait_for_quiet();
@@ -243,12 +245,12 @@ pub(super) fn run(bench: &Bench, job: &Job) -> Result<Section, String> {
         refusal(Kind::Postern) / refusal(Kind::Postfix),
     ));
     let mut how = format!(
-        "A good client with an account sends {GOOD_RATE} messages of 4 KiB a second, each over a connection of its own with STARTTLS and AUTH PLAIN, from {GOOD_SOURCES} addresses, for {} s \
+        "Good clients with accounts send {GOOD_RATE} messages of 4 KiB a second, each over a connection of its own with STARTTLS and AUTH PLAIN, by {GOOD} accounts from an address each, for {} s \
 first alone and then under attack; what was not answered counts as a wait without an end. The attack comes from other addresses, in a thread of its own, at a rate that is the same for both servers: \
 {} connections that say EHLO and nothing more, from 250 networks, opened at {}/s; {DRIPPING} that send a byte each two seconds, half of them within EHLO, a quarter in a body, a quarter in AUTH under TLS; {}/s that come from a \
 network that is banned and read until they are closed; {}/s that each try one wrong password under TLS, from 4,000 addresses, half of them for {VICTIMS} accounts that exist. \
-Offered is what was due while the good client was measured and before, sent is what the generator began of it; of these, some are still open at the end, were heard (had a place to stay, a greeting, or their password looked at), were turned away before, or failed \
-(no connection, no answer). CPU seconds are those of the whole server for 1,000 refused connections, without a good client; what the kernel does for a new connection is \
+Offered is what was due while the good clients were measured and before, sent is what the generator began of it; of these, some are still open at the end, were heard (had a place to stay, a greeting, or their password looked at), were turned away before, or failed \
+(no connection, no answer). CPU seconds are those of the whole server for 1,000 refused connections, without good clients; what the kernel does for a new connection is \
 counted for who asks for it, mostly the generator. \
 Limits are the defaults of both, but for 12,000 connections in all of postern. postern has the network banned by `postern ban add`. Postfix has it in `postscreen_access_list` (cidr, `postscreen_denylist_action = drop`), which is the cheapest refusal it has, and \
 postscreen before its smtpd on the port for strangers; accounts have an smtpd of their own, which asks Dovecot (its defaults and `auth_cache_size`), with the same Argon2id as postern.",
