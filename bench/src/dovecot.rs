@@ -1,5 +1,5 @@
-//! Dovecot from the system's package, as what Postfix asks whether a password is right. Its defaults, but for a cache of passwords that were
-//! right, since postern has one.
+//! Dovecot from the system's package, as what Postfix asks whether a password is right. Its defaults, but for its cache, which spares it the
+//! reading of its table of users and not the hashing.
 //!
 //! Promise: the hash of a password costs it what it costs postern: Argon2id with the same memory and passes.
 

@@ -253,7 +253,8 @@ Offered is what was due while the good clients were measured and before, sent is
 (no connection, no answer). CPU seconds are those of the whole server for 1,000 refused connections, without good clients; what the kernel does for a new connection is \
 counted for who asks for it, mostly the generator. \
 Limits are the defaults of both, but for 12,000 connections in all of postern. postern has the network banned by `postern ban add`. Postfix has it in `postscreen_access_list` (cidr, `postscreen_denylist_action = drop`), which is the cheapest refusal it has, and \
-postscreen before its smtpd on the port for strangers; accounts have an smtpd of their own, which asks Dovecot (its defaults and `auth_cache_size`), with the same Argon2id as postern.",
+postscreen before its smtpd on the port for strangers; accounts have an smtpd of their own, which asks Dovecot (its defaults and `auth_cache_size`), with the same Argon2id as postern. \
+Its cache keeps the hash, and not that a password was right, so each log-in costs it a hash; postern remembers for five minutes.",
         length(bench).as_secs(),
         bench.idle,
         Way::Idle.rate(),
