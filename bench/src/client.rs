@@ -1,14 +1,14 @@
 //! One SMTP client connection that does as little as it can: the measuring side must not be what is measured.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -33,6 +33,15 @@ impl Client {
         let stream = TcpStream::connect(target).await?;
         stream.set_nodelay(true)?;
         Ok(Self { stream: Stream::Plain(stream), buffer: Vec::with_capacity(1024) })
+    }
+
+    /// From one of the many addresses of loopback.
+    pub(crate) async fn connect_from(source: Ipv4Addr, target: SocketAddr) -> io::Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::new(IpAddr::V4(source), 0))?;
+        let stream = socket.connect(target).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream: Stream::Plain(stream), buffer: Vec::new() })
     }
 
     pub(crate) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -88,6 +97,22 @@ impl Client {
     }
 }
 
+/// The initial response of AUTH PLAIN (RFC 4616 §2), in base 64.
+pub(crate) fn plain(user: &str, password: &str) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for three in format!("\0{user}\0{password}").as_bytes().chunks(3) {
+        let octet = |index: usize| three.get(index).map_or(0, |octet| u32::from(*octet));
+        let bits = octet(0) << 16 | octet(1) << 8 | octet(2);
+        for place in 0..4 {
+            let six = usize::try_from((bits >> (18 - 6 * place)) & 63).unwrap_or(0);
+            let letter = ALPHABET.get(six).copied().filter(|_| place <= three.len()).unwrap_or(b'=');
+            text.push(char::from(letter));
+        }
+    }
+    text
+}
+
 /// Takes any certificate: the handshake is measured, not the trust.
 #[derive(Debug)]
 struct Anyone(rustls::crypto::CryptoProvider);
@@ -140,4 +165,16 @@ pub(crate) fn tls_config() -> Result<Arc<ClientConfig>, String> {
         .with_no_client_auth();
     config.resumption = rustls::client::Resumption::disabled();
     Ok(Arc::new(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn a_password_is_sent_in_base_64_with_its_padding() {
+        assert_eq!(plain("tim", "tanstaaftanstaaf"), "AHRpbQB0YW5zdGFhZnRhbnN0YWFm");
+        assert_eq!(plain("a", "b"), "AGEAYg==");
+        assert_eq!(plain("ab", "b"), "AGFiAGI=");
+    }
 }

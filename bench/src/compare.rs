@@ -31,6 +31,8 @@ pub(crate) struct Bench {
     pub(crate) queued: u64,
     /// Sessions that send 50 MiB at once.
     pub(crate) large: u64,
+    /// Another generator of load, to compare ours with.
+    pub(crate) other: Option<PathBuf>,
 }
 
 /// One measurement.
@@ -87,6 +89,7 @@ impl Bench {
             idle: options.number("idle", or_quick(10_000, 1_000))?.min(60_000),
             queued: options.number("queued", or_quick(1_000_000, 20_000))?.min(10_000_000),
             large: options.number("large", or_quick(100, 10))?.clamp(1, 1_000),
+            other: options.flag("other").then(|| PathBuf::from(options.text("other", ""))),
         })
     }
 
@@ -112,7 +115,7 @@ impl Bench {
     /// The same without waiting.
     pub(crate) fn sample_at_once(&self, server: &Server, load: Load) -> Result<Sample, String> {
         let load = Arc::new(load);
-        let watch = Watch::start(server.root);
+        let watch = Watch::start(server.roots());
         let taken = self.runtime.block_on(load::run(&load))?;
         let mut seen = watch.stop();
         std::thread::sleep(SETTLE);
@@ -163,7 +166,8 @@ fn date() -> String {
 fn chosen(options: &Options) -> Result<Vec<&'static Job>, String> {
     let names = options.text("jobs", "");
     if names.is_empty() {
-        return Ok(JOBS.iter().collect());
+        // What needs a program that is not part of this is done only when that is given.
+        return Ok(JOBS.iter().filter(|job| job.name != jobs::WITH_OTHER || options.flag("other")).collect());
     }
     names
         .split(',')

@@ -3,6 +3,8 @@
 use crate::compare::Bench;
 use crate::report::Section;
 
+mod attacks;
+mod generator;
 mod head_of_line;
 mod idle;
 mod large;
@@ -21,6 +23,9 @@ pub(crate) struct Job {
 fn none(_: &Bench) -> String {
     String::new()
 }
+
+/// The job that another generator is needed for.
+pub(crate) const WITH_OTHER: &str = "generator";
 
 /// All of them, in the order of the page.
 pub(crate) const JOBS: &[Job] = &[
@@ -63,6 +68,18 @@ pub(crate) const JOBS: &[Job] = &[
         title: "50 MiB messages in many sessions at once",
         options: |bench| format!(" --large {}", bench.large),
         run: large::run,
+    },
+    Job {
+        name: "attacks",
+        title: "Good clients with accounts while others attack",
+        options: |bench| format!(" --idle {}", bench.idle),
+        run: attacks::run,
+    },
+    Job {
+        name: WITH_OTHER,
+        title: "Our generator of load beside another one",
+        options: |_| " --other PATH".to_owned(),
+        run: generator::run,
     },
 ];
 

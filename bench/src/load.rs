@@ -4,7 +4,7 @@
 //! counted as stalled, never as fast.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,12 +14,24 @@ use rustls::ClientConfig;
 use serde_json::{Value, json};
 
 use crate::Options;
-use crate::client::{Client, tls_config};
+use crate::client::{Client, plain, tls_config};
 
+const SENDER: &str = "load@src.test";
 /// How long a message that was begun in time may take to be answered.
 const GRACE: Duration = Duration::from_secs(10);
 /// A session that failed waits this long, so that a server that refuses is not hammered.
 const AFTER_FAILURE: Duration = Duration::from_millis(10);
+
+/// An account that sends.
+#[derive(Clone)]
+struct Customer {
+    name: String,
+    source: Ipv4Addr,
+    /// The response of AUTH PLAIN.
+    auth: String,
+    /// Its own message, with the final dot.
+    data: Vec<u8>,
+}
 
 /// What to send.
 #[derive(Clone)]
@@ -35,6 +47,8 @@ pub(crate) struct Load {
     pipelining: bool,
     bdat: bool,
     tls: Option<Arc<ClientConfig>>,
+    /// Who sends, in turn by connection; none: nobody logs in.
+    customers: Vec<Customer>,
     seconds: Duration,
     sender: String,
     recipients: Vec<String>,
@@ -80,8 +94,8 @@ impl Taken {
 }
 
 /// A message of about `size` octets in lines of 70, dot-free, ending in CRLF.
-fn message(size: usize) -> Vec<u8> {
-    let mut text = b"From: <load@src.test>\r\nTo: <rcpt@sink.test>\r\nSubject: load\r\nMessage-ID: <load@src.test>\r\nDate: Tue, 24 Nov 2026 04:48:37 +0000\r\n\r\n".to_vec();
+fn message(size: usize, from: &str) -> Vec<u8> {
+    let mut text = format!("From: <{from}>\r\nTo: <rcpt@sink.test>\r\nSubject: load\r\nMessage-ID: <load@src.test>\r\nDate: Tue, 24 Nov 2026 04:48:37 +0000\r\n\r\n").into_bytes();
     text.reserve_exact(size + 80);
     let mut state: u32 = 0x9e37_79b9;
     while text.len() < size {
@@ -97,8 +111,7 @@ fn message(size: usize) -> Vec<u8> {
 impl Load {
     /// One message a connection, as fast as they are taken.
     pub(crate) fn new(target: SocketAddr, sessions: u64, size: usize) -> Self {
-        let mut data = message(size);
-        data.extend_from_slice(b".\r\n");
+        let data = [message(size, SENDER).as_slice(), b".\r\n"].concat();
         Self {
             target,
             sessions,
@@ -108,8 +121,9 @@ impl Load {
             pipelining: false,
             bdat: false,
             tls: None,
+            customers: Vec::new(),
             seconds: Duration::from_secs(30),
-            sender: "load@src.test".to_owned(),
+            sender: SENDER.to_owned(),
             recipients: vec!["rcpt@sink.test".to_owned()],
             unique: false,
             data,
@@ -134,6 +148,26 @@ impl Load {
     pub(crate) fn paced(mut self, rate: u64) -> Self {
         self.per_session = 0;
         self.rate = rate;
+        self
+    }
+
+    /// So many a second, each over a connection of its own.
+    pub(crate) fn paced_singly(mut self, rate: u64) -> Self {
+        self.rate = rate;
+        self
+    }
+
+    /// As these accounts in turn, each from an address of its own: it logs in on each connection and sends as itself.
+    pub(crate) fn logged_in(mut self, accounts: Vec<(String, Ipv4Addr)>, password: &str) -> Self {
+        let size = self.data.len().saturating_sub(3);
+        let customer = |(name, source): (String, Ipv4Addr)| Customer {
+            source,
+            auth: plain(&name, password),
+            // An account may not write as somebody else, in the message neither.
+            data: [message(size, &name).as_slice(), b".\r\n"].concat(),
+            name,
+        };
+        self.customers = accounts.into_iter().map(customer).collect();
         self
     }
 
@@ -163,7 +197,7 @@ impl Load {
         load.bdat = options.flag("bdat");
         load.unique = options.flag("unique");
         load.seconds = options.seconds(30)?;
-        load.sender = options.text("from", "load@src.test");
+        load.sender = options.text("from", SENDER);
         let (to, recipients) = (options.text("to", "rcpt@sink.test"), options.number("recipients", 1)?.max(1));
         load.recipients = match recipients {
             1 => vec![to],
@@ -177,8 +211,9 @@ impl Load {
     }
 
     /// The commands before the body, for the message of this number.
-    fn envelope(&self, number: u64) -> Vec<Vec<u8>> {
-        let mut commands = vec![format!("MAIL FROM:<{}>\r\n", self.sender).into_bytes()];
+    fn envelope(&self, number: u64, customer: Option<&Customer>) -> Vec<Vec<u8>> {
+        let sender = customer.map_or(&self.sender, |customer| &customer.name);
+        let mut commands = vec![format!("MAIL FROM:<{sender}>\r\n").into_bytes()];
         commands.extend(self.recipients.iter().map(|to| {
             if self.unique {
                 format!("RCPT TO:<{number}.{to}>\r\n").into_bytes()
@@ -189,7 +224,7 @@ impl Load {
         commands
     }
 
-    async fn one_message(&self, client: &mut Client, envelope: &[Vec<u8>]) -> io::Result<()> {
+    async fn one_message(&self, client: &mut Client, envelope: &[Vec<u8>], data: &[u8]) -> io::Result<()> {
         if self.pipelining {
             let mut group = envelope.concat();
             group.extend_from_slice(if self.bdat { &self.chunk } else { b"DATA\r\n" });
@@ -206,9 +241,15 @@ impl Load {
         }
         if !self.bdat {
             client.expect(354).await?;
-            client.send(&self.data).await?;
+            client.send(data).await?;
         }
         client.expect(250).await
+    }
+
+    /// Who sends over the connection that begins with the message of this number.
+    fn customer(&self, number: u64) -> Option<&Customer> {
+        let turn = number.checked_rem(u64::try_from(self.customers.len()).unwrap_or(0))?;
+        self.customers.get(usize::try_from(turn).ok()?)
     }
 
     async fn hello(&self, client: &mut Client) -> io::Result<()> {
@@ -263,21 +304,30 @@ async fn take(load: &Load, shared: &Shared) -> Option<(u64, Instant)> {
 
 /// One connection, from the message in hand to the last that fits.
 async fn connection(load: &Load, shared: &Shared, times: &mut Histogram<u64>, first: (u64, Instant)) -> io::Result<()> {
-    let mut client = Client::connect(load.target).await?;
+    let customer = load.customer(first.0);
+    let mut client = match customer {
+        Some(customer) => Client::connect_from(customer.source, load.target).await?,
+        None => Client::connect(load.target).await?,
+    };
     client.expect(220).await?;
     load.hello(&mut client).await?;
     if let Some(tls) = &load.tls {
         client.start_tls(tls).await?;
         load.hello(&mut client).await?;
     }
+    if let Some(customer) = customer {
+        client.send(format!("AUTH PLAIN {}\r\n", customer.auth).as_bytes()).await?;
+        client.expect(235).await?;
+    }
     let (mut number, mut began) = first;
-    let mut envelope = load.envelope(number);
+    let mut envelope = load.envelope(number, customer);
+    let data = customer.map_or(&load.data, |customer| &customer.data);
     let mut sent = 0;
     loop {
         if load.unique && sent > 0 {
-            envelope = load.envelope(number);
+            envelope = load.envelope(number, customer);
         }
-        load.one_message(&mut client, &envelope).await?;
+        load.one_message(&mut client, &envelope, data).await?;
         sent += 1;
         let at = now();
         times.saturating_record(micros(at.duration_since(began)));

@@ -56,11 +56,12 @@ pub(crate) fn tree(root: u32) -> Vec<u32> {
     descendants(root, &processes())
 }
 
-/// Processor seconds used so far by a process and everything it started.
+/// Processor seconds used so far by these processes and everything they started.
 #[expect(clippy::cast_precision_loss, reason = "seconds for people to read")]
-pub(crate) fn processor_seconds(root: u32) -> f64 {
+fn processor_seconds(roots: &[u32]) -> f64 {
     let all = processes();
-    let ticks: u64 = descendants(root, &all).iter().filter_map(|pid| all.get(pid)).map(|process| process.ticks).sum();
+    let every = roots.iter().flat_map(|root| descendants(*root, &all));
+    let ticks: u64 = every.filter_map(|pid| all.get(&pid)).map(|process| process.ticks).sum();
     ticks as f64 / TICKS_PER_SECOND
 }
 
@@ -95,7 +96,8 @@ pub(crate) fn cores() -> f64 {
 
 /// Measures a while: what a server used, and what share of the machine neither it nor we used.
 pub(crate) struct Watch {
-    root: u32,
+    /// The server's first process, and that of what it asks, if that is another.
+    roots: Vec<u32>,
     server: f64,
     ours: f64,
     busy: f64,
@@ -112,14 +114,14 @@ pub(crate) struct Seen {
 }
 
 impl Watch {
-    pub(crate) fn start(root: u32) -> Self {
-        let server = processor_seconds(root);
-        Self { root, server, ours: own_seconds(), busy: busy_seconds(), began: now() }
+    pub(crate) fn start(roots: Vec<u32>) -> Self {
+        let server = processor_seconds(&roots);
+        Self { roots, server, ours: own_seconds(), busy: busy_seconds(), began: now() }
     }
 
     pub(crate) fn stop(&self) -> Seen {
         let (busy, ours, took) = (busy_seconds(), own_seconds(), self.began.elapsed().as_secs_f64());
-        let used = (processor_seconds(self.root) - self.server).max(0.0);
+        let used = (processor_seconds(&self.roots) - self.server).max(0.0);
         let others = (busy - self.busy) - (ours - self.ours) - used;
         Seen { processor_seconds: used, others: (others / (took * cores()).max(f64::MIN_POSITIVE)).clamp(0.0, 1.0) }
     }

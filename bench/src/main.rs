@@ -9,8 +9,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+mod attack;
 mod client;
 mod compare;
+mod dovecot;
 mod hold;
 mod jobs;
 mod load;
@@ -30,10 +32,13 @@ postern-bench COMMAND --option value ...     every command prints one JSON objec
          --seconds 30 (stop then)  --rate 0 (messages a second; 0: as fast as they are taken)  --unique (a recipient for each message)
   sink   --listen IP:PORT   --seconds 600 (stop then)  --starttls
   hold   --target IP:PORT   --count 10000 --seconds 20 --sources 250 (addresses 127.3.0.1 and up)
+  attack --way idle|drip|churn|guess --target IP:PORT --submission IP:PORT (where accounts log in)  --seconds 10
+         --count N (connections in all)  --victims NAME,.. (accounts whose passwords are guessed)   from 127.3, 127.32, 127.66 and 127.80 and up
   compare [--quick] [--jobs NAME,..] [--rounds 3] [--seconds 4]   servers side by side, in alternation; prints tables
          --out FILE (put the tables into this page, between its marks)  --without postfix  --postern PATH
          --dir FOLDER (data of the servers; on the disk that is to be measured, and open to the user nobody)
          --patience 30 (seconds to wait for a quiet machine, before each measurement)
+         --other PATH (another generator of load, for the job generator; it is given the options of load)
          --idle 10000 (connections)  --queued 1000000 (messages)  --large 100 (sessions of 50 MiB)
          Run it as root, so that Postfix can start. Ten thousand connections need as many open files: ulimit -n.
 ";
@@ -93,6 +98,7 @@ fn command(arguments: &[String]) -> Result<serde_json::Value, String> {
     let threads = usize::try_from(options.number("threads", 2)?).unwrap_or(2);
     match name.as_str() {
         "load" => runtime(threads)?.block_on(load::run(&Arc::new(load::Load::from_options(&options)?))).map(|taken| taken.json()),
+        "attack" => attack::run(&options),
         "compare" => compare::run(&options),
         "sink" => runtime(1)?.block_on(sink::run(&options)),
         "hold" => runtime(1)?.block_on(hold::run(&options)),

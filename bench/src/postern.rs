@@ -1,5 +1,5 @@
 //! Our own server's settings for a measurement: its defaults, but for the limits on what one client may do, since all load comes from one
-//! address.
+//! address. Under attack, which comes from many addresses, the limits are the defaults too.
 
 use std::fs;
 use std::io;
@@ -10,8 +10,29 @@ use crate::server::{Setup, certificate};
 /// Nothing listens there, so what is sent there stays in the queue.
 const CLOSED_PORT: u16 = 1;
 
+/// All load comes from one address, and for longer than a client would be given.
+const LIMITS: &str = "connections = 20000
+connections_per_address = 20000
+connections_per_network = 20000
+connections_per_listener = 20000
+connections_reserved = 0
+connections_per_minute_per_address = 1000000
+connections_per_minute_per_network = 1000000
+handshakes_per_minute_per_address = 1000000
+bytes_per_connection = \"1024TiB\"
+messages_per_hour = 1000000000
+recipients_per_hour = 1000000000
+bytes_per_hour = \"3TiB\"
+stress_at = 1.0
+messages_per_connection = 1000000000
+message_size = \"64MiB\"
+command_timeout = \"10m\"
+";
+/// Ten thousand that are held, and room for others: the default is ten thousand in all.
+const LIMITS_UNDER_ATTACK: &str = "connections = 12000\nconnections_per_listener = 12000\n";
+
 /// Writes the configuration and gives its path.
-pub(crate) fn configure(folder: &Path, port: u16, setup: &Setup) -> io::Result<PathBuf> {
+pub(crate) fn configure(folder: &Path, port: u16, submission_port: u16, setup: &Setup) -> io::Result<PathBuf> {
     let next_hop = setup.next_hop.map_or(CLOSED_PORT, |address| address.port());
     let tls = if setup.tls {
         let (certificate, key) = certificate(folder)?;
@@ -21,6 +42,11 @@ pub(crate) fn configure(folder: &Path, port: u16, setup: &Setup) -> io::Result<P
         String::new()
     };
     let data = folder.join("data");
+    let (submission, limits) = if setup.accounts.is_empty() {
+        (String::new(), LIMITS)
+    } else {
+        (format!("[[listener]]\nkind = \"submission\"\nbind = [\"127.0.0.1:{submission_port}\"]\n"), LIMITS_UNDER_ATTACK)
+    };
     let text = format!(
         "[server]
 hostname = \"postern.test\"
@@ -38,32 +64,15 @@ bind = []
 kind = \"mx\"
 bind = [\"127.0.0.1:{port}\"]
 
+{submission}
 [[domain]]
 name = \"sink.test\"
 recipients = \"any\"
 deliver = {{ kind = \"relay\", host = \"127.0.0.1\", port = {next_hop}, tls = \"none\" }}
 
 [limits]
-connections = 20000
-connections_per_address = 20000
-connections_per_network = 20000
-connections_per_listener = 20000
-connections_reserved = 0
-connections_per_minute_per_address = 1000000
-connections_per_minute_per_network = 1000000
-handshakes_per_minute_per_address = 1000000
-bytes_per_connection = \"1024TiB\"
-messages_per_hour = 1000000000
-recipients_per_hour = 1000000000
-bytes_per_hour = \"3TiB\"
-stress_at = 1.0
-messages_per_connection = 1000000000
-message_size = \"64MiB\"
-command_timeout = \"10m\"
-
+{limits}
 [outbound]
-messages_per_hour = 1000000000
-recipients_per_day = 1000000000
 delay_warning_after = \"0s\"
 
 [outbound.retry]

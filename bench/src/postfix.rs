@@ -6,6 +6,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::dovecot;
 use crate::server::{Setup, certificate};
 
 /// What Debian's own file starts too, without chroot.
@@ -44,8 +45,49 @@ pub(crate) fn program() -> Result<PathBuf, String> {
         .ok_or_else(|| "Postfix is not installed: cargo xtask packages, or leave it out with --without postfix".to_owned())
 }
 
+/// What postscreen, in place of smtpd on port 25, starts.
+const POSTSCREEN: &str = "\
+smtpd     pass - - n - - smtpd
+dnsblog   unix - - n - 0 dnsblog
+tlsproxy  unix - - n - 0 tlsproxy
+";
+
+/// The lines of `main.cf` and `master.cf` that make everybody but 127.0.0.1 a stranger. Who comes from [`BANNED`] is refused by postscreen
+/// itself with one reply, before a process of the SMTP server is asked: the least work Postfix can do for a connection. Limits are the
+/// defaults.
+fn under_attack(config: &Path, folder: &Path, port: u16, submission_port: u16) -> io::Result<(String, String)> {
+    let denied = config.join("denied.cidr");
+    fs::write(&denied, format!("{BANNED} reject\n"))?;
+    let main = format!(
+        "mynetworks = 127.0.0.1/32
+smtpd_recipient_restrictions = permit_mynetworks, reject_unauth_destination
+postscreen_access_list = permit_mynetworks, cidr:{}
+postscreen_denylist_action = drop
+smtpd_sasl_type = dovecot
+smtpd_sasl_path = {}
+",
+        denied.display(),
+        dovecot::socket(folder).display()
+    );
+    let master = format!(
+        "127.0.0.1:{port} inet n - n - 1 postscreen
+127.0.0.1:{submission_port} inet n - n - - smtpd
+  -o syslog_name=postfix/submission
+  -o smtpd_tls_security_level=encrypt
+  -o smtpd_tls_auth_only=yes
+  -o smtpd_sasl_auth_enable=yes
+  -o smtpd_relay_restrictions=permit_sasl_authenticated,reject
+  -o smtpd_recipient_restrictions=permit_sasl_authenticated,reject
+{POSTSCREEN}"
+    );
+    Ok((main, master))
+}
+
+/// The network that is refused at the door.
+pub(crate) const BANNED: &str = "127.66.0.0/16";
+
 /// Writes the configuration and gives its folder. With `hold`, nothing is ever tried.
-pub(crate) fn configure(folder: &Path, port: u16, setup: &Setup, hold: bool) -> io::Result<PathBuf> {
+pub(crate) fn configure(folder: &Path, port: u16, submission_port: u16, setup: &Setup, hold: bool) -> io::Result<PathBuf> {
     let (config, queue, data) = (folder.join("config"), folder.join("queue"), folder.join("state"));
     for path in [&config, &queue, &data] {
         fs::create_dir_all(path)?;
@@ -63,6 +105,18 @@ pub(crate) fn configure(folder: &Path, port: u16, setup: &Setup, hold: bool) -> 
     } else {
         String::new()
     };
+    let (clients, listeners) = if setup.accounts.is_empty() {
+        let main = format!(
+            "mynetworks = 127.0.0.0/8
+smtpd_recipient_restrictions = {hold}permit_mynetworks, reject
+smtpd_client_connection_count_limit = 0
+smtpd_timeout = 600
+"
+        );
+        (main, format!("127.0.0.1:{port} inet n - n - - smtpd\n"))
+    } else {
+        under_attack(&config, folder, port, submission_port)?
+    };
     let main = format!(
         "compatibility_level = 3.6
 myhostname = postfix.test
@@ -70,17 +124,13 @@ queue_directory = {}
 data_directory = {}
 inet_interfaces = 127.0.0.1
 inet_protocols = ipv4
-mynetworks = 127.0.0.0/8
 mydestination =
 relay_domains = sink.test
-{transport}{tls}smtpd_recipient_restrictions = {hold}permit_mynetworks, reject
-smtpd_peername_lookup = no
+{transport}{tls}{clients}smtpd_peername_lookup = no
 smtp_dns_support_level = disabled
 alias_maps =
 alias_database =
 default_process_limit = 100
-smtpd_client_connection_count_limit = 0
-smtpd_timeout = 600
 in_flow_delay = 0
 message_size_limit = 104857600
 mailbox_size_limit = 0
@@ -89,7 +139,7 @@ mailbox_size_limit = 0
         data.display()
     );
     fs::write(config.join("main.cf"), main)?;
-    fs::write(config.join("master.cf"), format!("127.0.0.1:{port} inet n - n - - smtpd\n{SERVICES}"))?;
+    fs::write(config.join("master.cf"), format!("{listeners}{SERVICES}"))?;
     Ok(config)
 }
 

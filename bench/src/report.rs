@@ -15,12 +15,12 @@ pub(crate) struct Series(Vec<f64>);
 
 impl Series {
     pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Self {
-        let mut values: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
+        let mut values: Vec<f64> = values.into_iter().filter(|value| !value.is_nan()).collect();
         values.sort_by(f64::total_cmp);
         Self(values)
     }
 
-    /// The middle one; of an even number, the mean of the two in the middle. NaN when nothing was measured.
+    /// The middle one, which may be endless: what never came counts as late, not as if it had not been asked for. Of an even number, the mean of the two in the middle. NaN when nothing was measured.
     pub(crate) fn median(&self) -> f64 {
         let at = |index: usize| self.0.get(index).copied().unwrap_or(f64::NAN);
         let middle = self.0.len() / 2;
@@ -42,8 +42,11 @@ impl Series {
 /// Three digits that count, thousands set apart.
 pub(crate) fn number(value: f64) -> String {
     let size = value.abs();
-    if !value.is_finite() {
+    if value.is_nan() {
         return "-".to_owned();
+    }
+    if value.is_infinite() {
+        return "∞".to_owned();
     }
     if size < 0.0995 {
         return format!("{value:.3}");
@@ -89,10 +92,10 @@ impl Goal {
         Self { what, bound: Bound::AtMost(bound), got }
     }
 
-    /// None when it could not be measured.
+    /// None when it could not be measured. A wait without an end was measured, and is missed.
     fn met(&self) -> Option<bool> {
         match self.bound {
-            _ if !self.got.is_finite() => None,
+            _ if self.got.is_nan() => None,
             Bound::AtLeast(bound) => Some(self.got >= bound),
             Bound::AtMost(bound) => Some(self.got <= bound),
         }

@@ -3,17 +3,18 @@
 //! Promise: only processes started here are ended, by their number; folders are removed when a server is dropped.
 
 use std::fs;
+use std::io::Write as _;
 use std::io::{self, Read as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::load::now;
 use crate::machine;
-use crate::{postern, postfix};
+use crate::{dovecot, postern, postfix};
 
 /// How long a server may take to greet, and to end.
 const START_MAX: Duration = Duration::from_secs(180);
@@ -49,6 +50,9 @@ pub(crate) struct Setup {
     /// Where it relays to. Without one, it keeps what it takes.
     pub(crate) next_hop: Option<SocketAddr>,
     pub(crate) tls: bool,
+    /// Clients are strangers, limits are the defaults, Postfix has postscreen before it; a second port takes mail from these accounts, after
+    /// STARTTLS and a password. With `tls`.
+    pub(crate) accounts: Vec<String>,
 }
 
 /// Where the programs are and where data may be put.
@@ -64,10 +68,14 @@ pub(crate) struct Site {
 pub(crate) struct Server {
     pub(crate) kind: Kind,
     pub(crate) address: SocketAddr,
+    /// Where accounts log in, with [`Setup::accounts`].
+    pub(crate) submission: SocketAddr,
     /// The process all others descend from.
     pub(crate) root: u32,
     pub(crate) folder: PathBuf,
     child: Child,
+    /// What the server asks whether a password is right.
+    helper: Option<Child>,
     /// From start to greeting.
     pub(crate) ready_after: Duration,
     command: (PathBuf, Vec<String>),
@@ -106,20 +114,58 @@ fn spawn(program: &Path, arguments: &[String], folder: &Path) -> Result<Child, S
         .map_err(|error| format!("{}: {error}", program.display()))
 }
 
+/// Started before Postfix, which looks for its socket.
+fn start_dovecot(folder: &Path, accounts: &[String]) -> Result<Child, String> {
+    let config = dovecot::configure(folder, accounts).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let arguments = ["-F".to_owned(), "-c".to_owned(), config.display().to_string()];
+    let mut child = spawn(&dovecot::program()?, &arguments, folder)?;
+    let began = now();
+    while !dovecot::socket(folder).exists() {
+        if began.elapsed() > STOP_MAX || !matches!(child.try_wait(), Ok(None)) {
+            end_helper(&mut child);
+            let log = fs::read_to_string(folder.join("dovecot/log")).unwrap_or_default();
+            return Err(format!("Dovecot did not start; its log:\n{log}"));
+        }
+        std::thread::sleep(LOOK);
+    }
+    Ok(child)
+}
+
+fn end_helper(helper: &mut Child) {
+    let tree = machine::tree(helper.id());
+    signal(helper.id(), Signal::TERM);
+    let began = now();
+    while matches!(helper.try_wait(), Ok(None)) {
+        if began.elapsed() > STOP_MAX {
+            tree.iter().for_each(|pid| signal(*pid, Signal::KILL));
+            let _ = helper.wait();
+            break;
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
 impl Server {
     pub(crate) fn start(kind: Kind, site: &Site, setup: &Setup) -> Result<Self, String> {
         let port = free_port().map_err(|error| error.to_string())?;
+        let submission_port = free_port().map_err(|error| error.to_string())?;
         let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let submission = SocketAddr::from(([127, 0, 0, 1], submission_port));
         let folder = site.folder.join(format!("{kind:?}-{port}").to_lowercase());
         fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         let text = |error: io::Error| format!("{}: {error}", folder.display());
+        let mut helper = None;
         let command = match kind {
             Kind::Postern => {
-                let config = postern::configure(&folder, port, setup).map_err(text)?;
+                let config = postern::configure(&folder, port, submission_port, setup).map_err(text)?;
                 (site.postern.clone(), vec!["serve".to_owned(), "--config".to_owned(), config.display().to_string()])
             }
             Kind::Postfix | Kind::PostfixHold => {
-                let config = postfix::configure(&folder, port, setup, kind == Kind::PostfixHold).map_err(text)?;
+                let config =
+                    postfix::configure(&folder, port, submission_port, setup, kind == Kind::PostfixHold).map_err(text)?;
+                if !setup.accounts.is_empty() {
+                    helper = Some(start_dovecot(&folder, &setup.accounts)?);
+                }
                 (postfix::program()?, vec!["-c".to_owned(), config.display().to_string(), "start-fg".to_owned()])
             }
             Kind::Sink => {
@@ -131,8 +177,13 @@ impl Server {
         };
         let child = spawn(&command.0, &command.1, &folder)?;
         let root = child.id();
-        let mut server = Self { kind, address, root, folder, child, ready_after: Duration::ZERO, command };
+        let mut server = Self { kind, address, submission, root, folder, child, helper, ready_after: Duration::ZERO, command };
         server.wait_until_ready()?;
+        if kind == Kind::Postern {
+            for account in &setup.accounts {
+                server.order(&["account", "add", account, "--password-stdin"], &format!("{}\n", dovecot::PASSWORD))?;
+            }
+        }
         Ok(server)
     }
 
@@ -159,6 +210,39 @@ impl Server {
         Ok(())
     }
 
+    /// The processes that all of the server's descend from.
+    pub(crate) fn roots(&self) -> Vec<u32> {
+        [self.root].into_iter().chain(self.helper.as_ref().map(Child::id)).collect()
+    }
+
+    /// Runs postern's command line beside its server.
+    pub(crate) fn run(&self, words: &[&str], input: &str) -> Result<Output, String> {
+        let (program, arguments) = &self.command;
+        let trouble = |error: io::Error| format!("{}: {error}", program.display());
+        let mut child = Command::new(program)
+            .args(words)
+            .args(arguments.get(1..).unwrap_or_default())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(trouble)?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // A command that reads nothing may have ended; what it says is what counts.
+            let _ = stdin.write_all(input.as_bytes());
+        }
+        child.wait_with_output().map_err(trouble)
+    }
+
+    /// The same, for a command that must succeed.
+    fn order(&self, words: &[&str], input: &str) -> Result<(), String> {
+        let output = self.run(words, input)?;
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(format!("postern {}: {}", words.join(" "), String::from_utf8_lossy(&output.stderr).trim()))
+    }
+
     /// Ends it in order, and waits until it has ended.
     pub(crate) fn stop(&mut self) {
         let tree = machine::tree(self.root);
@@ -172,6 +256,9 @@ impl Server {
                 break;
             }
             std::thread::sleep(LOOK);
+        }
+        if let Some(mut helper) = self.helper.take() {
+            end_helper(&mut helper);
         }
     }
 

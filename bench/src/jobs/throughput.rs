@@ -140,7 +140,7 @@ pub(super) fn starttls(bench: &Bench, job: &Job) -> Result<Section, String> {
 fn relay_once(bench: &Bench, server: &Server, sink: &Background) -> Result<Sample, String> {
     bench.wait_for_quiet();
     let load = Arc::new(Load::new(server.address, 20, 4096).for_seconds(bench.seconds));
-    let (before, watch, began) = (sink.messages(), Watch::start(server.root), now());
+    let (before, watch, began) = (sink.messages(), Watch::start(server.roots()), now());
     let mut taken = bench.runtime.block_on(load::run(&load))?;
     let due = before + taken.messages;
     while sink.messages() < due && began.elapsed() < DRAIN_MAX {

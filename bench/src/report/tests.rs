@@ -29,6 +29,14 @@ fn a_goal_that_could_not_be_measured_is_neither_met_nor_missed() {
 }
 
 #[test]
+fn who_was_never_served_misses_the_goal_and_does_not_improve_the_median() {
+    assert_eq!(Goal::at_most(3.0, "times the calm p99", f64::INFINITY).met(), Some(false));
+    let waits = Series::of([4.0, f64::INFINITY, f64::INFINITY]);
+    assert_eq!(waits.show(), "**∞** (4.00-∞)");
+    assert_eq!(Series::of([f64::NAN, 4.0, 5.0, 6.0]).show(), "**5.00** (4.00-6.00)");
+}
+
+#[test]
 fn a_page_keeps_the_tables_of_jobs_that_were_not_run() {
     let order = ["first", "second", "third"];
     let part = |job: &str, text: &str| format!("{}\n### {text}\n", mark(job));
