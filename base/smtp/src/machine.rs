@@ -126,13 +126,19 @@ pub struct Conduct {
     pub relays_refused: u16,
     /// It talked before the greeting.
     pub early: bool,
-    /// The limit that ended the conversation, where one did; told of everybody.
-    pub limit: Option<Limit>,
+    /// The limits that were reached in it; told of everybody.
+    pub limits: Limits,
 }
 
-/// A limit that ended a conversation.
+/// A limit that a conversation can reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
+    /// Too many messages.
+    Messages,
+    /// Too many recipients of one message.
+    Recipients,
+    /// A message too large.
+    MessageSize,
     /// Too many faults.
     Faults,
     /// Too many unknown recipients.
@@ -150,10 +156,27 @@ pub enum Limit {
 }
 
 impl Limit {
+    /// Every one of them.
+    pub const ALL: [Self; 10] = [
+        Self::Messages,
+        Self::Recipients,
+        Self::MessageSize,
+        Self::Faults,
+        Self::RecipientsUnknown,
+        Self::IdleCommands,
+        Self::CommandTime,
+        Self::DataTime,
+        Self::TransactionTime,
+        Self::SessionTime,
+    ];
+
     /// The name of the setting.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Messages => "messages_per_connection",
+            Self::Recipients => "recipients_per_message",
+            Self::MessageSize => "message_size",
             Self::Faults => "faults_per_session",
             Self::RecipientsUnknown => "recipients_unknown_per_session",
             Self::IdleCommands => "idle_commands_per_session",
@@ -162,6 +185,28 @@ impl Limit {
             Self::TransactionTime => "transaction_timeout",
             Self::SessionTime => "session_timeout",
         }
+    }
+}
+
+/// Some of the limits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits(u16);
+
+impl Limits {
+    /// Puts one in.
+    pub fn insert(&mut self, limit: Limit) {
+        self.0 |= Self::from(limit).0;
+    }
+
+    /// Those that are in it.
+    pub fn iter(self) -> impl Iterator<Item = Limit> {
+        Limit::ALL.into_iter().filter(move |limit| self.0 & Self::from(*limit).0 != 0)
+    }
+}
+
+impl From<Limit> for Limits {
+    fn from(limit: Limit) -> Self {
+        Self(1 << limit as u16)
     }
 }
 

@@ -36,7 +36,7 @@ const LITTLE: &str = "1MiB";
 const MORE_THAN_THERE_IS: &str = "1024TiB";
 
 impl Town {
-    fn new(toml: &str) -> Self {
+    pub(crate) fn new(toml: &str) -> Self {
         Self::open(tempfile::tempdir().unwrap(), toml, LITTLE)
     }
 
