@@ -146,6 +146,8 @@ struct Client {
     address: IpAddr,
     listener: u16,
     is_known: bool,
+    /// It was remembered for a message of this connection: once is enough.
+    delivered: bool,
 }
 
 impl Client {
@@ -325,7 +327,7 @@ impl Counts {
         } else {
             None
         };
-        let client = Client { address, listener, is_known };
+        let client = Client { address, listener, is_known, delivered: false };
         if let Some(full) = full {
             return Err(full);
         }
@@ -395,8 +397,11 @@ impl Place {
     }
 
     /// A message of its client was taken: it is known when it comes again.
-    pub fn delivered(&self, now: UnixMillis) {
-        self.remember(now, DELIVERED);
+    pub fn delivered(&mut self, now: UnixMillis) {
+        if let Some(client) = self.of.as_mut().filter(|client| !client.delivered) {
+            client.delivered = true;
+            self.remember(now, DELIVERED);
+        }
     }
 
     fn remember(&self, now: UnixMillis, amount: u32) {

@@ -311,6 +311,7 @@ fn commands_that_do_nothing_come_to_an_end() {
 fn under_stress_strangers_have_less_time_and_fewer_faults_until_it_is_over() {
     let setup = Setup::new()
         .with("limits", "connections", "8")
+        .with("limits", "connections_per_listener", "8")
         .with("limits", "connections_reserved", "0")
         .with("limits", "stress_command_timeout", "\"1s\"")
         .with("limits", "stress_faults_per_session", "1");
