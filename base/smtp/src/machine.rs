@@ -228,3 +228,19 @@ pub trait Machine {
         COMMAND_LINE_BYTES_MAX
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_of_limits_has_those_that_were_put_into_it_and_no_others() {
+        for limit in Limit::ALL {
+            assert_eq!(Limits::from(limit).iter().collect::<Vec<_>>(), [limit]);
+        }
+        let mut all = Limits::default();
+        assert_eq!(all.iter().count(), 0);
+        Limit::ALL.into_iter().for_each(|limit| all.insert(limit));
+        assert_eq!(all.iter().collect::<Vec<_>>(), Limit::ALL);
+    }
+}

@@ -188,7 +188,8 @@ impl Dues {
             server.metrics.limit_reached(setting);
             Err((reply, format!("limits.{setting} is reached")))
         };
-        if open.bytes.saturating_add(size.unwrap_or(0)) > limits.bytes_per_connection.0 {
+        // The first is always taken, or one that is larger than this limit would be sent away for ever.
+        if open.bytes > 0 && open.bytes.saturating_add(size.unwrap_or(0)) > limits.bytes_per_connection.0 {
             return full(Reply::connection_used_up(), "bytes_per_connection");
         }
         let Some(stranger) = open.stranger else {

@@ -59,3 +59,15 @@ async fn a_reload_changes_the_limits_and_keeps_what_was_counted() {
     assert!(!is_open(server, &client(1)));
     assert!(is_open(server, &client(2)));
 }
+
+#[tokio::test]
+async fn a_message_larger_than_a_connection_may_send_is_taken_when_it_is_the_first() {
+    let town = Town::new("[limits]\nbytes_per_connection = \"1MiB\"");
+    let (server, live) = (&town.server, town.server.live.load());
+    let (client, mut dues) = (client(1), Dues::default());
+    let message =
+        |dues: &mut Dues| dues.message(server, &live, (&client, true), Some(2 << 20)).map_err(|(reply, _)| reply.code.0);
+    assert_eq!(message(&mut dues), Ok(()));
+    dues.received(1);
+    assert_eq!(message(&mut dues), Err(452));
+}
