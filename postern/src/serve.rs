@@ -525,6 +525,7 @@ async fn watch_gauges(server: Arc<Server>, mut stopping: watch::Receiver<bool>) 
                 let metrics = &server.metrics;
                 metrics.connections.set(i64::try_from(server.ceiling.open()).unwrap_or(i64::MAX));
                 metrics.bans_active.set(i64::try_from(server.bans.active()).unwrap_or(i64::MAX));
+                metrics.counter_bytes.set(i64::try_from(server.counter_bytes()).unwrap_or(i64::MAX));
                 metrics.stress.set(i64::from(server.ceiling.is_stressed()));
                 metrics.queued.set(i64::try_from(stats.messages).unwrap_or(i64::MAX));
                 metrics.syncs.set(signed(stats.groups));

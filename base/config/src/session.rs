@@ -31,13 +31,15 @@ section! {
             within = TINY..=Duration::from_secs(40 * 86_400)
         )]
         pub known_for: Duration = Duration::from_secs(7 * 86_400);
-        /// Open connections of one `[[listener]]`, over all its addresses. Known clients are counted, and not turned away by it.
+        /// Open connections of one `[[listener]]`, over all its addresses; 0 for four fifths of `connections`, or all where there is only one listener. Known
+        /// clients are counted, and not turned away by it.
         #[key(
             example = "8000",
             why = "a flood on one port leaves a fifth of the connections to the others",
-            within = 1..=1_000_000
+            shown = "0, four fifths of connections",
+            within = 0..=1_000_000
         )]
-        pub connections_per_listener: u32 = 8000;
+        pub connections_per_listener: u32 = 0;
         /// Open connections of one client address; IPv6 clients count by their /64, which one host owns whole.
         #[key(example = "50", why = "large senders open twenty to forty at once", within = 1..=1_000_000)]
         pub connections_per_address: u32 = 50;
@@ -192,7 +194,7 @@ section! {
         )]
         pub known_factor: u32 = 10;
         /// Memory for everything that is counted by address and network: connections and handshakes in a minute, who is known, and all hourly
-        /// limits. Each of these fifteen counts has a fifteenth of it, and takes it only as it is needed. When one is full, the address whose count has faded
+        /// limits. Each of these fifteen counts has a sixteenth of it, taken only as it is needed; the last is for tables that grow. When one is full, the address whose count has faded
         /// most of those in its corner is forgotten first, and of equals the older; so a flood of new addresses does not wash away one that is near
         /// its limit. (Counts of what is open are not in it: they are bounded by `connections`.)
         #[key(

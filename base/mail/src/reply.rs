@@ -556,14 +556,14 @@ impl Reply {
 
     /// 421 in place of 220 to STARTTLS. RFC 3207 §4 DEPARTS: not 454, after which many a client would go on in clear because of a limit of ours.
     #[must_use]
-    pub fn too_many_handshakes() -> Self {
-        Self::with(421, (7, 0), "too many TLS handshakes, closing connection, try again later")
+    pub fn too_many_handshakes(hostname: &str) -> Self {
+        Self::with(421, (7, 0), format!("{hostname} too many TLS handshakes, closing connection, try again later"))
     }
 
     /// 421 in whatever place: the connection has sent all it may.
     #[must_use]
-    pub fn too_many_bytes() -> Self {
-        Self::with(421, (7, 0), "too many octets in one connection, closing it")
+    pub fn too_many_bytes(hostname: &str) -> Self {
+        Self::with(421, (7, 0), format!("{hostname} too many octets in one connection, closing it"))
     }
 
     /// 452 to MAIL: the connection has sent nearly all it may; the rest goes in another.

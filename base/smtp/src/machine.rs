@@ -128,13 +128,19 @@ pub struct Conduct {
     pub relays_refused: u16,
     /// It talked before the greeting.
     pub early: bool,
-    /// The limit that ended the conversation, where one did; told of everybody.
-    pub limit: Option<Limit>,
+    /// The limits that were reached in it; told of everybody.
+    pub limits: Limits,
 }
 
-/// A limit that ended a conversation.
+/// A limit that a conversation can reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
+    /// Too many messages.
+    Messages,
+    /// Too many recipients of one message.
+    Recipients,
+    /// A message too large.
+    MessageSize,
     /// Too many faults.
     Faults,
     /// Too many unknown recipients.
@@ -152,10 +158,27 @@ pub enum Limit {
 }
 
 impl Limit {
+    /// Every one of them.
+    pub const ALL: [Self; 10] = [
+        Self::Messages,
+        Self::Recipients,
+        Self::MessageSize,
+        Self::Faults,
+        Self::RecipientsUnknown,
+        Self::IdleCommands,
+        Self::CommandTime,
+        Self::DataTime,
+        Self::TransactionTime,
+        Self::SessionTime,
+    ];
+
     /// The name of the setting.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Messages => "messages_per_connection",
+            Self::Recipients => "recipients_per_message",
+            Self::MessageSize => "message_size",
             Self::Faults => "faults_per_session",
             Self::RecipientsUnknown => "recipients_unknown_per_session",
             Self::IdleCommands => "idle_commands_per_session",
@@ -164,6 +187,28 @@ impl Limit {
             Self::TransactionTime => "transaction_timeout",
             Self::SessionTime => "session_timeout",
         }
+    }
+}
+
+/// Some of the limits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits(u16);
+
+impl Limits {
+    /// Puts one in.
+    pub fn insert(&mut self, limit: Limit) {
+        self.0 |= Self::from(limit).0;
+    }
+
+    /// Those that are in it.
+    pub fn iter(self) -> impl Iterator<Item = Limit> {
+        Limit::ALL.into_iter().filter(move |limit| self.0 & Self::from(*limit).0 != 0)
+    }
+}
+
+impl From<Limit> for Limits {
+    fn from(limit: Limit) -> Self {
+        Self(1 << limit as u16)
     }
 }
 
@@ -183,5 +228,21 @@ pub trait Machine {
     /// How long the next line may be, with its CRLF, in octets.
     fn line_bytes_max(&self) -> usize {
         COMMAND_LINE_BYTES_MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_of_limits_has_those_that_were_put_into_it_and_no_others() {
+        for limit in Limit::ALL {
+            assert_eq!(Limits::from(limit).iter().collect::<Vec<_>>(), [limit]);
+        }
+        let mut all = Limits::default();
+        assert_eq!(all.iter().count(), 0);
+        Limit::ALL.into_iter().for_each(|limit| all.insert(limit));
+        assert_eq!(all.iter().collect::<Vec<_>>(), Limit::ALL);
     }
 }

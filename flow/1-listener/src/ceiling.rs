@@ -142,10 +142,22 @@ pub struct Ceiling {
 
 #[derive(Clone, Copy, Debug)]
 struct Client {
-    host: Subnet,
-    network: Subnet,
+    /// Its host and network are made from it when they are wanted: a place is held by every connection, and is to be small.
+    address: IpAddr,
     listener: u16,
     is_known: bool,
+    /// It was remembered for a message of this connection: once is enough.
+    delivered: bool,
+}
+
+impl Client {
+    fn host(self) -> Subnet {
+        Subnet::host(self.address)
+    }
+
+    fn network(self) -> Subnet {
+        Subnet::network(self.address)
+    }
 }
 
 /// A place under the ceiling, given back when dropped.
@@ -206,6 +218,13 @@ impl Ceiling {
     #[must_use]
     pub fn is_stressed(&self) -> bool {
         self.stressed.load(Ordering::Relaxed)
+    }
+
+    /// Memory of the counters that outlive a connection, in octets.
+    #[must_use]
+    pub fn counter_bytes(&self) -> usize {
+        let counts = self.lock();
+        [&counts.host_rates, &counts.network_rates, &counts.handshakes, &counts.known].iter().map(|tally| tally.bytes()).sum()
     }
 
     /// A client of our own networks, or one that logged in or delivered not long ago.
@@ -308,7 +327,7 @@ impl Counts {
         } else {
             None
         };
-        let client = Client { host, network, listener, is_known };
+        let client = Client { address, listener, is_known, delivered: false };
         if let Some(full) = full {
             return Err(full);
         }
@@ -323,7 +342,7 @@ impl Counts {
     }
 
     fn may_shake_hands(&mut self, now: UnixMillis, client: Client) -> bool {
-        let handshakes = self.handshakes.add(now, client.host, 1, MINUTE);
+        let handshakes = self.handshakes.add(now, client.host(), 1, MINUTE);
         client.is_known || handshakes <= self.settings.handshakes_per_minute_per_host
     }
 
@@ -378,15 +397,18 @@ impl Place {
     }
 
     /// A message of its client was taken: it is known when it comes again.
-    pub fn delivered(&self, now: UnixMillis) {
-        self.remember(now, DELIVERED);
+    pub fn delivered(&mut self, now: UnixMillis) {
+        if let Some(client) = self.of.as_mut().filter(|client| !client.delivered) {
+            client.delivered = true;
+            self.remember(now, DELIVERED);
+        }
     }
 
     fn remember(&self, now: UnixMillis, amount: u32) {
         let Some(client) = self.of else { return };
         let mut counts = self.ceiling.lock();
         let window = counts.settings.known_for;
-        counts.known.add(now, client.host, amount, window);
+        counts.known.add(now, client.host(), amount, window);
     }
 
     /// Counts a TLS handshake that its client asks for.
@@ -403,11 +425,11 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut counts = self.ceiling.lock();
         counts.open = counts.open.saturating_sub(1);
-        if let Some(Client { host, network, listener, is_known }) = self.of {
-            give_back(&mut counts.hosts, &host);
-            give_back(&mut counts.networks, &network);
-            give_back(&mut counts.listeners, &listener);
-            if !is_known {
+        if let Some(client) = self.of {
+            give_back(&mut counts.hosts, &client.host());
+            give_back(&mut counts.networks, &client.network());
+            give_back(&mut counts.listeners, &client.listener);
+            if !client.is_known {
                 counts.strangers = counts.strangers.saturating_sub(1);
             }
         }

@@ -75,6 +75,8 @@ async fn revocation(of: &mut Option<Revocation>) -> Box<Reply> {
 /// Time and size limits of the pump itself; those of the conversation belong to the machine.
 #[derive(Clone, Debug)]
 pub struct PumpSettings {
+    /// What we call ourselves where the pump has a word of its own.
+    pub hostname: Box<str>,
     /// From the first to the last octet of a TLS handshake.
     pub handshake_timeout: Duration,
     /// For the client to take what we write.
@@ -288,7 +290,7 @@ impl<M: Machine, H: Host> Pump<M, H> {
                     }
                     Action::StartTls(ready) => {
                         if self.place.as_ref().is_some_and(|place| place.shakes_hands(clock()).is_err()) {
-                            self.refuse(&Reply::too_many_handshakes()).await;
+                            self.refuse(&Reply::too_many_handshakes(&self.settings.hostname)).await;
                             return Err(Ended::HandshakeRefused);
                         }
                         write_reply(&ready, &mut self.output);
@@ -310,7 +312,7 @@ impl<M: Machine, H: Host> Pump<M, H> {
                     }
                     Action::Commit => {
                         let result = Box::pin(self.host.commit()).await;
-                        if let (Ok(_), Some(place)) = (&result, &self.place) {
+                        if let (Ok(_), Some(place)) = (&result, &mut self.place) {
                             place.delivered(clock());
                         }
                         self.feed(Input::Committed(result));
@@ -394,7 +396,7 @@ impl<M: Machine, H: Host> Pump<M, H> {
             self.used = 0;
         }
         if self.bytes > self.settings.bytes_max {
-            Box::pin(self.refuse(&Reply::too_many_bytes())).await;
+            Box::pin(self.refuse(&Reply::too_many_bytes(&self.settings.hostname))).await;
             return Err(Ended::TooManyBytes);
         }
         let Self { stream, input, bytes, stop, said_stopping, cut_off, revoked, .. } = self;

@@ -59,7 +59,7 @@ impl Turn<'_> {
 
     /// RFC 1870 §6.3: over the limit, known from the size alone.
     fn drop_too_big(&mut self, hello: Hello, size: u64, last: bool) -> State {
-        let reply = Box::new(Reply::too_big(self.settings().message_size));
+        let reply = Box::new(self.too_big());
         self.drop_chunk(DroppingChunk { reply, counted: false, then: after_failure(hello, last) }, size, last)
     }
 
@@ -88,7 +88,7 @@ impl Turn<'_> {
             }
             BodyEnd::TooBig => {
                 self.act(Action::Discard);
-                let reply = Reply::too_big(self.settings().message_size);
+                let reply = self.too_big();
                 self.answer(reply, after_failure(chunk.message.hello, chunk.last))
             }
             BodyEnd::Broken(fault) => self.misframed(Reply::broken_framing(fault), State::InChunk(chunk)),

@@ -4,7 +4,7 @@
 use postern_mail::fact::{Answer, Question};
 use postern_mail::proof::Committed;
 use postern_mail::{Outage, Reply};
-use postern_smtp::machine::{Action, BodyEnd, TraceFacts};
+use postern_smtp::machine::{Action, BodyEnd, Limit, TraceFacts};
 
 use crate::state::{Hello, InMail, Place, Receiving, State};
 use crate::turn::{Ruling, Turn};
@@ -54,13 +54,19 @@ impl Turn<'_> {
             BodyEnd::TooBig => {
                 // RFC 1870 §6.3: the size counts as it was received, whatever was declared.
                 self.act(Action::Discard);
-                let reply = Reply::too_big(self.settings().message_size);
+                let reply = self.too_big();
                 self.answer(reply, message.hello)
             }
             // RFC 5321 §2.3.8: a bare CR or LF is where two servers come to see two different messages. It is not taken, and nothing
             // behind it is read.
             BodyEnd::Broken(fault) => self.misframed(Reply::broken_framing(fault), State::InData(message)),
         }
+    }
+
+    /// RFC 1870 §6.1: what is said of a message over the limit.
+    pub(crate) fn too_big(&mut self) -> Reply {
+        self.standing.tally.reached(Limit::MessageSize);
+        Reply::too_big(self.settings().message_size)
     }
 
     /// The whole message is there.

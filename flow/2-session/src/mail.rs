@@ -5,7 +5,7 @@ use postern_mail::envelope::{Envelope, UnixMillis};
 use postern_mail::fact::{Answer, Question};
 use postern_mail::proof::Authenticated;
 use postern_smtp::command::Mail;
-use postern_smtp::machine::Action;
+use postern_smtp::machine::{Action, Limit};
 
 use crate::state::{Hello, InMail, Place, State};
 use crate::turn::{Ruling, Turn};
@@ -33,11 +33,12 @@ impl Turn<'_> {
         }
         if self.standing.messages >= settings.messages_per_connection {
             // RFC 9422 §4.1: MAILMAX was offered; a client that goes on regardless pays for each try.
+            self.standing.tally.reached(Limit::Messages);
             return self.charge(Reply::too_many_messages(), hello);
         }
         if mail.size.is_some_and(|size| size > settings.message_size) {
             // RFC 1870 §6.1, §7: refused before a single octet of it is sent.
-            let reply = Reply::too_big(settings.message_size);
+            let reply = self.too_big();
             return self.idle(reply, hello);
         }
         if mail.require_tls && self.standing.tls.is_none() {

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use postern_mail::Reply;
-use postern_smtp::machine::{Action, Conduct, Limit, Patience};
+use postern_smtp::machine::{Action, Conduct, Limit, Limits, Patience};
 
 use crate::settings::Hurry;
 use crate::state::State;
@@ -19,7 +19,7 @@ pub(crate) struct Tally {
     relays_refused: u16,
     recipients_unknown: u16,
     idle_commands: u32,
-    limit: Option<Limit>,
+    limits: Limits,
 }
 
 /// How much of each a session may do.
@@ -64,9 +64,14 @@ impl Tally {
         self.relays_refused = self.relays_refused.saturating_add(1);
     }
 
+    /// A limit is reached.
+    pub(crate) fn reached(&mut self, limit: Limit) {
+        self.limits.insert(limit);
+    }
+
     fn within(&mut self, is_within: bool, limit: Limit) -> bool {
         if !is_within {
-            self.limit = Some(limit);
+            self.reached(limit);
         }
         is_within
     }
@@ -91,12 +96,12 @@ impl Standing {
 
     /// What is told of it when it has ended.
     pub(crate) fn conduct(&self) -> Conduct {
-        let Tally { syntax, relays_refused, recipients_unknown, limit, .. } = self.tally;
+        let Tally { syntax, relays_refused, recipients_unknown, limits, .. } = self.tally;
         if self.who.is_some() {
             // What it does is its account's; its address may be that of a whole office.
-            return Conduct { limit, ..Conduct::default() };
+            return Conduct { limits, ..Conduct::default() };
         }
-        Conduct { syntax, recipients_unknown, relays_refused, early: false, limit }
+        Conduct { syntax, recipients_unknown, relays_refused, early: false, limits }
     }
 }
 
@@ -140,7 +145,7 @@ impl Turn<'_> {
             () if state.is_in_body() => Limit::DataTime,
             () => Limit::CommandTime,
         };
-        self.standing.tally.limit = Some(limit);
+        self.standing.tally.reached(limit);
         let reply = Reply::timed_out(self.hostname());
         self.close(reply, state)
     }

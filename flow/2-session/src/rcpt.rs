@@ -5,7 +5,7 @@ use postern_mail::fact::{Answer, Question};
 use postern_mail::trouble::Fault;
 use postern_mail::{ForwardPath, Mailbox, Recipient, Reply, Status};
 use postern_smtp::command::Rcpt;
-use postern_smtp::machine::Action;
+use postern_smtp::machine::{Action, Limit};
 
 use crate::state::{AskingRecipient, InMail, Place, State};
 use crate::turn::{Ruling, Turn};
@@ -23,6 +23,7 @@ impl Turn<'_> {
         };
         if mail.envelope.recipients.len() >= usize::try_from(self.recipients_max()).unwrap_or(usize::MAX) {
             // RFC 5321 §4.5.3.1.10: 452, and those accepted so far stand.
+            self.standing.tally.reached(Limit::Recipients);
             return self.answer(Reply::too_many_recipients(), mail);
         }
         if !ascii && !mail.envelope.smtputf8 {

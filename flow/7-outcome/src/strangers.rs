@@ -208,6 +208,14 @@ impl Strangers {
         }
     }
 
+    /// Memory held now, in octets.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let Self { settings: _, messages, recipients, kib, faults, recipients_unknown, refused } = self;
+        let pairs = [messages, recipients, kib, faults, recipients_unknown];
+        refused.bytes() + pairs.iter().map(|pair| pair.hosts.bytes() + pair.networks.bytes()).sum::<usize>()
+    }
+
     /// Whether the network of an address is refused.
     #[must_use]
     pub fn refuses(&self, now: UnixMillis, address: IpAddr, refused_for: Duration) -> bool {

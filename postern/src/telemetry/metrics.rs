@@ -47,6 +47,8 @@ pub(crate) struct Metrics {
     limits_reached: Family<LimitName, Counter>,
     /// 1 while strangers are hurried.
     pub stress: Gauge,
+    /// Memory of what is counted by address and network.
+    pub counter_bytes: Gauge,
     /// Connections open.
     pub connections: Gauge,
     /// Messages in the spool.
@@ -75,6 +77,7 @@ impl Default for Metrics {
             bans_active: Gauge::default(),
             limits_reached: Family::default(),
             stress: Gauge::default(),
+            counter_bytes: Gauge::default(),
             connections: Gauge::default(),
             queued: Gauge::default(),
             syncs: Gauge::default(),
@@ -104,6 +107,12 @@ impl Default for Metrics {
             "stress",
             "1 while unknown clients hold so many connections that they have less time and fewer faults",
             metrics.stress.clone(),
+        );
+        registry.register_with_unit(
+            "counters",
+            "Memory of what is counted by address and network, of limits.counters_memory",
+            Unit::Bytes,
+            metrics.counter_bytes.clone(),
         );
         registry.register("connections_open", "Connections open now", metrics.connections.clone());
         registry.register("queue_messages", "Messages in the spool now", metrics.queued.clone());

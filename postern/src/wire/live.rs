@@ -82,6 +82,7 @@ impl Live {
             mechanisms: login::mechanisms(&config),
         };
         let pump = PumpSettings {
+            hostname: config.server.hostname.as_str().into(),
             handshake_timeout: limits.handshake_timeout,
             write_timeout: limits.command_timeout,
             data_rate_min: limits.data_rate_min.0.0,
@@ -167,10 +168,16 @@ pub(crate) fn ceiling(config: &Config, open_files_max: usize) -> CeilingSettings
         );
     }
     let connections = wanted.min(most);
+    // Of fewer connections than were wanted, each part is as much smaller.
+    let share = |part: usize| part.saturating_mul(connections).div_ceil(wanted.max(1));
     CeilingSettings {
         connections,
-        reserved: number(limits.connections_reserved).min(connections / 2),
-        connections_per_listener: number(limits.connections_per_listener),
+        reserved: share(number(limits.connections_reserved).min(wanted / 2)),
+        connections_per_listener: match number(limits.connections_per_listener) {
+            0 if config.listeners.len() > 1 => connections - connections / 5,
+            0 => connections,
+            number => share(number),
+        },
         connections_per_host: number(limits.connections_per_address),
         connections_per_network: number(limits.connections_per_network),
         connections_per_minute_per_host: limits.connections_per_minute_per_address,
@@ -249,7 +256,17 @@ mod tests {
     fn connections_leave_a_quarter_of_the_open_files_to_the_rest_of_the_server() {
         let config = postern_config::load("", "f", &Machine::named("mx.example")).unwrap();
         assert_eq!(ceiling(&config, 1024).connections, 768);
-        assert_eq!(ceiling(&config, 1024).reserved, 384, "half of them are for anybody, however few there are");
+        assert_eq!(ceiling(&config, 1024).reserved, 77, "a tenth, as of more");
+        assert_eq!(ceiling(&config, 1024).connections_per_listener, 615, "four fifths");
+        assert_eq!(ceiling(&config, usize::MAX).connections_per_listener, 8000);
+    }
+
+    #[test]
+    fn however_few_connections_there_are_half_of_them_are_for_strangers_and_one_listener_may_have_all() {
+        let toml = "limits.connections = 10\n[[listener]]\nkind = \"mx\"\nbind = [\"127.0.0.1:2525\"]";
+        let config = postern_config::load(toml, "f", &Machine::named("mx.example")).unwrap();
+        let settings = ceiling(&config, usize::MAX);
+        assert_eq!((settings.connections, settings.reserved, settings.connections_per_listener), (10, 5, 10));
         assert_eq!(ceiling(&config, usize::MAX).connections, number(config.limits.connections));
     }
 }

@@ -18,8 +18,9 @@ use postern_smtp::machine::Conduct;
 
 use crate::wire::{Live, Server, clock, live};
 
-/// Counts that share `limits.counters_memory`: four of connections, eleven of strangers.
-const COUNTERS: usize = 15;
+/// Counts that share `limits.counters_memory`: four of connections, eleven of strangers. And one share more, for the old tables while new ones that are twice as
+/// large are filled from them: that is half of a share at most, and not more than one on each side of the two locks grows at a time.
+const COUNTERS: usize = 16;
 
 /// The share of one of them.
 #[must_use]
@@ -58,8 +59,20 @@ impl Strangers {
         self.head().adjust(settings(config));
     }
 
+    /// Memory of the counts now, in octets.
+    pub(crate) fn counter_bytes(&self) -> usize {
+        self.head().bytes()
+    }
+
     fn head(&self) -> MutexGuard<'_, Head> {
         self.head.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Server {
+    /// Memory of all that is counted by address and network, in octets: of `limits.counters_memory`.
+    pub(crate) fn counter_bytes(&self) -> usize {
+        self.ceiling.counter_bytes() + self.strangers.counter_bytes()
     }
 }
 
@@ -84,13 +97,13 @@ pub(crate) fn door(server: &Server, client: &ClientFacts) -> Door {
     if is_ours(&live, client) || server.ceiling.is_known(now, client.address) {
         return Door::Open;
     }
-    server.metrics.turned_away("faults of late");
+    server.metrics.turned_away("refused_for");
     Door::Shut(Some(Reply::too_many_faults_of_late(&live.hostname)))
 }
 
 /// A session has ended in which something was wrong.
 pub(crate) fn behaved(server: &Server, client: &ClientFacts, conduct: Conduct) {
-    if let Some(limit) = conduct.limit {
+    for limit in conduct.limits.iter() {
         server.metrics.limit_reached(limit.as_str());
     }
     let did = [
@@ -174,7 +187,8 @@ impl Dues {
             server.metrics.limit_reached(setting);
             Err((reply, format!("limits.{setting} is reached")))
         };
-        if open.bytes.saturating_add(size.unwrap_or(0)) > limits.bytes_per_connection.0 {
+        // The first is always taken, or one that is larger than this limit would be sent away for ever.
+        if open.bytes > 0 && open.bytes.saturating_add(size.unwrap_or(0)) > limits.bytes_per_connection.0 {
             return full(Reply::connection_used_up(), "bytes_per_connection");
         }
         let Some(stranger) = open.stranger else {
@@ -227,3 +241,6 @@ impl Dues {
         self.settle(server);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -311,6 +311,7 @@ fn commands_that_do_nothing_come_to_an_end() {
 fn under_stress_strangers_have_less_time_and_fewer_faults_until_it_is_over() {
     let setup = Setup::new()
         .with("limits", "connections", "8")
+        .with("limits", "connections_per_listener", "8")
         .with("limits", "connections_reserved", "0")
         .with("limits", "stress_command_timeout", "\"1s\"")
         .with("limits", "stress_faults_per_session", "1");
@@ -341,4 +342,36 @@ fn under_stress_strangers_have_less_time_and_fewer_faults_until_it_is_over() {
     assert_eq!(postern.log().matches("stress is over").count(), 1);
     has_metric(&postern, "limits_reached_total", "limit=\"command_timeout\"", 3);
     has_metric(&postern, "limits_reached_total", "limit=\"faults_per_session\"", 1);
+}
+
+#[test]
+fn each_limit_within_a_session_is_counted_by_the_name_of_its_setting() {
+    let setup = Setup::new()
+        .with("limits", "messages_per_connection", "1")
+        .with("limits", "recipients_per_message", "1")
+        .with("limits", "message_size", "\"64KiB\"")
+        .with("limits", "recipients_unknown_per_session", "1");
+    let postern = setup.start();
+    let mut client = postern.stranger();
+    client.expect("MAIL FROM:<stranger@there.test> SIZE=100000", 552);
+    client.expect("MAIL FROM:<stranger@there.test>", 250);
+    client.expect("RCPT TO:<alice@here.test>", 250);
+    client.expect("RCPT TO:<bob@here.test>", 452);
+    client.expect("RSET", 250);
+    client.expect("MAIL FROM:<stranger@there.test>", 452);
+    client.expect("QUIT", 221);
+    let mut client = postern.stranger();
+    client.expect("MAIL FROM:<stranger@there.test>", 250);
+    client.expect("RCPT TO:<nobody@here.test>", 550);
+    client.expect("RCPT TO:<no-one@here.test>", 421);
+    drop(client);
+    for limit in ["message_size", "recipients_per_message", "messages_per_connection", "recipients_unknown_per_session"] {
+        has_metric(&postern, "limits_reached_total", &format!("limit=\"{limit}\""), 1);
+    }
+    until("the memory of the counters to be shown", LONG, || {
+        let shown = metrics(&postern);
+        let bytes: u32 =
+            shown.lines().find(|line| line.starts_with("postern_counters_bytes "))?.rsplit(' ').next()?.parse().ok()?;
+        (1..32 << 20).contains(&bytes).then_some(())
+    });
 }

@@ -74,6 +74,7 @@ impl Conversations for Gate {
     fn pump_settings(&self) -> Arc<PumpSettings> {
         let hour = Duration::from_secs(3600);
         Arc::new(PumpSettings {
+            hostname: "here.example".into(),
             handshake_timeout: hour,
             write_timeout: hour,
             data_rate_min: 0,

@@ -93,6 +93,7 @@ impl Setting {
                 mechanisms: vec![Mechanism::Plain],
             },
             pump: PumpSettings {
+                hostname: "here.example".into(),
                 handshake_timeout: NEVER,
                 write_timeout: NEVER,
                 data_rate_min: 0,

@@ -188,7 +188,7 @@ fn under_stress_a_stranger_has_less_time_and_fewer_faults_until_it_is_over_or_it
     assert!(!stranger.session.is_closed());
     stranger.line("JUNK");
     assert!(stranger.session.is_closed());
-    assert_eq!(stranger.session.conduct(), Conduct { syntax: 2, limit: Some(Limit::Faults), ..Conduct::default() });
+    assert_eq!(stranger.session.conduct(), Conduct { syntax: 2, limits: Limit::Faults.into(), ..Conduct::default() });
 }
 
 #[test]
@@ -240,10 +240,10 @@ fn the_limit_of_time_that_ended_a_session_is_told() {
         }
         session.wait(wait);
         session.feed(Input::TimedOut);
-        session.session.conduct().limit
+        session.session.conduct().limits.iter().collect::<Vec<_>>()
     };
-    assert_eq!(over(60, &[]), Some(Limit::CommandTime));
-    assert_eq!(over(180, &["BDAT 6"]), Some(Limit::DataTime));
-    assert_eq!(over(600, &["MAIL FROM:<x@there.example>"]), Some(Limit::TransactionTime));
-    assert_eq!(over(3600, &[]), Some(Limit::SessionTime));
+    assert_eq!(over(60, &[]), [Limit::CommandTime]);
+    assert_eq!(over(180, &["BDAT 6"]), [Limit::DataTime]);
+    assert_eq!(over(600, &["MAIL FROM:<x@there.example>"]), [Limit::TransactionTime]);
+    assert_eq!(over(3600, &[]), [Limit::SessionTime]);
 }
