@@ -169,7 +169,7 @@ section! {
         #[key(example = "8", why = "so many of 256 are no chance", within = 0..=65_536)]
         pub ban_neighbours: u32 = 8;
         /// What a banned client hears before the connection is closed: `421` (come again later), `554` (do not come again), or nothing.
-        /// Behind implicit TLS it never hears anything.
+        /// Behind implicit TLS it never hears anything; nor do more than sixty clients of one ban in a minute, whose connections are reset.
         #[key(example = "\"421\"", why = "a server of honest people that was banned keeps its mail and comes again")]
         pub ban_reply: BanReply = BanReply::Later;
         /// Bans in force and remembered at most. When there are more, what is over is forgotten first, then the automatic ones that

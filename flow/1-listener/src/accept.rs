@@ -1,7 +1,7 @@
 //! Bind and accept. Promise: the ceilings are asked before anything is read or allocated for a client.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -14,14 +14,16 @@ use postern_mail::fact::ClientFacts;
 use postern_smtp::machine::{Conduct, Machine};
 use rustls::ServerConfig;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
-use crate::ceiling::{Arrival, Ceiling, Full, Place};
+use crate::ceiling::{Arrival, Ceiling, Place};
 use crate::proxy_protocol;
 use crate::pump::{Ended, Host, Pump, PumpSettings};
-use crate::shed::turn_away;
+use crate::shed;
 
 /// Connections the kernel may hold before we take them: bursts wait there instead of being lost.
 const BACKLOG: i32 = 4096;
@@ -50,6 +52,8 @@ pub enum Door {
     Open,
     /// It is banned. Said once where there is anything to say, never waited for.
     Shut(Option<Reply>),
+    /// It is banned and comes so often that it hears nothing, and the connection is reset.
+    Reset,
 }
 
 /// Begins conversations: the rest of the server, as the listener sees it.
@@ -116,23 +120,44 @@ impl Listener {
         counters: Arc<Counters>,
         (mut stop, alive): (watch::Receiver<bool>, mpsc::Sender<()>),
     ) -> io::Result<()> {
-        let socket = TcpListener::from_std(self.socket)?;
+        // Not the runtime's own listener: that makes each connection known to the runtime before anybody has asked whether it is wanted,
+        // which costs more than turning it away.
+        #[expect(
+            deprecated,
+            reason = "sound for a socket of the standard library, which owns its descriptor; what replaces it is unsafe"
+        )]
+        let socket = AsyncFd::with_interest(self.socket, Interest::READABLE)?;
         loop {
-            let accepted = tokio::select! {
+            let mut ready = tokio::select! {
                 biased;
                 _ = stop.wait_for(|stopping| *stopping) => return Ok(()),
-                accepted = socket.accept() => accepted,
+                ready = socket.readable() => ready?,
             };
-            let (stream, peer) = match accepted {
-                Ok(pair) => pair,
-                Err(error) if is_about_one_client(&error) => continue,
-                Err(error) => {
+            let (stream, peer) = match ready.try_io(|socket| socket.get_ref().accept()) {
+                Err(_nobody_waits) => continue,
+                Ok(Ok(pair)) => pair,
+                Ok(Err(error)) if is_about_one_client(&error) => continue,
+                Ok(Err(error)) => {
                     // Out of file descriptors or memory: wait for some to come back rather than spin.
                     tracing::warn!(%error, listener = %self.kind, "accepting a connection failed");
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;
                 }
             };
+            let entrance = Entrance { kind: self.kind, number: self.number, conversations: &*conversations, counters: &counters };
+            let is_proxy = proxy_protocol::is_listed(&self.proxies, peer.ip());
+            // Who is not a proxy of ours speaks for itself, and a header from it is no command.
+            let stream = if is_proxy { Some(stream) } else { entrance.through_the_door(stream, peer) };
+            let Some(stream) = stream else { continue };
+            let place = if is_proxy { ceiling.enter_unnamed() } else { ceiling.enter(entrance.arrival(peer)) };
+            let place = match place {
+                Ok(place) => place,
+                Err(full) => {
+                    entrance.turn_away(stream, peer, full.as_str());
+                    continue;
+                }
+            };
+            let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) else { continue };
             let connection = Connection {
                 kind: self.kind,
                 number: self.number,
@@ -142,18 +167,10 @@ impl Listener {
                 alive: alive.clone(),
             };
             // The futures are spawned as they are: one that wraps another would set aside its room twice.
-            if proxy_protocol::is_listed(&self.proxies, peer.ip()) {
-                match ceiling.enter_unnamed() {
-                    Ok(place) => drop(tokio::spawn(connection.behind_proxy(place, stream, peer))),
-                    Err(full) => connection.turn_away(stream, peer, full.as_str()),
-                }
+            if is_proxy {
+                tokio::spawn(connection.behind_proxy(place, stream, peer));
             } else {
-                // Not a proxy of ours: it speaks for itself, and a header from it is no command.
-                let Some((connection, stream)) = connection.through_the_door(stream, peer) else { continue };
-                let place = ceiling.enter(connection.arrival(peer));
-                if let Some(work) = connection.admit(place, stream, peer, Vec::new()) {
-                    tokio::spawn(work);
-                }
+                tokio::spawn(connection.admit(place, stream, peer, Vec::new()));
             }
         }
     }
@@ -186,7 +203,15 @@ pub(crate) fn clock() -> UnixMillis {
     UnixMillis::from_system(SystemTime::now())
 }
 
-impl<C: Conversations> Connection<C> {
+/// Where a client stands before anything is set aside for it.
+struct Entrance<'a, C> {
+    kind: ListenerKind,
+    number: u16,
+    conversations: &'a C,
+    counters: &'a Counters,
+}
+
+impl<C: Conversations> Entrance<'_, C> {
     fn facts(&self, client: SocketAddr) -> ClientFacts {
         ClientFacts { address: client.ip().to_canonical(), port: client.port(), listener: self.kind }
     }
@@ -196,24 +221,31 @@ impl<C: Conversations> Connection<C> {
         Arrival { now: clock(), address: client.ip().to_canonical(), listener: self.number, handshake }
     }
 
-    fn turn_away(&self, stream: TcpStream, client: SocketAddr, why: &'static str) {
+    fn turn_away(&self, stream: StdStream, client: SocketAddr, why: &'static str) {
         self.counters.turned_away.fetch_add(1, Ordering::Relaxed);
         self.conversations.turned_away(&self.facts(client), why);
-        if self.kind == ListenerKind::Submissions {
-            // Behind implicit TLS a clear reply would only look like a broken handshake.
-            return;
+        // Behind implicit TLS a clear reply would only look like a broken handshake.
+        if self.kind != ListenerKind::Submissions {
+            shed::say(&stream, &Reply::too_many_connections(&self.conversations.hostname()));
         }
-        turn_away(stream, &Reply::too_many_connections(&self.conversations.hostname()));
     }
 
     /// Shuts a banned client out: at most one write, no task, no buffer.
-    fn through_the_door(self, stream: TcpStream, client: SocketAddr) -> Option<(Self, TcpStream)> {
-        let Door::Shut(word) = self.conversations.door(&self.facts(client)) else { return Some((self, stream)) };
-        self.counters.turned_away.fetch_add(1, Ordering::Relaxed);
-        if let Some(reply) = word.filter(|_| self.kind != ListenerKind::Submissions) {
-            turn_away(stream, &reply);
+    fn through_the_door(&self, stream: StdStream, client: SocketAddr) -> Option<StdStream> {
+        match self.conversations.door(&self.facts(client)) {
+            Door::Open => return Some(stream),
+            Door::Shut(Some(reply)) if self.kind != ListenerKind::Submissions => shed::say(&stream, &reply),
+            Door::Shut(_) => {}
+            Door::Reset => shed::reset(&stream),
         }
+        self.counters.turned_away.fetch_add(1, Ordering::Relaxed);
         None
+    }
+}
+
+impl<C: Conversations> Connection<C> {
+    fn entrance(&self) -> Entrance<'_, C> {
+        Entrance { kind: self.kind, number: self.number, conversations: &*self.conversations, counters: &self.counters }
     }
 
     async fn behind_proxy(mut self, place: Place, stream: TcpStream, peer: SocketAddr) {
@@ -225,34 +257,33 @@ impl<C: Conversations> Connection<C> {
         };
         match header {
             Ok(Ok(client)) => {
-                let Some((connection, stream)) = self.through_the_door(stream, client) else { return };
-                let place = place.named(connection.arrival(client));
-                if let Some(work) = connection.admit(place, stream, client, buffer) {
-                    tokio::spawn(work);
+                let entrance = self.entrance();
+                // It leaves the runtime and comes back: the door and the ceiling are the same for both kinds of clients.
+                let Ok(stream) = stream.into_std() else { return };
+                let Some(stream) = entrance.through_the_door(stream, client) else { return };
+                match place.named(entrance.arrival(client)) {
+                    Ok(place) => {
+                        let Ok(stream) = TcpStream::from_std(stream) else { return };
+                        tokio::spawn(self.admit(place, stream, client, buffer));
+                    }
+                    Err(full) => entrance.turn_away(stream, client, full.as_str()),
                 }
             }
-            Ok(Err(why)) => self.conversations.turned_away(&self.facts(peer), why),
-            Err(_) => self.conversations.turned_away(&self.facts(peer), "no PROXY header in time"),
+            Ok(Err(why)) => self.conversations.turned_away(&self.entrance().facts(peer), why),
+            Err(_) => self.conversations.turned_away(&self.entrance().facts(peer), "no PROXY header in time"),
         }
     }
 
-    /// Gives the conversation as a future to be run, where there is a place for it.
+    /// Gives the conversation as a future to be run.
     fn admit(
         self,
-        place: Result<Place, Full>,
+        place: Place,
         stream: TcpStream,
         client: SocketAddr,
         buffer: Vec<u8>,
-    ) -> Option<impl Future<Output = ()> + Send + use<C>> {
-        let place = match place {
-            Ok(place) => place,
-            Err(full) => {
-                self.turn_away(stream, client, full.as_str());
-                return None;
-            }
-        };
+    ) -> impl Future<Output = ()> + Send + use<C> {
         self.counters.accepted.fetch_add(1, Ordering::Relaxed);
-        let facts = self.facts(client);
+        let facts = self.entrance().facts(client);
         // Replies are gathered by the pump; waiting for more of them in the kernel would only delay.
         let _ = stream.set_nodelay(true);
         let Self { kind, conversations, counters, stop, alive, .. } = self;
@@ -264,7 +295,7 @@ impl<C: Conversations> Connection<C> {
             stop,
         );
         pump.takes(place);
-        Some(async move {
+        async move {
             let implicit_tls = kind == ListenerKind::Submissions;
             let delay = conversations.greeting_delay();
             if !implicit_tls && !delay.is_zero() && pump.hears_early_talk(delay).await {
@@ -283,7 +314,7 @@ impl<C: Conversations> Connection<C> {
             // The place is given back first: whoever waits for the last connection sees none.
             drop(pump);
             drop(alive);
-        })
+        }
     }
 }
 

@@ -316,8 +316,11 @@ fn everybody_is(address: IpAddr) -> String {
 
 /// Whether a client may come in. Nothing is logged for one that may not: there can be many thousands a second.
 pub(crate) fn door(server: &Server, client: &ClientFacts) -> Door {
-    let Some(of) = server.bans.set.refuses(clock(), client.address) else { return Door::Open };
+    let Some((of, is_told)) = server.bans.set.refuses(clock(), client.address) else { return Door::Open };
     server.metrics.turned_away("banned");
+    if !is_told {
+        return Door::Reset;
+    }
     let live = server.live.load();
     let word = |for_good| Some(Reply::banned(&live.hostname, client.address, of, for_good));
     Door::Shut(match live.config.auth.ban_reply {

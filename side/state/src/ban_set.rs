@@ -9,10 +9,33 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use postern_mail::client::Subnet;
 use postern_mail::envelope::UnixMillis;
 
+/// Clients of one ban that are told so in a minute. Whoever comes more often knows, and words cost more than silence.
+const WORDS_PER_MINUTE: u64 = 60;
+
 #[derive(Debug)]
 struct Entry {
     until: Option<UnixMillis>,
     refused: AtomicU64,
+    /// The minute in which words were last counted, and how many there were.
+    minute: AtomicU64,
+    words: AtomicU64,
+}
+
+impl Entry {
+    fn new(until: Option<UnixMillis>) -> Self {
+        Self { until, refused: AtomicU64::new(0), minute: AtomicU64::new(0), words: AtomicU64::new(0) }
+    }
+
+    /// Counts a client that is turned away; true while there are still words for it. Two clients at the turn of a minute may both begin the
+    /// count anew, and then a few more hear something.
+    fn turn_away(&self, now: UnixMillis) -> bool {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        let minute = now.0 / 60_000;
+        if self.minute.swap(minute, Ordering::Relaxed) != minute {
+            self.words.store(0, Ordering::Relaxed);
+        }
+        self.words.fetch_add(1, Ordering::Relaxed) < WORDS_PER_MINUTE
+    }
 }
 
 #[derive(Debug, Default)]
@@ -60,7 +83,7 @@ impl BanSet {
             entry.until = until;
             return;
         }
-        inner.entries.insert(of, Entry { until, refused: AtomicU64::new(0) });
+        inner.entries.insert(of, Entry::new(until));
         *inner.prefixes(of).entry(of.prefix()).or_default() += 1;
         self.len.store(inner.entries.len(), Ordering::Release);
     }
@@ -101,16 +124,15 @@ impl BanSet {
         Self::covering(&self.read(), now, client.to_canonical()).map(|(of, _)| of)
     }
 
-    /// As [`BanSet::covers`], and counts that the client was turned away.
+    /// As [`BanSet::covers`], and counts that the client was turned away. With it, whether it is to be told so.
     #[must_use]
-    pub fn refuses(&self, now: UnixMillis, client: IpAddr) -> Option<Subnet> {
+    pub fn refuses(&self, now: UnixMillis, client: IpAddr) -> Option<(Subnet, bool)> {
         if self.is_empty() {
             return None;
         }
         let inner = self.read();
         let (of, entry) = Self::covering(&inner, now, client.to_canonical())?;
-        entry.refused.fetch_add(1, Ordering::Relaxed);
-        Some(of)
+        Some((of, entry.turn_away(now)))
     }
 
     /// How many connections this ban has turned away since it began, or since the start.
@@ -181,7 +203,17 @@ mod tests {
         set.put(net("10.0.0.0/8"), None);
         set.spare(vec![net("10.1.0.0/16")]);
         assert_eq!(set.refuses(NOW, ip("10.1.2.3")), None);
-        assert_eq!(set.refuses(NOW, ip("10.2.2.3")), Some(net("10.0.0.0/8")));
+        assert_eq!(set.refuses(NOW, ip("10.2.2.3")), Some((net("10.0.0.0/8"), true)));
         assert_eq!(set.refused(net("10.0.0.0/8")), 1);
+    }
+
+    #[test]
+    fn who_comes_without_end_is_told_so_sixty_times_a_minute_and_then_hears_nothing() {
+        let set = BanSet::default();
+        set.put(net("192.0.2.0/24"), None);
+        let told =
+            |now: u64| (0..100).filter(|host| set.refuses(UnixMillis(now), ip(&format!("192.0.2.{host}"))).unwrap().1).count();
+        assert_eq!((told(1_000), told(59_999), told(60_000)), (60, 0, 60));
+        assert_eq!(set.refused(net("192.0.2.0/24")), 300);
     }
 }

@@ -103,7 +103,7 @@ impl Conversations for Gate {
 
 #[tokio::test]
 async fn an_idle_connection_is_small() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (_stop, stopping) = watch::channel(false);
     let (alive, _) = mpsc::channel(1);
@@ -131,8 +131,8 @@ async fn an_idle_connection_is_small() {
         counter_bytes: 1,
     });
     let peer = client.peer_addr().unwrap();
-    let place = ceiling.enter(connection().arrival(peer));
-    let work = connection().admit(place, client, peer, Vec::new()).unwrap();
+    let place = ceiling.enter(connection().entrance().arrival(peer)).unwrap();
+    let work = connection().admit(place, client, peer, Vec::new());
     let pump = size_of::<Pump<Session, Large>>();
     let (machine, host) = (size_of::<Session>(), size_of::<Large>());
     println!("connection {}, of it pump {pump}, of it machine {machine} and host {host} octets", size_of_val(&work));
