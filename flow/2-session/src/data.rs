@@ -37,7 +37,7 @@ impl Turn<'_> {
 
     /// Everything about the message is known but its content: hands its envelope over, with what its trace header tells.
     pub(crate) fn open_message(&mut self, mail: InMail) -> Receiving {
-        let InMail { hello, envelope, began } = mail;
+        let InMail { hello, envelope, began, refused: _ } = mail;
         let trace = TraceFacts {
             helo: hello.name.clone(),
             esmtp: hello.esmtp,

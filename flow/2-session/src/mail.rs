@@ -63,7 +63,7 @@ impl Turn<'_> {
             received: UnixMillis(0),
         };
         self.act(Action::Ask(Question::Sender { from: mail.from, who, size: mail.size }));
-        State::AskingSender(InMail { hello, envelope: Box::new(envelope), began: self.now })
+        State::AskingSender(InMail { hello, envelope: Box::new(envelope), began: self.now, refused: 0 })
     }
 
     pub(crate) fn sender_answered(&mut self, mail: InMail, answer: Answer) -> State {

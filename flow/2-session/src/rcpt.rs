@@ -64,8 +64,8 @@ impl Turn<'_> {
     }
 
     /// RFC 5321 §7.8: who asks for many mailboxes that do not exist is harvesting, and who asks to relay is probing; both have a
-    /// budget. A refusal for another reason costs nothing.
-    fn refuse_recipient(&mut self, reply: Reply, mail: InMail) -> State {
+    /// budget. A refusal for another reason costs nothing, as long as there are no more of them than a message may have recipients.
+    fn refuse_recipient(&mut self, reply: Reply, mut mail: InMail) -> State {
         match (reply.code.0, reply.status) {
             (550, Some(Status { subject: 1, detail: 1, .. })) => {
                 if self.standing.tally.unknown_recipient(self.standing.budget()) {
@@ -81,7 +81,11 @@ impl Turn<'_> {
             }
             // While nothing is lost by it, also a transaction that comes to nothing has an end.
             _ if mail.envelope.recipients.is_empty() => self.idle(reply, mail),
-            _ => self.answer(reply, mail),
+            // A sender whose list is refused in the middle keeps those that were accepted; no list is longer than what we told it.
+            _ => {
+                mail.refused = mail.refused.saturating_add(1);
+                if mail.refused > self.recipients_max() { self.idle(reply, mail) } else { self.answer(reply, mail) }
+            }
         }
     }
 }

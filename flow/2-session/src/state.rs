@@ -77,6 +77,8 @@ pub(crate) struct InMail {
     pub(crate) envelope: Box<Envelope>,
     /// When MAIL came.
     pub(crate) began: Instant,
+    /// Recipients refused beside those that were accepted, for reasons that cost nothing.
+    pub(crate) refused: u32,
 }
 
 /// A transaction whose message is open.
