@@ -233,6 +233,7 @@ impl Pump {
 
     fn answer(&mut self, question: Question) -> Answer {
         match question {
+            Question::AuthAbort if self.challenges % 2 == 0 => Answer::Denied,
             Question::Connect | Question::AuthAbort => Answer::Pass,
             Question::Hello(name) if name.as_str().starts_with('h') => Answer::Hangup(Reply::no_service("here.example")),
             Question::Hello(name) if name.as_str().starts_with('r') => Answer::Refuse(Reply::relay_denied()),

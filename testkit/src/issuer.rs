@@ -28,6 +28,8 @@ pub enum Mood {
     Well,
     /// Closes without an answer.
     Away,
+    /// Says nothing, until the client goes.
+    Silent,
     /// Says it moved.
     Redirects,
     /// Sends more than anybody should read.
@@ -151,6 +153,19 @@ impl TestIssuer {
         format!("{signed}.{}", encode(signature.as_ref()))
     }
 
+    /// A token signed with what anybody can read, its public key, as if that were a secret shared with it (RFC 8725 §2.1).
+    ///
+    /// # Panics
+    /// Never.
+    #[must_use]
+    pub fn signed_with_its_public_key(&self, email: &str) -> String {
+        let unsigned = self.forged(email, "HS256", b"");
+        let signed = unsigned.trim_end_matches('.');
+        let key = self.0.key.lock().unwrap();
+        let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, key.pair.public_key().as_ref());
+        format!("{signed}.{}", encode(aws_lc_rs::hmac::sign(&key, signed.as_bytes())))
+    }
+
     /// The same token with another algorithm in its header, and this for a signature.
     #[must_use]
     pub fn forged(&self, email: &str, algorithm: &str, signature: &[u8]) -> String {
@@ -192,6 +207,11 @@ fn answer(shared: &Shared, tls: &Arc<ServerConfig>, tcp: TcpStream) -> std::io::
         return Ok(());
     }
     tcp.set_read_timeout(Some(Duration::from_secs(10)))?;
+    if mood == Mood::Silent {
+        let mut tcp = tcp;
+        while tcp.read(&mut [0; 1024])? > 0 {}
+        return Ok(());
+    }
     let mut stream = StreamOwned::new(ServerConnection::new(Arc::clone(tls)).unwrap(), tcp);
     let mut request = Vec::new();
     let mut piece = [0; 1024];
@@ -271,6 +291,14 @@ impl Authority {
     /// # Panics
     /// When it cannot.
     pub fn revoke(&self, folder: &Path, holders: &[&Holder]) {
+        self.revoke_until(folder, holders, 2090);
+    }
+
+    /// The same, with a next update at the beginning of this year.
+    ///
+    /// # Panics
+    /// When it cannot.
+    pub fn revoke_until(&self, folder: &Path, holders: &[&Holder], year: i32) {
         let revoked = |holder: &&Holder| RevokedCertParams {
             serial_number: holder.serial.clone(),
             revocation_time: rcgen::date_time_ymd(2021, 1, 1),
@@ -279,14 +307,17 @@ impl Authority {
         };
         let params = CertificateRevocationListParams {
             this_update: rcgen::date_time_ymd(2021, 1, 1),
-            next_update: rcgen::date_time_ymd(2090, 1, 1),
+            next_update: rcgen::date_time_ymd(year, 1, 1),
             crl_number: SerialNumber::from(1_u64),
             issuing_distribution_point: None,
             revoked_certs: holders.iter().map(revoked).collect(),
             key_identifier_method: KeyIdMethod::Sha256,
         };
         let list = params.signed_by(&self.signer).unwrap();
-        std::fs::write(folder.join("client-crl.pem"), list.pem().unwrap()).unwrap();
-        allow(&folder.join("client-crl.pem"), 0o644);
+        // Replaced, not written over: whoever looks meanwhile sees a whole file.
+        let new = folder.join("client-crl.pem.new");
+        std::fs::write(&new, list.pem().unwrap()).unwrap();
+        allow(&new, 0o644);
+        std::fs::rename(&new, folder.join("client-crl.pem")).unwrap();
     }
 }

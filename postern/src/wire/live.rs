@@ -16,9 +16,6 @@ use postern_policy::{Outbound, Policy};
 use postern_scheduler::{Backoff, Expiry, SchedulerSettings, Shaping};
 use postern_session::SessionSettings;
 use postern_spool::SpoolSettings;
-use postern_state::Issuers;
-
-use crate::wire::login;
 
 /// Hosts whose rate of connections is remembered.
 const RATES_MAX: usize = 100_000;
@@ -47,8 +44,6 @@ pub(crate) struct Live {
     pub resolver: Resolver,
     /// Speaks to next hops.
     pub delivery: Delivery,
-    /// Whose tokens are good.
-    pub issuers: Issuers,
     session: Arc<SessionSettings>,
 }
 
@@ -72,7 +67,7 @@ impl Live {
             transaction_timeout: limits.transaction_timeout,
             session_timeout: limits.session_timeout,
             tls_available: true,
-            mechanisms: login::mechanisms(&config),
+            mechanisms: config.usable_mechanisms().collect(),
         };
         let pump = PumpSettings {
             handshake_timeout: limits.handshake_timeout,
@@ -94,14 +89,12 @@ impl Live {
         })
         .map_err(|failure| failure.to_string())?;
         let delivery = delivery(&config, own_addresses)?;
-        let issuers = login::issuers(&config)?;
         Ok(Self {
             policy,
             hostname: config.server.hostname.as_str().into(),
             pump: Arc::new(pump),
             resolver,
             delivery,
-            issuers,
             session: Arc::new(session),
             config,
         })

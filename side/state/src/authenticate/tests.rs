@@ -413,7 +413,7 @@ async fn a_certificate_is_good_for_the_one_account_it_was_noted_for_or_names() {
     desk.accounts.add(NOW, NewAccount { name: "bob@example.org", password: None, addresses: None }).unwrap();
     let shown = |print: u8, address: Option<&str>| {
         let addresses = address.map(|text| Mailbox::parse(text).unwrap()).into_iter().collect();
-        Some(ClientCertificate { fingerprint: [print; 32], addresses })
+        Some(ClientCertificate { fingerprint: [print; 32], addresses, until: later(60) })
     };
     assert_eq!(external(&desk, None, "").await, Step::Denied);
     assert_eq!(external(&desk, shown(1, None), ALICE).await, Step::Denied);
@@ -439,7 +439,8 @@ async fn a_refused_token_is_told_within_the_exchange_and_then_in_plain() {
     let message = b"n,,\x01auth=Bearer a.b.c\x01\x01";
     let (mut exchange, step) = desk.authenticator.start(NOW, begin(Mechanism::OauthBearer, Some(message))).await;
     assert_eq!(step, Step::Challenge(oauthbearer::REFUSED.to_vec()));
-    assert!(exchange.is_refused());
+    assert!(exchange.is_denied_within());
+    assert_eq!(exchange.why(), Some("the token is not good: its header does not read"));
     assert_eq!(exchange.next(NOW, &secret("\u{1}")).await, Step::Denied);
     assert_eq!(exchange.next(NOW, &Secret::new(message.to_vec())).await, Step::Denied, "it is over");
 }
