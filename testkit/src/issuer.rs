@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::rand::SystemRandom;
@@ -28,7 +28,7 @@ pub enum Mood {
     Well,
     /// Closes without an answer.
     Away,
-    /// Says nothing, until the client goes.
+    /// Says nothing, until it feels otherwise.
     Silent,
     /// Says it moved.
     Redirects,
@@ -47,6 +47,7 @@ struct Shared {
     address: SocketAddr,
     key: Mutex<Key>,
     mood: Mutex<Mood>,
+    mood_changed: Condvar,
     asked: AtomicUsize,
     stop: AtomicBool,
 }
@@ -91,6 +92,7 @@ impl TestIssuer {
             address: listener.local_addr().unwrap(),
             key: Mutex::new(new_key(0)),
             mood: Mutex::new(Mood::Well),
+            mood_changed: Condvar::new(),
             asked: AtomicUsize::new(0),
             stop: AtomicBool::new(false),
         });
@@ -118,6 +120,7 @@ impl TestIssuer {
     /// Never.
     pub fn feel(&self, mood: Mood) {
         *self.0.mood.lock().unwrap() = mood;
+        self.0.mood_changed.notify_all();
     }
 
     /// A new key in place of the old one.
@@ -179,6 +182,7 @@ impl TestIssuer {
 impl Drop for TestIssuer {
     fn drop(&mut self) {
         self.0.stop.store(true, Ordering::Relaxed);
+        self.feel(Mood::Away);
         drop(TcpStream::connect(self.0.address));
     }
 }
@@ -202,16 +206,12 @@ fn documents(shared: &Shared, path: &str) -> String {
 
 fn answer(shared: &Shared, tls: &Arc<ServerConfig>, tcp: TcpStream) -> std::io::Result<()> {
     shared.asked.fetch_add(1, Ordering::Relaxed);
-    let mood = *shared.mood.lock().unwrap();
+    let mood = shared.mood.lock().unwrap();
+    let mood = *shared.mood_changed.wait_while(mood, |mood| *mood == Mood::Silent).unwrap();
     if mood == Mood::Away {
         return Ok(());
     }
     tcp.set_read_timeout(Some(Duration::from_secs(10)))?;
-    if mood == Mood::Silent {
-        let mut tcp = tcp;
-        while tcp.read(&mut [0; 1024])? > 0 {}
-        return Ok(());
-    }
     let mut stream = StreamOwned::new(ServerConnection::new(Arc::clone(tls)).unwrap(), tcp);
     let mut request = Vec::new();
     let mut piece = [0; 1024];

@@ -216,3 +216,18 @@ async fn while_one_waits_for_a_silent_issuer_the_others_go_on_with_the_keys_that
     assert!(!waiting.is_finished());
     waiting.abort();
 }
+
+#[tokio::test]
+async fn an_issuer_that_is_taken_out_while_it_is_asked_lets_nobody_in() {
+    let desk = Arc::new(Desk::new());
+    let token = desk.token();
+    desk.issuer.feel(Mood::Silent);
+    let waits = Arc::clone(&desk);
+    let waiting = tokio::spawn(async move { waits.login(0, &token).await });
+    while desk.issuer.asked() == 0 {
+        tokio::task::yield_now().await;
+    }
+    desk.authenticator.trust(&Issuers::default());
+    desk.issuer.feel(Mood::Well);
+    assert_eq!(waiting.await.unwrap(), "denied");
+}
