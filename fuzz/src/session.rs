@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use postern_mail::client::ListenerKind;
-use postern_mail::envelope::{Admission, MessageId};
-use postern_mail::fact::{Answer, ClientFacts, Mechanism, Question, TlsFacts};
+use postern_mail::envelope::{Admission, MessageId, UnixMillis};
+use postern_mail::fact::{Answer, ClientCertificate, ClientFacts, Mechanism, Question, TlsFacts};
 use postern_mail::proof::{Authenticated, Committed, Hosted, RelayPermit};
 use postern_mail::trouble::Fault;
 use postern_mail::{Domain, Outage, Reply, Secret};
@@ -67,7 +67,13 @@ impl World {
             transaction_timeout: hour,
             session_timeout: hour,
             tls_available: self.moment != 15,
-            mechanisms: vec![Mechanism::ScramSha256Plus, Mechanism::ScramSha256, Mechanism::Plain, Mechanism::Login],
+            mechanisms: vec![
+                Mechanism::External,
+                Mechanism::ScramSha256Plus,
+                Mechanism::ScramSha256,
+                Mechanism::Plain,
+                Mechanism::Login,
+            ],
         }
     }
 }
@@ -111,8 +117,15 @@ struct Pump {
     tls: bool,
 }
 
-fn secured() -> TlsFacts {
-    TlsFacts { version: "TLSv1.3", cipher: "TLS13_AES_256_GCM_SHA384".into(), exporter: Some(Box::new([7; 32])), certificate: None }
+fn secured(moment: u8) -> TlsFacts {
+    let certificate =
+        ClientCertificate { fingerprint: [moment; 32], addresses: Vec::new(), until: UnixMillis(u64::from(moment)) };
+    TlsFacts {
+        version: "TLSv1.3",
+        cipher: "TLS13_AES_256_GCM_SHA384".into(),
+        exporter: Some(Box::new([7; 32])),
+        certificate: moment.is_multiple_of(2).then(|| Box::new(certificate)),
+    }
 }
 
 impl Pump {
@@ -136,7 +149,7 @@ impl Pump {
         };
         if world.listener == ListenerKind::Submissions {
             pump.tls = true;
-            pump.feed(Input::Secured(secured()));
+            pump.feed(Input::Secured(secured(pump.world.moment)));
         }
         pump.feed(Input::Opened);
         pump
@@ -183,7 +196,7 @@ impl Pump {
                 assert!(!self.tls, "TLS begins once");
                 assert!(self.world.patient || self.buffer.is_empty() && self.to_come == 0, "nothing is behind STARTTLS");
                 self.tls = true;
-                return Some(Input::Secured(secured()));
+                return Some(Input::Secured(secured(self.world.moment)));
             }
             Action::OpenMessage(envelope, trace) => {
                 assert!(self.open.is_none(), "one message at a time");
@@ -236,6 +249,7 @@ impl Pump {
 
     fn answer(&mut self, question: Question) -> Answer {
         match question {
+            Question::AuthAbort if self.challenges % 2 == 0 => Answer::Denied,
             Question::Connect | Question::AuthAbort => Answer::Pass,
             Question::Hello(name) if name.as_str().starts_with('h') => Answer::Hangup(Reply::no_service("here.example")),
             Question::Hello(name) if name.as_str().starts_with('r') => Answer::Refuse(Reply::relay_denied()),
@@ -253,7 +267,8 @@ impl Pump {
             },
             Question::Message if self.world.refuses_messages => Answer::Refuse(Reply::bad_header("refused")),
             Question::Message => Answer::Pass,
-            Question::AuthStart { initial, exporter, .. } => {
+            Question::AuthStart { mechanism, initial, exporter, certificate } => {
+                assert_eq!(certificate.is_some(), mechanism == Mechanism::External, "it is shown to whom it concerns");
                 assert!(self.tls && self.world.listener.is_submission(), "AUTH is for submission under TLS");
                 assert_eq!(exporter.as_deref(), Some(&[7; 32]));
                 self.challenges = 0;

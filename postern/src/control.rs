@@ -532,7 +532,7 @@ pub(crate) fn carry_out_account(
         },
         AccountOrder::RemoveCertificate { name, fingerprint } => match postern_state::account::parse_fingerprint(&fingerprint) {
             None => return Answer::Failed { exit: 2, error: no_fingerprint(&fingerprint) },
-            Some(print) => accounts.remove_certificate(&name, print).map(|()| done(&name, "certificate removed")),
+            Some(print) => accounts.remove_certificate(&name, print).map(|()| done(&name, CERTIFICATE_REMOVED)),
         },
         AccountOrder::Scope { name, label, clear, parts } => {
             let changing = clear || !parts.is_empty();
@@ -556,6 +556,9 @@ pub(crate) fn carry_out_account(
         other => Answer::failed(other.to_string()),
     })
 }
+
+/// What is taken back is what was noted; that an authority is believed is a matter of the configuration.
+const CERTIFICATE_REMOVED: &str = "certificate removed; with [tls] client_identity = \"address\" it is still good for the account whose address it names, until it is revoked or ends";
 
 fn no_fingerprint(text: &str) -> String {
     format!(

@@ -349,7 +349,7 @@ async fn serve(
         TlsVersion::Tls13 => OldestVersion::Tls13,
     };
     let tls = server_config(Arc::clone(&certificate), oldest).map_err(|error| format!("TLS: {error}"))?;
-    let tls = login::TlsByKind::new(&config, tls, &certificate, oldest)?;
+    let tls = login::TlsByKind::new(&config, tls, Arc::clone(&certificate), oldest)?;
 
     let mut scheduler = Scheduler::new(live::scheduler(&config), clock().0);
     let spool = tokio::task::block_in_place(|| recover(&config, &mut scheduler))?;
@@ -370,8 +370,8 @@ async fn serve(
     let maildirs = Maildirs::new(config.server.hostname.as_str(), usize::from(config.outbound.maildir_writers));
     let strangers = Strangers::new(&config);
     let (dispatcher, orders) = mpsc::channel(dispatch::ORDERS_MAX);
+    authenticator.trust(&login::issuers(&config)?);
     let live = Live::new(config, own_addresses.clone())?;
-    authenticator.trust(&live.issuers);
     let server = Arc::new(Server {
         live: ArcSwap::from_pointee(live),
         spool: spool.clone(),

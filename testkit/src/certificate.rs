@@ -61,6 +61,19 @@ pub fn trusting_client() -> Arc<ClientConfig> {
     Arc::new(config.dangerous().with_custom_certificate_verifier(Arc::new(Any)).with_no_client_auth())
 }
 
+/// The same, showing the certificate `client.pem` of this folder with the key beside it.
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+pub fn showing_client(folder: &Path) -> Arc<ClientConfig> {
+    let chain = vec![CertificateDer::from_pem_file(folder.join("client.pem")).unwrap()];
+    let key = PrivateKeyDer::from_pem_file(folder.join("client-key.pem")).unwrap();
+    let config = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().unwrap();
+    let config = config.dangerous().with_custom_certificate_verifier(Arc::new(Any));
+    Arc::new(config.with_client_auth_cert(chain, key).unwrap())
+}
+
 #[derive(Debug)]
 struct Any;
 

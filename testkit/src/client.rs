@@ -2,10 +2,12 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
-use rustls::{ClientConnection, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use crate::certificate;
 use crate::wait::LONG;
@@ -286,10 +288,27 @@ impl SmtpClient {
     /// # Panics
     /// When it fails.
     pub fn handshake(&mut self) {
+        self.handshake_as(certificate::trusting_client());
+    }
+
+    /// As [`SmtpClient::hello_tls`], showing the certificate `client.pem` of this folder.
+    ///
+    /// # Panics
+    /// When the server does not want us.
+    #[must_use]
+    pub fn hello_tls_showing(address: SocketAddr, folder: &Path) -> Self {
+        let mut client = Self::hello(address);
+        client.expect("STARTTLS", 220);
+        client.handshake_as(certificate::showing_client(folder));
+        client.ehlo();
+        client
+    }
+
+    fn handshake_as(&mut self, config: Arc<ClientConfig>) {
         assert!(self.read.is_empty(), "clear text behind the reply to STARTTLS: {:?}", self.read);
         let Stream::Clear(mut stream) = std::mem::replace(&mut self.stream, Stream::None) else { panic!("TLS is on already") };
         let name = ServerName::try_from("server.example").unwrap();
-        let mut connection = ClientConnection::new(certificate::trusting_client(), name).unwrap();
+        let mut connection = ClientConnection::new(config, name).unwrap();
         while connection.is_handshaking() {
             connection.complete_io(&mut stream).unwrap_or_else(|error| panic!("TLS handshake: {error}"));
         }

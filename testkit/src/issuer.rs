@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::rand::SystemRandom;
@@ -28,6 +28,8 @@ pub enum Mood {
     Well,
     /// Closes without an answer.
     Away,
+    /// Says nothing, until it feels otherwise.
+    Silent,
     /// Says it moved.
     Redirects,
     /// Sends more than anybody should read.
@@ -45,6 +47,7 @@ struct Shared {
     address: SocketAddr,
     key: Mutex<Key>,
     mood: Mutex<Mood>,
+    mood_changed: Condvar,
     asked: AtomicUsize,
     stop: AtomicBool,
 }
@@ -89,6 +92,7 @@ impl TestIssuer {
             address: listener.local_addr().unwrap(),
             key: Mutex::new(new_key(0)),
             mood: Mutex::new(Mood::Well),
+            mood_changed: Condvar::new(),
             asked: AtomicUsize::new(0),
             stop: AtomicBool::new(false),
         });
@@ -116,6 +120,7 @@ impl TestIssuer {
     /// Never.
     pub fn feel(&self, mood: Mood) {
         *self.0.mood.lock().unwrap() = mood;
+        self.0.mood_changed.notify_all();
     }
 
     /// A new key in place of the old one.
@@ -151,6 +156,19 @@ impl TestIssuer {
         format!("{signed}.{}", encode(signature.as_ref()))
     }
 
+    /// A token signed with what anybody can read, its public key, as if that were a secret shared with it (RFC 8725 §2.1).
+    ///
+    /// # Panics
+    /// Never.
+    #[must_use]
+    pub fn signed_with_its_public_key(&self, email: &str) -> String {
+        let unsigned = self.forged(email, "HS256", b"");
+        let signed = unsigned.trim_end_matches('.');
+        let key = self.0.key.lock().unwrap();
+        let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, key.pair.public_key().as_ref());
+        format!("{signed}.{}", encode(aws_lc_rs::hmac::sign(&key, signed.as_bytes())))
+    }
+
     /// The same token with another algorithm in its header, and this for a signature.
     #[must_use]
     pub fn forged(&self, email: &str, algorithm: &str, signature: &[u8]) -> String {
@@ -164,6 +182,7 @@ impl TestIssuer {
 impl Drop for TestIssuer {
     fn drop(&mut self) {
         self.0.stop.store(true, Ordering::Relaxed);
+        self.feel(Mood::Away);
         drop(TcpStream::connect(self.0.address));
     }
 }
@@ -187,7 +206,8 @@ fn documents(shared: &Shared, path: &str) -> String {
 
 fn answer(shared: &Shared, tls: &Arc<ServerConfig>, tcp: TcpStream) -> std::io::Result<()> {
     shared.asked.fetch_add(1, Ordering::Relaxed);
-    let mood = *shared.mood.lock().unwrap();
+    let mood = shared.mood.lock().unwrap();
+    let mood = *shared.mood_changed.wait_while(mood, |mood| *mood == Mood::Silent).unwrap();
     if mood == Mood::Away {
         return Ok(());
     }
@@ -271,6 +291,14 @@ impl Authority {
     /// # Panics
     /// When it cannot.
     pub fn revoke(&self, folder: &Path, holders: &[&Holder]) {
+        self.revoke_until(folder, holders, 2090);
+    }
+
+    /// The same, with a next update at the beginning of this year.
+    ///
+    /// # Panics
+    /// When it cannot.
+    pub fn revoke_until(&self, folder: &Path, holders: &[&Holder], year: i32) {
         let revoked = |holder: &&Holder| RevokedCertParams {
             serial_number: holder.serial.clone(),
             revocation_time: rcgen::date_time_ymd(2021, 1, 1),
@@ -279,14 +307,17 @@ impl Authority {
         };
         let params = CertificateRevocationListParams {
             this_update: rcgen::date_time_ymd(2021, 1, 1),
-            next_update: rcgen::date_time_ymd(2090, 1, 1),
+            next_update: rcgen::date_time_ymd(year, 1, 1),
             crl_number: SerialNumber::from(1_u64),
             issuing_distribution_point: None,
             revoked_certs: holders.iter().map(revoked).collect(),
             key_identifier_method: KeyIdMethod::Sha256,
         };
         let list = params.signed_by(&self.signer).unwrap();
-        std::fs::write(folder.join("client-crl.pem"), list.pem().unwrap()).unwrap();
-        allow(&folder.join("client-crl.pem"), 0o644);
+        // Replaced, not written over: whoever looks meanwhile sees a whole file.
+        let new = folder.join("client-crl.pem.new");
+        std::fs::write(&new, list.pem().unwrap()).unwrap();
+        allow(&new, 0o644);
+        std::fs::rename(&new, folder.join("client-crl.pem")).unwrap();
     }
 }

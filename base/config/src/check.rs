@@ -23,7 +23,7 @@ const RULES: &[Rule] = &[
     (domains::domains, &["domain", "route", "listener", "server.hostname", "server.postmaster", "outbound.enabled"]),
     (certificate, &["tls"]),
     (self_signed, &["tls", "listener"]),
-    (auth, &["auth.mechanisms", "listener"]),
+    (auth, &["auth.mechanisms", "auth.oidc", "tls.client_ca", "listener"]),
     (lists::lists, &["policy.list"]),
     (other_ways_in, &["auth.mechanisms", "auth.oidc", "tls.client_ca", "tls.client_crl"]),
     (numbers::limits, &["limits"]),
@@ -148,9 +148,17 @@ fn auth(findings: &mut Findings<'_>) {
     for (_, later) in twice(mechanisms.iter()) {
         findings.error(&format!("auth.mechanisms[{}]", later + 1), "is named twice");
     }
-    if mechanisms.is_empty() && findings.config.listeners.iter().any(|listener| listener.kind.is_submission()) {
-        findings.error("auth.mechanisms", "nobody could log in on the submission listeners; name at least one");
+    if findings.config.usable_mechanisms().next().is_some()
+        || !findings.config.listeners.iter().any(|listener| listener.kind.is_submission())
+    {
+        return;
     }
+    let advice = if mechanisms.is_empty() {
+        "name at least one"
+    } else {
+        "OAUTHBEARER and XOAUTH2 need an issuer (auth.oidc), EXTERNAL an authority (tls.client_ca)"
+    };
+    findings.error("auth.mechanisms", &format!("nobody could log in on the submission listeners; {advice}"));
 }
 
 /// Tokens and certificates: what was set up must also be offered.
@@ -164,6 +172,13 @@ fn other_ways_in(findings: &mut Findings<'_>) {
     for (number, oidc) in config.auth.oidc.iter().enumerate().filter(|(_, oidc)| oidc.audience.is_empty()) {
         let problem = format!("without an audience every token of {} would be good; name ours", oidc.issuer.as_str());
         findings.error(&format!("auth.oidc[{}].audience", number + 1), &problem);
+    }
+    if config.auth.oidc.len() > 1 {
+        for (number, oidc) in config.auth.oidc.iter().enumerate().filter(|(_, oidc)| oidc.domains.is_empty()) {
+            let problem =
+                format!("with more than one issuer, {} must be kept to the domains it speaks for", oidc.issuer.as_str());
+            findings.error(&format!("auth.oidc[{}].domains", number + 1), &problem);
+        }
     }
     let offers = |mechanism| config.auth.mechanisms.contains(&mechanism);
     if !config.auth.oidc.is_empty() && !offers(Mechanism::OauthBearer) && !offers(Mechanism::Xoauth2) {

@@ -37,6 +37,7 @@ mod value;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
+use postern_mail::fact::Mechanism;
 use postern_mail::{Domain, Host, Mailbox};
 
 pub use auth::{Auth, BanReply};
@@ -136,6 +137,16 @@ impl Config {
     #[must_use]
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
+    }
+
+    /// The mechanisms something can come of: tokens where there is an issuer, certificates where there is an authority.
+    pub fn usable_mechanisms(&self) -> impl Iterator<Item = Mechanism> {
+        let is_set_up = |mechanism: &Mechanism| match mechanism {
+            Mechanism::OauthBearer | Mechanism::Xoauth2 => !self.auth.oidc.is_empty(),
+            Mechanism::External => self.tls.client_ca.is_some(),
+            _ => true,
+        };
+        self.auth.mechanisms.iter().copied().filter(is_set_up)
     }
 
     /// A domain we take mail for.

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use postern_mail::Domain;
+
 use crate::table::section;
 use crate::value::{choice, text_values};
 
@@ -59,6 +61,13 @@ section! {
         /// What in a token names the account here.
         #[key(example = "\"email\"", why = "an account's name is an address")]
         pub claim: AccountClaim = AccountClaim::Email;
+        /// The domains whose accounts its tokens are good for.
+        #[key(
+            example = "[\"example.org\"]",
+            why = "the only issuer speaks for everybody; where there are several, each must say for whom, or one company's could open the other's accounts",
+            shown = "all"
+        )]
+        pub domains: Vec<Domain> = Vec::new();
         /// Authorities that vouch for the issuer's own certificate, in PEM.
         #[key(example = "\"/etc/postern/company-ca.pem\"", why = "the system's own are enough for public issuers", shown = "the system's")]
         pub ca_file: Option<PathBuf> = None;

@@ -46,7 +46,7 @@ section! {
             restart = true
         )]
         pub version_min: TlsVersion = TlsVersion::Tls12;
-        /// How often certificate and key are looked at for a change.
+        /// How often certificate and key, and what `client_ca` and `client_crl` name, are looked at for a change.
         #[key(
             example = "\"1m\"",
             why = "a renewed certificate is in use within a minute, for two looks at a file",
@@ -57,8 +57,7 @@ section! {
         /// `submission` and `submissions` listeners; who has none goes on without.
         #[key(
             example = "\"/etc/postern/client-ca.pem\"",
-            why = "nobody is asked for a certificate that no authority of yours vouches for",
-            restart = true
+            why = "nobody is asked for a certificate that no authority of yours vouches for"
         )]
         pub client_ca: Option<PathBuf> = None;
         /// What in such a certificate says whose it is: `fingerprint`, noted by `postern account certificate`, or `address`, which also
@@ -69,11 +68,10 @@ section! {
         )]
         pub client_identity: ClientIdentity = ClientIdentity::Fingerprint;
         /// Lists of revoked certificates of these authorities, in PEM. A certificate that is on one, and one that none speaks of, is refused in
-        /// the handshake.
+        /// the handshake; past its next update a list speaks of none. A renewed one is taken up as a renewed certificate is.
         #[key(
             example = "\"/etc/postern/client-crl.pem\"",
-            why = "not every authority has one; without it an account's certificate is taken back in the account",
-            restart = true
+            why = "not every authority has one; without it an account's certificate is taken back in the account"
         )]
         pub client_crl: Option<PathBuf> = None;
         later "acme" = "certificates from an ACME authority";

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::address::{Mailbox, ReversePath};
 use crate::client::ListenerKind;
 use crate::domain::HeloName;
-use crate::envelope::Admission;
+use crate::envelope::{Admission, UnixMillis};
 use crate::proof::Authenticated;
 use crate::reply::Reply;
 use crate::secret::Secret;
@@ -43,6 +43,8 @@ pub struct ClientCertificate {
     pub fingerprint: [u8; 32],
     /// The addresses it is for (RFC 5280 §4.2.1.6, rfc822Name), as far as they are such as we take.
     pub addresses: Vec<Mailbox>,
+    /// Its end (RFC 5280 §4.1.2.5, notAfter).
+    pub until: UnixMillis,
 }
 
 /// What is fixed for a connection from its first moment.

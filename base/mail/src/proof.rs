@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use crate::envelope::MessageId;
+use crate::envelope::{MessageId, UnixMillis};
 
 /// The message is on disk and synced. There is no other way to a `250` after data.
 #[derive(Debug)]
@@ -56,38 +56,75 @@ impl Hosted {
     }
 }
 
+/// What somebody proved to be an account by, so that a session can tell when that is taken back. Only a password is one of the account's
+/// credentials: whatever name the others go by in a record, nothing of the account is looked up by it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Means {
+    /// One of its passwords, by this verifier.
+    Password {
+        /// Tells it from one of the same name that came after it.
+        mark: u64,
+    },
+    /// A token of this issuer.
+    Token {
+        /// Its name, to the letter.
+        issuer: Arc<str>,
+    },
+    /// A certificate.
+    Certificate {
+        /// Its SHA-256.
+        fingerprint: [u8; 32],
+        /// It was noted for the account; otherwise an authority says that it is for the account's address.
+        is_noted: bool,
+    },
+}
+
 /// Who a client proved to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authenticated {
     account: Arc<str>,
     credential: Arc<str>,
-    mark: Option<u64>,
+    /// `None` where a record does not say.
+    means: Option<Means>,
+    until: Option<UnixMillis>,
 }
 
 impl Authenticated {
-    /// Only `side/state/authenticate.rs` calls this, after a credential was verified. `credential` is the name of the app password,
-    /// or `password`.
+    /// Only `side/state/authenticate.rs` calls this, after a credential was verified. `credential` is what it is called in records: the name
+    /// of the app password, `password`, `token` or `certificate`.
     #[must_use]
     pub fn mint_after_verification(account: Arc<str>, credential: Arc<str>) -> Self {
-        Self { account, credential, mark: None }
+        Self { account, credential, means: None, until: None }
     }
 
-    /// Notes which verifier it was verified against, so that a session can tell when its password was replaced.
+    /// Notes what it was proven by, and when that ends by itself.
     #[must_use]
-    pub fn marked(self, mark: u64) -> Self {
-        Self { mark: Some(mark), ..self }
+    pub fn by(self, means: Means, until: Option<UnixMillis>) -> Self {
+        Self { means: Some(means), until, ..self }
     }
 
-    /// See [`Authenticated::marked`]; `None` where the proof did not come from a password of ours.
+    /// See [`Authenticated::by`].
     #[must_use]
-    pub fn mark(&self) -> Option<u64> {
-        self.mark
+    pub fn means(&self) -> Option<&Means> {
+        self.means.as_ref()
+    }
+
+    /// From then on it proves nothing.
+    #[must_use]
+    pub fn until(&self) -> Option<UnixMillis> {
+        self.until
+    }
+
+    /// The name of the password it was proven by. Tokens and certificates have none, whatever they are called in a record.
+    #[must_use]
+    pub fn password(&self) -> Option<&Arc<str>> {
+        matches!(self.means, Some(Means::Password { .. })).then_some(&self.credential)
     }
 
     /// Only `3-policy/src/record.rs` calls this, to make a recorded decision again; what comes of that is a verdict and never a reply.
     #[must_use]
     pub fn restored_from_record(account: Arc<str>, credential: Arc<str>) -> Self {
-        Self { account, credential, mark: None }
+        Self { account, credential, means: None, until: None }
     }
 
     /// The account's name, an address in canonical form.

@@ -102,6 +102,8 @@ pub enum Ended {
     TimedOut,
     /// The TLS handshake failed.
     HandshakeFailed,
+    /// It failed because the client showed a certificate that is not taken, for this reason.
+    CertificateRefused(&'static str),
     /// It was cut off, as [`Host::cut_off`] has it.
     CutOff,
     /// There were too many handshakes of its address, and this one was not made.
@@ -345,7 +347,9 @@ impl<M: Machine, H: Host> Pump<M, H> {
         let session = tokio::select! {
             accepted = timeout(self.settings.handshake_timeout, accept) => match accepted {
                 Ok(Ok(session)) => session,
-                Ok(Err(_)) => return Err(Ended::HandshakeFailed),
+                Ok(Err(error)) => {
+                    return Err(tls::certificate_fault(&error).map_or(Ended::HandshakeFailed, Ended::CertificateRefused));
+                }
                 Err(_) => return Err(Ended::TimedOut),
             },
             // Nothing can be said in the middle of a handshake, and nothing of the client's is under way.

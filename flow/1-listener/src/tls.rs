@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use postern_mail::Mailbox;
+use postern_mail::envelope::UnixMillis;
 use postern_mail::fact::{ClientCertificate, TlsFacts};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, ServerSessionMemoryCache, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::{CertificateError, RootCertStore, ServerConfig};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
@@ -87,6 +88,44 @@ pub struct ClientAuthorities {
     pub revoked: Option<Vec<u8>>,
 }
 
+impl ClientAuthorities {
+    /// When the first of the lists says nothing any more.
+    #[must_use]
+    pub fn next_update(&self) -> Option<UnixMillis> {
+        use x509_parser::prelude::{CertificateRevocationList, FromDer as _};
+
+        let lists = self.revoked.iter().flat_map(|pem| CertificateRevocationListDer::pem_slice_iter(pem)).flatten();
+        let ends = lists.filter_map(|list| {
+            let (_, list) = CertificateRevocationList::from_der(&list).ok()?;
+            list.next_update().map(millis)
+        });
+        ends.min()
+    }
+}
+
+fn millis(time: x509_parser::time::ASN1Time) -> UnixMillis {
+    UnixMillis(u64::try_from(time.timestamp()).unwrap_or(0).saturating_mul(1000))
+}
+
+/// Why a client's certificate was refused, where that is why the handshake failed.
+pub(crate) fn certificate_fault(error: &std::io::Error) -> Option<&'static str> {
+    let Some(rustls::Error::InvalidCertificate(fault)) = error.get_ref()?.downcast_ref::<rustls::Error>() else { return None };
+    Some(match fault {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it is out of date",
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "it is not good yet",
+        CertificateError::Revoked => "it was revoked",
+        CertificateError::UnknownIssuer => "its authority is none of [tls] client_ca",
+        CertificateError::UnknownRevocationStatus => "no list of [tls] client_crl speaks of it",
+        CertificateError::ExpiredRevocationList | CertificateError::ExpiredRevocationListContext { .. } => {
+            "the list of [tls] client_crl is past its next update"
+        }
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => "it is not for clients",
+        CertificateError::BadSignature => "its signature is not good",
+        CertificateError::BadEncoding => "it does not read",
+        _ => "it does not hold",
+    })
+}
+
 /// The same settings for listeners that ask a client for a certificate. One without goes on without; one whose certificate does not hold, is
 /// revoked or out of date gets no session. No session is resumed, so that each has shown its certificate anew.
 ///
@@ -129,14 +168,16 @@ fn client_certificate(der: &CertificateDer<'_>) -> Option<ClientCertificate> {
 
     let fingerprint = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, der);
     let fingerprint = fingerprint.as_ref().try_into().ok()?;
-    let parsed = X509Certificate::from_der(der).ok();
-    let names = parsed.as_ref().and_then(|(_, certificate)| certificate.subject_alternative_name().ok().flatten());
+    // One whose end cannot be read proves nothing.
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    let names = certificate.subject_alternative_name().ok().flatten();
     let addresses = names.iter().flat_map(|names| &names.value.general_names).filter_map(|name| match name {
         // RFC 5280 §4.2.1.6: an address of the form of RFC 2821, without angle brackets or a phrase.
         GeneralName::RFC822Name(address) => Mailbox::parse(address).ok(),
         _ => None,
     });
-    Some(ClientCertificate { fingerprint, addresses: addresses.take(ADDRESSES_MAX).collect() })
+    let addresses = addresses.take(ADDRESSES_MAX).collect();
+    Some(ClientCertificate { fingerprint, addresses, until: millis(certificate.validity().not_after) })
 }
 
 /// What is known once the handshake is done.

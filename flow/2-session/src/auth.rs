@@ -115,11 +115,13 @@ impl Turn<'_> {
         State::AskingAbort(AskingAbort { hello, fault })
     }
 
-    /// The answerer has forgotten the exchange; what it says of that decides nothing, but that it may hang up.
+    /// The answerer has forgotten the exchange; what it says of that decides nothing, but that it may hang up. And who was denied within the
+    /// exchange does not get off by giving it up then.
     pub(crate) fn abort_answered(&mut self, asking: AskingAbort, answer: Answer) -> State {
         let AskingAbort { hello, fault } = asking;
         match (answer, fault) {
             (Answer::Hangup(reply), _) => self.close(reply, hello),
+            (Answer::Denied, None) => self.fault(Reply::authentication_aborted(), hello),
             (_, None) => self.idle(Reply::authentication_aborted(), hello),
             (_, Some(Fault::LineTooLong)) => self.fault(Reply::authentication_line_too_long(), hello),
             (_, Some(fault)) => self.fault(Reply::fault(fault), hello),

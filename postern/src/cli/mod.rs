@@ -218,7 +218,7 @@ enum CertificateVerb {
     },
     /// All of them.
     List,
-    /// One less; open sessions stay.
+    /// One less; sessions that logged in by it end.
     Remove {
         /// As it is listed.
         fingerprint: String,

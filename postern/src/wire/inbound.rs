@@ -205,6 +205,10 @@ impl Inbound {
     fn step(&mut self, exchange: Exchange, step: Step) -> Answer {
         match step {
             Step::Challenge(challenge) => {
+                // Whatever the client does next, its token was denied now.
+                if exchange.is_denied_within() {
+                    self.denied(&exchange);
+                }
                 self.exchange = Some(Box::new(exchange));
                 Answer::Challenge(challenge)
             }
@@ -221,9 +225,9 @@ impl Inbound {
                 Answer::Authenticated { who }
             }
             Step::Denied => {
-                let user = exchange.user().map(str::to_owned);
-                self.trail.login(&self.client, user.as_deref(), "wrong credentials");
-                self.note_refusal("AUTH", &Reply::authentication_failed(), "wrong credentials".to_owned(), user);
+                if !exchange.is_denied_within() {
+                    self.denied(&exchange);
+                }
                 Answer::Denied
             }
             Step::Refused(why) => {
@@ -240,6 +244,13 @@ impl Inbound {
                 Answer::Refuse(reply)
             }
         }
+    }
+
+    /// The client is told the same of each; here is what was wrong.
+    fn denied(&mut self, exchange: &Exchange) {
+        let because = exchange.why().unwrap_or("wrong credentials");
+        self.trail.login(&self.client, exchange.user(), because);
+        self.note_refusal("AUTH", &Reply::authentication_failed(), because.to_owned(), exchange.user().map(str::to_owned));
     }
 
     fn judge_message(&mut self) -> Answer {
@@ -345,13 +356,11 @@ impl Host for Inbound {
                 Box::pin(self.login((mechanism, initial), exporter, certificate)).await
             }
             Question::AuthNext(response) => Box::pin(self.login_on(response)).await,
-            Question::AuthAbort => {
-                if let Some(exchange) = self.exchange.take().filter(|exchange| exchange.is_refused()) {
-                    // It had its answer, and its fault, before it gave up.
-                    return self.step(*exchange, Step::Denied);
-                }
-                Answer::Pass
-            }
+            // Who was denied before it gave up was denied.
+            Question::AuthAbort => match self.exchange.take() {
+                Some(exchange) if exchange.is_denied_within() => Answer::Denied,
+                _ => Answer::Pass,
+            },
         };
         self.trail.referenced(answer)
     }
@@ -503,6 +512,10 @@ impl Conversations for Gate {
             HowEnded::Gone => "client gone",
             HowEnded::TimedOut => "timed out",
             HowEnded::HandshakeFailed => "TLS handshake failed",
+            HowEnded::CertificateRefused(why) => {
+                tracing::info!(client = %client.address, listener = %client.listener, why, "a client's certificate is refused");
+                "client certificate refused"
+            }
             HowEnded::CutOff => "banned",
             HowEnded::HandshakeRefused => "handshakes_per_minute_per_address",
             HowEnded::TooManyBytes => "bytes_per_connection",

@@ -16,9 +16,6 @@ use postern_policy::{Outbound, Policy};
 use postern_scheduler::{Backoff, Expiry, SchedulerSettings, Shaping};
 use postern_session::{Hurry, SessionSettings};
 use postern_spool::SpoolSettings;
-use postern_state::Issuers;
-
-use crate::wire::login;
 
 use crate::wire::strangers;
 
@@ -48,8 +45,6 @@ pub(crate) struct Live {
     pub resolver: Resolver,
     /// Speaks to next hops.
     pub delivery: Delivery,
-    /// Whose tokens are good.
-    pub issuers: Issuers,
     session: Arc<SessionSettings>,
 }
 
@@ -79,7 +74,7 @@ impl Live {
             transaction_timeout: limits.transaction_timeout,
             session_timeout: limits.session_timeout,
             tls_available: true,
-            mechanisms: login::mechanisms(&config),
+            mechanisms: config.usable_mechanisms().collect(),
         };
         let pump = PumpSettings {
             hostname: config.server.hostname.as_str().into(),
@@ -103,14 +98,12 @@ impl Live {
         })
         .map_err(|failure| failure.to_string())?;
         let delivery = delivery(&config, own_addresses)?;
-        let issuers = login::issuers(&config)?;
         Ok(Self {
             policy,
             hostname: config.server.hostname.as_str().into(),
             pump: Arc::new(pump),
             resolver,
             delivery,
-            issuers,
             session: Arc::new(session),
             config,
         })

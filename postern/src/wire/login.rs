@@ -1,28 +1,23 @@
 //! The ways to log in that are set up elsewhere: issuers of tokens and authorities of clients' certificates, from the configuration.
 //!
-//! Promise: a mechanism is offered only where something can come of it.
+//! Promise: authorities and lists that cannot be used never replace those that are in use.
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
+use arc_swap::ArcSwapOption;
 use postern_config::{AccountClaim, ClientIdentity, Config};
 use postern_listener::{CertificateSlot, ClientAuthorities, OldestVersion, asking_for_certificates};
 use postern_mail::client::ListenerKind;
-use postern_mail::fact::{ClientCertificate, Mechanism};
+use postern_mail::envelope::UnixMillis;
+use postern_mail::fact::ClientCertificate;
 use postern_state::{Issuers, OidcSettings, TokenClaim};
 use rustls::ServerConfig;
 
-/// What the session may offer: tokens where there is an issuer, certificates where there is an authority.
-#[must_use]
-pub(crate) fn mechanisms(config: &Config) -> Vec<Mechanism> {
-    let is_set_up = |mechanism: &Mechanism| match mechanism {
-        Mechanism::OauthBearer | Mechanism::Xoauth2 => !config.auth.oidc.is_empty(),
-        Mechanism::External => config.tls.client_ca.is_some(),
-        _ => true,
-    };
-    config.auth.mechanisms.iter().copied().filter(is_set_up).collect()
-}
+/// So long before a list of revoked certificates ends, its end is told.
+const WARN_BEFORE: Duration = Duration::from_secs(86_400);
 
 fn read(setting: &str, path: &Path) -> Result<Vec<u8>, String> {
     fs::read(path).map_err(|error| format!("{setting} {}: {error}", path.display()))
@@ -42,16 +37,44 @@ pub(crate) fn issuers(config: &Config) -> Result<Issuers, String> {
                 AccountClaim::PreferredUsername => TokenClaim::PreferredUsername,
                 AccountClaim::Subject => TokenClaim::Subject,
             },
+            domains: oidc.domains.clone(),
             authorities: oidc.ca_file.as_deref().map(|path| read("[auth] oidc ca_file", path)).transpose()?,
         })
     });
     Issuers::new(settings.collect::<Result<_, String>>()?)
 }
 
-/// TLS for clients: a plain one, and one that asks for certificates where the configuration names an authority.
+/// TLS for clients that are asked for a certificate, as it was made from its files.
+pub(crate) struct Asking {
+    tls: Arc<ServerConfig>,
+    next_update: Option<UnixMillis>,
+    files: Times,
+}
+
+/// When the files of a configuration were changed.
+type Times = Vec<Option<SystemTime>>;
+
+fn times(config: &Config) -> Times {
+    let time = |path: &PathBuf| fs::metadata(path).and_then(|meta| meta.modified()).ok();
+    [&config.tls.client_ca, &config.tls.client_crl].into_iter().map(|path| path.as_ref().and_then(time)).collect()
+}
+
+/// What was seen of the files when they were last looked at.
+#[derive(Default)]
+struct Looked {
+    files: Times,
+    /// The next update of a list of which was warned, and whether it was over by then.
+    warned: Option<(UnixMillis, bool)>,
+}
+
+/// TLS for clients: a plain one, and one that asks for certificates where the configuration names an authority. The latter is replaced as a
+/// whole when its files change: a list of revoked certificates is only good until its next update.
 pub(crate) struct TlsByKind {
     plain: Arc<ServerConfig>,
-    asking: Option<Arc<ServerConfig>>,
+    certificate: Arc<CertificateSlot>,
+    oldest: OldestVersion,
+    asking: ArcSwapOption<Asking>,
+    looked: Mutex<Looked>,
 }
 
 impl TlsByKind {
@@ -60,26 +83,86 @@ impl TlsByKind {
     pub(crate) fn new(
         config: &Config,
         plain: Arc<ServerConfig>,
-        certificate: &Arc<CertificateSlot>,
+        certificate: Arc<CertificateSlot>,
         oldest: OldestVersion,
     ) -> Result<Self, String> {
-        let tls = &config.tls;
-        let asking = match &tls.client_ca {
-            None => None,
-            Some(path) => {
-                let revoked = tls.client_crl.as_deref().map(|path| read("[tls] client_crl", path)).transpose()?;
-                let authorities = ClientAuthorities { certificates: read("[tls] client_ca", path)?, revoked };
-                let asking = asking_for_certificates(Arc::clone(certificate), oldest, &authorities);
-                Some(asking.map_err(|why| format!("[tls] client_ca: {why}"))?)
-            }
+        let tls = Self { plain, certificate, oldest, asking: ArcSwapOption::empty(), looked: Mutex::default() };
+        tls.put(tls.prepare(config)?);
+        Ok(tls)
+    }
+
+    /// Reads what a configuration names, and changes nothing.
+    ///
+    /// # Errors
+    /// In words: a file cannot be used.
+    pub(crate) fn prepare(&self, config: &Config) -> Result<Option<Asking>, String> {
+        // Before they are read: what changes after this is seen at the next look.
+        let files = times(config);
+        let Some(path) = &config.tls.client_ca else { return Ok(None) };
+        let revoked = config.tls.client_crl.as_deref().map(|path| read("[tls] client_crl", path)).transpose()?;
+        let authorities = ClientAuthorities { certificates: read("[tls] client_ca", path)?, revoked };
+        let tls = asking_for_certificates(Arc::clone(&self.certificate), self.oldest, &authorities);
+        let tls = tls.map_err(|why| format!("[tls] client_ca: {why}"))?;
+        Ok(Some(Asking { tls, next_update: authorities.next_update(), files }))
+    }
+
+    /// From the next handshake on.
+    pub(crate) fn put(&self, asking: Option<Asking>) {
+        self.looked().files = asking.as_ref().map(|asking| asking.files.clone()).unwrap_or_default();
+        self.asking.store(asking.map(Arc::new));
+    }
+
+    fn looked(&self) -> MutexGuard<'_, Looked> {
+        self.looked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes up its files when they have changed; what cannot be used is left alone until it changes again. And says when a list of revoked
+    /// certificates comes to its end.
+    pub(crate) fn renew(&self, config: &Config, now: UnixMillis) {
+        if config.tls.client_ca.is_none() {
+            return;
+        }
+        let files = times(config);
+        let has_changed = {
+            let mut looked = self.looked();
+            std::mem::replace(&mut looked.files, files.clone()) != files
         };
-        Ok(Self { plain, asking })
+        if has_changed {
+            match self.prepare(config) {
+                Ok(asking) => {
+                    self.put(asking);
+                    tracing::info!("the authorities of clients' certificates, and what they revoked, were read anew");
+                }
+                Err(what) => tracing::error!("the changed authorities of clients' certificates are not taken: {what}"),
+            }
+        }
+        self.warn_of_next_update(now);
+    }
+
+    fn warn_of_next_update(&self, now: UnixMillis) {
+        let Some(end) = self.asking.load().as_ref().and_then(|asking| asking.next_update) else { return };
+        let warning = (end, end <= now);
+        if end > now.plus(WARN_BEFORE) || self.looked().warned.replace(warning) == Some(warning) {
+            return;
+        }
+        if end <= now {
+            tracing::error!(
+                "a list of [tls] client_crl is past its next update: no certificate it is for is taken until it is renewed"
+            );
+        } else {
+            let hours = end.since(now).as_secs() / 3600;
+            tracing::warn!(
+                "a list of [tls] client_crl ends in {hours} hours, and then no certificate it is for is taken; renew it"
+            );
+        }
     }
 
     /// Other servers are never asked: some break off when they are.
     #[must_use]
     pub(crate) fn of(&self, kind: ListenerKind) -> Arc<ServerConfig> {
-        Arc::clone(self.asking.as_ref().filter(|_| kind.is_submission()).unwrap_or(&self.plain))
+        let asking = self.asking.load();
+        let asking = asking.as_ref().filter(|_| kind.is_submission());
+        Arc::clone(asking.map_or(&self.plain, |asking| &asking.tls))
     }
 }
 

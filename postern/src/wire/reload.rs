@@ -8,14 +8,15 @@ use std::time::SystemTime;
 
 use postern_config::{Change, Config, diff};
 use postern_mail::Recipient;
-use postern_state::Files as ListFiles;
+use postern_state::{Files as ListFiles, Issuers};
 use tokio::sync::oneshot;
 
 use crate::certs::{self, Files};
 use crate::offline::Source;
 use crate::serve::reach;
 use crate::wire::dispatch::{Order, Steering};
-use crate::wire::{Live, Server, bans, lists, live, routing};
+use crate::wire::login::{self, Asking};
+use crate::wire::{Live, Server, bans, clock, lists, live, routing};
 
 /// Gives queued mail a ticket in the lane it goes by from now on. Without one, a recipient whose way has changed would wait in the spool until
 /// the next start when the rest of its old lane is done.
@@ -44,6 +45,16 @@ async fn reroute(server: Arc<Server>, old: Arc<Live>, new: Arc<Live>) {
     if moved > 0 {
         tracing::info!(messages = moved, "queued mail goes other ways from now on");
     }
+}
+
+/// All that a reload puts in force.
+struct Prepared {
+    live: Live,
+    certificate: Arc<rustls::sign::CertifiedKey>,
+    asking: Option<Asking>,
+    issuers: Issuers,
+    changes: Vec<Change>,
+    lists: ListFiles,
 }
 
 /// Takes up changes of files.
@@ -108,7 +119,7 @@ impl Reloader {
                 }
                 Err(what)
             }
-            Ok((live, certificate, changes, lists)) => {
+            Ok(Prepared { live, certificate, asking, issuers, changes, lists }) => {
                 self.server.lists.put(lists);
                 self.server.ceiling.adjust(live::ceiling(&live.config, self.server.open_files_max));
                 self.server.auth_guard.adjust(&live.config);
@@ -116,8 +127,10 @@ impl Reloader {
                 let scheduler = Box::new(live::scheduler(&live.config));
                 let live = Arc::new(live);
                 let old = self.server.live.swap(Arc::clone(&live));
-                self.server.authenticator.trust(&live.issuers);
+                // After the configuration is in force: sessions look at it when they are told to look again.
+                self.server.authenticator.trust(&issuers);
                 self.server.certificate.replace(certificate);
+                self.server.tls.put(asking);
                 bans::adjust(&self.server, &live.config, &self.own_addresses);
                 let _ = self.server.dispatcher.send(Order::Reload(scheduler)).await;
                 if changes.iter().any(|change| change.path.starts_with("domain") || change.path.starts_with("route")) {
@@ -138,7 +151,7 @@ impl Reloader {
         }
     }
 
-    fn prepare(&self) -> Result<(Live, Arc<rustls::sign::CertifiedKey>, Vec<Change>, ListFiles), String> {
+    fn prepare(&self) -> Result<Prepared, String> {
         let config = self.source.load()?;
         if let Some(folder) = self.server.confinement.out_of_reach(&reach(&config, &self.source, &self.data_dir)) {
             return Err(format!(
@@ -149,12 +162,16 @@ impl Reloader {
         let certificate = self.files(&config).ok_or("there is no certificate")?.load()?;
         let lists = tokio::task::block_in_place(|| lists::read(&config))?;
         let changes = diff(&self.server.live.load().config, &config);
+        let asking = self.server.tls.prepare(&config)?;
+        let issuers = login::issuers(&config)?;
         let live = Live::new(config, self.own_addresses.clone())?;
-        Ok((live, certificate, changes, lists))
+        Ok(Prepared { live, certificate, asking, issuers, changes, lists })
     }
 
-    /// Takes up the certificate when its files have changed. One that cannot be loaded is left alone until it changes again.
+    /// Takes up the certificate when its files have changed, and what clients' certificates are verified by. What cannot be loaded is left
+    /// alone until it changes again.
     pub(crate) fn renew_certificate(&self) {
+        self.server.tls.renew(&self.server.live.load().config, clock());
         let Some(files) = self.files(&self.server.live.load().config) else { return };
         let changed = files.changed();
         {

@@ -6,12 +6,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use postern_config::ClientIdentity;
 use postern_listener::pump::Revocation;
 use postern_mail::client::Subnet;
 use postern_mail::envelope::UnixMillis;
 use postern_mail::event::Event;
 use postern_mail::fact::{AccountName, ClientFacts};
-use postern_mail::proof::Authenticated;
+use postern_mail::proof::{Authenticated, Means};
 use postern_mail::scope::{AccountScope, Narrowed, Quota, QuotaFull};
 use postern_mail::trouble::Outage;
 use postern_mail::{Envelope, Reply};
@@ -53,16 +54,43 @@ fn standing(server: &Server, who: &Authenticated, now: UnixMillis) -> Result<Arc
     if account.disabled {
         return Err(Ended("the account is disabled"));
     }
-    if let Some(mark) = who.mark() {
-        match account.credential(who.credential()) {
-            Some(credential) if credential.mark() != mark => return Err(Ended("the password was changed")),
-            None => return Err(Ended("the password was taken back")),
-            Some(credential) if credential.standing.disabled.is_some() => return Err(Ended("the password is disabled")),
-            Some(credential) if credential.is_expired(now) => return Err(Ended("the password has ended")),
-            Some(_) => {}
+    let ended = match who.means() {
+        Some(Means::Password { mark }) => match account.credential(who.credential()) {
+            Some(credential) if credential.mark() != *mark => Some("the password was changed"),
+            None => Some("the password was taken back"),
+            Some(credential) if credential.standing.disabled.is_some() => Some("the password is disabled"),
+            Some(credential) if credential.is_expired(now) => Some("the password has ended"),
+            Some(_) => None,
+        },
+        Some(Means::Token { .. }) if has_ended(who, now) => Some("the token has ended"),
+        Some(Means::Token { issuer }) => {
+            (!server.authenticator.trusts(issuer, who.account())).then_some("the issuer of the token is not believed any more")
         }
-    }
-    Ok(account)
+        Some(Means::Certificate { .. }) if has_ended(who, now) => Some("the certificate has ended"),
+        Some(Means::Certificate { fingerprint, is_noted }) => {
+            let live = server.live.load();
+            let tls = &live.config.tls;
+            if tls.client_ca.is_none() {
+                Some("certificates are not taken any more")
+            } else if *is_noted {
+                (!account.certificates.contains(fingerprint)).then_some("the certificate was taken back")
+            } else {
+                let believes = tls.client_identity == ClientIdentity::Address;
+                (!believes).then_some("addresses in certificates are not believed any more")
+            }
+        }
+        None => None,
+    };
+    ended.map_or(Ok(account), |why| Err(Ended(why)))
+}
+
+fn has_ended(who: &Authenticated, now: UnixMillis) -> bool {
+    who.until().is_some_and(|until| until <= now)
+}
+
+/// The password a client proved to be the account by. By a token or a certificate none is meant, whatever an app password may be called.
+fn password_of<'a>(account: &'a Account, who: &Authenticated) -> Option<&'a Credential> {
+    account.credential(who.password()?)
 }
 
 impl Holder {
@@ -76,12 +104,7 @@ impl Holder {
         let now = clock();
         if let Some(who) = who {
             let account = Some(standing(server, who, now)?);
-            return Ok(Some(Self {
-                name: Arc::clone(who.account()),
-                account,
-                credential: Some(Arc::clone(who.credential())),
-                now,
-            }));
+            return Ok(Some(Self { name: Arc::clone(who.account()), account, credential: who.password().cloned(), now }));
         }
         let Some(name) = live.policy.network_account(client.address) else { return Ok(None) };
         let account = server.accounts.find(&name);
@@ -158,7 +181,7 @@ pub(crate) async fn count(reservation: Option<Box<Reservation>>) -> Result<Optio
 pub(crate) fn login_refused(server: &Arc<Server>, client: &ClientFacts, who: &Authenticated) -> Option<(Reply, String)> {
     let now = clock();
     let account = standing(server, who, now).ok()?;
-    let credential = account.credential(who.credential());
+    let credential = password_of(&account, who);
     let narrowed = Narrowed { account: &account.scope, credential: credential.map(|credential| &credential.standing.scope) };
     if let Err(breach) = narrowed.place(now, client) {
         let because = format!("the credential {} is right, but: {}: {}", who.credential(), breach.part, breach.words);
@@ -190,10 +213,15 @@ fn noted(server: &Server, who: &Authenticated, what: &'static str, because: Stri
 /// What ends a session from outside: `None` as long as it may go on, and then until when.
 fn ends(server: &Server, client: &ClientFacts, who: &Authenticated, now: UnixMillis) -> Result<Option<UnixMillis>, String> {
     let account = standing(server, who, now).map_err(|Ended(why)| why.to_owned())?;
-    let credential = account.credential(who.credential());
+    let credential = password_of(&account, who);
     let narrowed = Narrowed { account: &account.scope, credential: credential.map(|credential| &credential.standing.scope) };
     narrowed.place(now, client).map_err(|breach| format!("this credential {} (scope: {})", breach.words, breach.part))?;
-    Ok([narrowed.valid_until(), credential.and_then(|credential| credential.expires)].into_iter().flatten().min())
+    let until = [narrowed.valid_until(), credential.and_then(|credential| credential.expires), who.until()];
+    match until.into_iter().flatten().min() {
+        // Each was looked at above. But whatever comes to be among them, a session that waits for what is over would never wait.
+        Some(until) if until <= now => Err("its time is over".to_owned()),
+        until => Ok(until),
+    }
 }
 
 /// Resolves when the session must end. Wakes up when its own account changes, and when its time is over; never otherwise.

@@ -58,7 +58,7 @@ impl Town {
         let certificate = Arc::new(CertificateSlot::new(certificate));
         let oldest = postern_listener::OldestVersion::Tls12;
         let plain = postern_listener::server_config(Arc::clone(&certificate), oldest).unwrap();
-        let tls = login::TlsByKind::new(&config, plain, &certificate, oldest).unwrap();
+        let tls = login::TlsByKind::new(&config, plain, Arc::clone(&certificate), oldest).unwrap();
         let (dispatcher, orders) = mpsc::channel(64);
         let server = Arc::new(Server {
             live: ArcSwap::from_pointee(Live::new(config, Vec::new()).unwrap()),

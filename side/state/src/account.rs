@@ -26,10 +26,16 @@ pub const CERTIFICATE: &str = "certificate";
 /// SHA-256 of a certificate.
 pub type Fingerprint = [u8; 32];
 
-/// Reads a fingerprint as `openssl x509 -fingerprint -sha256` prints it: hexadecimal digits, in pairs with colons or without.
+/// Reads a fingerprint as `openssl x509 -fingerprint -sha256` prints it: hexadecimal digits, in pairs with colons or without, behind
+/// `sha256 Fingerprint=` or not.
 #[must_use]
 pub fn parse_fingerprint(text: &str) -> Option<Fingerprint> {
-    let digits: String = text.trim().chars().filter(|c| *c != ':').collect();
+    let digits = match text.trim().rsplit_once('=') {
+        Some((label, digits)) if label.eq_ignore_ascii_case("sha256 fingerprint") => digits,
+        Some(_) => return None,
+        None => text.trim(),
+    };
+    let digits: String = digits.chars().filter(|c| *c != ':').collect();
     if digits.len() != 64 || !digits.bytes().all(|octet| octet.is_ascii_hexdigit()) {
         return None;
     }
@@ -83,6 +89,12 @@ impl fmt::Display for Owned {
 #[must_use]
 pub fn canonical(address: &Mailbox) -> String {
     address.to_string().to_lowercase()
+}
+
+/// True where case is all that [`canonical`] takes away. Some letters fold into others that are not the same: a name with the KELVIN SIGN,
+/// which somebody else let its owner choose, is not one with a `k`.
+pub(crate) fn is_folded_plainly(text: &str) -> bool {
+    text.to_lowercase() == text.to_ascii_lowercase()
 }
 
 /// What a password is verified against. It has no `Display`, and its `Debug` says nothing.
@@ -338,6 +350,20 @@ mod tests {
     }
 
     #[test]
+    fn a_fingerprint_is_read_as_it_was_printed_by_us_or_by_openssl() {
+        let pairs = format!("{}0F", "AB:".repeat(31));
+        let print = parse_fingerprint(&pairs).unwrap();
+        assert_eq!((print[0], print[31]), (0xab, 0x0f));
+        for text in [&format!("sha256 Fingerprint={pairs}\n"), &format!("SHA256 Fingerprint={pairs}"), &print_fingerprint(&print)]
+        {
+            assert_eq!(parse_fingerprint(text), Some(print), "{text}");
+        }
+        for bad in [&format!("sha1 Fingerprint={pairs}"), "sha256 Fingerprint=AB:CD", "", &pairs[1..]] {
+            assert_eq!(parse_fingerprint(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
     fn a_row_of_the_first_version_reads_as_an_account_without_a_scope() {
         let key = BASE64.encode([7; 32]);
         let row = format!(
@@ -345,7 +371,7 @@ mod tests {
             "stored_key":"{key}","server_key":"{key}","created":1}}],"created":1,"salt":"AQID","iterations":4096}}"#
         );
         let account = Account::from_row(row.as_bytes()).unwrap();
-        assert!(account.scope.is_empty());
+        assert!(account.scope.is_empty() && account.certificates.is_empty());
         assert_eq!(account.credential(PASSWORD).unwrap().standing, Standing::default());
     }
 

@@ -17,7 +17,9 @@ use postern_smtp::sasl::prepare_password;
 use postern_smtp::sasl::scram::ScramKeys;
 use tokio::sync::watch;
 
-use crate::account::{Account, CERTIFICATE, Credential, Fingerprint, Owned, PASSWORD, TOKEN, Verifier, canonical};
+use crate::account::{
+    Account, CERTIFICATE, Credential, Fingerprint, Owned, PASSWORD, TOKEN, Verifier, canonical, is_folded_plainly,
+};
 use crate::backend::{Backend, Change, Durability, Keyspace, Order};
 use crate::password::{self, Hashing};
 use crate::standing::Standing;
@@ -92,9 +94,40 @@ pub struct NewAccount<'a> {
     pub addresses: Option<Vec<Owned>>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Snapshot {
     by_name: HashMap<AccountName, Arc<Account>>,
+    /// For whom a certificate is noted; a fingerprint that is nobody's is not in here.
+    by_fingerprint: HashMap<Fingerprint, Vec<AccountName>>,
+}
+
+impl Snapshot {
+    fn put(&mut self, account: Account) {
+        self.take(&account.name);
+        for fingerprint in &account.certificates {
+            self.by_fingerprint.entry(*fingerprint).or_default().push(Arc::clone(&account.name));
+        }
+        self.by_name.insert(Arc::clone(&account.name), Arc::new(account));
+    }
+
+    fn take(&mut self, name: &str) {
+        let Some(old) = self.by_name.remove(name) else { return };
+        for fingerprint in &old.certificates {
+            if let Some(names) = self.by_fingerprint.get_mut(fingerprint) {
+                names.retain(|holder| **holder != *name);
+                if names.is_empty() {
+                    self.by_fingerprint.remove(fingerprint);
+                }
+            }
+        }
+    }
+}
+
+/// Somebody a certificate is good for.
+pub(crate) struct CertificateHolder {
+    pub(crate) account: Arc<Account>,
+    /// It was noted for the account; otherwise an authority says that it is for the account's address.
+    pub(crate) is_noted: bool,
 }
 
 /// The accounts.
@@ -153,7 +186,7 @@ impl Accounts {
         for (key, row) in backend.scan(Keyspace::Accounts, b"", None, Order::Ascending, ACCOUNTS_MAX)? {
             let account = Account::from_row(&row)
                 .map_err(|why| StateFailure::Corrupt(format!("account {}: {why}", postern_mail::Quoted(&key))))?;
-            snapshot.by_name.insert(Arc::clone(&account.name), Arc::new(account));
+            snapshot.put(account);
         }
         Ok(Self {
             backend,
@@ -332,14 +365,17 @@ impl Accounts {
     }
 
     /// Whose a certificate is: the accounts for which it was noted, and those of its addresses.
-    pub(crate) fn holders(&self, certificate: &ClientCertificate) -> Vec<Arc<Account>> {
+    pub(crate) fn holders(&self, certificate: &ClientCertificate) -> Vec<CertificateHolder> {
         let snapshot = self.snapshot.load();
-        let noted = snapshot.by_name.values().filter(|account| account.certificates.contains(&certificate.fingerprint));
-        let mut holders: Vec<_> = noted.cloned().collect();
-        let named = certificate.addresses.iter().filter_map(|address| snapshot.by_name.get(&*canonical(address)));
-        for account in named {
-            if !holders.iter().any(|holder| holder.name == account.name) {
-                holders.push(Arc::clone(account));
+        let noted = snapshot.by_fingerprint.get(&certificate.fingerprint).into_iter().flatten();
+        let noted = noted.filter_map(|name| snapshot.by_name.get(name));
+        let mut holders: Vec<_> =
+            noted.map(|account| CertificateHolder { account: Arc::clone(account), is_noted: true }).collect();
+        // Its authority may have let its holder choose the name.
+        let addresses = certificate.addresses.iter().filter(|address| is_folded_plainly(&address.to_string()));
+        for account in addresses.filter_map(|address| snapshot.by_name.get(&*canonical(address))) {
+            if !holders.iter().any(|holder| holder.account.name == account.name) {
+                holders.push(CertificateHolder { account: Arc::clone(account), is_noted: false });
             }
         }
         holders
@@ -423,9 +459,9 @@ impl Accounts {
         let _held = self.lock();
         let account = self.show(name)?;
         self.backend.write(vec![Change::Remove(Keyspace::Accounts, account.name.as_bytes().to_vec())], Durability::Synced)?;
-        let mut by_name = self.snapshot.load().by_name.clone();
-        by_name.remove(&account.name);
-        self.snapshot.store(Arc::new(Snapshot { by_name }));
+        let mut snapshot = Snapshot::clone(&self.snapshot.load());
+        snapshot.take(&account.name);
+        self.snapshot.store(Arc::new(snapshot));
         self.tell(&account.name);
         Ok(())
     }
@@ -504,6 +540,13 @@ impl Accounts {
             } else {
                 changes.send_modify(|count| *count = count.wrapping_add(1));
             }
+        }
+    }
+
+    /// Everybody who watches an account looks at it again: what all of them go by has changed.
+    pub(crate) fn tell_all(&self) {
+        for changes in self.watched().by_name.values() {
+            changes.send_modify(|count| *count = count.wrapping_add(1));
         }
     }
 
@@ -598,9 +641,9 @@ impl Accounts {
         let row = account.to_row().map_err(StateFailure::Corrupt)?;
         let put = Change::Put(Keyspace::Accounts, account.name.as_bytes().to_vec(), row);
         self.backend.write(vec![put], durability)?;
-        let mut by_name = self.snapshot.load().by_name.clone();
-        by_name.insert(Arc::clone(&account.name), Arc::new(account));
-        self.snapshot.store(Arc::new(Snapshot { by_name }));
+        let mut snapshot = Snapshot::clone(&self.snapshot.load());
+        snapshot.put(account);
+        self.snapshot.store(Arc::new(snapshot));
         Ok(())
     }
 

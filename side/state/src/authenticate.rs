@@ -3,7 +3,9 @@
 //!
 //! Promise: an attempt costs one slow hash, whether the account exists, is disabled, has twenty app passwords, or none of these; slow
 //! hashes run a few at a time, and who would have to wait long is told to come again. Nothing a stranger sees or can time tells whether
-//! an account exists. Before a claim is verified, [`Guard`] is asked whether it is to be.
+//! an account exists. Before a password is verified, [`Guard`] is asked whether it is to be.
+//! A token or a certificate is verified first, since its signature cannot be guessed: the guard hears of one that nobody we know has signed,
+//! as a fault of the address it came from and never of the account it names.
 //!
 //! A password that was good is remembered for a minute as a keyed hash, so that a program that logs in for every message costs one slow
 //! hash a minute. Any change of the account makes it forgotten.
@@ -21,20 +23,20 @@ use postern_mail::client::Subnet;
 use postern_mail::envelope::UnixMillis;
 use postern_mail::fact::{ClientCertificate, Mechanism};
 use postern_mail::guess::{Ending, Guess, GuessRuling, Unheard};
-use postern_mail::proof::Authenticated;
+use postern_mail::proof::{Authenticated, Means};
 use postern_mail::trouble::Fault;
-use postern_mail::{Mailbox, Secret};
+use postern_mail::{Mailbox, Quoted, Secret};
 use postern_smtp::sasl::login::{Login, LoginStep};
 use postern_smtp::sasl::oauthbearer::{self, BearerCredentials};
 use postern_smtp::sasl::plain::{self, PlainCredentials};
 use postern_smtp::sasl::scram::{ScramKeys, ScramServer};
 use postern_smtp::sasl::{external, xoauth2};
 
-use crate::account::{Account, CERTIFICATE, Credential, PASSWORD, TOKEN, canonical};
-use crate::accounts::{Accounts, SCRAM_ITERATIONS};
+use crate::account::{Account, CERTIFICATE, Credential, PASSWORD, TOKEN, canonical, print_fingerprint};
+use crate::accounts::{Accounts, CertificateHolder, SCRAM_ITERATIONS};
 use crate::guard::{Guard, Heard, tag};
 use crate::known_networks::KnownNetworks;
-use crate::oidc::{Issuers, Refusal};
+use crate::oidc::{Issuers, Named, Refusal};
 use crate::password::{self, Hashing};
 use crate::store::{Store, random};
 use crate::trouble::StateFailure;
@@ -94,7 +96,7 @@ pub enum Step {
     Challenge(Vec<u8>),
     /// It is who it says.
     Authenticated(Authenticated),
-    /// It is not, or cannot be asked: the client is told the same in each case.
+    /// It is not, or cannot be asked: the client is told the same in each case. [`Exchange::why`] may say more to the operator.
     Denied,
     /// It was not verified, for this reason.
     Refused(Unheard),
@@ -159,6 +161,14 @@ impl Authenticator {
     /// From now on, tokens of these issuers are good, and of no others.
     pub fn trust(&self, issuers: &Issuers) {
         self.issuers.store(Arc::new(issuers.keeping(&self.issuers.load())));
+        // Who logged in by a token of one that is gone has to leave.
+        self.accounts.tell_all();
+    }
+
+    /// True while a token of this issuer is good for this account.
+    #[must_use]
+    pub fn trusts(&self, issuer: &str, account: &str) -> bool {
+        self.issuers.load().vouches(issuer, account)
     }
 
     /// Begins an exchange. The client may still change its mind: dropping the exchange ends it.
@@ -173,7 +183,7 @@ impl Authenticator {
             Mechanism::Xoauth2 => State::Bearer(xoauth2::parse),
             Mechanism::External => State::External(certificate),
         };
-        let mut exchange = Exchange { authenticator: Arc::clone(self), client, state, user: None };
+        let mut exchange = Exchange { authenticator: Arc::clone(self), client, state, user: None, why: None };
         let step = match (initial, mechanism) {
             // RFC 4954 §4 DEPARTS: LOGIN, in which the server speaks first, may come with the user's name; many programs send it so.
             (Some(initial), _) => exchange.next(now, &initial).await,
@@ -253,7 +263,7 @@ impl Authenticator {
             // It takes a lock that is held while passwords are made. Nobody waits for it.
             drop(tokio::task::spawn_blocking(move || accounts.note_used(now, &name, &label)));
         }
-        Step::Authenticated(proof.marked(credential.mark()))
+        Step::Authenticated(proof.by(Means::Password { mark: credential.mark() }, None))
     }
 
     /// The one place where the proof is made: a credential was verified, and the account still is what it was verified against.
@@ -274,52 +284,97 @@ impl Authenticator {
         Some((account, proof))
     }
 
-    /// The token names the account; one that names none of ours is refused like one that is not good.
-    async fn verify_token(&self, now: UnixMillis, client: IpAddr, credentials: BearerCredentials) -> Step {
-        // Who names nobody guesses at nobody's account: it counts for its own address alone.
-        let claimed = credentials.user.as_deref().map_or_else(|| format!("a token of {client}"), canonical_user);
-        let heard = match self.heard(now, self.guess(now, client, &claimed, Some(&credentials.token))).await {
-            Ok(heard) => heard,
-            Err(why) => return Step::Refused(why),
-        };
+    /// The token names the account; one that names none of ours is refused like one that is not good. What is denied has its reason in `why`.
+    async fn verify_token(
+        &self,
+        now: UnixMillis,
+        client: IpAddr,
+        credentials: BearerCredentials,
+        why: &mut Option<Box<str>>,
+    ) -> Step {
         let issuers = self.issuers.load_full();
         let named = match issuers.name_in(now, credentials.token.expose()).await {
-            Ok(name) => canonical_user(&name),
+            Ok(named) => named,
             Err(Refusal::Away) => return Step::Unavailable,
-            Err(Refusal::Bad(why)) => {
-                tracing::info!("a token is refused: {why}");
-                heard.ended(Ending::Wrong);
+            Err(Refusal::Unsigned(reason)) => {
+                *why = Some(format!("the token is not good: {reason}").into());
+                return self.unproven(now, client, &credentials.token).await;
+            }
+            Err(Refusal::Unfit(issuer, reason)) => {
+                *why = Some(format!("a token of {issuer} is not good: {reason}").into());
                 return Step::Denied;
             }
         };
-        let account = self.accounts.find(&named).filter(|_| acts_for_itself(credentials.user.as_deref(), &named));
-        let step = match account.and_then(|account| self.mint(now, client, &account, &TOKEN.into())) {
-            Some((_, proof)) => Step::Authenticated(proof),
-            None => {
-                tracing::info!(account = %postern_mail::Quoted::text(&named), "a good token is refused: no such account, or another one was asked for");
-                Step::Denied
-            }
+        let Named { account, issuer, until } = named;
+        let deny = |reason: &str| {
+            let account = Quoted::text(&account);
+            Some(format!("a token of {issuer} for {account} is good, but {reason}").into())
         };
-        heard.ended(ending(&step));
-        step
+        if !acts_for_itself(credentials.user.as_deref(), &account) {
+            *why = deny("another account was asked for");
+        // Asking the issuer may have taken seconds.
+        } else if !self.trusts(&issuer, &account) {
+            *why = deny("its issuer is not believed any more");
+        } else {
+            let minted = self.accounts.find(&account).map(|account| self.mint(now, client, &account, &TOKEN.into()));
+            match minted {
+                Some(Some((_, proof))) => return Step::Authenticated(proof.by(Means::Token { issuer }, Some(until))),
+                Some(None) => *why = deny("the account is disabled, or was changed just now"),
+                None => *why = deny("there is no such account"),
+            }
+        }
+        Step::Denied
     }
 
-    /// RFC 4422 appendix A: the certificate was verified in the handshake; here it is found whose it is, if it is one account's.
-    fn verify_certificate(
+    /// Nobody we know vouches for what was shown. Whom it names does not matter, or anybody could keep an account's owner out.
+    async fn unproven(&self, now: UnixMillis, client: IpAddr, shown: &Secret) -> Step {
+        let guess = Guess {
+            client,
+            account: tag(&self.process_key, "shown from", Subnet::host(client).to_string().as_bytes()),
+            password: Some(tag(&self.process_key, "shown", shown.expose())),
+            is_familiar: false,
+        };
+        match self.heard(now, guess).await {
+            Ok(heard) => {
+                heard.ended(Ending::Wrong);
+                Step::Denied
+            }
+            Err(unheard) => Step::Refused(unheard),
+        }
+    }
+
+    /// RFC 4422 appendix A: the certificate was verified in the handshake; here it is found whose it is, if it is one account's. What is
+    /// denied has its reason in `why`.
+    async fn verify_certificate(
         &self,
         now: UnixMillis,
         client: IpAddr,
         certificate: Option<&ClientCertificate>,
         authzid: Option<&str>,
+        why: &mut Option<Box<str>>,
     ) -> Step {
-        let candidates = certificate.map(|certificate| self.accounts.holders(certificate)).unwrap_or_default();
-        let mut fitting = candidates.iter().filter(|account| acts_for_itself(authzid, &account.name));
-        let proof = match (fitting.next(), fitting.next()) {
-            (Some(account), None) => self.mint(now, client, account, &CERTIFICATE.into()),
-            // One that is several accounts' must be told which is meant.
-            _ => None,
+        let Some(certificate) = certificate else {
+            *why = Some("no certificate was shown".into());
+            return Step::Denied;
         };
-        proof.map_or(Step::Denied, |(_, proof)| Step::Authenticated(proof))
+        let candidates = self.accounts.holders(certificate);
+        let mut fitting = candidates.iter().filter(|holder| acts_for_itself(authzid, &holder.account.name));
+        let reason = match (fitting.next(), fitting.next()) {
+            _ if certificate.until <= now => "has ended since it was shown",
+            (Some(CertificateHolder { account, is_noted }), None) => {
+                if let Some((_, proof)) = self.mint(now, client, account, &CERTIFICATE.into()) {
+                    let means = Means::Certificate { fingerprint: certificate.fingerprint, is_noted: *is_noted };
+                    return Step::Authenticated(proof.by(means, Some(certificate.until)));
+                }
+                "is that of an account that is disabled, or was changed just now"
+            }
+            // One that is several accounts' must be told which is meant.
+            (Some(_), Some(_)) => "is several accounts', and it was not said which is meant",
+            (None, _) if candidates.is_empty() => "is no account's",
+            (None, _) => "is not that of the account that was asked for",
+        };
+        *why = Some(format!("the certificate {} {reason}", print_fingerprint(&certificate.fingerprint)).into());
+        self.unproven(now, client, &Secret::new(certificate.fingerprint.to_vec())).await
     }
 
     fn memory_key(&self, name: &str, password: &Secret) -> Vec<u8> {
@@ -455,8 +510,8 @@ enum State {
     Proven(Authenticated),
     /// What the client sends is read by this.
     Bearer(fn(&[u8]) -> Result<BearerCredentials, Fault>),
-    /// The token was refused, which is on its way; the client answers before it hears it in plain.
-    Refused,
+    /// The token was denied, and the client told so within the exchange; it answers before it hears it in plain.
+    TokenDenied,
     External(Option<Box<ClientCertificate>>),
     Over,
 }
@@ -467,6 +522,7 @@ pub struct Exchange {
     client: IpAddr,
     state: State,
     user: Option<String>,
+    why: Option<Box<str>>,
 }
 
 impl Exchange {
@@ -476,10 +532,16 @@ impl Exchange {
         self.user.as_deref()
     }
 
-    /// True when the client has been told already, within the exchange, that it is denied.
+    /// Why it was denied, for the operator, where there is more to say than that the credentials were wrong. Peer text in it is quoted.
     #[must_use]
-    pub fn is_refused(&self) -> bool {
-        matches!(self.state, State::Refused)
+    pub fn why(&self) -> Option<&str> {
+        self.why.as_deref()
+    }
+
+    /// True once the client was denied within the exchange, by a challenge. What comes after says it in plain, and is nothing new.
+    #[must_use]
+    pub fn is_denied_within(&self) -> bool {
+        matches!(self.state, State::TokenDenied)
     }
 
     /// Takes the client's answer to the last challenge. After anything but a challenge the exchange is over, and every further answer is
@@ -518,21 +580,26 @@ impl Exchange {
             State::External(certificate) => match external::parse(response) {
                 Ok(authzid) => {
                     self.user.clone_from(&authzid);
-                    self.authenticator.verify_certificate(now, self.client, certificate.as_deref(), authzid.as_deref())
+                    let (certificate, authzid) = (certificate.as_deref(), authzid.as_deref());
+                    self.authenticator.verify_certificate(now, self.client, certificate, authzid, &mut self.why).await
                 }
                 Err(_) => Step::Denied,
             },
             // RFC 7628 §3.2.3: the client answers the error with a kvsep, or anything; then it is denied.
-            State::Refused | State::Proven(_) | State::Over => Step::Denied,
+            State::TokenDenied => {
+                self.state = State::TokenDenied;
+                Step::Denied
+            }
+            State::Proven(_) | State::Over => Step::Denied,
         }
     }
 
     async fn bearer(&mut self, now: UnixMillis, credentials: BearerCredentials) -> Step {
         self.user.clone_from(&credentials.user);
-        match self.authenticator.verify_token(now, self.client, credentials).await {
+        match self.authenticator.verify_token(now, self.client, credentials, &mut self.why).await {
             Step::Denied => {
                 // RFC 7628 §3.2.2: the error goes as one more challenge.
-                self.state = State::Refused;
+                self.state = State::TokenDenied;
                 Step::Challenge(oauthbearer::REFUSED.to_vec())
             }
             other => other,

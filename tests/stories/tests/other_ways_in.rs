@@ -21,7 +21,8 @@ fn believing(issuer: &TestIssuer, folder: &Path) -> Postern {
         issuer.name(),
         quoted(&folder.join("issuer-ca.pem"))
     );
-    with_alice(Setup::new().with("auth", "oidc", &oidc))
+    // More than the tokens that are shown to it in one story.
+    with_alice(Setup::new().with("auth", "oidc", &oidc).with("auth", "failures_per_address", "50"))
 }
 
 fn bearer(postern: &Postern, token: &str) -> SmtpClient {
@@ -45,7 +46,8 @@ fn login(postern: &Postern, token: &str) -> String {
 fn a_token_of_the_issuer_lets_its_owner_in_and_nothing_else_does() {
     let folder = open_folder();
     let issuer = TestIssuer::start(folder.path());
-    let postern = believing(&issuer, folder.path());
+    let mut postern = believing(&issuer, folder.path());
+    postern.account(BOB, PASSWORD);
     let good = issuer.token(ALICE, &json!({}));
     assert_eq!(login(&postern, &good), "235 2.7.0", "{}", postern.log());
     let mut client = bearer(&postern, &good);
@@ -61,11 +63,20 @@ fn a_token_of_the_issuer_lets_its_owner_in_and_nothing_else_does() {
         ("unverified address", issuer.token(ALICE, &json!({ "email_verified": false }))),
         ("another account", issuer.token(BOB, &json!({}))),
         ("no signature", issuer.forged(ALICE, "none", b"")),
-        ("shared secret", issuer.forged(ALICE, "HS256", b"0123456789abcdef0123456789abcdef")),
+        ("its public key for a shared secret", issuer.signed_with_its_public_key(ALICE)),
         ("bad signature", issuer.forged(ALICE, "ES256", &[7; 64])),
         ("no token", "opaque".to_owned()),
     ] {
         assert_eq!(login(&postern, &token), "535 5.7.8", "{what}: {}", postern.log());
+    }
+    for reason in [
+        "is not good: it is expired",
+        "is not good: it is for another audience",
+        "its issuer is not one of ours",
+        "is good, but another account was asked for",
+        "its signature is not good",
+    ] {
+        let _ = postern.wait_for_log(reason);
     }
     assert!(!postern.log().contains(&good), "tokens are secrets");
     let asked = issuer.asked();
@@ -92,7 +103,7 @@ fn a_new_key_is_fetched_and_an_issuer_that_is_away_makes_nobody_wrong() {
     issuer.feel(Mood::Away);
     assert_eq!(login(&postern, &old), "235 2.7.0", "its keys are known");
     issuer.turn_key(1);
-    assert_eq!(login(&postern, &issuer.token(ALICE, &json!({}))), "535 5.7.8", "asked within the minute, it had no such key");
+    assert_eq!(login(&postern, &issuer.token(ALICE, &json!({}))), "454 4.7.0", "it may be new since it was asked");
     assert_eq!(login(&postern, &old), "235 2.7.0", "{}", postern.log());
 }
 
@@ -137,6 +148,48 @@ fn curl_sends_mail_with_a_token() {
     assert!(!sent && said.contains("535"), "{said}");
 }
 
+#[test]
+fn a_denied_token_costs_the_same_however_the_client_takes_it() {
+    let folder = open_folder();
+    let issuer = TestIssuer::start(folder.path());
+    let oidc = format!("[{{ issuer = \"{}\", audience = \"postern\" }}]", issuer.name());
+    let mut postern = with_alice(Setup::new().with("auth", "oidc", &oidc).with("limits", "faults_per_session", "2"));
+    let mut client = bearer(&postern, "a.b.c");
+    for code in [501, 501, 421] {
+        client.expect_reply(334);
+        client.expect("*", code);
+        if code != 421 {
+            client.send(format!("AUTH OAUTHBEARER {}\r\n", base64(b"n,,\x01auth=Bearer a.b.c\x01\x01")));
+        }
+    }
+    let mut client = SmtpClient::hello_tls(postern.submission());
+    client.send(format!("AUTH OAUTHBEARER {}\r\n", base64(b"n,,\x01auth=Bearer no-token\x01\x01")));
+    client.expect_reply(334);
+    drop(client);
+    let _ = postern.wait_for_log("the token is not good: it is no signed token of three parts");
+    let told = postern.log().matches("the token is not good: its header does not read").count();
+    assert_eq!(told, 3, "once each: {}", postern.log());
+}
+
+#[test]
+fn a_session_ends_with_its_token_and_with_the_belief_in_its_issuer() {
+    let folder = open_folder();
+    let issuer = TestIssuer::start(folder.path());
+    let mut postern = believing(&issuer, folder.path());
+    // Half a minute is added, since clocks differ.
+    let mut short = bearer(&postern, &issuer.token(ALICE, &json!({ "exp": seconds() - 26 })));
+    assert_eq!(short.reply().code, 235, "{}", postern.log());
+    let mut long = bearer(&postern, &issuer.token(ALICE, &json!({})));
+    assert_eq!(long.reply().code, 235);
+    let reply = short.reply();
+    assert!(reply.codes() == "421 4.7.0" && reply.text().contains("the token has ended"), "{reply:?}");
+    long.expect("NOOP", 250);
+    postern.change(|setup| setup.with("auth", "oidc", "[]"));
+    let _ = postern.reload("reloaded");
+    let reply = long.reply();
+    assert!(reply.codes() == "421 4.7.0" && reply.text().contains("not believed any more"), "{reply:?}");
+}
+
 /// What curl and the server say when it logs in by its certificate, as this user.
 fn external(postern: &Postern, folder: &Path, user: &str) -> String {
     let file = folder.join("message");
@@ -169,7 +222,12 @@ fn a_certificate_that_was_noted_lets_its_holder_in() {
     assert!(said.contains("235 2.7.0"), "{said}\n{}", postern.log());
     let said = external(&postern, folder.path(), BOB);
     assert!(said.contains("535 5.7.8"), "nobody acts for another: {said}");
-    postern.order(&["account", "certificate", ALICE, "remove", &holder.fingerprint]);
+    let mut session = SmtpClient::hello_tls_showing(postern.submission(), folder.path());
+    session.expect("AUTH EXTERNAL =", 235);
+    let answer = postern.order(&["account", "certificate", ALICE, "remove", &holder.fingerprint]);
+    assert!(answer.contains("removed") && answer.contains("client_identity"), "{answer}");
+    let reply = session.reply();
+    assert!(reply.codes() == "421 4.7.0" && reply.text().contains("the certificate was taken back"), "{reply:?}");
     let said = external(&postern, folder.path(), ALICE);
     assert!(said.contains("535 5.7.8"), "{said}");
     // Without a certificate all is as before, and on mx nobody is asked.
@@ -186,34 +244,61 @@ fn an_address_in_a_certificate_is_believed_where_that_is_set() {
     let authority = Authority::new(folder.path(), "client-ca.pem");
     let ca = quoted(&folder.path().join("client-ca.pem"));
     let setup = Setup::new().with("tls", "client_ca", &ca).with("tls", "client_identity", "\"address\"");
-    let postern = with_alice(setup);
+    let mut postern = with_alice(setup);
     let _ = authority.client(folder.path(), ALICE, false);
     let said = external(&postern, folder.path(), ALICE);
     assert!(said.contains("235 2.7.0"), "{said}\n{}", postern.log());
     let _ = authority.client(folder.path(), "nobody@here.test", false);
     assert!(external(&postern, folder.path(), ALICE).contains("535 5.7.8"));
-    // Out of date, and from another authority: no session at all.
+    // Out of date, and from another authority: no session at all, and the log says why.
+    let no_session = |postern: &mut Postern, why: &str| {
+        let said = external(postern, folder.path(), ALICE);
+        assert!(said.contains("alert") && !said.contains("220 postern"), "{said}");
+        let line = postern.wait_for_log(why);
+        assert!(line.contains("certificate is refused"), "{line}");
+    };
     let _ = authority.client(folder.path(), ALICE, true);
-    assert!(!external(&postern, folder.path(), ALICE).contains("220 postern"));
+    no_session(&mut postern, "it is out of date");
+    let _ = authority.client(folder.path(), ALICE, false);
+    assert!(external(&postern, folder.path(), ALICE).contains("235 2.7.0"), "{}", postern.log());
     let _ = Authority::new(folder.path(), "other-ca.pem").client(folder.path(), ALICE, false);
-    assert!(!external(&postern, folder.path(), ALICE).contains("220 postern"));
+    // It goes by the same name.
+    no_session(&mut postern, "its signature is not good");
 }
 
 #[test]
-fn a_certificate_that_was_revoked_gets_no_session() {
+fn a_list_of_revoked_certificates_is_taken_up_when_it_is_renewed_and_says_nothing_past_its_next_update() {
     require!(have_curl());
     let folder = open_folder();
     let authority = Authority::new(folder.path(), "client-ca.pem");
     let holder = authority.client(folder.path(), ALICE, false);
-    for (revoked, is_let_in) in [(&[][..], true), (&[&holder][..], false)] {
-        authority.revoke(folder.path(), revoked);
-        let file = |name: &str| quoted(&folder.path().join(name));
-        let setup =
-            Setup::new().with("tls", "client_ca", &file("client-ca.pem")).with("tls", "client_crl", &file("client-crl.pem"));
-        let postern = with_alice(setup);
-        postern.order(&["account", "certificate", ALICE, "add", &holder.fingerprint]);
-        let said = external(&postern, folder.path(), ALICE);
-        assert_eq!(said.contains("235 2.7.0"), is_let_in, "{said}\n{}", postern.log());
-        assert_eq!(said.contains("220 postern"), is_let_in, "{said}");
-    }
+    authority.revoke_until(folder.path(), &[], 2022);
+    let file = |name: &str| quoted(&folder.path().join(name));
+    let setup = Setup::new().with("tls", "client_crl", &file("client-crl.pem")).with("tls", "check_interval", "\"1s\"");
+    let mut postern = with_alice(setup);
+    let said = external(&postern, folder.path(), ALICE);
+    assert!(said.contains("220 postern") && !said.contains("EXTERNAL "), "nobody is asked: {said}");
+    postern.change(|setup| setup.with("tls", "client_ca", &file("client-ca.pem")));
+    let _ = postern.reload("reloaded");
+    postern.order(&["account", "certificate", ALICE, "add", &format!("sha256 Fingerprint={}", holder.fingerprint)]);
+    let _ = postern.wait_for_log("a list of [tls] client_crl is past its next update");
+    let no_session = |postern: &mut Postern, why: &str| {
+        let said = external(postern, folder.path(), ALICE);
+        assert!(said.contains("alert") && !said.contains("220 postern"), "{said}");
+        let _ = postern.wait_for_log(why);
+    };
+    no_session(&mut postern, "the list of [tls] client_crl is past its next update");
+    let read_anew = |postern: &mut Postern, change: &dyn Fn(), words: &str| {
+        let before = postern.program().lines_said();
+        change();
+        let _ = postern.program().wait_for_line(before, words, LONG);
+    };
+    read_anew(&mut postern, &|| authority.revoke(folder.path(), &[]), "were read anew");
+    let said = external(&postern, folder.path(), ALICE);
+    assert!(said.contains("235 2.7.0"), "{said}\n{}", postern.log());
+    read_anew(&mut postern, &|| authority.revoke(folder.path(), &[&holder]), "were read anew");
+    no_session(&mut postern, "it was revoked");
+    let broken = || std::fs::write(folder.path().join("client-crl.pem"), "no list").unwrap();
+    read_anew(&mut postern, &broken, "are not taken");
+    assert!(external(&postern, folder.path(), ALICE).contains("alert"), "what was in use stays");
 }

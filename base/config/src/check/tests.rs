@@ -260,7 +260,15 @@ fn what_was_set_up_for_tokens_and_certificates_must_be_offered_and_whole() {
         assert!(found.lines().count() == 1 && found.contains(place) && found.contains(words), "{text}\n{found}");
     };
     let issuer = "{ issuer = \"https://id.example\", audience = \"postern\" }";
-    one_error(&format!("[auth]\noidc = [{issuer}, {issuer}]"), "auth.oidc[2].issuer", "named twice");
+    let of = |name: &str| format!("{{ issuer = \"{name}\", audience = \"postern\", domains = [\"a.example\"] }}");
+    let (one, other) = (of("https://id.example"), of("https://other.example"));
+    one_error(&format!("[auth]\noidc = [{one}, {one}]"), "auth.oidc[2].issuer", "named twice");
+    one_error(&format!("[auth]\noidc = [{other}, {issuer}]"), "auth.oidc[2].domains", "it speaks for");
+    assert_eq!(errors(&format!("[auth]\noidc = [{one}, {other}]")), "");
+    for nobody in ["\"OAUTHBEARER\", \"XOAUTH2\"", "\"EXTERNAL\""] {
+        one_error(&format!("[auth]\nmechanisms = [{nobody}]"), "auth.mechanisms", "nobody could log in");
+    }
+    assert_eq!(errors(&format!("[auth]\nmechanisms = [\"XOAUTH2\"]\noidc = [{issuer}]")), "");
     one_error("[auth]\noidc = [{ issuer = \"https://id.example\", audience = \"\" }]", "auth.oidc[1].audience", "every token");
     one_error(&format!("[auth]\nmechanisms = [\"PLAIN\"]\noidc = [{issuer}]"), "auth.oidc", "OAUTHBEARER");
     one_error("[auth]\noidc = [{ issuer = \"http://id.example\", audience = \"a\" }]", "auth.oidc[1].issuer", "https://");

@@ -203,7 +203,7 @@ impl<'a> Pump<'a> {
                 Some(world.recipients.get(&to.to_string()).cloned().unwrap_or_else(unknown))
             }
             Question::Message => world.message.clone(),
-            Question::AuthAbort => None,
+            Question::AuthAbort => world.abort.clone(),
             Question::AuthStart { initial, .. } => {
                 self.auth = world.auth.iter().cloned().collect();
                 self.auth_step(initial.as_ref())

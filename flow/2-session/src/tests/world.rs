@@ -40,6 +40,8 @@ pub(super) struct World {
     pub(super) commit_fails: Option<Outage>,
     /// One for each step of AUTH.
     pub(super) auth: Vec<Say>,
+    /// What is said when an exchange is given up.
+    pub(super) abort: Option<Say>,
     /// Said before the transcript begins; their replies are not shown.
     pub(super) prelude: Vec<String>,
 }
@@ -79,6 +81,7 @@ impl World {
             message: None,
             commit_fails: None,
             auth: Vec::new(),
+            abort: None,
             prelude: Vec::new(),
         }
     }
@@ -106,6 +109,7 @@ impl World {
             ["message", say @ ..] => self.message = Some(saying(say)),
             ["commit", "fails", "full"] => self.commit_fails = Some(Outage::DiskFull),
             ["commit", "fails", "disk"] => self.commit_fails = Some(Outage::Disk("no".to_owned())),
+            ["abort", say @ ..] => self.abort = Some(saying(say)),
             ["auth", say @ ..] => self.auth.push(saying(say)),
             other => panic!("given {other:?}"),
         }

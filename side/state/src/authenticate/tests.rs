@@ -413,7 +413,7 @@ async fn a_certificate_is_good_for_the_one_account_it_was_noted_for_or_names() {
     desk.accounts.add(NOW, NewAccount { name: "bob@example.org", password: None, addresses: None }).unwrap();
     let shown = |print: u8, address: Option<&str>| {
         let addresses = address.map(|text| Mailbox::parse(text).unwrap()).into_iter().collect();
-        Some(ClientCertificate { fingerprint: [print; 32], addresses })
+        Some(ClientCertificate { fingerprint: [print; 32], addresses, until: later(60) })
     };
     assert_eq!(external(&desk, None, "").await, Step::Denied);
     assert_eq!(external(&desk, shown(1, None), ALICE).await, Step::Denied);
@@ -426,6 +426,8 @@ async fn a_certificate_is_good_for_the_one_account_it_was_noted_for_or_names() {
     desk.accounts.add_certificate("bob@example.org", [1; 32]).unwrap();
     assert_eq!(external(&desk, shown(1, None), "").await, Step::Denied, "one that is two accounts' must be told which");
     assert_eq!(who(&external(&desk, shown(1, None), ALICE).await), Some((ALICE, CERTIFICATE)));
+    desk.accounts.remove("bob@example.org").unwrap();
+    assert_eq!(who(&external(&desk, shown(1, None), "").await), Some((ALICE, CERTIFICATE)), "now it is one account's");
     desk.accounts.disable(ALICE).unwrap();
     assert_eq!(external(&desk, shown(1, None), ALICE).await, Step::Denied);
     desk.accounts.enable(NOW, ALICE).unwrap();
@@ -434,12 +436,54 @@ async fn a_certificate_is_good_for_the_one_account_it_was_noted_for_or_names() {
 }
 
 #[tokio::test]
+async fn a_proof_by_certificate_says_which_and_how_and_until_when() {
+    let desk = desk();
+    let addresses = vec![Mailbox::parse(ALICE).unwrap()];
+    let shown = |until| Some(ClientCertificate { fingerprint: [7; 32], addresses: addresses.clone(), until });
+    for is_noted in [false, true] {
+        let Step::Authenticated(who) = external(&desk, shown(later(60)), "").await else { panic!("denied") };
+        assert_eq!(who.means(), Some(&Means::Certificate { fingerprint: [7; 32], is_noted }));
+        assert_eq!((who.until(), who.password()), (Some(later(60)), None));
+        assert_eq!(external(&desk, shown(NOW), "").await, Step::Denied, "it has ended since the handshake");
+        desk.accounts.add_certificate(ALICE, [7; 32]).unwrap();
+    }
+    let Step::Authenticated(who) = desk.plain(ALICE, PASSPHRASE).await else { panic!("denied") };
+    assert_eq!((who.password().map(|name| &**name), who.until()), (Some(PASSWORD), None));
+}
+
+#[tokio::test]
+async fn an_address_in_a_certificate_that_only_folds_into_an_account_is_not_that_account() {
+    let desk = desk();
+    desk.accounts.add(NOW, NewAccount { name: "kim@example.org", password: None, addresses: None }).unwrap();
+    for (name, is_let_in) in [("kim@example.org", true), ("KIM@example.org", true), ("\u{212a}im@example.org", false)] {
+        let addresses = vec![Mailbox::parse(name).unwrap()];
+        let shown = Some(ClientCertificate { fingerprint: [7; 32], addresses, until: later(60) });
+        assert_eq!(who(&external(&desk, shown, "").await).is_some(), is_let_in, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_nobodys_is_one_fault_of_its_address_whomever_it_names() {
+    let clerk = Clerk::letting_through(2);
+    let desk = desk_guarded(AuthenticationSettings::default(), Arc::clone(&clerk) as Arc<dyn Guard>);
+    let shown = || Some(ClientCertificate { fingerprint: [7; 32], addresses: Vec::new(), until: later(60) });
+    for authzid in [ALICE, "bob@example.org"] {
+        assert_eq!(external(&desk, shown(), authzid).await, Step::Denied);
+    }
+    assert_eq!(clerk.endings(), [(false, Ending::Wrong); 2]);
+    assert_eq!(external(&desk, shown(), ALICE).await, Step::Refused(Unheard::Account));
+    desk.accounts.add_certificate(ALICE, [7; 32]).unwrap();
+    assert!(who(&external(&desk, shown(), ALICE).await).is_some(), "whoever has the right one is heard in any case");
+}
+
+#[tokio::test]
 async fn a_refused_token_is_told_within_the_exchange_and_then_in_plain() {
     let desk = desk();
     let message = b"n,,\x01auth=Bearer a.b.c\x01\x01";
     let (mut exchange, step) = desk.authenticator.start(NOW, begin(Mechanism::OauthBearer, Some(message))).await;
     assert_eq!(step, Step::Challenge(oauthbearer::REFUSED.to_vec()));
-    assert!(exchange.is_refused());
+    assert!(exchange.is_denied_within());
+    assert_eq!(exchange.why(), Some("the token is not good: its header does not read"));
     assert_eq!(exchange.next(NOW, &secret("\u{1}")).await, Step::Denied);
     assert_eq!(exchange.next(NOW, &Secret::new(message.to_vec())).await, Step::Denied, "it is over");
 }

@@ -2,6 +2,8 @@
 //!
 //! Promise: five seconds for everything, 256 KiB for each document, no redirect is followed, and the issuer's certificate is verified.
 
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +23,10 @@ use super::keys::{self, Key};
 
 /// For both documents together, from the first look-up of a name.
 const TIME_MAX: Duration = Duration::from_secs(5);
+/// For one of its addresses.
+const CONNECT_TIME_MAX: Duration = Duration::from_secs(1);
+/// Addresses of an issuer that are tried.
+const ADDRESSES_MAX: usize = 4;
 /// Of one document.
 const BYTES_MAX: usize = 256 * 1024;
 /// Of the header of one answer.
@@ -73,6 +79,19 @@ pub(super) async fn keys(tls: &Arc<ClientConfig>, issuer: &str) -> Result<Vec<Ke
     tokio::time::timeout(TIME_MAX, both).await.unwrap_or_else(|_| Err("it did not answer in time".to_owned()))
 }
 
+/// To the first that answers: one that is a black hole must not use up the time of the others.
+async fn connect(addresses: impl Iterator<Item = SocketAddr>) -> io::Result<TcpStream> {
+    let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for address in addresses.take(ADDRESSES_MAX) {
+        match tokio::time::timeout(CONNECT_TIME_MAX, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => failure = error,
+            Err(_) => failure = io::Error::from(io::ErrorKind::TimedOut),
+        }
+    }
+    Err(failure)
+}
+
 async fn get(tls: &Arc<ClientConfig>, place: &str) -> Result<Bytes, String> {
     let uri: Uri = place.parse().map_err(|_| "a place it names is no address".to_owned())?;
     let (Some("https"), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
@@ -81,8 +100,9 @@ async fn get(tls: &Arc<ClientConfig>, place: &str) -> Result<Bytes, String> {
     let host = authority.host().trim_start_matches('[').trim_end_matches(']');
     let name = ServerName::try_from(host.to_owned()).map_err(|_| "a place it names has no host".to_owned())?;
     let words = |what: &str, error: &dyn std::fmt::Display| format!("{what} {host}: {error}");
-    let tcp = TcpStream::connect((host, authority.port_u16().unwrap_or(443)));
-    let tcp = tcp.await.map_err(|error| words("connecting to", &error))?;
+    let addresses = tokio::net::lookup_host((host, authority.port_u16().unwrap_or(443))).await;
+    let tcp = connect(addresses.map_err(|error| words("looking up", &error))?).await;
+    let tcp = tcp.map_err(|error| words("connecting to", &error))?;
     let stream = TlsConnector::from(Arc::clone(tls)).connect(name, tcp).await.map_err(|error| words("TLS with", &error))?;
     let mut builder = hyper::client::conn::http1::Builder::new();
     builder.max_buf_size(HEADER_BYTES_MAX);
@@ -103,4 +123,31 @@ async fn get(tls: &Arc<ClientConfig>, place: &str) -> Result<Bytes, String> {
     }
     let body = Limited::new(response.into_body(), BYTES_MAX).collect().await;
     body.map(http_body_util::Collected::to_bytes).map_err(|error| words("the answer of", &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpSocket};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_that_is_a_black_hole_leaves_time_for_the_next() {
+        // Whose queue is full, the kernel answers nobody.
+        let hole = TcpSocket::new_v4().unwrap();
+        hole.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let hole = hole.listen(0).unwrap();
+        let hole_at = hole.local_addr().unwrap();
+        let mut waiting = Vec::new();
+        while let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_millis(100), TcpStream::connect(hole_at)).await {
+            waiting.push(stream);
+        }
+        let refused = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let good = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let good_at = good.local_addr().unwrap();
+        let found = connect([refused, hole_at, good_at].into_iter()).await.unwrap();
+        assert_eq!(found.peer_addr().unwrap(), good_at);
+        let too_many = std::iter::repeat_n(refused, ADDRESSES_MAX).chain([good_at]);
+        assert!(connect(too_many).await.is_err());
+    }
 }

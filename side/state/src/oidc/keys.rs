@@ -32,11 +32,10 @@ pub(super) struct Key {
 pub(super) enum Look {
     /// This is it.
     Key(Arc<DecodingKey>),
-    /// Ask the issuer, then look again.
-    Ask,
-    /// The issuer was asked, and has none like it.
-    Unknown,
-    /// The issuer was asked, and did not answer.
+    /// Ask the issuer, then look again. While somebody else asks it, this one is good enough.
+    Ask(Option<Arc<DecodingKey>>),
+    /// The issuer may not be asked again yet. A key that is not there may have come into being since: only who has just asked can say that
+    /// there is none.
     Away,
 }
 
@@ -46,14 +45,14 @@ pub(super) struct Shelf {
     keys: Vec<Key>,
     /// When they were fetched.
     seen: Option<UnixMillis>,
-    /// When the issuer was last asked, and whether it answered.
-    asked: Option<(UnixMillis, bool)>,
+    /// When the issuer was last asked.
+    asked: Option<UnixMillis>,
 }
 
 impl Shelf {
     /// What the issuer said; `None` when it did not.
     pub(super) fn put(&mut self, now: UnixMillis, keys: Option<Vec<Key>>) {
-        self.asked = Some((now, keys.is_some()));
+        self.asked = Some(now);
         if let Some(keys) = keys {
             self.keys = keys;
             self.seen = Some(now);
@@ -61,18 +60,16 @@ impl Shelf {
     }
 
     pub(super) fn look(&self, now: UnixMillis, wanted: &Wanted) -> Look {
-        // A clock that was set back makes everything old.
-        let within = |at: UnixMillis, time: Duration| at <= now && now.since(at) < time;
+        // A clock that was set back makes everything old; but who waited for another's question came a little before its answer.
+        let within = |at: UnixMillis, time: Duration| at <= now.plus(ASK_STEP) && now.since(at) < time;
         let found = self.find(wanted);
         let is_fresh = self.seen.is_some_and(|at| within(at, FRESH));
         let is_usable = self.seen.is_some_and(|at| within(at, KEEP));
-        let may_ask = !self.asked.is_some_and(|(at, _)| within(at, ASK_STEP));
-        let answered = self.asked.is_some_and(|(_, answered)| answered);
+        let may_ask = !self.asked.is_some_and(|at| within(at, ASK_STEP));
         match found {
             Some(key) if is_fresh => Look::Key(key),
-            _ if may_ask => Look::Ask,
+            found if may_ask => Look::Ask(found.filter(|_| is_usable)),
             Some(key) if is_usable => Look::Key(key),
-            None if answered => Look::Unknown,
             _ => Look::Away,
         }
     }
@@ -121,12 +118,26 @@ fn key(value: serde_json::Value) -> Option<Key> {
     if let Some(only) = &jwk.common.key_algorithm {
         algorithms.retain(|algorithm| is(*only, *algorithm));
     }
+    if algorithms.is_empty() {
+        return None;
+    }
     let key = Arc::new(DecodingKey::from_jwk(&jwk).ok()?);
     Some(Key { id: jwk.common.key_id, algorithms, key })
 }
 
 fn is(named: KeyAlgorithm, algorithm: Algorithm) -> bool {
-    named.to_string() == format!("{algorithm:?}")
+    matches!(
+        (named, algorithm),
+        (KeyAlgorithm::RS256, Algorithm::RS256)
+            | (KeyAlgorithm::RS384, Algorithm::RS384)
+            | (KeyAlgorithm::RS512, Algorithm::RS512)
+            | (KeyAlgorithm::PS256, Algorithm::PS256)
+            | (KeyAlgorithm::PS384, Algorithm::PS384)
+            | (KeyAlgorithm::PS512, Algorithm::PS512)
+            | (KeyAlgorithm::ES256, Algorithm::ES256)
+            | (KeyAlgorithm::ES384, Algorithm::ES384)
+            | (KeyAlgorithm::EdDSA, Algorithm::EdDSA)
+    )
 }
 
 #[cfg(test)]

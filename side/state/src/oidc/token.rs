@@ -4,8 +4,11 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use postern_mail::Mailbox;
 use postern_mail::envelope::UnixMillis;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+
+use crate::account::{canonical, is_folded_plainly};
 
 /// Clocks differ; seconds.
 const LEEWAY: f64 = 30.0;
@@ -39,8 +42,13 @@ struct Header {
     alg: String,
     #[serde(default)]
     kid: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "present")]
     crit: Option<serde_json::Value>,
+}
+
+/// A value that is there, though it may be `null`: that is not the same as one that is not there.
+fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<serde_json::Value>, D::Error> {
+    serde_json::Value::deserialize(value).map(Some)
 }
 
 #[derive(Deserialize)]
@@ -116,7 +124,7 @@ pub(super) struct Claims {
     preferred_username: Option<String>,
     #[serde(default)]
     email: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "present")]
     email_verified: Option<serde_json::Value>,
 }
 
@@ -135,7 +143,7 @@ impl Default for Audience {
 }
 
 impl Claims {
-    /// Whom it names.
+    /// Whom it names, and until when it is good.
     ///
     /// # Errors
     /// Why it is not good, here and now.
@@ -145,7 +153,7 @@ impl Claims {
         issuer: &str,
         audience: &str,
         claim: TokenClaim,
-    ) -> Result<String, &'static str> {
+    ) -> Result<(Mailbox, UnixMillis), &'static str> {
         #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 are exact for a long time yet")]
         let now = now.0 as f64 / 1000.0;
         let is_for_us = match &self.aud {
@@ -171,8 +179,29 @@ impl Claims {
             TokenClaim::Email if !says_yes(self.email_verified.as_ref()) => return Err("its address is not verified"),
             TokenClaim::Email => self.email,
         };
-        name.filter(|name| !name.is_empty()).ok_or("it names nobody")
+        let name = name.filter(|name| !name.is_empty()).ok_or("it names nobody")?;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a time too large or too small is the last or the first"
+        )]
+        let until = UnixMillis(((self.exp + LEEWAY) * 1000.0) as u64);
+        Ok((named(&name, claim)?, until))
     }
+}
+
+/// The account a claim names. Its issuer lets its users choose names, so nothing that only looks or folds like a name of ours is one: the
+/// KELVIN SIGN is no `k`. And it may hold `Kim` and `kim` as two users; an address is one mailbox in any case (see [`canonical`]), but of
+/// other claims only one spelling is ours.
+fn named(name: &str, claim: TokenClaim) -> Result<Mailbox, &'static str> {
+    let mailbox = Mailbox::parse(name).map_err(|_| "what it names is no address")?;
+    if !is_folded_plainly(name) {
+        return Err("what it names has letters that fold into others");
+    }
+    if claim != TokenClaim::Email && canonical(&mailbox) != name {
+        return Err("what it names is not written as an account is");
+    }
+    Ok(mailbox)
 }
 
 /// OpenID Connect Core 1.0 §5.1: true or false; some issuers write it as text. Where it is absent, the issuer has no addresses that are not
@@ -196,7 +225,7 @@ mod tests {
     }
 
     fn account(claims: Claims, claim: TokenClaim) -> Result<String, &'static str> {
-        claims.account(NOW, "https://id.example", "postern", claim)
+        claims.account(NOW, "https://id.example", "postern", claim).map(|(name, _)| canonical(&name))
     }
 
     #[test]
@@ -213,6 +242,7 @@ mod tests {
             ("iat", serde_json::json!(1_800_000_031)),
             ("email_verified", serde_json::json!(false)),
             ("email_verified", serde_json::json!("false")),
+            ("email_verified", serde_json::json!(null)),
             ("email", serde_json::json!("")),
         ] {
             assert!(email(std::slice::from_ref(&bad)).is_err(), "{bad:?}");
@@ -226,6 +256,31 @@ mod tests {
         let named = claims(&[("sub", "s@b.example".into()), ("preferred_username", "p@b.example".into())]);
         assert_eq!(account(named.clone(), TokenClaim::Subject).as_deref(), Ok("s@b.example"));
         assert_eq!(account(named, TokenClaim::PreferredUsername).as_deref(), Ok("p@b.example"));
+    }
+
+    #[test]
+    fn a_name_that_only_folds_into_an_account_is_not_that_account() {
+        let (subject, preferred, email) = (TokenClaim::Subject, TokenClaim::PreferredUsername, TokenClaim::Email);
+        let named = |text: &str, claim| named(text, claim).map(|name| canonical(&name));
+        for claim in [subject, preferred, email] {
+            assert_eq!(named("kim@here.test", claim).as_deref(), Ok("kim@here.test"));
+            for bad in ["\u{212a}im@here.test", "K\u{130}m@here.test", "kim", "kim@", "kim@\u{212a}.test"] {
+                assert!(named(bad, claim).is_err(), "{bad} {claim:?}");
+            }
+        }
+        assert_eq!(named("Kim@Here.test", email).as_deref(), Ok("kim@here.test"), "an address is one mailbox in any case");
+        for other in ["Kim@here.test", "kim@HERE.test", "kim@\u{ff48}ere.test"] {
+            assert!(named(other, subject).is_err() && named(other, preferred).is_err(), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_token_ends_when_it_says_and_a_little_later() {
+        let until = |exp: serde_json::Value| {
+            claims(&[("exp", exp)]).account(NOW, "https://id.example", "postern", TokenClaim::Email).map(|(_, until)| until)
+        };
+        assert_eq!(until(1_800_000_060.into()), Ok(UnixMillis(1_800_000_090_000)));
+        assert_eq!(until(serde_json::json!(1e300)), Ok(UnixMillis(u64::MAX)));
     }
 
     #[test]
@@ -252,6 +307,7 @@ mod tests {
             r#"{"alg":""}"#,
             r#"{}"#,
             r#"{"alg":"ES256","crit":["exp"]}"#,
+            r#"{"alg":"ES256","crit":null}"#,
         ] {
             assert!(peek(token(bad).as_bytes()).is_err(), "{bad}");
         }
