@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
+use postern_mail::client::ListenerKind;
 use postern_mail::envelope::UnixMillis;
-use postern_mail::scope::{AccountScope, Addresses, ENTRIES_MAX, Network, Part, UNLIMITED};
-use postern_state::standing::listener_kind;
+use postern_mail::netset::Network;
+use postern_mail::scope::{AccountScope, Addresses, ENTRIES_MAX, Part, UNLIMITED};
 use postern_state::{Account, Accounts, Credential, ScopeRow};
 use serde::{Deserialize, Serialize};
 
@@ -57,12 +58,12 @@ pub(crate) struct Review {
     pub revoke: Option<String>,
 }
 
-fn list<T>(text: &str, what: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Option<Vec<T>>, String> {
+fn list<T>(text: &str, what: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<Option<Vec<T>>, String> {
     let entries: Vec<&str> = text.split(',').map(str::trim).filter(|entry| !entry.is_empty()).collect();
     if entries.is_empty() || entries.len() > ENTRIES_MAX {
         return Err(format!("1 to {ENTRIES_MAX} of {what} are needed; \"any\" lifts the restriction"));
     }
-    let read = |entry: &str| parse(entry).ok_or_else(|| format!("{entry:?} is not one of {what}"));
+    let read = |entry: &str| parse(entry).map_err(|why| format!("{entry:?} is not one of {what}: {why}"));
     entries.into_iter().map(read).collect::<Result<_, _>>().map(Some)
 }
 
@@ -88,10 +89,10 @@ pub(crate) fn set(scope: &mut AccountScope, now: UnixMillis, part: Part, text: &
     fn unless<T>(any: bool, value: impl FnOnce() -> Result<Option<T>, String>) -> Result<Option<T>, String> {
         if any { Ok(None) } else { value() }
     }
-    let addresses =
-        || list(text, "addresses (name@example.org), domains (example.org) and those below (*.example.org)", Addresses::parse);
+    let address = |text: &str| Addresses::parse(text).ok_or_else(|| "it is neither an address nor a domain".to_owned());
+    let addresses = || list(text, "addresses (name@example.org), domains (example.org) and those below (*.example.org)", address);
     match part {
-        Part::Listeners => scope.listeners = unless(any, || list(text, "mx, submission, submissions", listener_kind))?,
+        Part::Listeners => scope.listeners = unless(any, || list(text, "mx, submission, submissions", ListenerKind::parse))?,
         Part::Networks => scope.networks = unless(any, || list(text, "networks like 192.0.2.0/24", Network::parse))?,
         Part::Senders => scope.senders = unless(any, addresses)?,
         Part::Recipients => scope.recipients = unless(any, addresses)?,

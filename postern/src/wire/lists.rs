@@ -2,9 +2,10 @@
 //! are in force are only ever replaced by whole ones, and what is wrong with a file is told once.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use postern_config::Config;
-use postern_state::{FileSettings, Files, ListSettings};
+use postern_state::{FileSettings, Files, ListSettings, Looks};
 use tokio::sync::watch;
 
 use crate::wire::{Server, live, stopped};
@@ -31,48 +32,61 @@ pub(crate) fn settings(config: &Config) -> FileSettings {
     }
 }
 
-/// Reads all files, and warns of what can never be found in them.
+/// Reads what can be read at the start, and says what is wrong with the rest: without this start there would be no list at all, and no mail.
+pub(crate) fn at_start(config: &Config) -> Files {
+    let (files, wrong) = Files::read_what_can_be(settings(config));
+    for line in wrong.iter().flat_map(|why| why.lines()) {
+        tracing::error!("running without a list until it is mended: {line}");
+    }
+    warn(&files);
+    files
+}
+
+/// Reads all files of a new configuration beside those in force.
 ///
 /// # Errors
 /// Everything that is wrong, a line each.
-pub(crate) fn read(config: &Config) -> Result<Files, String> {
-    let files = Files::read(settings(config))?;
-    for sentence in files.blind_spots() {
-        tracing::warn!("{sentence}");
-    }
+pub(crate) fn read(server: &Server, config: &Config) -> Result<Files, String> {
+    let files = server.lists.read(settings(config))?;
+    warn(&files);
     Ok(files)
 }
 
+/// What can never be found.
+fn warn(files: &Files) {
+    for sentence in files.blind_spots() {
+        tracing::warn!("{sentence}");
+    }
+}
+
+/// A file that was seen to change is looked at again after this long, if not sooner.
+const SETTLING: Duration = Duration::from_secs(2);
+
 /// Takes up files that change while the server runs.
 pub(crate) async fn watch(server: Arc<Server>, mut stopping: watch::Receiver<bool>) {
-    let mut told = None;
+    let (mut looks, mut unsettled) = (Looks::default(), false);
     loop {
         let interval = server.live.load().config.policy.lists_check_interval;
+        let wait = if unsettled { interval.min(SETTLING) } else { interval };
         tokio::select! {
-            () = tokio::time::sleep(interval) => {}
+            () = tokio::time::sleep(wait) => {}
+            // Another interval may hold from now on.
+            () = server.lists.replaced() => continue,
             () = stopped(&mut stopping) => return,
         }
         let lists = Arc::clone(&server.lists);
-        let before = told.clone();
         let looked = tokio::task::spawn_blocking(move || {
-            let found = lists.fingerprint();
-            let renewed = if before.as_ref() == Some(&found) { None } else { lists.renew() };
-            (found, renewed)
+            let renewed = lists.renew(&mut looks);
+            (looks, renewed)
         });
-        let Ok((found, Some(renewed))) = looked.await else { continue };
-        match renewed {
-            Ok(sentences) => {
-                told = None;
-                for sentence in sentences {
-                    tracing::info!("list taken up: {sentence}");
-                }
-            }
-            Err(what) => {
-                told = Some(found);
-                for line in what.lines() {
-                    tracing::error!("a changed list is not taken: {line}");
-                }
-            }
+        let renewed;
+        (looks, renewed) = looked.await.unwrap_or_default();
+        unsettled = renewed.unsettled;
+        for sentence in renewed.taken {
+            tracing::info!("list taken up: {sentence}");
+        }
+        for line in renewed.wrong.iter().flat_map(|why| why.lines()) {
+            tracing::error!("a changed list is not taken: {line}");
         }
     }
 }

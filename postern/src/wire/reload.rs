@@ -109,12 +109,13 @@ impl Reloader {
                 Err(what)
             }
             Ok((live, certificate, changes, lists)) => {
-                self.server.lists.put(lists);
                 self.server.ceiling.adjust(live::ceiling(&live.config, self.server.open_files_max));
                 self.server.auth_guard.adjust(&live.config);
                 let scheduler = Box::new(live::scheduler(&live.config));
                 let live = Arc::new(live);
                 let old = self.server.live.swap(Arc::clone(&live));
+                // Behind the policy: it may be what spares our own from a list that is new.
+                self.server.lists.put(lists);
                 self.server.authenticator.trust(&live.issuers);
                 self.server.certificate.replace(certificate);
                 bans::adjust(&self.server, &live.config, &self.own_addresses);
@@ -146,7 +147,7 @@ impl Reloader {
             ));
         }
         let certificate = self.files(&config).ok_or("there is no certificate")?.load()?;
-        let lists = tokio::task::block_in_place(|| lists::read(&config))?;
+        let lists = tokio::task::block_in_place(|| lists::read(&self.server, &config))?;
         let changes = diff(&self.server.live.load().config, &config);
         let live = Live::new(config, self.own_addresses.clone())?;
         Ok((live, certificate, changes, lists))

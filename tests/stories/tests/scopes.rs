@@ -158,7 +158,7 @@ fn a_relay_network_has_a_quota_and_a_scope_as_well() {
     assert_eq!(send(&mut client, "a@there.test"), "250 2.0.0");
     assert_eq!(send(&mut client, "a@there.test"), "250 2.0.0");
     assert_eq!(send(&mut client, "a@there.test"), "452 4.7.1");
-    postern.order(&["account", "scope", "network:127.0.0.1/8", "--messages-per-hour", "3", "--recipients", "there.test"]);
+    postern.order(&["account", "scope", "network:127.0.0.0/8", "--messages-per-hour", "3", "--recipients", "there.test"]);
     assert_eq!(send(&mut client, "a@other.test"), "550 5.7.1");
     assert_eq!(send(&mut client, "a@there.test"), "250 2.0.0");
     postern.order(&["account", "disable", "network:127.0.0.0/8"]);
