@@ -148,6 +148,13 @@ pub(crate) fn settle(reservation: Option<&mut Box<Reservation>>, envelope: &Enve
     }
 }
 
+/// Counted for whoever watches the server.
+pub(crate) fn quota_full(server: &Server, full: Option<QuotaFull>) {
+    if let Some(full) = full {
+        server.metrics.quota_full(full.part);
+    }
+}
+
 /// Counts a message before it is committed.
 pub(crate) async fn count(reservation: Option<Box<Reservation>>) -> Result<Option<Counted>, Outage> {
     let Some(reservation) = reservation else { return Ok(None) };

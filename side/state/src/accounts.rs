@@ -294,6 +294,20 @@ impl Accounts {
         label: &str,
         expires: Option<UnixMillis>,
     ) -> Result<Secret, AccountFailure> {
+        self.add_app_password_within(now, name, (label, expires), AccountScope::default())
+    }
+
+    /// As [`Accounts::add_app_password`], and it never was without its scope.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn add_app_password_within(
+        &self,
+        now: UnixMillis,
+        name: &str,
+        (label, expires): (&str, Option<UnixMillis>),
+        scope: AccountScope,
+    ) -> Result<Secret, AccountFailure> {
         not_a_network(name)?;
         let mut generation = self.lock();
         let mut account = Account::clone(&*self.show(name)?);
@@ -313,7 +327,7 @@ impl Accounts {
             created: now,
             expires,
             last_used: None,
-            standing: Standing::default(),
+            standing: Standing { scope, ..Standing::default() },
         });
         self.keep(&mut generation, account)?;
         Ok(password)

@@ -7,6 +7,8 @@
 //! Entries of commands are rows of the store, one for each subject: `192.0.2.0/24` and the line of our own text that says it again, with its action,
 //! reason and end. A whole set is made of them anew with every change, which takes some milliseconds; a list of millions belongs into a file.
 
+mod told;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -26,6 +28,7 @@ use tokio::sync::Notify;
 
 use crate::backend::{Backend, Change, Durability, Keyspace, Order};
 use crate::geo::{self, Database, Geo};
+use crate::lists::told::Told;
 use crate::store::Store;
 use crate::trouble::StateFailure;
 
@@ -362,6 +365,7 @@ pub struct Lists {
     files: ArcSwap<Files>,
     own: ArcSwap<NetSet>,
     own_name: Arc<str>,
+    told: Told,
     replaced: Notify,
     /// Held while a command changes something.
     entries: Mutex<BTreeMap<Subject, OwnEntry>>,
@@ -388,6 +392,7 @@ impl Lists {
             files: ArcSwap::default(),
             own: ArcSwap::from_pointee(own),
             own_name: OWN.into(),
+            told: Told::default(),
             replaced: Notify::new(),
             entries: Mutex::new(entries),
         })
@@ -453,6 +458,12 @@ impl Lists {
             }
         }
         listed
+    }
+
+    /// True once a minute for a network of clients and what is said of it; more than so many in one minute are not told apart.
+    #[must_use]
+    pub fn is_news(&self, now: UnixMillis, client: IpAddr, listed: &[Listed]) -> bool {
+        self.told.is_news(now, client, listed)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Subject, OwnEntry>> {
