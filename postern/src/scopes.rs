@@ -307,11 +307,13 @@ fn look_at(credential: &Credential, now: UnixMillis, habits: &Habits) -> (Vec<St
 /// beyond doubt, all of it is shut.
 fn revocation(account: &Account, credential: &Credential, now: UnixMillis, habits: &Habits) -> String {
     let name = shell(&account.name);
+    // A name that begins with a dash would be taken for an option.
+    let dashes = if account.name.starts_with('-') || credential.name.starts_with('-') { "-- " } else { "" };
     if &*credential.name != PASSWORD {
-        return format!("postern account app-password --remove -- {name} {}", shell(&credential.name));
+        return format!("postern account app-password --remove {dashes}{name} {}", shell(&credential.name));
     }
     let all = account.credentials.iter().all(|credential| look_at(credential, now, habits).1);
-    format!("postern account {} -- {name}", if all { "disable" } else { "password" })
+    format!("postern account {} {dashes}{name}", if all { "disable" } else { "password" })
 }
 
 /// A word as a shell takes it for itself, whatever is in it.
@@ -475,9 +477,9 @@ mod tests {
         accounts.add_app_password(NOW, "alice@example.org", "-o $HOME", None).unwrap();
         assert!(accounts.note_strayed(NOW, "alice@example.org", PASSWORD, "198.51.100.0/24"));
         let told = |at: usize| review(&accounts, NOW, &HABITS)[at].revoke.clone().unwrap_or_default();
-        assert_eq!(told(0), "postern account password -- alice@example.org");
+        assert_eq!(told(0), "postern account password alice@example.org");
         assert!(accounts.note_strayed(NOW, "alice@example.org", "-o $HOME", "198.51.100.0/24"));
-        assert_eq!(told(0), "postern account disable -- alice@example.org", "nothing of it is beyond doubt");
+        assert_eq!(told(0), "postern account disable alice@example.org", "nothing of it is beyond doubt");
         assert_eq!(told(1), "postern account app-password --remove -- alice@example.org '-o $HOME'");
     }
 }
