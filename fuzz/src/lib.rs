@@ -9,6 +9,8 @@ pub mod body;
 pub mod command;
 pub mod dialogue;
 pub mod line;
+pub mod list;
+pub mod record;
 pub mod reply;
 pub mod sasl;
 pub mod session;
@@ -38,13 +40,15 @@ mod tests {
     #[test]
     fn the_stored_inputs_hold() {
         type Check = fn(&[u8]);
-        let checks: [(&str, Check); 9] = [
+        let checks: [(&str, Check); 11] = [
             ("address", crate::address::check),
             ("bdat", crate::bdat::check),
             ("body", crate::body::check),
             ("command", crate::command::check),
             ("dialogue", crate::dialogue::check),
             ("line", crate::line::check),
+            ("list", crate::list::check),
+            ("record", crate::record::check),
             ("reply", crate::reply::check),
             ("sasl", crate::sasl::check),
             ("session", crate::session::check),

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::explained::{Explained, WhatIf};
 use crate::lists::{ListEntry, ListOrder, ListState, Tested};
-use crate::scopes::{self, Habits, Review};
+use crate::scopes::{self, Habits, Review, Used};
 
 /// Longest order; one with more is refused.
 pub(crate) const ORDER_BYTES_MAX: usize = 1024 * 1024;
@@ -93,6 +93,9 @@ pub(crate) enum AccountOrder {
         label: String,
         /// Milliseconds since 1970.
         expires: Option<u64>,
+        /// What it may do, within what the account may: names of parts, and what they are set to.
+        #[serde(default)]
+        parts: Vec<(String, String)>,
     },
     /// One app password less.
     RemoveAppPassword {
@@ -323,6 +326,15 @@ pub(crate) enum Answer {
 }
 
 impl Answer {
+    /// With what accounts have sent.
+    pub(crate) fn fill_used(&mut self, used: impl Fn(&str) -> Used) {
+        match self {
+            Self::Accounts { accounts } => accounts.iter_mut().for_each(|account| account.used = Some(used(&account.name))),
+            Self::Reviews { reviews } => reviews.iter_mut().for_each(|review| review.used = Some(used(&review.account))),
+            _ => {}
+        }
+    }
+
     /// It was not done.
     #[must_use]
     pub(crate) fn failed(error: impl Into<String>) -> Self {
@@ -384,6 +396,9 @@ pub(crate) struct Account {
     pub disabled: bool,
     /// What it may send as.
     pub addresses: Vec<String>,
+    /// What it has sent, where a server runs.
+    #[serde(default)]
+    pub used: Option<Used>,
     /// What it may do.
     #[serde(default)]
     pub scope: ScopeRow,
@@ -501,6 +516,14 @@ pub(crate) fn carry_out_account(
         None => Answer::Done { text: format!("{account}: {text}") },
     };
     let done = |name: &str, text: &str| Answer::Done { text: format!("{name}: {text}") };
+    let changes = match &order {
+        AccountOrder::Scope { name, clear, parts, .. } => Some(name).filter(|_| *clear || !parts.is_empty()),
+        AccountOrder::Addresses { name, .. } | AccountOrder::Disable { name } | AccountOrder::Enable { name } => Some(name),
+        _ => None,
+    };
+    if let Some(Err(why)) = changes.map(|name| habits.is_somebody(accounts, name)) {
+        return Answer::Failed { exit: 2, error: why };
+    }
     let result = match order {
         AccountOrder::Add { name, password, addresses } => match owned(&addresses) {
             Err(error) => return Answer::Failed { exit: 2, error },
@@ -514,9 +537,15 @@ pub(crate) fn carry_out_account(
         AccountOrder::Password { name, password } => {
             accounts.set_password(now, &name, secret(password)).map(|made| told(&name, "password", made, "password changed"))
         }
-        AccountOrder::AppPassword { name, label, expires } => accounts
-            .add_app_password(now, &name, &label, expires.map(postern_mail::envelope::UnixMillis))
-            .map(|made| told(&name, &label, Some(made), "")),
+        AccountOrder::AppPassword { name, label, expires, parts } => {
+            let mut scope = postern_mail::scope::AccountScope::default();
+            if let Err(error) = scopes::change(&mut scope, now, false, &parts) {
+                return Answer::Failed { exit: 2, error };
+            }
+            accounts
+                .add_app_password_within(now, &name, (&label, expires.map(postern_mail::envelope::UnixMillis)), scope)
+                .map(|made| told(&name, &label, Some(made), ""))
+        }
         AccountOrder::RemoveAppPassword { name, label } => {
             accounts.remove_app_password(&name, &label).map(|()| done(&name, "app password removed"))
         }
@@ -581,6 +610,7 @@ fn view(account: &postern_state::Account) -> Account {
     Account {
         name: account.name.to_string(),
         disabled: account.disabled,
+        used: None,
         addresses: account.addresses.iter().map(ToString::to_string).collect(),
         scope: ScopeRow::of(&account.scope),
         credentials: account

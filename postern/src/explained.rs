@@ -253,10 +253,7 @@ pub(crate) fn what_if(
         let bare = text.trim_start_matches('<').trim_end_matches('>');
         Mailbox::parse(bare).map_err(|fault| format!("{text:?} is no address: {fault}"))
     };
-    let listener = [ListenerKind::Mx, ListenerKind::Submission, ListenerKind::Submissions]
-        .into_iter()
-        .find(|kind| kind.as_str() == asked.listener)
-        .ok_or_else(|| format!("{:?} is no kind of listener: mx, submission, submissions", asked.listener))?;
+    let listener = ListenerKind::parse(&asked.listener)?;
     let address = asked.ip.parse().map_err(|_| format!("{:?} is no IP address", asked.ip))?;
     let client = ClientFacts { address, port: 0, listener };
     let bare = asked.from.trim_start_matches('<').trim_end_matches('>');

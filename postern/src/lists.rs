@@ -55,6 +55,12 @@ pub(crate) enum ListOrder {
 }
 
 impl ListOrder {
+    /// True when the lists in files have a say in the answer.
+    #[must_use]
+    pub(crate) fn wants_files(&self) -> bool {
+        matches!(self, Self::Test { .. } | Self::Show)
+    }
+
     /// What it changes, in words; `None` where it changes nothing.
     #[must_use]
     pub(crate) fn act(&self) -> Option<String> {
@@ -142,17 +148,6 @@ fn wrong(error: String) -> Answer {
 
 fn failed(failure: &ListFailure) -> Answer {
     Answer::failed(failure.to_string())
-}
-
-/// A kind of listener by its name.
-///
-/// # Errors
-/// In words.
-pub(crate) fn listener(name: &str) -> Result<ListenerKind, String> {
-    [ListenerKind::Mx, ListenerKind::Submission, ListenerKind::Submissions]
-        .into_iter()
-        .find(|kind| kind.as_str() == name)
-        .ok_or_else(|| format!("{name:?} is no kind of listener: mx, submission, submissions"))
 }
 
 /// Carries out an order; works with and without a running server.
@@ -257,7 +252,7 @@ fn remove(lists: &Lists, subjects: &[String], dry_run: bool) -> Answer {
 
 fn test(lists: &Lists, policy: &Policy, now: UnixMillis, address: &str, kind: &str) -> Answer {
     let Ok(address) = address.parse() else { return wrong(format!("{address:?} is no IP address")) };
-    let kind = match listener(kind) {
+    let kind = match ListenerKind::parse(kind) {
         Ok(kind) => kind,
         Err(why) => return wrong(why),
     };

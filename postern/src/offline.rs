@@ -71,14 +71,21 @@ pub(crate) fn accounts(data_dir: &Path) -> Result<Accounts, String> {
     Accounts::open(&store, Arc::new(Argon2id::default())).map_err(|failure| failure.to_string())
 }
 
-/// Opens the lists of a server that is not running.
+/// Opens the lists of a server that is not running: the entries of commands, and where a configuration is given, the files it names as well.
+/// What is wrong with those is printed, and they are left out.
 ///
 /// # Errors
 /// In words.
-pub(crate) fn lists(data_dir: &Path, config: &Config) -> Result<Lists, String> {
+pub(crate) fn lists(data_dir: &Path, files_of: Option<&Config>) -> Result<Lists, String> {
     let store = Store::open(data_dir).map_err(|failure| failure.to_string())?;
     let lists = Lists::open(&store).map_err(|failure| failure.to_string())?;
-    lists.put(Files::read(crate::wire::lists::settings(config))?);
+    if let Some(config) = files_of {
+        let (files, wrong) = Files::read_what_can_be(crate::wire::lists::settings(config));
+        for line in wrong.iter().flat_map(|why| why.lines()) {
+            eprintln!("warning: not looked at: {line}");
+        }
+        lists.put(files);
+    }
     Ok(lists)
 }
 

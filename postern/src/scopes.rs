@@ -1,22 +1,29 @@
 //! The words about scopes on the command line and the control socket: parts as text, and the review of who may send. Works with and
 //! without a running server. Promise: a part that does not read changes nothing.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use postern_mail::client::ListenerKind;
 use postern_mail::envelope::UnixMillis;
-use postern_mail::scope::{AccountScope, Addresses, ENTRIES_MAX, Network, Part, UNLIMITED};
-use postern_state::standing::listener_kind;
-use postern_state::{Account, Accounts, Credential, ScopeRow};
+use postern_mail::message::date::MailDate;
+use postern_mail::netset::Network;
+use postern_mail::scope::{AccountScope, Addresses, ENTRIES_MAX, Part, UNLIMITED};
+use postern_state::account::PASSWORD;
+use postern_state::accounts::{NETWORK, network_name};
+use postern_state::{Account, Accounts, Credential, Owned, Quotas, ScopeRow};
 use serde::{Deserialize, Serialize};
 
 /// What the review goes by.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Habits {
     pub unused_after: Duration,
     pub unused_notice: Duration,
     pub new_networks_per_day: u32,
     pub messages_per_hour: u32,
     pub recipients_per_day: u32,
+    /// The names of the accounts of the relay networks.
+    pub networks: Vec<String>,
 }
 
 impl Habits {
@@ -28,7 +35,25 @@ impl Habits {
             new_networks_per_day: config.auth.new_networks_per_day,
             messages_per_hour: config.outbound.messages_per_hour,
             recipients_per_day: config.outbound.recipients_per_day,
+            networks: config.server.relay_networks.iter().map(|network| format!("{NETWORK}{}", network.trunc())).collect(),
         }
+    }
+
+    /// A relay network has an account without anybody making one, so a name that is nobody's would be taken, and nothing would come of it.
+    ///
+    /// # Errors
+    /// In words.
+    pub(crate) fn is_somebody(&self, accounts: &Accounts, name: &str) -> Result<(), String> {
+        let Some(network) = name.strip_prefix(NETWORK) else { return Ok(()) };
+        let network = Network::parse(network).map_err(|why| format!("{name:?} names no network: {why}"))?;
+        let canonical = network_name(network.address(), network.length());
+        if self.networks.contains(&canonical) || accounts.find(&canonical).is_some() {
+            return Ok(());
+        }
+        Err(match self.networks.as_slice() {
+            [] => format!("{canonical} is no relay network: server.relay_networks names none"),
+            some => format!("{canonical} is no relay network; there are {}", some.join(", ")),
+        })
     }
 }
 
@@ -39,8 +64,11 @@ pub(crate) struct Review {
     pub account: String,
     /// `password`, or what the app password is called; none for a relay network.
     pub credential: Option<String>,
-    /// What it may send as.
+    /// What it may send as, by what the account owns and both scopes allow; `anyone` for a relay network without such a scope.
     pub may_send_as: Vec<String>,
+    /// What the account has sent, where a server runs.
+    #[serde(default)]
+    pub used: Option<Used>,
     /// What the account may do.
     pub scope: ScopeRow,
     /// What this credential may do within that.
@@ -57,12 +85,12 @@ pub(crate) struct Review {
     pub revoke: Option<String>,
 }
 
-fn list<T>(text: &str, what: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Option<Vec<T>>, String> {
+fn list<T>(text: &str, what: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<Option<Vec<T>>, String> {
     let entries: Vec<&str> = text.split(',').map(str::trim).filter(|entry| !entry.is_empty()).collect();
     if entries.is_empty() || entries.len() > ENTRIES_MAX {
         return Err(format!("1 to {ENTRIES_MAX} of {what} are needed; \"any\" lifts the restriction"));
     }
-    let read = |entry: &str| parse(entry).ok_or_else(|| format!("{entry:?} is not one of {what}"));
+    let read = |entry: &str| parse(entry).map_err(|why| format!("{entry:?} is not one of {what}: {why}"));
     entries.into_iter().map(read).collect::<Result<_, _>>().map(Some)
 }
 
@@ -88,10 +116,10 @@ pub(crate) fn set(scope: &mut AccountScope, now: UnixMillis, part: Part, text: &
     fn unless<T>(any: bool, value: impl FnOnce() -> Result<Option<T>, String>) -> Result<Option<T>, String> {
         if any { Ok(None) } else { value() }
     }
-    let addresses =
-        || list(text, "addresses (name@example.org), domains (example.org) and those below (*.example.org)", Addresses::parse);
+    let address = |text: &str| Addresses::parse(text).ok_or_else(|| "it is neither an address nor a domain".to_owned());
+    let addresses = || list(text, "addresses (name@example.org), domains (example.org) and those below (*.example.org)", address);
     match part {
-        Part::Listeners => scope.listeners = unless(any, || list(text, "mx, submission, submissions", listener_kind))?,
+        Part::Listeners => scope.listeners = unless(any, || list(text, "mx, submission, submissions", ListenerKind::parse))?,
         Part::Networks => scope.networks = unless(any, || list(text, "networks like 192.0.2.0/24", Network::parse))?,
         Part::Senders => scope.senders = unless(any, addresses)?,
         Part::Recipients => scope.recipients = unless(any, addresses)?,
@@ -143,62 +171,181 @@ pub(crate) fn words(row: &ScopeRow, when: impl Fn(u64) -> String) -> String {
     set.join("; ")
 }
 
+/// What counts now against the quotas of an account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Used {
+    /// In the last hour.
+    pub messages_per_hour: u32,
+    /// In the last day.
+    pub messages_per_day: u32,
+    /// In the last hour.
+    pub recipients_per_hour: u32,
+    /// In the last day.
+    pub recipients_per_day: u32,
+}
+
+impl Used {
+    /// Of an account.
+    #[must_use]
+    pub(crate) fn of(quotas: &Quotas, now: UnixMillis, account: &str) -> Self {
+        let [messages_per_hour, messages_per_day, recipients_per_hour, recipients_per_day] = quotas.used(now, account);
+        Self { messages_per_hour, messages_per_day, recipients_per_hour, recipients_per_day }
+    }
+}
+
 /// Who can send as whom, and what to look at.
 #[must_use]
 pub(crate) fn review(accounts: &Accounts, now: UnixMillis, habits: &Habits) -> Vec<Review> {
-    let one = |account: &Account| -> Vec<Review> {
+    let all = accounts.list();
+    let one = |account: &Arc<Account>| -> Vec<Review> {
         if account.credentials.is_empty() {
             return vec![row(account, None, now, habits)];
         }
         account.credentials.iter().map(|credential| row(account, Some(credential), now, habits)).collect()
     };
-    accounts.list().iter().flat_map(|account| one(account)).collect()
+    let mut reviews: Vec<Review> = all.iter().flat_map(one).collect();
+    // Whoever is in a relay network may send without an account in the store.
+    let unnamed = habits.networks.iter().filter(|name| !all.iter().any(|account| *account.name == ***name));
+    reviews.extend(unnamed.map(|name| Review {
+        account: name.clone(),
+        credential: None,
+        may_send_as: vec![ANYONE.to_owned()],
+        used: None,
+        scope: ScopeRow::default(),
+        credential_scope: ScopeRow::default(),
+        created: 0,
+        last_used: None,
+        networks: Vec::new(),
+        remarks: vec![no_scope(habits)],
+        revoke: None,
+    }));
+    reviews
+}
+
+/// May send as this: a relay network that no scope restricts.
+const ANYONE: &str = "anyone";
+/// How long it is told that a password was right out of its scope.
+const STRAYED_FOR: Duration = Duration::from_secs(30 * 86_400);
+
+fn no_scope(habits: &Habits) -> String {
+    format!(
+        "no scope: may be used from everywhere and send to anyone, {} messages an hour and {} recipients a day",
+        habits.messages_per_hour, habits.recipients_per_day
+    )
+}
+
+/// What is left of something an account owns within a scope.
+fn within(owned: Vec<Owned>, scope: &AccountScope) -> Vec<Owned> {
+    let Some(senders) = &scope.senders else { return owned };
+    let narrow = |owned: Owned| match owned {
+        Owned::Address(address) => Vec::from_iter(scope.author(&address).is_ok().then_some(Owned::Address(address))),
+        Owned::Domain(domain) => {
+            let holds = |entry: &Addresses| match entry {
+                Addresses::Domain(other) => *other == domain,
+                Addresses::Below(other) => *other != domain && domain.is_within(other),
+                Addresses::Exact(_) => false,
+            };
+            if senders.iter().any(holds) {
+                return vec![Owned::Domain(domain)];
+            }
+            let exact = |entry: &Addresses| match entry {
+                Addresses::Exact(own) if own.domain() == Some(&domain) => Some(Owned::Address(own.clone())),
+                _ => None,
+            };
+            senders.iter().filter_map(exact).collect()
+        }
+    };
+    owned.into_iter().flat_map(narrow).collect()
+}
+
+fn may_send_as(account: &Account, credential: Option<&Credential>) -> Vec<String> {
+    if account.name.starts_with(NETWORK) {
+        let senders = account.scope.senders.as_ref();
+        return senders.map_or(vec![ANYONE.to_owned()], |senders| senders.iter().map(ToString::to_string).collect());
+    }
+    let mut owned = within(account.addresses.clone(), &account.scope);
+    if let Some(credential) = credential {
+        owned = within(owned, &credential.standing.scope);
+    }
+    owned.iter().map(ToString::to_string).collect()
+}
+
+/// What there is to say of a credential, and whether it had better be taken away.
+fn look_at(credential: &Credential, now: UnixMillis, habits: &Habits) -> (Vec<String>, bool) {
+    let (standing, idle) = (&credential.standing, now.since(credential.last_needed()));
+    let (mut remarks, mut doubtful) = (Vec::new(), false);
+    let days = idle.as_secs() / 86_400;
+    if standing.disabled.is_some() {
+        remarks.push(format!("disabled, since nobody used it for {days} days"));
+        doubtful = true;
+    } else if !habits.unused_after.is_zero() && idle >= habits.unused_after.saturating_sub(habits.unused_notice) {
+        remarks.push(format!("unused for {days} days: will be disabled"));
+        doubtful = true;
+    } else if credential.last_used.is_none() {
+        remarks.push("never used".to_owned());
+    }
+    if credential.is_expired(now) || standing.scope.valid_until.is_some_and(|until| until <= now) {
+        remarks.push("has ended".to_owned());
+        doubtful = true;
+    }
+    if standing.is_unusual(now, habits.new_networks_per_day) {
+        remarks.push("used from more new networks within a day than usual".to_owned());
+        doubtful = true;
+    }
+    if let Some(strayed) = standing.strayed.as_ref().filter(|strayed| now.since(UnixMillis(strayed.last)) < STRAYED_FOR) {
+        remarks.push(format!(
+            "right, but refused by its scope, from {} about {}",
+            strayed.place,
+            MailDate(UnixMillis(strayed.last))
+        ));
+        doubtful = true;
+    }
+    (remarks, doubtful)
+}
+
+/// What takes a credential away, to be copied into a shell. The account's own password is replaced, and only where nothing of the account is
+/// beyond doubt, all of it is shut.
+fn revocation(account: &Account, credential: &Credential, now: UnixMillis, habits: &Habits) -> String {
+    let name = shell(&account.name);
+    // A name that begins with a dash would be taken for an option.
+    let dashes = if account.name.starts_with('-') || credential.name.starts_with('-') { "-- " } else { "" };
+    if &*credential.name != PASSWORD {
+        return format!("postern account app-password --remove {dashes}{name} {}", shell(&credential.name));
+    }
+    let all = account.credentials.iter().all(|credential| look_at(credential, now, habits).1);
+    format!("postern account {} {dashes}{name}", if all { "disable" } else { "password" })
+}
+
+/// A word as a shell takes it for itself, whatever is in it.
+fn shell(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "@._+-".contains(c);
+    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 fn row(account: &Account, credential: Option<&Credential>, now: UnixMillis, habits: &Habits) -> Review {
     let mut remarks = Vec::new();
-    let mut revoke = false;
     if account.disabled {
         remarks.push("the account is disabled".to_owned());
     }
+    if account.name.starts_with(NETWORK) && !habits.networks.iter().any(|name| **name == *account.name) {
+        remarks.push("not in server.relay_networks: nobody can use it".to_owned());
+    }
     if account.scope.is_empty() && credential.is_none_or(|credential| credential.standing.scope.is_empty()) {
-        remarks.push(format!(
-            "no scope: may be used from everywhere and send to anyone, {} messages an hour and {} recipients a day",
-            habits.messages_per_hour, habits.recipients_per_day
-        ));
+        remarks.push(no_scope(habits));
     }
     if account.scope.valid_until.is_some_and(|until| until <= now) {
         remarks.push("the scope of the account has ended".to_owned());
     }
-    if let Some(credential) = credential {
-        let (standing, idle) = (&credential.standing, now.since(credential.last_needed()));
-        let days = idle.as_secs() / 86_400;
-        if standing.disabled.is_some() {
-            remarks.push(format!("disabled, since nobody used it for {days} days"));
-            revoke = true;
-        } else if !habits.unused_after.is_zero() && idle >= habits.unused_after.saturating_sub(habits.unused_notice) {
-            remarks.push(format!("unused for {days} days: will be disabled"));
-            revoke = true;
-        } else if credential.last_used.is_none() {
-            remarks.push("never used".to_owned());
-        }
-        if credential.is_expired(now) || standing.scope.valid_until.is_some_and(|until| until <= now) {
-            remarks.push("has ended".to_owned());
-            revoke = true;
-        }
-        if standing.is_unusual(now, habits.new_networks_per_day) {
-            remarks.push("used from more new networks within a day than usual".to_owned());
-            revoke = true;
-        }
-    }
-    let revoke = credential.filter(|_| revoke).map(|credential| match &*credential.name {
-        postern_state::account::PASSWORD => format!("postern account disable {}", account.name),
-        label => format!("postern account app-password {} {label:?} --remove", account.name),
+    let revoke = credential.and_then(|credential| {
+        let (more, doubtful) = look_at(credential, now, habits);
+        remarks.extend(more);
+        doubtful.then(|| revocation(account, credential, now, habits))
     });
     Review {
         account: account.name.to_string(),
         credential: credential.map(|credential| credential.name.to_string()),
-        may_send_as: account.addresses.iter().map(ToString::to_string).collect(),
+        may_send_as: may_send_as(account, credential),
+        used: None,
         scope: ScopeRow::of(&account.scope),
         credential_scope: credential.map(|credential| ScopeRow::of(&credential.standing.scope)).unwrap_or_default(),
         created: credential.map_or(account.created, |credential| credential.created).0,
@@ -258,5 +405,81 @@ mod tests {
             assert!(change(&mut scope, NOW, false, &parts).is_err(), "{part}");
             assert_eq!(scope, before);
         }
+    }
+
+    const HABITS: Habits = Habits {
+        unused_after: Duration::from_secs(90 * 86_400),
+        unused_notice: Duration::from_secs(14 * 86_400),
+        new_networks_per_day: 3,
+        messages_per_hour: 200,
+        recipients_per_day: 2_000,
+        networks: Vec::new(),
+    };
+
+    fn accounts() -> (tempfile::TempDir, Accounts) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = postern_state::Store::open(folder.path()).unwrap();
+        let hashing = postern_state::password::Argon2id::default();
+        let accounts = Accounts::open(&store, Arc::new(hashing)).unwrap();
+        let password = Some(postern_mail::Secret::new(b"a plain sentence".to_vec()));
+        let addresses = ["alice@example.org", "other@example.org", "own.example"].map(|text| Owned::parse(text).unwrap());
+        let new = postern_state::NewAccount { name: "alice@example.org", password, addresses: Some(addresses.to_vec()) };
+        accounts.add(NOW, new).unwrap();
+        (folder, accounts)
+    }
+
+    fn senders(text: &str) -> impl FnOnce(&mut AccountScope) -> Result<(), String> {
+        move |scope| set(scope, NOW, Part::Senders, text)
+    }
+
+    #[test]
+    fn a_review_tells_as_whom_a_credential_may_send_within_both_scopes() {
+        let (_folder, accounts) = accounts();
+        accounts.add_app_password(NOW, "alice@example.org", "scanner", None).unwrap();
+        let told = |at: usize| review(&accounts, NOW, &HABITS)[at].may_send_as.clone();
+        assert_eq!(told(0), ["alice@example.org", "other@example.org", "own.example"]);
+        accounts.set_scope("alice@example.org", None, senders("alice@example.org,own.example,elsewhere.example")).unwrap();
+        accounts.set_scope("alice@example.org", Some("scanner"), senders("scan@own.example,other@example.org")).unwrap();
+        assert_eq!(told(0), ["alice@example.org", "own.example"]);
+        assert_eq!(told(1), ["scan@own.example"]);
+    }
+
+    #[test]
+    fn a_review_names_every_relay_network_and_a_name_that_is_none_is_refused() {
+        let (_folder, accounts) = accounts();
+        let habits = Habits { networks: vec!["network:10.0.0.0/8".to_owned(), "network:192.0.2.9/32".to_owned()], ..HABITS };
+        let told = |name: &str| {
+            let all = review(&accounts, NOW, &habits);
+            all.iter().find(|review| review.account == name).map(|review| review.may_send_as.clone())
+        };
+        assert_eq!(told("network:10.0.0.0/8").unwrap(), ["anyone"]);
+        accounts.set_scope("network:10.0.0.0/8", None, |_| Ok(())).unwrap();
+        assert_eq!(told("network:10.0.0.0/8").unwrap(), ["anyone"], "a row without a scope restricts nothing");
+        accounts.set_scope("network:10.0.0.0/8", None, senders("own.example")).unwrap();
+        assert_eq!(told("network:10.0.0.0/8").unwrap(), ["own.example"]);
+        for somebody in ["alice@example.org", "network:10.0.0.0/8", "network:192.0.2.9"] {
+            assert_eq!(habits.is_somebody(&accounts, somebody), Ok(()), "{somebody}");
+        }
+        for nobody in ["network:10.1.2.0/24", "network:10.0.0.1/8", "network:", "network:DE"] {
+            assert!(habits.is_somebody(&accounts, nobody).is_err(), "{nobody}");
+        }
+        let elsewhere = Habits { networks: Vec::new(), ..HABITS };
+        assert_eq!(elsewhere.is_somebody(&accounts, "network:10.0.0.0/8"), Ok(()), "its row can still be changed");
+    }
+
+    #[test]
+    fn what_is_advised_can_be_pasted_into_a_shell() {
+        for (word, pasted) in [("phone", "phone"), ("it's $(rm) `x`", r"'it'\''s $(rm) `x`'"), ("", "''"), ("a\\\"b", "'a\\\"b'")]
+        {
+            assert_eq!(shell(word), pasted);
+        }
+        let (_folder, accounts) = accounts();
+        accounts.add_app_password(NOW, "alice@example.org", "-o $HOME", None).unwrap();
+        assert!(accounts.note_strayed(NOW, "alice@example.org", PASSWORD, "198.51.100.0/24"));
+        let told = |at: usize| review(&accounts, NOW, &HABITS)[at].revoke.clone().unwrap_or_default();
+        assert_eq!(told(0), "postern account password alice@example.org");
+        assert!(accounts.note_strayed(NOW, "alice@example.org", "-o $HOME", "198.51.100.0/24"));
+        assert_eq!(told(0), "postern account disable alice@example.org", "nothing of it is beyond doubt");
+        assert_eq!(told(1), "postern account app-password --remove -- alice@example.org '-o $HOME'");
     }
 }

@@ -355,7 +355,7 @@ async fn serve(
     let spool = tokio::task::block_in_place(|| recover(&config, &mut scheduler))?;
     let State { accounts, authenticator, lists, quotas, history, audit, bans } =
         state.await.map_err(|error| error.to_string())??;
-    lists.put(tokio::task::block_in_place(|| lists::read(&config))?);
+    lists.put(tokio::task::block_in_place(|| lists::at_start(&config)));
 
     let mut addresses = Vec::new();
     for bound in &listeners {

@@ -32,6 +32,7 @@ const RULES: &[Rule] = &[
         &["outbound.retry.first", "outbound.retry.longest", "outbound.retry.give_up", "outbound.delay_warning_after"],
     ),
     (numbers::bans, &["auth.ban_first", "auth.ban_longest"]),
+    (numbers::unused, &["auth.unused_after", "auth.unused_notice"]),
     (numbers::lanes, &["outbound.lanes"]),
     (numbers::spool, &["spool"]),
 ];

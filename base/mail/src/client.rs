@@ -133,6 +133,18 @@ pub enum ListenerKind {
 }
 
 impl ListenerKind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Mx, Self::Submission, Self::Submissions];
+
+    /// Reads one.
+    ///
+    /// # Errors
+    /// In words.
+    pub fn parse(name: &str) -> Result<Self, String> {
+        let known = Self::ALL.into_iter().find(|kind| kind.as_str() == name);
+        known.ok_or_else(|| format!("{name:?} is no kind of listener: mx, submission, submissions"))
+    }
+
     /// As in the configuration.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -10,10 +10,11 @@ mod text;
 mod zone;
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::envelope::UnixMillis;
-use crate::netset::{Action, Found, HERE, REASON_BYTES_MAX, Subject};
+use crate::netset::{Action, Found, HERE, Network, REASON_BYTES_MAX, Subject};
 use crate::quoted::Quoted;
 
 /// Mistakes of one file that are told; of the rest only the number.
@@ -148,6 +149,21 @@ pub fn read(format: Format, bytes: &[u8], mut take: impl FnMut(Entry<'_>)) -> Re
     if faults.told.is_empty() { Ok(()) } else { Err(faults) }
 }
 
+/// A last line without an end, as a file has that is cut off while it is written: `128.0.0.0/1` may have been meant to be `128.0.0.0/16`. For
+/// files that others write; what a person gives on a terminal may end as it likes.
+///
+/// # Errors
+/// Where it is.
+pub fn is_whole(bytes: &[u8]) -> Result<(), Faults> {
+    let last = bytes.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+    if last.trim_ascii().is_empty() {
+        return Ok(());
+    }
+    let line = bytes.iter().filter(|byte| **byte == b'\n').count() + 1;
+    let problem = "the last line has no end, so the file may be cut off; right is a line break behind it".to_owned();
+    Err(Faults { told: vec![Fault { line, column: String::from_utf8_lossy(last).chars().count() + 1, problem }], more: 0 })
+}
+
 fn not_utf8(bytes: &[u8], valid: usize) -> Faults {
     let before = String::from_utf8_lossy(bytes.get(..valid).unwrap_or_default()).into_owned();
     let (line, rest) = (before.matches('\n').count() + 1, before.rsplit('\n').next().unwrap_or_default());
@@ -196,7 +212,28 @@ pub fn reason(text: &str) -> Cow<'_, str> {
 /// A reason as it is told about an address.
 #[must_use]
 pub fn told(reason: &str, about: impl fmt::Display) -> String {
-    if reason.contains(HERE) { reason.replace(HERE, &about.to_string()) } else { reason.to_owned() }
+    if reason.contains(HERE) { replaced(reason, HERE.encode_utf8(&mut [0; 4]), &about.to_string()) } else { reason.to_owned() }
+}
+
+/// Adds as much of a text as a reason has room for.
+fn push(text: &mut String, more: &str) {
+    let room = REASON_BYTES_MAX.saturating_sub(text.len());
+    text.push_str(more.get(..more.floor_char_boundary(room)).unwrap_or_default());
+}
+
+/// As `str::replace`, up to the length of a reason.
+fn replaced(text: &str, what: &str, with: &str) -> String {
+    let mut whole = String::with_capacity(text.len());
+    for (index, piece) in text.split(what).enumerate() {
+        if index > 0 {
+            push(&mut whole, with);
+        }
+        push(&mut whole, piece);
+        if whole.len() >= REASON_BYTES_MAX {
+            break;
+        }
+    }
+    whole
 }
 
 /// Which addresses a zone is for; each has its own file.
@@ -217,20 +254,67 @@ pub struct Written {
     pub entries: usize,
     /// Entries that have no place in this format, ended ones among them.
     pub left_out: usize,
+    /// Of these, the first [`HOLED_MAX`] networks that are blocked but for something within them, where the format cannot say so.
+    pub holed: Vec<Network>,
 }
 
-/// Writes entries. Ended ones are left out. DROP holds what is blocked and nothing else; a zone holds what is blocked or has points against it,
-/// without ends, and what is allowed as exceptions.
+/// Networks that are named because they could not be written.
+pub const HOLED_MAX: usize = 20;
+
+/// Networks that a list does not block, although a wider entry does.
+#[derive(Default)]
+struct Exceptions(BTreeSet<(bool, u128, u8)>);
+
+impl Exceptions {
+    fn ends(network: Network) -> ((bool, u128, u8), (bool, u128, u8)) {
+        match network {
+            Network::V4(start, length) => {
+                let last = start | u32::MAX.checked_shr(length.into()).unwrap_or(0);
+                ((false, start.into(), length), (false, last.into(), u8::MAX))
+            }
+            Network::V6(start, length) => {
+                ((true, start, length), (true, start | u128::MAX.checked_shr(length.into()).unwrap_or(0), u8::MAX))
+            }
+        }
+    }
+
+    /// True when one of them is this network or within it. Of two networks that meet, one is within the other.
+    fn within(&self, network: Network) -> bool {
+        let (first, last) = Self::ends(network);
+        self.0.range(first..=last).next().is_some()
+    }
+}
+
+/// Writes entries. Ended ones are left out. DROP holds what is blocked and nothing else, and since it knows no exceptions, nothing that has some
+/// within it: whoever uses it would turn away whom we let in. A zone holds what is blocked or has points against it, without ends, and the rest
+/// as exceptions.
 #[must_use]
-pub fn write<'a>(format: Format, family: Family, entries: impl Iterator<Item = Entry<'a>>, now: UnixMillis) -> Written {
+pub fn write<'a>(format: Format, family: Family, entries: impl Iterator<Item = Entry<'a>> + Clone, now: UnixMillis) -> Written {
     let mut written = Written::default();
     if format == Format::Rbldnsd {
         written.text.push_str(zone::head(family));
     }
+    let ended = |entry: &Entry<'_>| entry.until.is_some_and(|until| until <= now);
+    let mut exceptions = Exceptions::default();
+    if format == Format::Drop {
+        for entry in entries.clone().filter(|entry| !ended(entry) && !matches!(entry.action, None | Some(Action::Block))) {
+            if let Subject::Network(network) = entry.subject {
+                exceptions.0.insert(Exceptions::ends(network).0);
+            }
+        }
+    }
     for entry in entries {
-        let ended = entry.until.is_some_and(|until| until <= now);
+        let holed = match entry.subject {
+            Subject::Network(network) if !ended(&entry) && matches!(entry.action, None | Some(Action::Block)) => {
+                Some(network).filter(|network| exceptions.within(*network))
+            }
+            _ => None,
+        };
+        if written.holed.len() < HOLED_MAX {
+            written.holed.extend(holed);
+        }
         let line = match format {
-            _ if ended => None,
+            _ if ended(&entry) || holed.is_some() => None,
             Format::Text => Some(text::line(&entry)),
             Format::Drop => text::drop_line(&entry),
             Format::Rbldnsd => zone::line(family, &entry),

@@ -1,7 +1,8 @@
 //! Networks, AS numbers and countries with what is to be done about each, as a set that is asked for every connection.
 //!
 //! Promise: of all networks an address is in, the most particular that has not ended decides; of equal ones, allow before exempt before block
-//! before points. A question costs two short searches whatever the set holds, and a million networks with their reasons fit into 64 MiB.
+//! before points, and of points the most.
+//! A question costs two short searches whatever the set holds, and a million networks with their reasons fit into 64 MiB.
 //!
 //! ```text
 //! starts     the networks' first addresses, sorted; a shorter prefix before a longer one with the same start
@@ -25,6 +26,8 @@ pub const REASON_BYTES_MAX: usize = 255;
 pub const HERE: char = '\u{1}';
 /// Different reasons that are compared with new ones. Beyond it every reason is a new one, and keeping more would save little.
 const INTERNED_MAX: usize = 65_536;
+/// Of different points for one network: the most, the next that last longer, and those that last longest.
+const SCORES_MAX: usize = 4;
 /// No parent; no end.
 const NONE: u32 = u32::MAX;
 /// Starts for each sample: of IPv4 they are one line of the cache.
@@ -84,8 +87,9 @@ impl Network {
         match length {
             None => Ok(Self::host(address)),
             Some(length) => {
-                let number =
-                    length.parse().map_err(|_| "behind the slash stands the length of the prefix, in bits".to_owned())?;
+                let digits = Some(length).filter(|length| length.bytes().all(|byte| byte.is_ascii_digit()));
+                let number = digits.and_then(|digits| digits.parse().ok());
+                let number = number.ok_or_else(|| "behind the slash stands the length of the prefix, in bits".to_owned())?;
                 Self::new(address, number)
             }
         }
@@ -105,6 +109,16 @@ impl Network {
     pub const fn length(&self) -> u8 {
         match self {
             Self::V4(_, length) | Self::V6(_, length) => *length,
+        }
+    }
+
+    /// True when it holds this address. A mapped IPv6 address counts as the IPv4 address it is.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self, Self::host(address)) {
+            (Self::V4(start, length), Self::V4(at, _)) => at.and(u32::mask(*length)) == *start,
+            (Self::V6(start, length), Self::V6(at, _)) => at.and(u128::mask(*length)) == *start,
+            _ => false,
         }
     }
 
@@ -392,13 +406,28 @@ struct Table<K> {
 
 impl<K: Key> Table<K> {
     fn new(mut rows: Vec<Row<K>>) -> Self {
-        let weight = |row: &Row<K>| (row.action.strength(), row.until, row.reason);
+        let points = |row: &Row<K>| if let Action::Score(tenths) = row.action { tenths } else { 0 };
+        let weight = |row: &Row<K>| (row.action.strength(), points(row), row.until, row.reason);
         rows.sort_unstable_by(|a, b| (a.start, a.length).cmp(&(b.start, b.length)).then_with(|| weight(a).cmp(&weight(b))));
-        // Of entries that say the same of the same network the one that lasts longest is kept, which is the last. So there are never more
-        // than four of one network, and a chain of parents is never longer than four times its bits.
+        // Of entries that say the same of the same network the one that lasts longest is kept, which is the last. Fewer points are kept beside
+        // more where they last longer. So there are at most three and [`SCORES_MAX`] of one network, and a chain of parents is no longer than
+        // so many times its bits.
         rows.reverse();
-        rows.dedup_by(|later, kept| {
-            (later.start, later.length) == (kept.start, kept.length) && weight(later).0 == weight(kept).0
+        let mut scores = 1;
+        rows.dedup_by(|weaker, kept| {
+            if (weaker.start, weaker.length) != (kept.start, kept.length) || weight(weaker).0 != weight(kept).0 {
+                scores = 1;
+                return false;
+            }
+            if !matches!(weaker.action, Action::Score(_)) || weaker.until <= kept.until {
+                return true;
+            }
+            if scores < SCORES_MAX {
+                scores += 1;
+                return false;
+            }
+            *kept = *weaker;
+            true
         });
         rows.reverse();
         let mut table = Self {

@@ -51,7 +51,9 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         name: "scope",
-        guards: None,
+        guards: Some(
+            "log-ins and open sessions are held to their scopes whatever the rules do, and a message must not get further than they",
+        ),
         helps: "postern account scope ADDRESS shows what the account and its app passwords may do, and changes it",
     },
     Rule {

@@ -5,67 +5,18 @@
 //! narrow that of its account. A refusal names the part that failed.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::address::{Mailbox, ReversePath};
 use crate::client::ListenerKind;
 use crate::domain::Domain;
 use crate::envelope::UnixMillis;
 use crate::fact::ClientFacts;
+use crate::netset::Network;
 
 /// Entries of one list.
 pub const ENTRIES_MAX: usize = 1_000;
 /// A count that is never reached: the part is lifted, also where a default would hold.
 pub const UNLIMITED: u32 = u32::MAX;
-
-/// A network as it is written in a scope. Bits behind the prefix are cut off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Network {
-    address: IpAddr,
-    prefix: u8,
-}
-
-impl Network {
-    /// Reads `192.0.2.0/24`, `2001:db8::/32` or a single address.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let (address, prefix) = text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
-        let address: IpAddr = address.parse().ok()?;
-        let longest = if address.is_ipv4() { 32 } else { 128 };
-        let prefix = match prefix {
-            None => longest,
-            Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => digits.parse().ok().filter(|n| *n <= longest)?,
-            Some(_) => return None,
-        };
-        Some(Self { address: cut(address, prefix), prefix })
-    }
-
-    /// True when it holds this address. A mapped IPv6 address counts as the IPv4 address it is.
-    #[must_use]
-    pub fn contains(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        address.is_ipv4() == self.address.is_ipv4() && cut(address, self.prefix) == self.address
-    }
-}
-
-fn cut(address: IpAddr, prefix: u8) -> IpAddr {
-    match address {
-        IpAddr::V4(v4) => {
-            let mask = u32::MAX.checked_shl(32_u32.saturating_sub(prefix.into())).unwrap_or(0);
-            Ipv4Addr::from(u32::from(v4) & mask).into()
-        }
-        IpAddr::V6(v6) => {
-            let mask = u128::MAX.checked_shl(128_u32.saturating_sub(prefix.into())).unwrap_or(0);
-            Ipv6Addr::from(u128::from(v6) & mask).into()
-        }
-    }
-}
-
-impl fmt::Display for Network {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.prefix)
-    }
-}
 
 /// Which addresses a list names.
 #[derive(Clone, Debug, PartialEq, Eq)]

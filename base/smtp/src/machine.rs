@@ -101,7 +101,7 @@ pub enum Action {
     },
     /// Make the open message durable; [`Input::Committed`] follows.
     Commit,
-    /// Forget the open message.
+    /// Forget the transaction: the open message, or where there is none yet, what was set aside for one.
     Discard,
     /// Flush and close.
     Close,

@@ -21,7 +21,7 @@ use crate::turn::{Standing, Turn};
 ///
 /// The hand that carries out [`Action::OpenMessage`] stamps the envelope with the time it was received: this head has no calendar, and
 /// leaves `UnixMillis(0)` there. [`Action::Commit`] consumes the open message, whatever comes of it; every other end of an open
-/// message is an [`Action::Discard`].
+/// message, and of a transaction before its message, is an [`Action::Discard`]: what was set aside for its recipients is free again at once.
 #[derive(Debug)]
 pub struct Session {
     standing: Standing,

@@ -9,7 +9,7 @@ use crate::turn::Turn;
 impl Turn<'_> {
     /// RFC 5321 §4.1.1.5: forgets the transaction and nothing else.
     pub(crate) fn rset(&mut self, place: Place) -> State {
-        if place.holds_message() {
+        if place.holds_transaction() {
             self.act(Action::Discard);
         }
         let after = match place {

@@ -132,12 +132,14 @@ pub(crate) struct DroppingChunk {
 }
 
 impl State {
-    /// True while a message is open with the hand, so that leaving the transaction must discard it.
-    pub(crate) fn holds_message(&self) -> bool {
+    /// True while the hand holds something of a transaction, an open message or what it has set aside for the recipients so far, so that leaving
+    /// the transaction must discard it.
+    pub(crate) fn holds_transaction(&self) -> bool {
         match self {
             Self::InData(_) | Self::InChunk(_) | Self::Judging(_) => true,
-            Self::Listening(place) => place.holds_message(),
-            Self::AskingHello(asking) => asking.before.holds_message(),
+            Self::Listening(place) => place.holds_transaction(),
+            Self::AskingHello(asking) => asking.before.holds_transaction(),
+            Self::AskingRecipient(_) => true,
             _ => false,
         }
     }
@@ -165,9 +167,9 @@ impl State {
 }
 
 impl Place {
-    /// See [`State::holds_message`].
-    pub(crate) fn holds_message(&self) -> bool {
-        matches!(self, Self::InChunks(_))
+    /// See [`State::holds_transaction`].
+    pub(crate) fn holds_transaction(&self) -> bool {
+        matches!(self, Self::InMail(_) | Self::InChunks(_))
     }
 }
 

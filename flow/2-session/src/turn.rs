@@ -87,7 +87,7 @@ impl Turn<'_> {
     }
 
     pub(crate) fn discard_from(&mut self, left: &State) {
-        if left.holds_message() {
+        if left.holds_transaction() {
             self.act(Action::Discard);
         }
     }

@@ -44,7 +44,9 @@ pub(crate) fn ask(source: &Source, order: Order) -> Result<Answer, Stop> {
                         carry_out_account(&offline::accounts(&data_dir)?, clock(), &Habits::of(&config), order)
                     }
                     Order::List(order) => {
-                        lists::carry_out(&offline::lists(&data_dir, &config)?, &live::policy(&config), clock(), order)
+                        // What commands have made needs no file of others to be right.
+                        let files_of = Some(&config).filter(|_| order.wants_files());
+                        lists::carry_out(&offline::lists(&data_dir, files_of)?, &live::policy(&config), clock(), order)
                     }
                     Order::Ban(order) => carry_out_offline(&offline::bans(&data_dir)?, &config, &order)?,
                     _ => return Err(Stop(1, "this takes a running server".to_owned())),
@@ -101,9 +103,12 @@ fn what_if(config: &Config, data_dir: &Path, asked: &WhatIf) -> Result<Answer, S
         Ok(accounts) => account_facts(&accounts, name),
         Err(error) => (Fact::Unavailable(Outage::Service(error)), AccountScope::default()),
     };
-    let listed = |client: &ClientFacts| match offline::lists(data_dir, config) {
+    let listed = |client: &ClientFacts| match offline::lists(data_dir, Some(config)) {
         Ok(lists) => lists.listed(client.address, client.listener, clock()),
-        Err(_) => Vec::new(),
+        Err(error) => {
+            eprintln!("warning: no list was looked at: {error}");
+            Vec::new()
+        }
     };
     match explained::what_if(config, &live::policy(config), account, listed, asked) {
         Ok(explained) => Ok(Answer::Explained(Box::new(explained))),

@@ -245,6 +245,9 @@ fn export(source: &Source, format: Format, family: Family, list: Option<&Path>, 
     }
     let written = list::write(format, family, entries.iter().filter_map(ListEntry::entry), clock());
     std::io::stdout().lock().write_all(written.text.as_bytes()).map_err(|error| error.to_string())?;
+    for network in &written.holed {
+        eprintln!("{network} was left out: something within it is let in, and this format could not say so");
+    }
     if written.left_out > 0 {
         eprintln!("{} entries were left out: they have ended, or this format has no place for them", written.left_out);
     }

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::cli::scope::ScopeArgs;
+use crate::cli::scope::{ScopeArgs, ScopeParts};
 use crate::control::{AccountOrder, Change, MESSAGES_DEFAULT, Order, QueueOrder, Selection};
 use crate::offline::Source;
 use crate::serve;
@@ -184,6 +184,9 @@ enum AccountVerb {
         /// Take this app password away instead.
         #[arg(long)]
         remove: bool,
+        /// What it may do, within what the account may, from its first moment on.
+        #[command(flatten)]
+        parts: Box<ScopeParts>,
     },
     /// Certificates that are good for it, by their SHA-256 fingerprints (AUTH EXTERNAL).
     Certificate {
@@ -375,11 +378,19 @@ impl AccountVerb {
             Self::Password { address, password_stdin } => {
                 AccountOrder::Password { name: address, password: password(password_stdin)? }
             }
-            Self::AppPassword { address, label, remove: true, .. } => AccountOrder::RemoveAppPassword { name: address, label },
-            Self::AppPassword { address, label, expires, remove: false } => {
+            Self::AppPassword { address, label, remove: true, expires, parts } => {
+                if expires.is_some() || !parts.given().is_empty() {
+                    return Err(Stop(
+                        2,
+                        "--remove takes an app password away: there is nothing to say of what it may do".to_owned(),
+                    ));
+                }
+                AccountOrder::RemoveAppPassword { name: address, label }
+            }
+            Self::AppPassword { address, label, expires, remove: false, parts } => {
                 let after = seconds(expires.as_deref())?;
                 let expires = after.map(|seconds| crate::wire::clock().0.saturating_add(seconds.saturating_mul(1000)));
-                AccountOrder::AppPassword { name: address, label, expires }
+                AccountOrder::AppPassword { name: address, label, expires, parts: parts.given() }
             }
             Self::Certificate { address: name, verb } => match verb {
                 CertificateVerb::Add { fingerprint } => AccountOrder::AddCertificate { name, fingerprint },

@@ -7,7 +7,7 @@ use postern_mail::scope::Part;
 use crate::cli::Stop;
 use crate::cli::print::{table, when};
 use crate::control::{Account, AccountOrder};
-use crate::scopes::{Review, words};
+use crate::scopes::{Review, Used, words};
 
 #[derive(Args)]
 pub(super) struct ScopeArgs {
@@ -19,6 +19,16 @@ pub(super) struct ScopeArgs {
     /// An address or domain it may send as; repeat for more. Replaces those it had.
     #[arg(long = "may-send-as", value_name = "ADDRESS|DOMAIN")]
     addresses: Vec<String>,
+    #[command(flatten)]
+    parts: ScopeParts,
+    /// Lift every restriction first.
+    #[arg(long)]
+    clear: bool,
+}
+
+/// What a scope is made of.
+#[derive(Args)]
+pub(super) struct ScopeParts {
     /// Kinds of listeners: mx, submission, submissions; with commas.
     #[arg(long, value_name = "KINDS")]
     listeners: Option<String>,
@@ -52,14 +62,11 @@ pub(super) struct ScopeArgs {
     /// Not from then on: a time, or how long from now.
     #[arg(long, value_name = "TIME")]
     valid_until: Option<String>,
-    /// Lift every restriction first.
-    #[arg(long)]
-    clear: bool,
 }
 
-impl ScopeArgs {
-    pub(super) fn order(self) -> Result<AccountOrder, Stop> {
-        let Self { address, app_password, addresses, clear, .. } = self;
+impl ScopeParts {
+    /// Names of parts, and what they are to be set to.
+    pub(super) fn given(self) -> Vec<(String, String)> {
         let texts = [
             (Part::Listeners, self.listeners),
             (Part::Networks, self.networks),
@@ -73,7 +80,14 @@ impl ScopeArgs {
             (Part::ValidFrom, self.valid_from),
             (Part::ValidUntil, self.valid_until),
         ];
-        let parts: Vec<_> = texts.into_iter().filter_map(|(part, text)| Some((part.as_str().to_owned(), text?))).collect();
+        texts.into_iter().filter_map(|(part, text)| Some((part.as_str().to_owned(), text?))).collect()
+    }
+}
+
+impl ScopeArgs {
+    pub(super) fn order(self) -> Result<AccountOrder, Stop> {
+        let Self { address, app_password, addresses, clear, parts } = self;
+        let parts = parts.given();
         if addresses.is_empty() {
             return Ok(AccountOrder::Scope { name: address, label: app_password, clear, parts });
         }
@@ -92,6 +106,9 @@ pub(super) fn print(accounts: &[Account]) {
         if !scope.is_empty() {
             println!("{}  scope: {scope}", account.name);
         }
+        if let Some(used) = account.used.filter(|used| *used != Used::default()) {
+            println!("{}  has sent: {}", account.name, sent(&used));
+        }
         for credential in &account.credentials {
             let label = Quoted::text(&credential.label);
             let scope = words(&credential.scope, when);
@@ -105,15 +122,24 @@ pub(super) fn print(accounts: &[Account]) {
     }
 }
 
+fn sent(used: &Used) -> String {
+    let Used { messages_per_hour, messages_per_day, recipients_per_hour, recipients_per_day } = used;
+    format!(
+        "{messages_per_hour} messages in the hour, {messages_per_day} in the day; {recipients_per_hour} recipients in the hour, {recipients_per_day} in the day"
+    )
+}
+
 pub(super) fn print_reviews(reviews: &[Review]) {
-    let mut table = table(&["account", "credential", "may send as", "scope", "last used", "networks", "look at", "to revoke"]);
+    let mut table =
+        table(&["account", "credential", "may send as", "scope", "has sent", "last used", "networks", "look at", "to revoke"]);
     for review in reviews {
         let scopes = [words(&review.scope, when), words(&review.credential_scope, when)];
         table.add_row([
             review.account.clone(),
             review.credential.as_ref().map(|label| Quoted::text(label).to_string()).unwrap_or_default(),
-            review.may_send_as.join(", "),
+            if review.may_send_as.is_empty() { "nobody".to_owned() } else { review.may_send_as.join(", ") },
             scopes.into_iter().filter(|scope| !scope.is_empty()).collect::<Vec<_>>().join("; "),
+            review.used.filter(|used| *used != Used::default()).map(|used| sent(&used)).unwrap_or_default(),
             review.last_used.map_or_else(|| "never".to_owned(), when),
             review.networks.join(", "),
             review.remarks.join("; "),

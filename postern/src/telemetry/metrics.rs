@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicU64;
 
 use postern_mail::event::Event;
 use postern_mail::outcome::Outcome;
+use postern_mail::scope::Part;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -42,6 +43,7 @@ pub(crate) struct Metrics {
     turned_away: Family<Why, Counter>,
     ended: Family<Why, Counter>,
     bans: Family<Why, Counter>,
+    quotas_full: Family<Why, Counter>,
     /// Networks banned now.
     pub bans_active: Gauge,
     limits_reached: Family<LimitName, Counter>,
@@ -74,6 +76,7 @@ impl Default for Metrics {
             turned_away: Family::default(),
             ended: Family::default(),
             bans: Family::default(),
+            quotas_full: Family::default(),
             bans_active: Gauge::default(),
             limits_reached: Family::default(),
             stress: Gauge::default(),
@@ -92,10 +95,11 @@ impl Default for Metrics {
         registry.register("deliveries", "Attempts by outcome, a recipient each", metrics.outcomes.clone());
         registry.register(
             "connections_turned_away",
-            "Connections not taken, by the ceiling that was reached",
+            "Connections not taken, by the ceiling that was reached or the list that names them",
             metrics.turned_away.clone(),
         );
         registry.register("connections_ended", "How conversations ended", metrics.ended.clone());
+        registry.register("quotas_full", "Commands put off since a quota was used up, by the quota", metrics.quotas_full.clone());
         registry.register("bans", "Bans by what they are for", metrics.bans.clone());
         registry.register("bans_active", "Networks banned now", metrics.bans_active.clone());
         registry.register(
@@ -154,6 +158,11 @@ impl Metrics {
             }
             Event::Finished { .. } | Event::Ordered { .. } | Event::BanLifted { .. } | Event::Credential { .. } => {}
         }
+    }
+
+    /// A quota had no room.
+    pub(crate) fn quota_full(&self, part: Part) {
+        self.quotas_full.get_or_create(&Why { why: part.as_str() }).inc();
     }
 
     /// A client was turned away at a ceiling.

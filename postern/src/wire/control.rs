@@ -24,7 +24,7 @@ use crate::control::{
     Answer, Change, Lane, Message, ORDER_BYTES_MAX, ORDER_TIMEOUT, Order, QueueOrder, Recipient, Selection, Status, Story,
     carry_out_account,
 };
-use crate::scopes::Habits;
+use crate::scopes::{Habits, Used};
 use crate::wire::dispatch::{self, Steering};
 use crate::wire::reload::Reloader;
 use crate::wire::{Server, account_facts, bans, clock, report, routing, stopped};
@@ -162,9 +162,11 @@ async fn carry_out(server: &Arc<Server>, reloader: &Reloader, order: Order) -> A
         Order::Account(order) => {
             let accounts = Arc::clone(&server.accounts);
             let habits = Habits::of(&server.live.load().config);
-            tokio::task::spawn_blocking(move || carry_out_account(&accounts, clock(), &habits, order))
-                .await
-                .unwrap_or_else(|error| Answer::failed(error.to_string()))
+            let carried_out = move || carry_out_account(&accounts, clock(), &habits, order);
+            let carried_out = tokio::task::spawn_blocking(carried_out).await;
+            let mut answer = carried_out.unwrap_or_else(|error| Answer::failed(error.to_string()));
+            answer.fill_used(|account| Used::of(&server.quotas, clock(), account));
+            answer
         }
         Order::List(order) => {
             let server = Arc::clone(server);

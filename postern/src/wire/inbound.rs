@@ -33,7 +33,7 @@ use crate::wire::directory::Directory;
 use crate::wire::scope::{Ended, Holder};
 use crate::wire::strangers::{self, Dues};
 use crate::wire::trail::SessionTrail;
-use crate::wire::{Live, Server, auth_guard, clock, live, login, routing, scope};
+use crate::wire::{Live, Server, auth_guard, clock, lists, live, login, routing, scope};
 
 /// Answers the questions of one session and takes its bodies.
 pub(crate) struct Inbound {
@@ -107,14 +107,19 @@ impl Inbound {
             return Answer::Pass;
         }
         let facts = ConnectFacts { client: &self.client, listed: &listed };
-        let verdict = self.live.policy.connect(&facts);
+        let verdict = lists::judged(&self.server, &facts);
+        let answer = decide::answer(&verdict, None);
+        if verdict.reply().is_some() && !lists::is_told(&self.server, &facts) {
+            return answer;
+        }
         self.trail.judged(&self.client, Asked::Connect(&facts), &verdict);
         self.refused("CONNECT", &verdict, Stage::Connect, None);
-        decide::answer(&verdict, None)
+        self.trail.referenced(answer)
     }
 
-    fn ended(&self, at: &'static str, Ended(why): Ended) -> Answer {
+    fn ended(&mut self, at: &'static str, Ended(why): Ended) -> Answer {
         let reply = Reply::authority_ended(&self.live.hostname, why);
+        self.trail.told(&self.client, at, &reply, why);
         self.note_refusal(at, &reply, why.to_owned(), None);
         Answer::Hangup(reply)
     }
@@ -144,6 +149,7 @@ impl Inbound {
         };
         let reserved = holder.as_ref().map(|holder| holder.reserve(&self.server, &self.live)).transpose();
         let full = reserved.as_ref().err().copied();
+        scope::quota_full(&self.server, full);
         let scope = holder.as_ref().map(|holder| holder.scopes().sender(&self.client, from, size, full));
         let owned = who.as_ref().map(|who| self.owned(who));
         let identity = who.as_ref().zip(owned.as_ref()).map(|(who, owned)| Identity { who, owned });
@@ -169,6 +175,7 @@ impl Inbound {
         };
         let before = self.reservation.as_ref().map_or(0, |reservation| reservation.recipients());
         let reserved = holder.as_ref().map_or(Ok(()), |holder| holder.recipient(&self.live, self.reservation.as_mut()));
+        scope::quota_full(&self.server, reserved.err());
         let scope = holder.as_ref().map(|holder| holder.scopes().recipient(&self.client, to, reserved.err()));
         let facts = RecipientFacts { client: &self.client, to, who, scope: scope.as_ref() };
         let hosted = Directory(&self.live.config).hosted(to);
@@ -342,7 +349,8 @@ impl Incoming {
 impl Host for Inbound {
     async fn ask(&mut self, question: Question) -> Answer {
         let answer = match question {
-            Question::Connect => self.connect(),
+            // Has its reference already, where it leads to something.
+            Question::Connect => return self.connect(),
             Question::Hello(name) => {
                 self.server.bans.hello(clock(), self.client.address, &name.to_string());
                 self.trail.hello(name);
@@ -460,7 +468,10 @@ impl Conversations for Gate {
 
     fn door(&self, client: &ClientFacts) -> Door {
         match bans::door(&self.0, client) {
-            Door::Open => strangers::door(&self.0, client),
+            Door::Open => match strangers::door(&self.0, client) {
+                Door::Open => lists::door(&self.0, client),
+                shut => shut,
+            },
             shut => shut,
         }
     }

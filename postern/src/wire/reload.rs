@@ -120,13 +120,14 @@ impl Reloader {
                 Err(what)
             }
             Ok(Prepared { live, certificate, asking, issuers, changes, lists }) => {
-                self.server.lists.put(lists);
                 self.server.ceiling.adjust(live::ceiling(&live.config, self.server.open_files_max));
                 self.server.auth_guard.adjust(&live.config);
                 self.server.strangers.adjust(&live.config);
                 let scheduler = Box::new(live::scheduler(&live.config));
                 let live = Arc::new(live);
                 let old = self.server.live.swap(Arc::clone(&live));
+                // Behind the policy: it may be what spares our own from a list that is new.
+                self.server.lists.put(lists);
                 // After the configuration is in force: sessions look at it when they are told to look again.
                 self.server.authenticator.trust(&issuers);
                 self.server.certificate.replace(certificate);
@@ -160,7 +161,7 @@ impl Reloader {
             ));
         }
         let certificate = self.files(&config).ok_or("there is no certificate")?.load()?;
-        let lists = tokio::task::block_in_place(|| lists::read(&config))?;
+        let lists = tokio::task::block_in_place(|| lists::read(&self.server, &config))?;
         let changes = diff(&self.server.live.load().config, &config);
         let asking = self.server.tls.prepare(&config)?;
         let issuers = login::issuers(&config)?;

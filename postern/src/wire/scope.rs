@@ -13,7 +13,7 @@ use postern_mail::envelope::UnixMillis;
 use postern_mail::event::Event;
 use postern_mail::fact::{AccountName, ClientFacts};
 use postern_mail::proof::{Authenticated, Means};
-use postern_mail::scope::{AccountScope, Narrowed, Quota, QuotaFull};
+use postern_mail::scope::{AccountScope, Breach, Narrowed, Quota, QuotaFull};
 use postern_mail::trouble::Outage;
 use postern_mail::{Envelope, Reply};
 use postern_policy::rules::scope::Scopes;
@@ -171,6 +171,13 @@ pub(crate) fn settle(reservation: Option<&mut Box<Reservation>>, envelope: &Enve
     }
 }
 
+/// Counted for whoever watches the server.
+pub(crate) fn quota_full(server: &Server, full: Option<QuotaFull>) {
+    if let Some(full) = full {
+        server.metrics.quota_full(full.part);
+    }
+}
+
 /// Counts a message before it is committed.
 pub(crate) async fn count(reservation: Option<Box<Reservation>>) -> Result<Option<Counted>, Outage> {
     let Some(reservation) = reservation else { return Ok(None) };
@@ -185,7 +192,13 @@ pub(crate) fn login_refused(server: &Arc<Server>, client: &ClientFacts, who: &Au
     let narrowed = Narrowed { account: &account.scope, credential: credential.map(|credential| &credential.standing.scope) };
     if let Err(breach) = narrowed.place(now, client) {
         let because = format!("the credential {} is right, but: {}: {}", who.credential(), breach.part, breach.words);
+        strayed(server, client, who, &breach, now);
         return Some((Reply::login_out_of_scope(&breach), because));
+    }
+    if credential.is_some() && server.accounts.is_news(now, &account, who.credential()) {
+        // Only here: whoever is refused by the scope must not keep a forgotten password alive.
+        let (accounts, who) = (Arc::clone(&server.accounts), who.clone());
+        drop(tokio::task::spawn_blocking(move || accounts.note_used(now, who.account(), who.credential())));
     }
     let place = Subnet::network(client.address).to_string();
     if credential.is_some_and(|credential| credential.standing.is_news(now, &place)) {
@@ -199,6 +212,18 @@ pub(crate) fn login_refused(server: &Arc<Server>, client: &ClientFacts, who: &Au
         }));
     }
     None
+}
+
+/// Somebody has a password and is not where it may be used: a thief, or an owner who moved.
+fn strayed(server: &Arc<Server>, client: &ClientFacts, who: &Authenticated, breach: &Breach, now: UnixMillis) {
+    let place = Subnet::network(client.address).to_string();
+    let (server, who, words) = (Arc::clone(server), who.clone(), breach.words.clone());
+    // It writes to the disk. Nobody waits for it.
+    drop(tokio::task::spawn_blocking(move || {
+        if server.accounts.note_strayed(now, who.account(), who.credential(), &place) {
+            noted(&server, &who, "out-of-scope", format!("the right password from {place}, which its scope refuses: {words}"));
+        }
+    }));
 }
 
 fn noted(server: &Server, who: &Authenticated, what: &'static str, because: String) {

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use postern_mail::envelope::UnixMillis;
 use postern_mail::event::Event;
 use postern_mail::message::date::MailDate;
+use postern_state::Unused;
+use postern_state::accounts::{ACCOUNTS_MAX, UNUSED_TOGETHER_MAX};
 use tokio::sync::watch;
 
 use crate::wire::{Server, clock, stopped};
@@ -36,10 +39,17 @@ fn look(server: &Server, after: Duration, notice: Duration) {
     if after.is_zero() {
         return;
     }
-    let done = match server.accounts.disable_unused(now, after, notice) {
-        Ok(done) => done,
-        Err(failure) => return tracing::error!(%failure, "unused credentials could not be disabled"),
-    };
+    // As often as it takes, and no more, whatever the clock does meanwhile.
+    for _ in 0..=ACCOUNTS_MAX / UNUSED_TOGETHER_MAX {
+        match server.accounts.disable_unused(now, after, notice) {
+            Ok(done) if done.is_empty() => return,
+            Ok(done) => tell(server, done, (now, after, notice)),
+            Err(failure) => return tracing::error!(%failure, "unused credentials could not be disabled"),
+        }
+    }
+}
+
+fn tell(server: &Server, done: Vec<Unused>, (now, after, notice): (UnixMillis, Duration, Duration)) {
     for unused in done {
         let (what, because) = if unused.disabled {
             let words = "disabled; `postern account enable` takes it back";

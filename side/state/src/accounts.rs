@@ -4,13 +4,15 @@
 //! Operations that make a password or write to the disk block for some tens of milliseconds; call them off the asynchronous workers.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use postern_mail::envelope::UnixMillis;
 use postern_mail::fact::{AccountName, ClientCertificate};
-use postern_mail::scope::{AccountScope, Network};
+use postern_mail::netset::Network;
+use postern_mail::scope::AccountScope;
 use postern_mail::trouble::Fault;
 use postern_mail::{Mailbox, Secret};
 use postern_smtp::sasl::prepare_password;
@@ -32,6 +34,8 @@ pub const ACCOUNTS_MAX: usize = 100_000;
 pub const CREDENTIALS_MAX: usize = 20;
 /// Of one account.
 pub const CERTIFICATES_MAX: usize = 20;
+/// Accounts whose unused credentials are dealt with in one write.
+pub const UNUSED_TOGETHER_MAX: usize = 1_000;
 /// Of one account.
 pub const ADDRESSES_MAX: usize = 1_000;
 /// Characters of an app password's name.
@@ -52,6 +56,9 @@ pub enum AccountFailure {
     /// An account is named by an address.
     #[error("the name of an account is an address like name@example.org: {0}")]
     NotAnAddress(Fault),
+    /// A relay network is named by what it is.
+    #[error("behind network: stands a network such as 192.0.2.0/24: {0}")]
+    NotANetwork(String),
     /// There is one already.
     #[error("there is already an account of this name")]
     Exists,
@@ -75,6 +82,9 @@ pub enum AccountFailure {
     /// A limit of [`ACCOUNTS_MAX`], [`CREDENTIALS_MAX`] or [`ADDRESSES_MAX`].
     #[error("there can be at most {1} {0}")]
     TooMany(&'static str, usize),
+    /// A relay network is known by its addresses.
+    #[error("a relay network has no passwords and no certificates: whoever is in it may send")]
+    IsNetwork,
     /// A scope that cannot be.
     #[error("{0}")]
     BadScope(String),
@@ -284,6 +294,7 @@ impl Accounts {
     /// # Errors
     /// When there is no such account, or the password is weak.
     pub fn set_password(&self, now: UnixMillis, name: &str, password: Option<Secret>) -> Result<Option<Secret>, AccountFailure> {
+        not_a_network(name)?;
         let mut generation = self.lock();
         let mut account = Account::clone(&*self.show(name)?);
         let (password, made) = chosen_or_made(&account.name, password)?;
@@ -316,6 +327,21 @@ impl Accounts {
         label: &str,
         expires: Option<UnixMillis>,
     ) -> Result<Secret, AccountFailure> {
+        self.add_app_password_within(now, name, (label, expires), AccountScope::default())
+    }
+
+    /// As [`Accounts::add_app_password`], and it never was without its scope.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn add_app_password_within(
+        &self,
+        now: UnixMillis,
+        name: &str,
+        (label, expires): (&str, Option<UnixMillis>),
+        scope: AccountScope,
+    ) -> Result<Secret, AccountFailure> {
+        not_a_network(name)?;
         let mut generation = self.lock();
         let mut account = Account::clone(&*self.show(name)?);
         let fits = (1..=LABEL_CHARS_MAX).contains(&label.chars().count()) && !label.chars().any(char::is_control);
@@ -334,7 +360,7 @@ impl Accounts {
             created: now,
             expires,
             last_used: None,
-            standing: Standing::default(),
+            standing: Standing { scope, ..Standing::default() },
         });
         self.keep(&mut generation, account)?;
         Ok(password)
@@ -386,6 +412,7 @@ impl Accounts {
     /// # Errors
     /// When there is no such account, or it has too many.
     pub fn add_certificate(&self, name: &str, fingerprint: Fingerprint) -> Result<(), AccountFailure> {
+        not_a_network(name)?;
         self.change(name, |account| {
             if account.certificates.contains(&fingerprint) {
                 return Ok(());
@@ -427,8 +454,10 @@ impl Accounts {
     /// When there is no such account.
     pub fn enable(&self, now: UnixMillis, name: &str) -> Result<(), AccountFailure> {
         self.change(name, |account| {
-            account.disabled = false;
-            for credential in account.credentials.iter_mut().filter(|credential| credential.standing.disabled.is_some()) {
+            let was_disabled = std::mem::take(&mut account.disabled);
+            // While nobody could use the account, nobody could use its passwords either: their time begins anew.
+            let again = |credential: &&mut Credential| was_disabled || credential.standing.disabled.is_some();
+            for credential in account.credentials.iter_mut().filter(again) {
                 credential.standing.disabled = None;
                 credential.standing.noticed = None;
                 credential.standing.enabled = Some(now);
@@ -467,12 +496,14 @@ impl Accounts {
     }
 
     /// True when the store does not know yet that this credential was good about now.
-    pub(crate) fn is_news(&self, now: UnixMillis, account: &Account, credential: &str) -> bool {
+    #[must_use]
+    pub fn is_news(&self, now: UnixMillis, account: &Account, credential: &str) -> bool {
         account.credential(credential).is_some_and(|used| used.last_used.is_none_or(|last| now.since(last) >= LAST_USED_STEP))
     }
 
-    /// Remembers that a credential was good, if that is news by now. Losing it costs nothing, so it is not synced.
-    pub(crate) fn note_used(&self, now: UnixMillis, name: &str, credential: &str) {
+    /// Remembers that a credential was good, and good for something, if that is news by now. Losing it costs nothing, so it is not synced.
+    /// Blocks.
+    pub fn note_used(&self, now: UnixMillis, name: &str, credential: &str) {
         let _held = self.lock();
         // Read under the lock: somebody may have changed the account, or noted the same.
         let Some(mut account) = self.find(name).map(|account| Account::clone(&account)) else { return };
@@ -604,34 +635,53 @@ impl Accounts {
         unusual
     }
 
+    /// Remembers that a credential was right where its scope refuses it. True when that is news. Blocks.
+    #[must_use]
+    pub fn note_strayed(&self, now: UnixMillis, name: &str, credential: &str, place: &str) -> bool {
+        let _held = self.lock();
+        let Some(mut account) = self.find(name).map(|account| Account::clone(&account)) else { return false };
+        let Some(used) = account.credentials.iter_mut().find(|used| &*used.name == credential) else { return false };
+        if !used.standing.stray(now, place) {
+            return false;
+        }
+        if let Err(failure) = self.write(account, Durability::Buffered) {
+            tracing::error!(%failure, "the place a credential was refused at could not be written");
+        }
+        true
+    }
+
     /// Gives notice of credentials that nobody has used for `after` less `notice`, and disables those whose notice is `notice` old and that
-    /// nobody has used for `after`. Gives what was done. Blocks.
+    /// nobody has used for `after`. Gives what was done, of at most [`UNUSED_TOGETHER_MAX`] accounts: whoever gets something asks again. Blocks.
     ///
     /// # Errors
-    /// When it could not be written; what was done before stands.
-    pub fn disable_unused(&self, now: UnixMillis, after: Duration, notice: Duration) -> Result<Vec<Unused>, AccountFailure> {
-        let mut done = Vec::new();
-        for account in self.list().into_iter().filter(|account| !account.disabled) {
-            if !account.credentials.iter().any(|credential| unused(credential, now, after, notice).is_some()) {
-                continue;
+    /// When it could not be written; nothing was done then, so that nothing is done that is not told.
+    pub fn disable_unused(&self, now: UnixMillis, after: Duration, notice: Duration) -> Result<Vec<Unused>, StateFailure> {
+        let mut generation = self.lock();
+        let (mut done, mut changes, mut snapshot) = (Vec::new(), Vec::new(), Snapshot::clone(&self.snapshot.load()));
+        let wants = |account: &&mut Arc<Account>| {
+            !account.disabled && account.credentials.iter().any(|credential| unused(credential, now, after, notice).is_some())
+        };
+        for account in snapshot.by_name.values_mut().filter(wants).take(UNUSED_TOGETHER_MAX) {
+            let account = Arc::make_mut(account);
+            *generation += 1;
+            account.generation = *generation;
+            for credential in &mut account.credentials {
+                let Some(disable) = unused(credential, now, after, notice) else { continue };
+                let since = credential.last_needed();
+                let at = if disable { &mut credential.standing.disabled } else { &mut credential.standing.noticed };
+                *at = Some(now);
+                let (account, credential) = (Arc::clone(&account.name), Arc::clone(&credential.name));
+                done.push(Unused { account, credential, since, disabled: disable });
             }
-            self.change(&account.name, |account| {
-                for credential in &mut account.credentials {
-                    let Some(disable) = unused(credential, now, after, notice) else { continue };
-                    if disable {
-                        credential.standing.disabled = Some(now);
-                    } else {
-                        credential.standing.noticed = Some(now);
-                    }
-                    done.push(Unused {
-                        account: Arc::clone(&account.name),
-                        credential: Arc::clone(&credential.name),
-                        since: credential.last_needed(),
-                        disabled: disable,
-                    });
-                }
-                Ok(())
-            })?;
+            let row = account.to_row().map_err(StateFailure::Corrupt)?;
+            changes.push(Change::Put(Keyspace::Accounts, account.name.as_bytes().to_vec(), row));
+        }
+        if !changes.is_empty() {
+            self.backend.write(changes, Durability::Synced)?;
+            self.snapshot.store(Arc::new(snapshot));
+            for unused in &done {
+                self.tell(&unused.account);
+            }
         }
         Ok(done)
     }
@@ -658,10 +708,21 @@ impl Accounts {
     }
 }
 
+/// A client of a relay network is known by its address. A password for its account would let others in by its name.
+fn not_a_network(name: &str) -> Result<(), AccountFailure> {
+    if name.starts_with(NETWORK) { Err(AccountFailure::IsNetwork) } else { Ok(()) }
+}
+
+/// The name of the account of a relay network.
+#[must_use]
+pub fn network_name(address: IpAddr, length: u8) -> String {
+    format!("{NETWORK}{address}/{length}")
+}
+
 fn canonical_name(text: &str) -> Result<String, AccountFailure> {
     if let Some(network) = text.strip_prefix(NETWORK) {
-        let network = Network::parse(network).ok_or(AccountFailure::NotAnAddress(Fault::Domain))?;
-        return Ok(format!("{NETWORK}{network}"));
+        let network = Network::parse(network).map_err(AccountFailure::NotANetwork)?;
+        return Ok(network_name(network.address(), network.length()));
     }
     Mailbox::parse(text).map(|address| canonical(&address)).map_err(AccountFailure::NotAnAddress)
 }

@@ -258,11 +258,6 @@ impl Authenticator {
             let credential = Arc::clone(&credential.name);
             self.remembered.insert(memory, Remembered { generation: account.generation, credential, at: now });
         }
-        if self.accounts.is_news(now, &account, &credential.name) {
-            let (accounts, name, label) = (Arc::clone(&self.accounts), Arc::clone(&account.name), Arc::clone(&credential.name));
-            // It takes a lock that is held while passwords are made. Nobody waits for it.
-            drop(tokio::task::spawn_blocking(move || accounts.note_used(now, &name, &label)));
-        }
         Step::Authenticated(proof.by(Means::Password { mark: credential.mark() }, None))
     }
 

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use maxminddb::{PathElement, Reader};
 use postern_mail::Quoted;
@@ -15,31 +16,17 @@ use postern_mail::netset::Country;
 /// The largest databases of countries and AS numbers have some tens of megabytes.
 pub const DATABASE_BYTES_MAX: u64 = 256 << 20;
 
-type Database = Reader<Vec<u8>>;
+/// A file of it, checked.
+pub(crate) type Database = Reader<Vec<u8>>;
 
 /// The databases there are.
 #[derive(Default)]
 pub struct Geo {
-    asns: Option<Database>,
-    countries: Option<Database>,
+    pub(crate) asns: Option<Arc<Database>>,
+    pub(crate) countries: Option<Arc<Database>>,
 }
 
 impl Geo {
-    /// Reads and checks the databases that are named. Blocks on the disk.
-    ///
-    /// # Errors
-    /// In words, a line for each file.
-    pub fn open(asns: Option<&Path>, countries: Option<&Path>) -> Result<Self, String> {
-        let (asns, countries) = (read(asns, "AS numbers", "asn"), read(countries, "countries", "country"));
-        match (asns, countries) {
-            (Ok(asns), Ok(countries)) => Ok(Self { asns, countries }),
-            (asns, countries) => {
-                let errors: Vec<String> = [asns.err(), countries.err()].into_iter().flatten().collect();
-                Err(errors.join("\n"))
-            }
-        }
-    }
-
     /// True when AS numbers can be told.
     #[must_use]
     pub fn knows_asns(&self) -> bool {
@@ -68,8 +55,23 @@ impl Geo {
     }
 }
 
-fn read(path: Option<&Path>, what: &str, word: &str) -> Result<Option<Database>, String> {
-    let Some(path) = path else { return Ok(None) };
+/// Reads and checks a database of AS numbers. Blocks on the disk.
+///
+/// # Errors
+/// In words.
+pub(crate) fn asns(path: &Path) -> Result<Database, String> {
+    read(path, "AS numbers", "asn")
+}
+
+/// Reads and checks a database of countries. Blocks on the disk.
+///
+/// # Errors
+/// In words.
+pub(crate) fn countries(path: &Path) -> Result<Database, String> {
+    read(path, "countries", "country")
+}
+
+fn read(path: &Path, what: &str, word: &str) -> Result<Database, String> {
     let name = path.display();
     let words = |error: String| format!("{name}: the database of {what}: {error}");
     let file = File::open(path).map_err(|error| words(error.to_string()))?;
@@ -89,7 +91,7 @@ fn read(path: Option<&Path>, what: &str, word: &str) -> Result<Option<Database>,
         return Err(words(format!("it is of the kind {}, which knows no {what}", Quoted::text(&kind))));
     }
     database.verify().map_err(|_| words("it is damaged".to_owned()))?;
-    Ok(Some(database))
+    Ok(database)
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ pub use ban_set::BanSet;
 pub use bans::{BanRows, BanStore};
 pub use guard::Guard;
 pub use history::{History, HistoryFigures, HistorySettings};
-pub use lists::{FileSettings, Files, ListFailure, ListSettings, Lists, OwnEntry};
+pub use lists::{FileSettings, Files, ListFailure, ListSettings, Lists, Looks, OwnEntry, Renewed};
 pub use oidc::{Issuers, OidcSettings, TokenClaim};
 pub use quota::{Claim, Counted, Quotas, Reservation};
 pub use standing::{ScopeRow, Standing};

@@ -1,11 +1,13 @@
 //! Lists of networks, AS numbers and countries: from files, and from commands. What they say of a client is a fact; what is made of it is not decided
 //! here.
 //!
-//! Promise: whoever asks is answered from whole lists, the old or the new, never from one that is being read; a file with a mistake changes nothing;
-//! what a command says it has done is on disk.
+//! Promise: whoever asks is answered from whole lists, the old or the new, never from one that is being read; a file with a mistake, or one that
+//! is half written, changes nothing and keeps no other back; what a command says it has done is on disk.
 //!
 //! Entries of commands are rows of the store, one for each subject: `192.0.2.0/24` and the line of our own text that says it again, with its action,
 //! reason and end. A whole set is made of them anew with every change, which takes some milliseconds; a list of millions belongs into a file.
+
+mod told;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -22,9 +24,11 @@ use postern_mail::envelope::UnixMillis;
 use postern_mail::list::{self, Entry, Format};
 use postern_mail::netset::{Action, Found, Listed, NetSet, NetSetBuilder, Subject};
 use postern_mail::{Mode, Quoted};
+use tokio::sync::Notify;
 
 use crate::backend::{Backend, Change, Durability, Keyspace, Order};
-use crate::geo::Geo;
+use crate::geo::{self, Database, Geo};
+use crate::lists::told::Told;
 use crate::store::Store;
 use crate::trouble::StateFailure;
 
@@ -85,10 +89,63 @@ pub struct FileList {
 #[derive(Default)]
 pub struct Files {
     lists: Vec<Arc<FileList>>,
-    geo: Arc<Geo>,
+    geo: Geo,
     geo_seen: (Seen, Seen),
     settings: FileSettings,
+    /// What was wrong, and told, as it looked then: it is not read again before it has changed.
+    refused: Vec<(PathBuf, Seen)>,
 }
+
+/// What a reading has to go by.
+#[derive(Clone, Copy, Default)]
+struct Beside<'a> {
+    /// What is in force.
+    old: Option<&'a Files>,
+    /// How files looked before. Only who is as it was then is read; `None`: each is, whatever is known of it.
+    before: Option<&'a [(PathBuf, Seen)]>,
+}
+
+/// What is to be done about a file.
+enum Look {
+    /// It is in force as it is, or it changes still.
+    Leave,
+    /// It is known to be wrong as it is.
+    Refused,
+    /// It is to be read.
+    Read,
+}
+
+impl Beside<'_> {
+    /// For a file that looks so now, and that looked as `kept` when what is in force was read from it.
+    fn look(&self, path: &Path, now: Seen, kept: Option<Seen>) -> Look {
+        let Some(before) = self.before else { return Look::Read };
+        let is = |(other, seen): &(PathBuf, Seen)| other == path && *seen == now;
+        if kept == Some(now) {
+            Look::Leave
+        } else if self.old.is_some_and(|old| old.refused.iter().any(is)) {
+            Look::Refused
+        } else if before.iter().any(is) {
+            Look::Read
+        } else {
+            Look::Leave
+        }
+    }
+}
+
+/// What came of looking at the files.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Renewed {
+    /// Lists that were taken up, a sentence each.
+    pub taken: Vec<String>,
+    /// What is wrong with others, a line each. What was in force of them stays.
+    pub wrong: Vec<String>,
+    /// Something changes still: to be looked at again soon.
+    pub unsettled: bool,
+}
+
+/// How files looked when they were last looked at. Of whoever looks at them now and then.
+#[derive(Debug, Default)]
+pub struct Looks(Vec<(PathBuf, Seen)>);
 
 impl Files {
     /// Reads everything. Blocks on the disk.
@@ -96,52 +153,79 @@ impl Files {
     /// # Errors
     /// All that is wrong, a line each: file, line, column, and what would be right.
     pub fn read(settings: FileSettings) -> Result<Self, String> {
-        Self::read_beside(settings, None)
+        let (files, wrong) = Self::read_beside(settings, Beside::default());
+        if wrong.is_empty() { Ok(files) } else { Err(wrong.join("\n")) }
     }
 
-    /// The same, where what has not changed is taken over.
-    fn read_beside(settings: FileSettings, old: Option<&Self>) -> Result<Self, String> {
-        let mut wrong = Vec::new();
-        let mut lists = Vec::new();
+    /// Reads what can be read, and says what cannot: a provider's broken list is no reason to be without all others. Blocks on the disk.
+    #[must_use]
+    pub fn read_what_can_be(settings: FileSettings) -> (Self, Vec<String>) {
+        Self::read_beside(settings, Beside::default())
+    }
+
+    /// Reads everything, and of what is wrong takes over what is in force.
+    fn read_beside(settings: FileSettings, beside: Beside<'_>) -> (Self, Vec<String>) {
+        let (mut lists, mut refused, mut wrong) = (Vec::new(), Vec::new(), Vec::new());
         let mut left = settings.entries_max;
         for one in settings.lists.iter().filter(|one| one.mode != Mode::Off) {
-            let kept = old.and_then(|old| old.lists.iter().find(|list| list.settings == *one && list.seen == seen(&one.file)));
-            let read = match kept {
-                Some(kept) => Ok(Arc::clone(kept)),
-                None => read(one, left).map(Arc::new),
+            let kept = beside.old.and_then(|old| old.lists.iter().find(|list| list.settings == *one));
+            let now = seen(&one.file);
+            let result = match beside.look(&one.file, now, kept.map(|kept| kept.seen)) {
+                Look::Leave => Ok(None),
+                Look::Refused => Err(None),
+                Look::Read => read(one, left, beside.old).map(|list| Some(Arc::new(list))).map_err(Some),
             };
-            match read {
-                Ok(list) => {
-                    left = left.saturating_sub(list.set.len());
-                    lists.push(list);
-                }
-                Err(why) => wrong.push(why),
+            let list = result.unwrap_or_else(|why| {
+                wrong.extend(why);
+                refused.push((one.file.clone(), now));
+                None
+            });
+            if let Some(list) = list.or_else(|| kept.cloned()) {
+                left = left.saturating_sub(list.set.len());
+                lists.push(list);
             }
         }
-        let look = |path: &Option<PathBuf>| path.as_deref().and_then(seen);
-        let geo_seen = (look(&settings.asns), look(&settings.countries));
-        let same = |old: &&Self| {
-            old.geo_seen == geo_seen && old.settings.asns == settings.asns && old.settings.countries == settings.countries
-        };
-        let geo = match old.filter(same) {
-            Some(old) => Ok(Arc::clone(&old.geo)),
-            None => Geo::open(settings.asns.as_deref(), settings.countries.as_deref()).map(Arc::new),
-        };
-        match geo {
-            Ok(geo) if wrong.is_empty() => Ok(Self { lists, geo, geo_seen, settings }),
-            Ok(_) => Err(wrong.join("\n")),
-            Err(why) => {
-                wrong.push(why);
-                Err(wrong.join("\n"))
-            }
-        }
+        let mut database =
+            |path: &Option<PathBuf>, kept: Option<(Option<Arc<Database>>, Seen)>, read: fn(&Path) -> Result<Database, String>| {
+                let Some(path) = path else { return (None, None) };
+                let now = seen(path);
+                let result = match beside.look(path, now, kept.as_ref().map(|(_, seen)| *seen)) {
+                    Look::Leave => Ok(None),
+                    Look::Refused => Err(None),
+                    Look::Read => read(path).map(|database| Some((Some(Arc::new(database)), now))).map_err(Some),
+                };
+                let database = result.unwrap_or_else(|why| {
+                    wrong.extend(why);
+                    refused.push((path.clone(), now));
+                    None
+                });
+                database.or(kept).unwrap_or_default()
+            };
+        let asns = beside.old.filter(|old| old.settings.asns == settings.asns);
+        let asns = database(&settings.asns, asns.map(|old| (old.geo.asns.clone(), old.geo_seen.0)), geo::asns);
+        let countries = beside.old.filter(|old| old.settings.countries == settings.countries);
+        let countries =
+            database(&settings.countries, countries.map(|old| (old.geo.countries.clone(), old.geo_seen.1)), geo::countries);
+        let geo_seen = (asns.1, countries.1);
+        (Self { lists, geo: Geo { asns: asns.0, countries: countries.0 }, geo_seen, settings, refused }, wrong)
     }
 
-    /// True when a file is not what it was.
-    fn changed(&self) -> bool {
-        let look = |path: &Option<PathBuf>| path.as_deref().and_then(seen);
-        self.lists.iter().any(|list| seen(&list.settings.file) != list.seen)
-            || self.geo_seen != (look(&self.settings.asns), look(&self.settings.countries))
+    /// How its files look now.
+    fn look(&self) -> Vec<(PathBuf, Seen)> {
+        let lists = self.settings.lists.iter().filter(|list| list.mode != Mode::Off).map(|list| &list.file);
+        lists.chain(&self.settings.asns).chain(&self.settings.countries).map(|path| (path.clone(), seen(path))).collect()
+    }
+
+    /// What is in force of a file, or was told to be wrong with it.
+    fn knows(&self, path: &Path, now: Seen) -> bool {
+        let is_geo = |named: &Option<PathBuf>, seen: Seen| named.as_deref() == Some(path) && seen == now;
+        let mut lists = self.settings.lists.iter().filter(|list| list.mode != Mode::Off && list.file == path).peekable();
+        let as_list =
+            lists.peek().is_some() && lists.all(|one| self.lists.iter().any(|list| list.settings == *one && list.seen == now));
+        as_list
+            || is_geo(&self.settings.asns, self.geo_seen.0)
+            || is_geo(&self.settings.countries, self.geo_seen.1)
+            || self.refused.iter().any(|(other, seen)| other == path && *seen == now)
     }
 
     /// The lists.
@@ -169,23 +253,33 @@ fn blind_spots(name: &str, set: &NetSet, geo: &Geo) -> Vec<String> {
     sentences
 }
 
-fn read(settings: &ListSettings, entries_max: usize) -> Result<FileList, String> {
+/// Reads a list, which is in force already or not.
+fn read(settings: &ListSettings, entries_max: usize, old: Option<&Files>) -> Result<FileList, String> {
     let name = settings.file.display().to_string();
-    // Looked at before it is read: a change while it is read is a change.
-    let seen = seen(&settings.file);
+    let before = seen(&settings.file);
     let mut bytes = Vec::new();
     let file = File::open(&settings.file).map_err(|error| format!("{name}: {error}"))?;
     file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| format!("{name}: {error}"))?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(format!("{name}: it has more than {FILE_BYTES_MAX} octets"));
     }
+    // Whoever writes it in place may be half way. What is in force until then is whole.
+    if seen(&settings.file) != before {
+        return Err(format!("{name}: it changed while it was read; write it beside, and rename it when it is whole"));
+    }
+    let had =
+        old.and_then(|old| old.lists.iter().find(|list| list.settings.file == settings.file)).map_or(0, |list| list.set.len());
+    if had > 0 && bytes.trim_ascii().is_empty() {
+        return Err(format!("{name}: it is empty and had {had} entries; where that is meant, write a remark into it: # nobody"));
+    }
+    list::is_whole(&bytes).map_err(|faults| faults.words(&name))?;
     let set = set(settings.format, &bytes, settings.action, entries_max).map_err(|error| match error {
         Unread::Faults(faults) => faults.words(&name),
         Unread::TooMany => {
             format!("{name}: with it there are more entries than policy.list_entries_max allows for all lists together")
         }
     })?;
-    Ok(FileList { settings: settings.clone(), set, name: name.into(), seen })
+    Ok(FileList { settings: settings.clone(), set, name: name.into(), seen: before })
 }
 
 /// Why a list was not read.
@@ -271,6 +365,8 @@ pub struct Lists {
     files: ArcSwap<Files>,
     own: ArcSwap<NetSet>,
     own_name: Arc<str>,
+    told: Told,
+    replaced: Notify,
     /// Held while a command changes something.
     entries: Mutex<BTreeMap<Subject, OwnEntry>>,
 }
@@ -296,6 +392,8 @@ impl Lists {
             files: ArcSwap::default(),
             own: ArcSwap::from_pointee(own),
             own_name: OWN.into(),
+            told: Told::default(),
+            replaced: Notify::new(),
             entries: Mutex::new(entries),
         })
     }
@@ -303,33 +401,45 @@ impl Lists {
     /// Puts files that were read in force.
     pub fn put(&self, files: Files) {
         self.files.store(Arc::new(files));
+        self.replaced.notify_one();
     }
 
-    /// Takes up files that have changed; what has not is not read again. `None`: none has. What is wrong with one leaves all as they were.
+    /// Resolves once files were put in force. For the one who looks at them now and then.
+    pub async fn replaced(&self) {
+        self.replaced.notified().await;
+    }
+
+    /// Reads all files of a new configuration; none of them is in force yet.
     ///
     /// # Errors
     /// As [`Files::read`].
-    pub fn renew(&self) -> Option<Result<Vec<String>, String>> {
+    pub fn read(&self, settings: FileSettings) -> Result<Files, String> {
         let old = self.files.load_full();
-        if !old.changed() {
-            return None;
-        }
-        Some(Files::read_beside(old.settings.clone(), Some(&old)).map(|new| {
-            let is_new = |list: &&Arc<FileList>| !old.lists.iter().any(|before| Arc::ptr_eq(before, list));
-            let sentence = |list: &Arc<FileList>| format!("{}: {} entries", list.name, list.set.len());
-            let sentences = new.lists.iter().filter(is_new).map(sentence).collect();
-            // Unless a reload came between, whose files are newer.
-            let before = self.files.compare_and_swap(&old, Arc::new(new));
-            if Arc::ptr_eq(&before, &old) { sentences } else { Vec::new() }
-        }))
+        let (files, wrong) = Files::read_beside(settings, Beside { old: Some(&old), before: None });
+        if wrong.is_empty() { Ok(files) } else { Err(wrong.join("\n")) }
     }
 
-    /// The files as they are on disk now, to tell a mistake that was told from a new one.
-    #[must_use]
-    pub fn fingerprint(&self) -> Vec<Option<(SystemTime, u64, u64)>> {
-        let files = self.files.load();
-        let paths = files.lists.iter().map(|list| &list.settings.file);
-        paths.chain(&files.settings.asns).chain(&files.settings.countries).map(|path| seen(path)).collect()
+    /// Takes up files that have changed since they were read, and not since they were last looked at: one that is being written is left alone
+    /// until it is whole. What is wrong with one leaves it as it was, is told once, and keeps no other back. Blocks on the disk.
+    pub fn renew(&self, looks: &mut Looks) -> Renewed {
+        let old = self.files.load_full();
+        let now = old.look();
+        let before = std::mem::replace(&mut looks.0, now.clone());
+        let mut changed = now.iter().filter(|(path, seen)| !old.knows(path, *seen)).peekable();
+        if changed.peek().is_none() {
+            return Renewed::default();
+        }
+        let unsettled = changed.any(|file| !before.contains(file));
+        let (new, wrong) = Files::read_beside(old.settings.clone(), Beside { old: Some(&old), before: Some(&before) });
+        let is_new = |list: &&Arc<FileList>| !old.lists.iter().any(|before| Arc::ptr_eq(before, list));
+        let taken = new.lists.iter().filter(is_new).map(|list| format!("{}: {} entries", list.name, list.set.len())).collect();
+        // Unless a reload came between, whose files are newer.
+        let replaced = self.files.compare_and_swap(&old, Arc::new(new));
+        if Arc::ptr_eq(&replaced, &old) {
+            Renewed { taken, wrong, unsettled }
+        } else {
+            Renewed { unsettled: true, ..Renewed::default() }
+        }
     }
 
     /// What lists say of a client; nothing of most, and then nothing is allocated.
@@ -348,6 +458,12 @@ impl Lists {
             }
         }
         listed
+    }
+
+    /// True once a minute for a network of clients and what is said of it; more than so many in one minute are not told apart.
+    #[must_use]
+    pub fn is_news(&self, now: UnixMillis, client: IpAddr, listed: &[Listed]) -> bool {
+        self.told.is_news(now, client, listed)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Subject, OwnEntry>> {

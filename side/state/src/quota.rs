@@ -119,6 +119,13 @@ impl Counter {
             && self.recipients_hour.is_over(HOUR, now)
     }
 
+    /// True when something was moved.
+    fn settle(&mut self, now: UnixMillis) -> bool {
+        let hours = [&mut self.messages_hour, &mut self.recipients_hour].map(|window| window.settle(HOUR, now));
+        let days = [&mut self.messages_day, &mut self.recipients_day].map(|window| window.settle(DAY, now));
+        hours.into_iter().chain(days).any(|moved| moved)
+    }
+
     fn to_row(&self) -> Result<Vec<u8>, String> {
         let row = CounterRow {
             mh: self.messages_hour.0.clone(),
@@ -155,8 +162,9 @@ impl Table {
         self.swept = now;
         let Self { counters, dirty, .. } = self;
         counters.retain(|key, counter| {
+            let moved = counter.settle(now);
             let over = counter.is_over(now);
-            if over {
+            if over || moved {
                 dirty.insert(Arc::clone(key));
             }
             !over
@@ -222,10 +230,16 @@ impl Quotas {
     }
 
     fn change(&self, now: UnixMillis, claims: &[Claim], messages: u32, recipients: u32) -> Result<(), QuotaFull> {
-        let mut table = self.shared.lock();
+        let mut locked = self.shared.lock();
+        let table = &mut *locked;
         for claim in claims {
-            match table.counters.get(&claim.key) {
-                Some(counter) => counter.check(&claim.quota, now, messages, recipients)?,
+            match table.counters.get_mut(&claim.key) {
+                Some(counter) => {
+                    if counter.settle(now) {
+                        table.dirty.insert(Arc::clone(&claim.key));
+                    }
+                    counter.check(&claim.quota, now, messages, recipients)?;
+                }
                 None => Counter::default().check(&claim.quota, now, messages, recipients)?,
             }
         }
@@ -289,7 +303,9 @@ impl Reservation {
     /// # Errors
     /// Which of them is used up.
     pub fn recipient(&mut self, now: UnixMillis, claims: &[Claim]) -> Result<(), QuotaFull> {
-        let known: Vec<Claim> = claims.iter().filter(|claim| self.keys.contains(&claim.key)).cloned().collect();
+        // Of every key, also of one whose limits were lifted meanwhile: what is given back at the end is given back to each of them.
+        let limits = |key: &Arc<str>| claims.iter().find(|claim| claim.key == *key).map(|claim| claim.quota).unwrap_or_default();
+        let known: Vec<Claim> = self.keys.iter().map(|key| Claim { key: Arc::clone(key), quota: limits(key) }).collect();
         self.quotas.change(now, &known, 0, 1)?;
         self.recipients = self.recipients.saturating_add(1);
         Ok(())
@@ -400,7 +416,7 @@ fn write(shared: &Shared, jobs: &Receiver<Job>) {
             Err(RecvTimeoutError::Timeout) => Vec::new(),
             Err(RecvTimeoutError::Disconnected) => return,
         };
-        let changes = changes(&mut shared.lock());
+        let (keys, changes) = changes(&mut shared.lock());
         let outcome = match changes {
             Ok(changes) if changes.is_empty() => Ok(()),
             Ok(changes) => {
@@ -409,6 +425,10 @@ fn write(shared: &Shared, jobs: &Receiver<Job>) {
             }
             Err(why) => Err(StateFailure::Corrupt(why)),
         };
+        if outcome.is_err() {
+            // Somebody else's count may be among them, who asks only after this: it is not written yet, and must not be told to be.
+            shared.lock().dirty.extend(keys);
+        }
         for done in waiting {
             let told = match &outcome {
                 Ok(()) => Ok(()),
@@ -427,7 +447,7 @@ fn write(shared: &Shared, jobs: &Receiver<Job>) {
     }
 }
 
-fn changes(table: &mut Table) -> Result<Vec<Change>, String> {
+fn changes(table: &mut Table) -> (HashSet<Arc<str>>, Result<Vec<Change>, String>) {
     let dirty = std::mem::take(&mut table.dirty);
     let row = |key: &Arc<str>| {
         let name = key.as_bytes().to_vec();
@@ -436,7 +456,8 @@ fn changes(table: &mut Table) -> Result<Vec<Change>, String> {
             None => Change::Remove(Keyspace::Quotas, name),
         })
     };
-    dirty.iter().map(row).collect()
+    let changes = dirty.iter().map(row).collect();
+    (dirty, changes)
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@
 
 use postern_mail::client::ListenerKind;
 use postern_mail::envelope::UnixMillis;
-use postern_mail::scope::{AccountScope, Addresses, Network, Quota};
+use postern_mail::netset::Network;
+use postern_mail::scope::{AccountScope, Addresses, Quota};
 use serde::{Deserialize, Serialize};
 
 /// Places remembered of one credential; the one that was not seen for longest is forgotten first.
@@ -17,7 +18,7 @@ const DAY: u64 = 24 * HOUR;
 pub struct Place {
     /// A network such as `192.0.2.0/24`; later also a country, from a database.
     pub place: String,
-    /// Milliseconds since 1970.
+    /// Milliseconds since 1970, to the hour.
     pub first: u64,
     /// Milliseconds since 1970, to the hour.
     pub last: u64,
@@ -36,9 +37,32 @@ pub struct Standing {
     pub enabled: Option<UnixMillis>,
     /// Where it was good.
     pub places: Vec<Place>,
+    /// Where it was last right, and its scope refused it.
+    pub strayed: Option<Place>,
+}
+
+/// To the hour.
+fn coarse(now: UnixMillis) -> u64 {
+    now.0 - now.0 % HOUR
 }
 
 impl Standing {
+    /// Remembers that it was right where its scope refuses it. True when that is news: another place, or another hour.
+    pub fn stray(&mut self, now: UnixMillis, place: &str) -> bool {
+        let at = coarse(now);
+        match &mut self.strayed {
+            Some(seen) if seen.place == place && seen.last == at => false,
+            Some(seen) if seen.place == place => {
+                seen.last = at;
+                true
+            }
+            other => {
+                *other = Some(Place { place: place.to_owned(), first: at, last: at });
+                true
+            }
+        }
+    }
+
     /// True when this place is not known to have been seen within the hour.
     #[must_use]
     pub fn is_news(&self, now: UnixMillis, place: &str) -> bool {
@@ -49,7 +73,7 @@ impl Standing {
     /// said once for each new place from then on.
     pub fn note(&mut self, now: UnixMillis, place: &str, new_max: u32) -> bool {
         if let Some(seen) = self.places.iter_mut().find(|seen| seen.place == place) {
-            seen.last = now.0;
+            seen.last = coarse(now);
             return false;
         }
         if self.places.len() >= PLACES_MAX
@@ -57,7 +81,7 @@ impl Standing {
         {
             self.places.remove(oldest);
         }
-        self.places.push(Place { place: place.to_owned(), first: now.0, last: now.0 });
+        self.places.push(Place { place: place.to_owned(), first: coarse(now), last: coarse(now) });
         self.is_unusual(now, new_max)
     }
 
@@ -117,12 +141,6 @@ fn parsed<T>(list: Option<Vec<String>>, parse: impl Fn(&str) -> Option<T>) -> Re
     list.map(|list| list.into_iter().map(read).collect()).transpose()
 }
 
-/// A kind of listener by its name.
-#[must_use]
-pub fn listener_kind(name: &str) -> Option<ListenerKind> {
-    [ListenerKind::Mx, ListenerKind::Submission, ListenerKind::Submissions].into_iter().find(|kind| kind.as_str() == name)
-}
-
 impl ScopeRow {
     /// As it is kept.
     #[must_use]
@@ -148,8 +166,8 @@ impl ScopeRow {
     /// What does not read. A part that is not understood must not be taken for one that does not restrict.
     pub fn read(self) -> Result<AccountScope, String> {
         Ok(AccountScope {
-            listeners: parsed(self.listeners, listener_kind)?,
-            networks: parsed(self.networks, Network::parse)?,
+            listeners: parsed(self.listeners, |name| ListenerKind::parse(name).ok())?,
+            networks: parsed(self.networks, |text| Network::parse(text).ok())?,
             senders: parsed(self.senders, Addresses::parse)?,
             recipients: parsed(self.recipients, Addresses::parse)?,
             quota: Quota {
@@ -178,6 +196,8 @@ pub(crate) struct StandingRow {
     enabled: Option<u64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     places: Vec<Place>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    strayed: Option<Place>,
 }
 
 impl StandingRow {
@@ -188,6 +208,7 @@ impl StandingRow {
             noticed: standing.noticed.map(|at| at.0),
             enabled: standing.enabled.map(|at| at.0),
             places: standing.places.clone(),
+            strayed: standing.strayed.clone(),
         }
     }
 
@@ -198,6 +219,7 @@ impl StandingRow {
             noticed: self.noticed.map(UnixMillis),
             enabled: self.enabled.map(UnixMillis),
             places: self.places,
+            strayed: self.strayed,
         })
     }
 }
@@ -219,6 +241,20 @@ mod tests {
         assert_eq!(ScopeRow::of(&row.clone().read().unwrap()), row);
         assert!(ScopeRow { networks: Some(vec!["everywhere".into()]), ..ScopeRow::default() }.read().is_err());
         assert!(ScopeRow { listeners: Some(vec!["imap".into()]), ..ScopeRow::default() }.read().is_err());
+    }
+
+    #[test]
+    fn what_is_kept_of_places_is_no_finer_than_an_hour() {
+        let mut standing = Standing::default();
+        let now = UnixMillis(10 * DAY + 3 * HOUR + 1_234_567);
+        standing.note(now, "192.0.2.0/24", 3);
+        assert!(standing.stray(now, "198.51.100.0/24") && !standing.stray(UnixMillis(now.0 + 1), "198.51.100.0/24"));
+        assert!(standing.stray(UnixMillis(now.0 + HOUR), "198.51.100.0/24"));
+        standing.note(UnixMillis(now.0 + 2 * HOUR), "192.0.2.0/24", 3);
+        for place in standing.places.iter().chain(&standing.strayed) {
+            assert_eq!((place.first % HOUR, place.last % HOUR), (0, 0), "{place:?}");
+        }
+        assert_eq!(StandingRow::of(&standing).read().unwrap(), standing);
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use postern_testkit::program::text;
+
 use crate::prelude::*;
 
 /// Alice's server, and somewhere for her mail to go.
@@ -60,7 +62,7 @@ fn a_sender_outside_the_scope_is_refused_in_the_envelope_and_in_from() {
 
 #[test]
 fn a_right_password_from_the_wrong_place_is_told_which_part_of_the_scope_it_is() {
-    let (postern, _sink) = town();
+    let (mut postern, _sink) = town();
     let login = |client: &mut SmtpClient| client.auth_plain(ALICE, PASSWORD);
     for (part, value) in
         [("--networks", "192.0.2.0/24"), ("--listeners", "submissions"), ("--valid-from", "1h"), ("--valid-until", "0s")]
@@ -70,6 +72,11 @@ fn a_right_password_from_the_wrong_place_is_told_which_part_of_the_scope_it_is()
         let words = format!("(scope: {})", part.trim_start_matches('-'));
         assert!(reply.codes() == "535 5.7.8" && reply.text().contains(&words), "{part}: {reply:?}");
     }
+    // Whoever has the password and is somewhere else is told of, and does not count as its owner.
+    postern.wait_for_log("out-of-scope");
+    let review = postern.json(&["account", "review"]);
+    assert!(review["reviews"][0]["remarks"].to_string().contains("refused by its scope, from 127.0.0.0/24"), "{review}");
+    assert_eq!(review["reviews"][0]["last_used"], serde_json::Value::Null);
     scope(&postern, &["--clear", "--listeners", "submissions", "--networks", "127.0.0.0/8"]);
     assert_eq!(login(&mut SmtpClient::hello_implicit_tls(postern.submissions())).code, 235);
 }
@@ -141,6 +148,25 @@ fn a_quota_that_is_used_up_says_when_it_is_free_again_and_refused_mail_costs_not
 }
 
 #[test]
+fn what_a_transaction_held_of_a_quota_is_free_for_others_once_it_is_given_up() {
+    let (postern, _sink) = town();
+    scope(&postern, &["--recipients-per-day", "3"]);
+    let mail = format!("MAIL FROM:<{ALICE}>");
+    for give_up in ["RSET", "EHLO again.example"] {
+        let (mut holder, mut other) = (alice(&postern), alice(&postern));
+        assert_eq!(holder.command(&mail).code, 250);
+        for name in ["a", "b", "c"] {
+            assert_eq!(holder.command(&format!("RCPT TO:<{name}@there.test>")).code, 250);
+        }
+        assert_eq!(other.command(&mail).code, 250);
+        assert_eq!(other.command("RCPT TO:<d@there.test>").codes(), "450 4.7.1");
+        assert_eq!(holder.command(give_up).code, 250);
+        assert_eq!(other.command("RCPT TO:<d@there.test>").code, 250, "after {give_up}");
+        assert_eq!(other.command("RSET").code, 250);
+    }
+}
+
+#[test]
 fn a_relay_network_has_a_quota_and_a_scope_as_well() {
     let sink = Behaviour::default().start();
     let setup = Setup::new().route(&["*"], sink.port()).with("server", "relay_networks", "[\"127.0.0.0/8\"]").with(
@@ -149,6 +175,10 @@ fn a_relay_network_has_a_quota_and_a_scope_as_well() {
         "2",
     );
     let postern = setup.start();
+    let review = postern.json(&["account", "review"]);
+    assert_eq!(review["reviews"][0]["may_send_as"], serde_json::json!(["anyone"]), "{review}");
+    let misnamed = postern.run(&["account", "disable", "network:127.0.0.0/24"]);
+    assert!(misnamed.status.code() == Some(2) && text(&misnamed).contains("network:127.0.0.0/8"), "{}", text(&misnamed));
     let mut client = postern.stranger();
     let send = |client: &mut SmtpClient, to: &str| {
         let reply = client.mail(STRANGER, &[to], &message(STRANGER, to, "relayed"));
@@ -158,7 +188,7 @@ fn a_relay_network_has_a_quota_and_a_scope_as_well() {
     assert_eq!(send(&mut client, "a@there.test"), "250 2.0.0");
     assert_eq!(send(&mut client, "a@there.test"), "250 2.0.0");
     assert_eq!(send(&mut client, "a@there.test"), "452 4.7.1");
-    postern.order(&["account", "scope", "network:127.0.0.1/8", "--messages-per-hour", "3", "--recipients", "there.test"]);
+    postern.order(&["account", "scope", "network:127.0.0.0/8", "--messages-per-hour", "3", "--recipients", "there.test"]);
     assert_eq!(send(&mut client, "a@other.test"), "550 5.7.1");
     assert_eq!(send(&mut client, "a@there.test"), "250 2.0.0");
     postern.order(&["account", "disable", "network:127.0.0.0/8"]);
@@ -295,7 +325,14 @@ fn scopes_are_there_after_a_kill_and_shown_and_a_wrong_one_changes_nothing() {
     let shown = postern.json(&["account", "show", ALICE]);
     let expected = serde_json::json!({ "recipients": ["there.test"], "message_size": 65_536 });
     assert_eq!(shown["accounts"][0]["scope"], expected);
+    let _ = postern.order(&["account", "app-password", ALICE, "printer", "--recipients", "x@there.test"]);
+    let printer = postern.json(&["account", "show", ALICE])["accounts"][0]["credentials"][1]["scope"].clone();
+    assert_eq!(printer, serde_json::json!({ "recipients": ["x@there.test"] }), "never without its scope");
+    let bad = postern.run(&["account", "app-password", ALICE, "laptop", "--networks", "192.0.2.7/2"]);
+    assert!(bad.status.code() == Some(2) && text(&bad).contains("the network is 192.0.0.0/2"), "{}", text(&bad));
+    assert_eq!(sends(&mut alice(&postern), "x@there.test").code, 250);
     let text = postern.order(&["account", "show", ALICE]);
+    assert!(text.contains("has sent: 1 messages in the hour"), "{text}");
     assert!(text.contains("scope: recipients there.test; message-size 65536"), "{text}");
     assert_eq!(postern.run(&["account", "scope", ALICE, "--app-password", "none", "--clear"]).status.code(), Some(3));
 }

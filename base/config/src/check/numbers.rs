@@ -72,6 +72,16 @@ pub(super) fn bans(findings: &mut Findings<'_>) {
     }
 }
 
+/// A credential is given notice, and has this long to be used: with a notice as long as the whole time it would be told when it was just used.
+pub(super) fn unused(findings: &mut Findings<'_>) {
+    let auth = &findings.config.auth;
+    if !auth.unused_after.is_zero() && auth.unused_notice >= auth.unused_after {
+        let (after, notice) = (print_duration(auth.unused_after), print_duration(auth.unused_notice));
+        let problem = format!("notice ({notice}) must be shorter than the time it is about ({after})");
+        findings.error_at_either(["auth.unused_notice", "auth.unused_after"], &problem);
+    }
+}
+
 pub(super) fn lanes(findings: &mut Findings<'_>) {
     let lanes = &findings.config.outbound.lanes;
     if lanes.pause_first > lanes.pause_longest {

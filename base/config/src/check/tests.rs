@@ -41,6 +41,9 @@ fn an_open_relay_is_an_error_in_every_spelling() {
     {
         one_error(&format!("[server]\nrelay_networks = [{all}]"), "f:2:18: server.relay_networks", "open relay");
     }
+    let short = "[auth]\nunused_after = \"7d\"";
+    one_error(short, "f:2:16: auth.unused_after", "notice (14d) must be shorter");
+    assert_eq!(warnings("[auth]\nunused_after = \"0s\""), "", "never");
     one_warning("[server]\nrelay_networks = [\"10.0.0.0/7\"]", "f:2:19: warning: server.relay_networks[1]", "wider");
     assert_eq!(warnings("[server]\nrelay_networks = [\"10.0.0.0/8\", \"2001:db8::/32\"]"), "");
 }

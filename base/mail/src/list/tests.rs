@@ -132,6 +132,49 @@ fn of_very_many_mistakes_the_first_hundred_are_told_and_the_rest_counted() {
 }
 
 #[test]
+fn texts_of_a_zone_that_hold_each_other_grow_no_longer_than_a_reason() {
+    let base = "$= ".repeat(80);
+    let variable = "v".repeat(REASON_BYTES_MAX);
+    let zone = format!(
+        "$= {base}\n$0 {variable}\n:127.0.0.2:{}\n10.0.0.1\n10.0.0.2 {}\n10.0.0.3 :2:{}\n",
+        "$0".repeat(120),
+        "ä$0".repeat(60),
+        "$".repeat(250)
+    );
+    let mut longest = 0;
+    read(Format::Rbldnsd, zone.as_bytes(), |entry| {
+        longest = longest.max(entry.reason.len());
+        assert!(told(&entry.reason, "2001:db8::1234:5678").len() <= REASON_BYTES_MAX);
+    })
+    .unwrap();
+    assert!((REASON_BYTES_MAX - 3..=REASON_BYTES_MAX).contains(&longest), "{longest}");
+}
+
+#[test]
+fn a_file_whose_last_line_has_no_end_is_not_whole() {
+    for whole in ["", "\n", "10.0.0.0/8\n", "10.0.0.0/8\r\n", "10.0.0.0/8\n  "] {
+        assert_eq!(is_whole(whole.as_bytes()), Ok(()), "{whole:?}");
+    }
+    let told = is_whole(b"10.0.0.1\n128.0.0.0/1").unwrap_err().words("l");
+    assert!(told.starts_with("l:2:12: the last line has no end"), "{told}");
+}
+
+#[test]
+fn what_is_exported_never_lists_whom_we_let_in() {
+    let now = UnixMillis(1_800_000_000_000);
+    let list = "192.0.2.0/24 block\n192.0.2.7 -2.0\n198.51.100.0/24\n198.51.100.9 allow until 2020-01-01\n203.0.113.0/24\n\
+        203.0.113.0/25 exempt\n203.0.113.0/26\n10.0.0.0/8 allow\n10.1.0.0/16\n2001:db8::/32\n2001:db8:1::/48 0.0\n172.16.0.0/12\n";
+    let mut all = Vec::new();
+    read(Format::Text, list.as_bytes(), |entry| all.push(owned(entry))).unwrap();
+    let drop = write(Format::Drop, Family::V4, all.iter().cloned(), now);
+    assert_eq!(drop.text, "198.51.100.0/24\n203.0.113.0/26\n10.1.0.0/16\n172.16.0.0/12\n");
+    let holed: Vec<String> = drop.holed.iter().map(ToString::to_string).collect();
+    assert_eq!(holed, ["192.0.2.0/24", "203.0.113.0/24", "2001:db8::/32"]);
+    let zone = write(Format::Rbldnsd, Family::V4, all.iter().cloned(), now);
+    assert!(zone.text.contains("\n192.0.2.0/24\n!192.0.2.7\n") && zone.holed.is_empty(), "{}", zone.text);
+}
+
+#[test]
 fn what_a_format_cannot_hold_is_left_out_and_counted() {
     let now = UnixMillis(1_800_000_000_000);
     let list = "192.0.2.0/24 ; bad $ net\n192.0.2.7 allow\n2001:db8::/32\nAS64500\nDE\n198.51.100.1 4.0\n198.51.100.2 until 2020-01-01\n";
@@ -141,7 +184,7 @@ fn what_a_format_cannot_hold_is_left_out_and_counted() {
         write(format, family, all.into_iter(), now)
     };
     let drop = written(Format::Drop, Family::V4);
-    assert_eq!((drop.text.as_str(), drop.left_out), ("192.0.2.0/24 ; bad $ net\n2001:db8::/32\nAS64500\n", 4));
+    assert_eq!((drop.text.as_str(), drop.left_out), ("2001:db8::/32\nAS64500\n", 5));
     let zone = written(Format::Rbldnsd, Family::V4);
     assert!(zone.text.ends_with("192.0.2.0/24 :127.0.0.2:bad $$ net\n!192.0.2.7\n198.51.100.1\n"), "{}", zone.text);
     assert_eq!((zone.entries, zone.left_out), (3, 4));

@@ -7,9 +7,9 @@ use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use super::{Entry, Family, Faults, Line, day, no_subject, reason};
+use super::{Entry, Family, Faults, Line, day, no_subject, push, reason, replaced};
 use crate::envelope::UnixMillis;
-use crate::netset::{Action, HERE, Network, Subject};
+use crate::netset::{Action, HERE, Network, REASON_BYTES_MAX, Subject};
 use crate::quoted::Quoted;
 
 /// RFC 5782 §5: a list by DNS lists 127.0.0.2 and never 127.0.0.1, so that whoever asks can tell that it answers at all.
@@ -38,7 +38,7 @@ pub(super) fn read<'a>(lines: impl Iterator<Item = Line<'a>>, take: &mut impl Fn
             }
         } else if text.is_empty() || text.starts_with(['#', ';']) {
         } else if text.starts_with(':') && !text.starts_with("::") {
-            let template = scope.value(text, String::new()).into_owned();
+            let template = scope.value(text, "").into_owned();
             scope.default = template;
         } else {
             entry(&scope, &line, text, take, faults);
@@ -61,7 +61,7 @@ fn entry(scope: &Scope, line: &Line<'_>, text: &str, take: &mut impl FnMut(Entry
     };
     let value = text.get(word.len()..).unwrap_or_default().trim_ascii_start();
     let commented = value.is_empty() || value.starts_with(['#', ';']);
-    let reason = if excluded || commented { Cow::Borrowed("") } else { scope.value(value, scope.default.clone()) };
+    let reason = if excluded || commented { Cow::Borrowed("") } else { scope.value(value, &scope.default) };
     let reason: &str = if excluded {
         ""
     } else if commented {
@@ -81,27 +81,29 @@ fn entry(scope: &Scope, line: &Line<'_>, text: &str, take: &mut impl FnMut(Entry
 
 impl Scope {
     /// The TXT of `:A:TXT`, `:A` (which has the default), `:A:` (which has none) or `TXT`.
-    fn value<'a>(&self, text: &'a str, default: String) -> Cow<'a, str> {
+    ///
+    /// Whatever is put in for what, it is no longer than a reason: templates that hold each other would grow without end.
+    fn value<'a>(&'a self, text: &'a str, default: &'a str) -> Cow<'a, str> {
         let template = match text.strip_prefix(':') {
             None => text,
             Some(rest) => match rest.split_once(':') {
-                None => return Cow::Owned(default),
+                None => return Cow::Borrowed(default),
                 Some((_, template)) => template,
             },
         };
         let template = reason(template);
         let whole = match (&self.base, template.strip_prefix('=')) {
             (Some(_), Some(own)) => Cow::Owned(own.to_owned()),
-            (Some(base), None) if !template.is_empty() => Cow::Owned(base.replace("$=", &template)),
+            (Some(base), None) if !template.is_empty() => Cow::Owned(replaced(base, "$=", &template)),
             _ => template,
         };
-        if whole.contains('$') { Cow::Owned(self.substituted(&whole)) } else { Cow::Owned(whole.into_owned()) }
+        if whole.contains('$') { Cow::Owned(self.substituted(&whole)) } else { whole }
     }
 
     fn substituted(&self, template: &str) -> String {
         let mut text = String::with_capacity(template.len());
         let mut rest = template.chars().peekable();
-        while let Some(c) = rest.next() {
+        while let Some(c) = rest.next().filter(|_| text.len() < REASON_BYTES_MAX) {
             match (c, rest.peek().copied()) {
                 ('$', Some('$')) => {
                     rest.next();
@@ -110,10 +112,10 @@ impl Scope {
                 ('$', Some(digit)) if digit.is_ascii_digit() => {
                     rest.next();
                     let variable = digit.to_digit(10).and_then(|digit| self.variables.get(usize::try_from(digit).ok()?));
-                    text.push_str(variable.map_or("", |variable| variable));
+                    push(&mut text, variable.map_or("", |variable| variable));
                 }
                 ('$', _) => text.push(HERE),
-                (c, _) => text.push(c),
+                (c, _) => push(&mut text, c.encode_utf8(&mut [0; 4])),
             }
         }
         text
@@ -267,15 +269,15 @@ pub(super) fn head(family: Family) -> &'static str {
     }
 }
 
-/// What is blocked or has points against it is listed; what is allowed or exempt is an exclusion, which has no text.
+/// What is blocked or has points against it is listed; what is allowed, exempt, or has no points against it is an exclusion, which has no text:
+/// left out, it would be listed with the network around it.
 pub(super) fn line(family: Family, entry: &Entry<'_>) -> Option<String> {
     let Subject::Network(network) = entry.subject else { return None };
     if matches!(network, Network::V4(..)) != (family == Family::V4) {
         return None;
     }
     match entry.action {
-        Some(Action::Score(tenths)) if tenths <= 0 => None,
-        Some(Action::Allow | Action::Exempt) => Some(format!("!{network}")),
+        Some(Action::Score(..=0) | Action::Allow | Action::Exempt) => Some(format!("!{network}")),
         _ if entry.reason.is_empty() => Some(network.to_string()),
         _ => Some(format!("{network} :127.0.0.2:{}", entry.reason.replace('$', "$$").replace(HERE, "$"))),
     }

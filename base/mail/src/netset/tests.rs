@@ -62,6 +62,36 @@ fn of_equal_networks_allow_comes_before_exempt_before_block_before_points() {
 }
 
 #[test]
+fn of_different_points_for_one_network_the_most_count_and_then_those_that_last_longer() {
+    let mut builder = NetSetBuilder::new();
+    let subject = Subject::parse("192.0.2.0/24").unwrap();
+    let until = |seconds| Some(UnixMillis(NOW.0 + seconds * 1000));
+    for (tenths, until) in [(10, None), (90, until(5)), (80, until(3)), (50, until(9)), (-70, None)] {
+        builder.add(subject, Action::Score(tenths), "", until);
+    }
+    for many in 0..1000_u16 {
+        builder.add(subject, Action::Score(i16::try_from(many).unwrap() - 2000), "", until(u64::from(2000 - many)));
+    }
+    let set = builder.build();
+    let at = |seconds: u64| set.find("192.0.2.1".parse().unwrap(), UnixMillis(NOW.0 + seconds * 1000)).unwrap().action;
+    assert_eq!([at(0), at(5), at(9), at(5000)], [90, 50, 10, 10].map(Action::Score));
+    assert_eq!(set.len(), 3, "bounded, and without what never counts");
+}
+
+#[test]
+fn a_network_holds_its_addresses_and_no_others() {
+    let holds = |network: &str, address: &str| Network::parse(network).unwrap().contains(address.parse().unwrap());
+    assert!(holds("192.0.2.0/24", "192.0.2.255") && !holds("192.0.2.0/24", "192.0.3.0"));
+    assert!(holds("192.0.2.9", "192.0.2.9") && !holds("192.0.2.9", "192.0.2.8"));
+    assert!(holds("0.0.0.0/0", "203.0.113.1") && !holds("0.0.0.0/0", "2001:db8::1"));
+    assert!(holds("2001:db8::/32", "2001:db8:ffff::1") && !holds("2001:db8::/32", "2001:db9::"));
+    assert!(holds("192.0.2.0/24", "::ffff:192.0.2.1"), "a mapped address is the IPv4 address it is");
+    for wrong in ["192.0.2.0/33", "192.0.2.0/", "192.0.2.0/+8", "192.0.2.7/2", "2001:db8::/129", "example.org", ""] {
+        assert!(Network::parse(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
 fn an_ended_entry_counts_no_more_and_the_one_around_it_does() {
     let mut builder = NetSetBuilder::new();
     let mut add = |subject: &str, action, until| builder.add(Subject::parse(subject).unwrap(), action, "", until);
@@ -135,7 +165,9 @@ fn slow(entries: &[(Network, Action, Option<u64>)], address: IpAddr, now: u64) -
     entries
         .iter()
         .filter(|(network, _, until)| around(network) && until.is_none_or(|until| until * 1000 > now))
-        .max_by_key(|(network, action, _)| (network.length(), action.strength()))
+        .max_by_key(|(network, action, _)| {
+            (network.length(), action.strength(), if let Action::Score(tenths) = action { *tenths } else { 0 })
+        })
         .map(|(network, action, _)| (*network, *action))
 }
 
@@ -143,7 +175,7 @@ proptest! {
     #[test]
     fn a_set_finds_what_looking_at_every_entry_finds(
         // Few bits, so that networks lie in each other and meet.
-        raw in proptest::collection::vec((any::<bool>(), 0_u32..64, 24_u8..=32, 0_u8..4, proptest::option::of(1_u64..4)), 0..300),
+        raw in proptest::collection::vec((any::<bool>(), 0_u32..64, 24_u8..=32, 0_u8..7, proptest::option::of(1_u64..4)), 0..300),
         asked in proptest::collection::vec((any::<bool>(), 0_u32..80), 1..40),
         now in 0_u64..5000,
     ) {
@@ -151,7 +183,7 @@ proptest! {
             let start = bits & u32::mask(*length);
             let network = if *v6 { Network::V6(u128::from(start) << 64, length + 32) } else { Network::V4(start, *length) };
             let network = if let Network::V6(start, length) = network { Network::V6(start & u128::mask(length), length) } else { network };
-            let action = [Action::Score(3), Action::Block, Action::Exempt, Action::Allow][usize::from(*action)];
+            let action = [Action::Score(3), Action::Score(-20), Action::Score(90), Action::Score(91), Action::Block, Action::Exempt, Action::Allow][usize::from(*action)];
             (network, action, *until)
         }).collect();
         let mut builder = NetSetBuilder::new();

@@ -263,7 +263,10 @@ fn a_scope_is_kept_with_its_account_or_credential_and_a_relay_network_gets_an_ac
         Ok(())
     };
     accounts.set_scope("alice@example.org", Some("phone"), limit).unwrap();
-    accounts.set_scope("network:192.0.2.7/24", None, limit).unwrap();
+    accounts.set_scope("network:192.0.2.0/24", None, limit).unwrap();
+    accounts.set_scope("network:192.0.2.9", None, limit).unwrap();
+    assert!(accounts.find("network:192.0.2.9/32").is_some(), "as the policy names it");
+    assert!(matches!(accounts.set_scope("network:192.0.2.7/2", None, limit), Err(AccountFailure::NotANetwork(_))));
     assert!(matches!(accounts.set_scope("alice@example.org", Some("none"), limit), Err(AccountFailure::UnknownLabel)));
     assert!(matches!(accounts.set_scope("bob@example.org", None, limit), Err(AccountFailure::Unknown)));
     let wrong = |_: &mut AccountScope| Err("no".to_owned());
@@ -273,4 +276,57 @@ fn a_scope_is_kept_with_its_account_or_credential_and_a_relay_network_gets_an_ac
     assert!(alice.scope.is_empty());
     assert_eq!(alice.credential("phone").unwrap().standing.scope.message_bytes_max, Some(5));
     assert_eq!(accounts.find("network:192.0.2.0/24").unwrap().scope.message_bytes_max, Some(5));
+}
+
+#[test]
+fn an_account_that_was_disabled_for_long_is_not_disabled_again_for_it_when_it_is_enabled() {
+    let (folder, accounts) = with_alice();
+    let day = |day: u64| UnixMillis(NOW.0 + day * 86_400_000);
+    let days = |days: u64| Duration::from_secs(days * 86_400);
+    let look = |accounts: &Accounts, at| accounts.disable_unused(day(at), days(90), days(14)).unwrap();
+    assert!(!look(&accounts, 80)[0].disabled, "notice");
+    accounts.disable("alice@example.org").unwrap();
+    accounts.enable(day(140), "alice@example.org").unwrap();
+    let accounts = reopened(&folder, accounts);
+    assert_eq!(look(&accounts, 140), []);
+    assert!(!look(&accounts, 220)[0].disabled, "its time begins anew, with a notice of its own");
+}
+
+#[test]
+fn what_is_done_about_unused_credentials_is_told_for_every_account_or_not_done() {
+    let (_folder, accounts) = with_alice();
+    accounts.add(NOW, new("bob@example.org")).unwrap();
+    accounts.add_app_password(NOW, "bob@example.org", "phone", None).unwrap();
+    let later = UnixMillis(NOW.0 + 80 * 86_400_000);
+    let done = accounts.disable_unused(later, Duration::from_secs(90 * 86_400), Duration::from_secs(14 * 86_400)).unwrap();
+    let mut told: Vec<_> = done.iter().map(|unused| format!("{} {}", unused.account, unused.credential)).collect();
+    told.sort();
+    assert_eq!(told, ["alice@example.org password", "bob@example.org password", "bob@example.org phone"]);
+    for account in accounts.list() {
+        assert!(account.credentials.iter().all(|credential| credential.standing.noticed == Some(later)));
+    }
+}
+
+#[test]
+fn a_use_is_noted_and_where_a_scope_refused_a_right_password() {
+    let (folder, accounts) = with_alice();
+    assert!(accounts.is_news(NOW, &accounts.show("alice@example.org").unwrap(), PASSWORD));
+    accounts.note_used(NOW, "alice@example.org", PASSWORD);
+    assert!(accounts.note_strayed(NOW, "alice@example.org", PASSWORD, "198.51.100.0/24"));
+    assert!(!accounts.note_strayed(NOW, "alice@example.org", PASSWORD, "198.51.100.0/24"), "once an hour");
+    let alice = reopened(&folder, accounts).show("alice@example.org").unwrap();
+    let password = alice.credential(PASSWORD).unwrap();
+    assert_eq!(password.last_used, Some(NOW));
+    assert_eq!(password.standing.strayed.as_ref().unwrap().place, "198.51.100.0/24");
+}
+
+#[test]
+fn a_relay_network_cannot_be_given_a_password_or_a_certificate() {
+    let (_folder, accounts) = with_alice();
+    let name = "network:192.0.2.0/24";
+    accounts.set_scope(name, None, |_| Ok(())).unwrap();
+    assert!(matches!(accounts.set_password(NOW, name, None), Err(AccountFailure::IsNetwork)));
+    assert!(matches!(accounts.add_app_password(NOW, name, "phone", None), Err(AccountFailure::IsNetwork)));
+    assert!(matches!(accounts.add_certificate(name, [7; 32]), Err(AccountFailure::IsNetwork)));
+    assert!(accounts.find(name).unwrap().credentials.is_empty());
 }

@@ -327,12 +327,11 @@ async fn scram_ends_only_after_the_clients_empty_answer() {
 }
 
 #[tokio::test]
-async fn the_last_use_of_a_credential_is_noted() {
+async fn a_right_password_is_not_yet_a_use_since_its_scope_may_refuse_it() {
     let desk = desk();
     assert!(who(&desk.plain(ALICE, PASSPHRASE).await).is_some());
-    let noted = || desk.accounts.find(ALICE).unwrap().credentials[0].last_used;
-    until(|| noted().is_some()).await;
-    assert_eq!(noted(), Some(NOW));
+    desk.accounts.note_used(NOW, "bob@example.org", "password");
+    assert_eq!(desk.accounts.find(ALICE).unwrap().credentials[0].last_used, None);
 }
 
 /// A hash that says when it has begun and waits until it is let go.

@@ -64,12 +64,15 @@ fn subject(text: &str) -> Subject {
 #[test]
 fn each_list_has_its_say_where_it_is_looked_at_and_in_its_mode() {
     let desk = Desk::new();
-    let watched = ListSettings { mode: Mode::Observe, ..desk.file("watched", "192.0.2.7 ; seen") };
-    let off = ListSettings { mode: Mode::Off, ..desk.file("off", "0.0.0.0/0") };
+    let watched = ListSettings { mode: Mode::Observe, ..desk.file("watched", "192.0.2.7 ; seen\n") };
+    let off = ListSettings { mode: Mode::Off, ..desk.file("off", "0.0.0.0/0\n") };
     let everywhere = vec![ListenerKind::Mx, ListenerKind::Submission];
-    let scores =
-        ListSettings { action: Action::Score(45), listeners: everywhere, ..desk.file("scores", "192.0.2.0/24\n192.0.2.7 allow") };
-    let lists = desk.lists(vec![desk.file("blocked", "192.0.2.0/24 ; bad"), watched, off, scores]);
+    let scores = ListSettings {
+        action: Action::Score(45),
+        listeners: everywhere,
+        ..desk.file("scores", "192.0.2.0/24\n192.0.2.7 allow\n")
+    };
+    let lists = desk.lists(vec![desk.file("blocked", "192.0.2.0/24 ; bad\n"), watched, off, scores]);
     assert_eq!(
         told(&lists, "192.0.2.7", ListenerKind::Mx),
         ["blocked: block 192.0.2.0/24 bad", "watched: block 192.0.2.7 seen (observed)", "scores: allow 192.0.2.7"]
@@ -101,7 +104,7 @@ fn as_numbers_and_countries_are_found_by_the_databases_and_networks_before_them(
 fn everything_that_is_wrong_with_all_files_is_told_at_once() {
     let desk = Desk::new();
     let missing = ListSettings { file: desk.folder.path().join("missing"), ..desk.file("x", "") };
-    let wrong = vec![desk.file("one", "192.0.2.0/24\nx"), missing, desk.file("two", "10.0.0.1/8\n")];
+    let wrong = vec![desk.file("one", "192.0.2.0/24\nx\n"), missing, desk.file("two", "10.0.0.1/8\n")];
     let settings = FileSettings { asns: Some(desk.folder.path().join("asns")), ..desk.settings(wrong) };
     let told = Files::read(settings).err().unwrap();
     for words in ["one:2:1: ", "missing: ", "two:1:1: ", "the network is 10.0.0.0/8", "asns: the database of AS numbers"] {
@@ -109,30 +112,100 @@ fn everything_that_is_wrong_with_all_files_is_told_at_once() {
     }
     let many = FileSettings {
         entries_max: 3,
-        ..desk.settings(vec![desk.file("a", "10.0.0.1\n10.0.0.2"), desk.file("b", "10.0.0.1\n10.0.0.2")])
+        ..desk.settings(vec![desk.file("a", "10.0.0.1\n10.0.0.2\n"), desk.file("b", "10.0.0.1\n10.0.0.2\n")])
     };
     assert!(Files::read(many).err().unwrap().contains("b: with it there are more entries than policy.list_entries_max"));
+}
+
+/// Looks twice, as the server does.
+fn renew(lists: &Lists, looks: &mut Looks) -> Renewed {
+    let first = lists.renew(looks);
+    if first.unsettled { lists.renew(looks) } else { first }
 }
 
 #[test]
 fn a_changed_file_is_taken_up_and_a_broken_one_leaves_what_was_there() {
     let desk = Desk::new();
-    let (one, two) = (desk.file("one", "192.0.2.1"), desk.file("two", "192.0.2.2"));
+    let (one, two) = (desk.file("one", "192.0.2.1\n"), desk.file("two", "192.0.2.2\n"));
     let lists = desk.lists(vec![one, two]);
-    assert!(lists.renew().is_none());
-    let _ = desk.file("one", "192.0.2.1 ; changed");
-    let sentences = lists.renew().unwrap().unwrap();
-    assert!(sentences.len() == 1 && sentences[0].ends_with("one: 1 entries"), "{sentences:?}");
-    assert_eq!(told(&lists, "192.0.2.1", ListenerKind::Mx), ["one: block 192.0.2.1 changed"]);
-    let _ = desk.file("one", "nonsense");
-    assert!(lists.renew().unwrap().unwrap_err().contains("one:1:1:"));
-    assert_eq!(told(&lists, "192.0.2.1", ListenerKind::Mx), ["one: block 192.0.2.1 changed"]);
+    let looks = &mut Looks::default();
+    assert_eq!(renew(&lists, looks), Renewed::default());
+    let _ = desk.file("one", "192.0.2.1 ; changed\n");
+    let renewed = renew(&lists, looks);
+    assert!(renewed.taken.len() == 1 && renewed.taken[0].ends_with("one: 1 entries"), "{renewed:?}");
+    let kept = || assert_eq!(told(&lists, "192.0.2.1", ListenerKind::Mx), ["one: block 192.0.2.1 changed"]);
+    kept();
+    // One feed is broken: it is told once, stays as it was, and the other goes on.
+    let _ = desk.file("one", "nonsense\n");
+    let _ = desk.file("two", "192.0.2.3\n");
+    let renewed = renew(&lists, looks);
+    assert!(renewed.wrong.len() == 1 && renewed.wrong[0].contains("one:1:1:"), "{renewed:?}");
+    kept();
+    assert_eq!(told(&lists, "192.0.2.3", ListenerKind::Mx).len(), 1);
+    assert_eq!(renew(&lists, looks), Renewed::default(), "told already");
+    let _ = desk.file("two", "192.0.2.4\n");
+    let renewed = renew(&lists, looks);
+    assert!(renewed.taken.len() == 1 && renewed.wrong.is_empty(), "{renewed:?}");
     fs::remove_file(desk.folder.path().join("one")).unwrap();
-    assert!(lists.renew().unwrap().is_err());
-    assert_eq!(told(&lists, "192.0.2.1", ListenerKind::Mx), ["one: block 192.0.2.1 changed"]);
-    let _ = desk.file("one", "192.0.2.9");
-    assert!(lists.renew().unwrap().is_ok() && lists.renew().is_none());
+    assert_eq!(renew(&lists, looks).wrong.len(), 1);
+    assert_eq!(renew(&lists, looks), Renewed::default());
+    kept();
+    let _ = desk.file("one", "192.0.2.9\n");
+    assert_eq!(renew(&lists, looks).taken.len(), 1);
     assert!(told(&lists, "192.0.2.1", ListenerKind::Mx).is_empty());
+}
+
+#[test]
+fn a_file_that_is_written_in_place_is_not_taken_before_it_is_whole() {
+    use std::io::Write as _;
+    let desk = Desk::new();
+    let settings = desk.file("l", "192.0.2.0/24\n");
+    let lists = desk.lists(vec![settings.clone()]);
+    let looks = &mut Looks::default();
+    let stays = |renewed: Renewed| {
+        assert!(renewed.taken.is_empty(), "{renewed:?}");
+        assert_eq!(told(&lists, "192.0.2.1", ListenerKind::Mx).len(), 1);
+        assert!(told(&lists, "200.0.0.1", ListenerKind::Mx).is_empty(), "128.0.0.0/1 would be half of all there is");
+        renewed
+    };
+    // As a program does that fetches into the file itself: it is emptied, then filled in pieces.
+    let mut file = File::create(&settings.file).unwrap();
+    assert!(stays(lists.renew(looks)).unsettled, "it was another one a moment ago");
+    let stalled = stays(lists.renew(looks));
+    assert!(stalled.wrong[0].contains("it is empty and had 1 entries"), "{stalled:?}");
+    assert!(lists.read(desk.settings(vec![settings.clone()])).err().unwrap().contains("it is empty"));
+    file.write_all(b"192.0.2.0/24\n128.0.0.0/1").unwrap();
+    stays(lists.renew(looks));
+    assert!(stays(lists.renew(looks)).wrong[0].contains("l:2:12: the last line has no end"));
+    file.write_all(b"6\n").unwrap();
+    assert!(stays(lists.renew(looks)).unsettled);
+    assert_eq!(lists.renew(looks).taken.len(), 1);
+    assert_eq!(told(&lists, "128.0.0.1", ListenerKind::Mx).len(), 1);
+    fs::write(&settings.file, "# nobody\n").unwrap();
+    assert_eq!(renew(&lists, looks).taken.len(), 1, "emptied on purpose");
+}
+
+#[test]
+fn a_server_starts_with_the_lists_that_read_and_takes_the_others_up_when_they_are_mended() {
+    let desk = Desk::new();
+    let asns = desk.folder.path().join("asns");
+    fs::write(&asns, "not yet").unwrap();
+    let (good, bad) = (desk.file("good", "192.0.2.1\n"), desk.file("bad", "nonsense\n"));
+    let settings = FileSettings { asns: Some(asns.clone()), ..desk.settings(vec![bad, good]) };
+    let (files, wrong) = Files::read_what_can_be(settings);
+    assert!(wrong.len() == 2 && wrong[0].contains("bad:1:1:") && wrong[1].contains("AS numbers"), "{wrong:?}");
+    let lists = Lists::open(&desk.store).unwrap();
+    lists.put(files);
+    let looks = &mut Looks::default();
+    assert_eq!(told(&lists, "192.0.2.1", ListenerKind::Mx).len(), 1);
+    assert_eq!(renew(&lists, looks), Renewed::default(), "told at the start");
+    let _ = desk.file("bad", "192.0.2.2\nAS64500\n");
+    assert_eq!(renew(&lists, looks).taken.len(), 1);
+    assert_eq!(told(&lists, "192.0.2.2", ListenerKind::Mx).len(), 1);
+    fs::write(&asns, database("GeoLite2-ASN", &[("198.51.100.0/24", Record::Asn(64_500))])).unwrap();
+    assert_eq!(renew(&lists, looks).wrong, Vec::<String>::new());
+    assert_eq!(told(&lists, "198.51.100.1", ListenerKind::Mx).len(), 1);
+    assert_eq!(renew(&lists, looks), Renewed::default());
 }
 
 #[test]
@@ -149,12 +222,13 @@ fn whoever_asks_while_files_change_is_answered_from_a_whole_list() {
             }
             assert_eq!(gaps, 0, "an answer was missing");
         });
+        let looks = &mut Looks::default();
         for round in 0..30 {
             let _ = desk.file("l", &text(&format!("round {round}")));
             if round % 3 == 2 {
-                let _ = desk.file("l", "192.0.2.0/24 nonsense");
+                let _ = desk.file("l", "192.0.2.0/24 nonsense\n");
             }
-            let _ = lists.renew();
+            let _ = renew(&lists, looks);
         }
         stop.store(true, Ordering::SeqCst);
     });

@@ -21,7 +21,24 @@ pub(crate) const DAY: Span = Span { slots: 24, slot_millis: 3_600_000 };
 pub(crate) struct Window(pub(crate) Vec<(u64, u32)>);
 
 impl Window {
-    /// A clock that was set back must not make room.
+    /// What was counted under a clock that was ahead counts from now on as if it were of now. Left where it is, it would shut the account
+    /// until the day that clock has told. A clock that is wrong twice, far back and right again, costs what was counted before. True when
+    /// something was moved.
+    pub(crate) fn settle(&mut self, span: Span, now: UnixMillis) -> bool {
+        let current = now.0 / span.slot_millis;
+        let from = self.0.partition_point(|(slot, _)| *slot <= current.saturating_add(1));
+        let ahead = self.0.split_off(from).into_iter().fold(0_u32, |sum, (_, count)| sum.saturating_add(count));
+        if ahead == 0 {
+            return false;
+        }
+        match self.0.last_mut() {
+            Some((slot, sum)) if *slot >= current => *sum = sum.saturating_add(ahead),
+            _ => self.0.push((current, ahead)),
+        }
+        true
+    }
+
+    /// A clock that was set back a little must not make room.
     fn slot(&self, span: Span, now: UnixMillis) -> u64 {
         let slot = now.0 / span.slot_millis;
         self.0.last().map_or(slot, |(newest, _)| slot.max(*newest))
@@ -99,6 +116,22 @@ mod tests {
             assert!(window.sum(HOUR, UnixMillis(free.0 - 1)) > left && window.sum(HOUR, free) == left);
         }
         assert_eq!(window.free_at(HOUR, now, 6), None);
+    }
+
+    #[test]
+    fn a_clock_that_was_a_year_ahead_locks_nobody_out_for_longer_than_the_window() {
+        let now = UnixMillis(600 * MINUTE);
+        let mut window = Window::default();
+        window.add(HOUR, now, 1);
+        window.add(HOUR, UnixMillis(now.0 + 365 * 1440 * MINUTE), 2);
+        window.add(HOUR, UnixMillis(now.0 + (365 * 1440 + 10) * MINUTE), 4);
+        assert!(window.settle(HOUR, now) && !window.settle(HOUR, now));
+        assert!(window.sum(HOUR, now) >= 6, "what was sent still counts");
+        let free = window.free_at(HOUR, now, 1).unwrap();
+        assert!(free.0 <= now.0 + 65 * MINUTE, "and no longer than if it had been sent now");
+        assert_eq!(window.sum(HOUR, free), 0);
+        window.add(HOUR, UnixMillis(now.0 - 4 * MINUTE), 1);
+        assert!(!window.settle(HOUR, UnixMillis(now.0 - 4 * MINUTE)), "a clock that is corrected by minutes moves nothing");
     }
 
     #[test]
