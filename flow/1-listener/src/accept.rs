@@ -128,6 +128,11 @@ impl Listener {
                     continue;
                 }
             };
+            let is_proxy = proxy_protocol::is_listed(&self.proxies, peer.ip());
+            // Before anything is set up for it. Not a proxy of ours: it speaks for itself, and a header from it is no command.
+            let stream =
+                if is_proxy { Some(stream) } else { through_the_door(&*conversations, self.kind, &counters, stream, peer) };
+            let Some(stream) = stream else { continue };
             let connection = Connection {
                 kind: self.kind,
                 conversations: Arc::clone(&conversations),
@@ -136,14 +141,12 @@ impl Listener {
                 alive: alive.clone(),
             };
             // The futures are spawned as they are: one that wraps another would set aside its room twice.
-            if proxy_protocol::is_listed(&self.proxies, peer.ip()) {
+            if is_proxy {
                 match ceiling.enter_unnamed() {
                     Ok(place) => drop(tokio::spawn(connection.behind_proxy(place, stream, peer))),
                     Err(full) => connection.turn_away(stream, peer, full.as_str()),
                 }
             } else {
-                // Not a proxy of ours: it speaks for itself, and a header from it is no command.
-                let Some((connection, stream)) = connection.through_the_door(stream, peer) else { continue };
                 let place = ceiling.enter(now(), peer.ip().to_canonical());
                 if let Some(work) = connection.admit(place, stream, peer, Vec::new()) {
                     tokio::spawn(work);
@@ -178,9 +181,29 @@ fn now() -> Instant {
     Instant::now()
 }
 
+fn facts(client: SocketAddr, listener: ListenerKind) -> ClientFacts {
+    ClientFacts { address: client.ip().to_canonical(), port: client.port(), listener }
+}
+
+/// Shuts a banned client out: at most one write, no task, no buffer.
+fn through_the_door<C: Conversations>(
+    conversations: &C,
+    kind: ListenerKind,
+    counters: &Counters,
+    stream: TcpStream,
+    client: SocketAddr,
+) -> Option<TcpStream> {
+    let Door::Shut(word) = conversations.door(&facts(client, kind)) else { return Some(stream) };
+    counters.turned_away.fetch_add(1, Ordering::Relaxed);
+    if let Some(reply) = word.filter(|_| kind != ListenerKind::Submissions) {
+        turn_away(stream, &reply);
+    }
+    None
+}
+
 impl<C: Conversations> Connection<C> {
     fn facts(&self, client: SocketAddr) -> ClientFacts {
-        ClientFacts { address: client.ip().to_canonical(), port: client.port(), listener: self.kind }
+        facts(client, self.kind)
     }
 
     fn turn_away(&self, stream: TcpStream, client: SocketAddr, why: &'static str) {
@@ -193,16 +216,6 @@ impl<C: Conversations> Connection<C> {
         turn_away(stream, &Reply::too_many_connections(&self.conversations.hostname()));
     }
 
-    /// Shuts a banned client out: at most one write, no task, no buffer.
-    fn through_the_door(self, stream: TcpStream, client: SocketAddr) -> Option<(Self, TcpStream)> {
-        let Door::Shut(word) = self.conversations.door(&self.facts(client)) else { return Some((self, stream)) };
-        self.counters.turned_away.fetch_add(1, Ordering::Relaxed);
-        if let Some(reply) = word.filter(|_| self.kind != ListenerKind::Submissions) {
-            turn_away(stream, &reply);
-        }
-        None
-    }
-
     async fn behind_proxy(mut self, place: Place, stream: TcpStream, peer: SocketAddr) {
         let mut buffer = Vec::new();
         let limit = self.conversations.pump_settings().handshake_timeout;
@@ -212,9 +225,10 @@ impl<C: Conversations> Connection<C> {
         };
         match header {
             Ok(Ok(client)) => {
-                let Some((connection, stream)) = self.through_the_door(stream, client) else { return };
+                let Self { kind, conversations, counters, .. } = &self;
+                let Some(stream) = through_the_door(&**conversations, *kind, counters, stream, client) else { return };
                 let place = place.named(now(), client.ip().to_canonical());
-                if let Some(work) = connection.admit(place, stream, client, buffer) {
+                if let Some(work) = self.admit(place, stream, client, buffer) {
                     tokio::spawn(work);
                 }
             }
