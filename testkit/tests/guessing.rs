@@ -220,3 +220,62 @@ fn rotating_through_a_48_is_one_network() {
     town.report("a /48 of addresses");
     assert!((50..=250).contains(&town.verified), "{}", town.verified);
 }
+
+/// Many claims at once from one address, and when each has ended; then the owner, who has waited for as long as anybody may.
+fn owner_beside(attacker: IpAddr, password: impl Fn(u64) -> Option<Tag>) {
+    let mut town = Town::new(true);
+    assert!(matches!(town.attempt(OWNER_AT_HOME, 1, right_password(1)), Heard::Right(_)));
+    let account = Tag::new(1);
+    let claim = |client, password| Guess { client, account, password, is_familiar: true };
+    let owner = claim(OWNER_AT_HOME, Some(Tag::new(right_password(1))));
+    let (mut pending, mut next, mut verified): (Vec<(UnixMillis, Guess)>, u64, u32) = (Vec::new(), 0, 0);
+    for step in 0..36_000_u32 {
+        let now = town.now;
+        let (ended, open): (Vec<_>, Vec<_>) = pending.into_iter().partition(|(until, _)| *until <= now);
+        pending = open;
+        for (_, guess) in ended {
+            town.guard.after(now, &guess, false, Ending::Wrong);
+        }
+        // Fifty connections that guess as fast as they are heard.
+        while pending.len() < 50 {
+            next += 1;
+            let guess = claim(attacker, password(next));
+            let GuessRuling::Verify { after } = town.guard.before(now, &guess, false).0 else { break };
+            verified += 1;
+            pending.push((now.plus(after + Duration::from_millis(100)), guess));
+        }
+        if step % 600 == 0 {
+            let asked = town.guard.before(now, &owner, false).0;
+            let ruling = if matches!(asked, GuessRuling::AskAgain { .. }) { town.guard.at_last(now, &owner) } else { asked };
+            let GuessRuling::Verify { after } = ruling else { panic!("the owner is refused: {ruling:?} after {verified}") };
+            assert!(after <= Duration::from_secs(8), "{after:?}");
+            town.guard.after(now, &owner, false, Ending::Right);
+        }
+        town.pass(HOUR / 36_000);
+    }
+    println!("{attacker} beside the owner: {verified} verified in an hour");
+    assert!(verified <= 500, "{verified}");
+}
+
+#[test]
+fn an_owner_is_heard_while_a_neighbour_guesses_over_fifty_connections() {
+    let neighbour = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 66));
+    owner_beside(neighbour, |number| Some(Tag::new(number)));
+    owner_beside(neighbour, |_| None);
+}
+
+#[test]
+fn a_phone_that_proves_an_old_password_by_scram_is_accused_of_nothing() {
+    let mut town = Town::new(true);
+    let phone = Guess { client: bot(1), account: Tag::new(1), password: None, is_familiar: false };
+    for _ in 0..3 * 24 * 60 {
+        let (ruling, early) = town.guard.before(town.now, &phone, false);
+        let late = match ruling {
+            GuessRuling::Verify { .. } => town.guard.after(town.now, &phone, false, Ending::Wrong),
+            _ => None,
+        };
+        assert_eq!((early, late), (None, None));
+        town.pass(Duration::from_secs(60));
+    }
+    assert!(matches!(town.attempt(bot(1), 1, right_password(1)), Heard::Right(_)), "the right one, in the clear");
+}

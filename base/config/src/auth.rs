@@ -136,7 +136,7 @@ section! {
         /// How many addresses, networks, accounts and passwords are remembered of each kind.
         #[key(
             example = "65536",
-            why = "about 30 MiB when all of it is full; what has faded most is forgotten first",
+            why = "about 40 MiB when all of it is full, and 8 octets more for each name a password is tried on, up to spray_accounts; what has faded most is forgotten first",
             within = 64..=10_000_000,
             restart = true
         )]

@@ -134,6 +134,16 @@ impl<K: Hash + Eq + Copy> Tally<K> {
         }
     }
 
+    /// Takes out all keys of which this is true. Looks at each.
+    pub fn forget_where(&mut self, mut is_meant: impl FnMut(&K) -> bool) {
+        for slot in &mut self.slots {
+            if slot.as_ref().is_some_and(|known| is_meant(&known.key)) {
+                *slot = None;
+                self.taken = self.taken.saturating_sub(1);
+            }
+        }
+    }
+
     /// Keys that are remembered, those among them that have faded wholly and whose place nobody wanted yet.
     #[must_use]
     pub fn len(&self) -> usize {

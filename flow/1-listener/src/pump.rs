@@ -287,6 +287,8 @@ impl<M: Machine, H: Host> Pump<M, H> {
                         }
                         self.feed(Input::Answer(answer));
                         if logged_in {
+                            // It was let go while it was being asked about; what was said just before that counts no more.
+                            self.cut_off = None;
                             self.revoked = self.host.revoked();
                         }
                     }

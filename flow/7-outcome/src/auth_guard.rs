@@ -5,15 +5,22 @@
 //! does.
 //!
 //! Counted are **faults**: wrong passwords, where the same wrong password for the same account from the same network is one fault however
-//! often it comes (a phone with an old password), and a SCRAM proof, which does not show its password, is one each time.
+//! often it comes (a phone with an old password). A SCRAM proof does not show its password: those of one address for one account are one fault of
+//! the address, and no more of them are verified than the address may make faults.
 //!
 //! | counted by | at the limit, strangers | reported as an offence |
 //! |---|---|---|
 //! | address (/32, /64), in the window and in a day | are not verified | yes |
-//! | network (/24, /48) | are not verified | yes, of the client that made the last fault |
+//! | network (/24, /48) | are not verified | only an address with half of its own limit: the rest is the doing of its neighbours |
 //! | account | are slowed from half of it on, then not verified for this account | no |
+//! | account and address, proofs by SCRAM | are not verified for this account | no |
 //! | password, by the accounts it was wrong for | are not verified with this password | whoever tries it on a few accounts |
-//! | account and network, where the network is familiar | are slowed, one or two at a time | no |
+//! | address, claims that are refused; the same one again is none | | yes, at the limit of a day |
+//! | account and network, where the network is familiar | are slowed, a few at a time | no |
+//! | address, where the network is familiar, in a day | are as slow as may be, one at a time | yes |
+//!
+//! A claim from a familiar network that has waited as long as anybody may for others of its address is verified, unless that address has used
+//! up the day: so a neighbour who guesses cannot keep an owner out.
 //!
 //! Trusted networks are not counted by address and network, and never reported. How much of anything is remembered is bounded; what is
 //! forgotten first is what [`Tally`] and `recent.rs` say.
@@ -40,8 +47,12 @@ const SAME_FAULT_FOR: Duration = DAY;
 const SLOWED_FIRST: Duration = Duration::from_millis(500);
 /// So many accounts may one address try a sprayed password on before it is an offender: more than a family behind one address has of them.
 const SPRAY_TRIES: u32 = 3;
-/// Where a familiar network has guessed too often, so many of its claims for this account are verified at once.
+/// Where a familiar network has guessed too often, so many claims of one of its addresses for this account are verified at once.
 const FAMILIAR_AT_ONCE: u32 = 2;
+/// The shortest slowing of an address that has guessed for a whole day's worth in familiar networks, whatever the setting says.
+const SLOWED_AT_LEAST: Duration = Duration::from_secs(2);
+/// Of such an address, so many claims are verified at once for all accounts.
+const SLOWED_AT_ONCE: u32 = 4;
 /// Claims judged at once; far more than slow hashes and those that wait for one.
 const PENDING_MAX: usize = 20_000;
 /// When to ask again, where only the claims that are being verified stand in the way: about the time of a few slow hashes.
@@ -99,6 +110,13 @@ pub struct AuthGuard {
     familiar: Tally<(Tag, Subnet)>,
     repeats: Tally<Subnet>,
     spraying: Tally<Subnet>,
+    /// Wrong passwords from familiar networks, for all accounts together, within a day.
+    familiar_hosts: Tally<Subnet>,
+    /// Claims that were not even verified, equal ones once, within a day.
+    refused: Tally<Subnet>,
+    /// Wrong proofs by SCRAM for one account, in the window and in a day.
+    proofs: Tally<(Tag, Subnet)>,
+    proofs_daily: Tally<(Tag, Subnet)>,
     /// When a wrong password for an account last came from a network.
     wrong: Recent<(Tag, Tag, Subnet), UnixMillis>,
     /// The same for sprayed passwords, which are not verified.
@@ -119,6 +137,10 @@ fn is_first(seen: &mut Recent<(Tag, Tag, Subnet), UnixMillis>, now: UnixMillis, 
     is_new || is_stale
 }
 
+fn guessing(guess: &Guess, evidence: String) -> Accusation {
+    Accusation { client: guess.client, offence: Offence::AuthGuess, evidence }
+}
+
 fn minutes(time: Duration) -> String {
     let seconds = time.as_secs();
     if seconds.is_multiple_of(60) { format!("{} min", seconds / 60) } else { format!("{seconds} s") }
@@ -137,6 +159,10 @@ impl AuthGuard {
             familiar: Tally::new(entries / 4),
             repeats: Tally::new(entries / 4),
             spraying: Tally::new(entries / 4),
+            familiar_hosts: Tally::new(entries / 4),
+            refused: Tally::new(entries / 4),
+            proofs: Tally::new(entries / 4),
+            proofs_daily: Tally::new(entries / 4),
             wrong: Recent::new(entries),
             unverified: Recent::new(entries / 2),
             passwords: Recent::new(entries / 2),
@@ -154,8 +180,13 @@ impl AuthGuard {
         if self.pending.len() >= PENDING_MAX {
             return (GuessRuling::Refuse(Unheard::Crowd), None);
         }
-        let (ruling, accusation) =
+        let (ruling, mut accusation) =
             if guess.is_familiar { (self.familiar(now, guess), None) } else { self.stranger(now, guess, is_trusted) };
+        if let GuessRuling::Refuse(why) = ruling
+            && !is_trusted
+        {
+            accusation = accusation.or_else(|| self.hammers(now, guess, why));
+        }
         if let GuessRuling::Verify { .. } = ruling {
             self.pending.enter(guess);
         }
@@ -179,9 +210,20 @@ impl AuthGuard {
         }
         if guess.is_familiar {
             self.familiar.add(now, (guess.account, network), 1, window);
-            return None;
+            let of_day = self.familiar_hosts.add(now, host, 1, DAY);
+            // Said once: those after it are the same offence.
+            let is_news = of_day == failures_per_address_daily && !is_trusted;
+            return is_news.then(|| {
+                guessing(guess, format!("{of_day} wrong passwords from {host} within a day, for accounts that are known there"))
+            });
         }
         self.accounts.add(now, guess.account, 1, window);
+        if guess.password.is_none() {
+            self.proofs.add(now, (guess.account, host), 1, window);
+            if self.proofs_daily.add(now, (guess.account, host), 1, DAY) > 1 {
+                return None;
+            }
+        }
         if is_trusted {
             return None;
         }
@@ -192,26 +234,105 @@ impl AuthGuard {
             format!("{of_host} wrong passwords from {host} within {}", minutes(window))
         } else if of_day >= failures_per_address_daily {
             format!("{of_day} wrong passwords from {host} within a day")
-        } else if of_network >= failures_per_network {
-            format!("{of_network} wrong passwords from {network} within {}", minutes(window))
+        } else if of_network >= failures_per_network && of_host >= failures_per_address.div_ceil(2) {
+            format!("{of_network} wrong passwords from {network} within {}, {of_host} of them from {host}", minutes(window))
         } else {
             return None;
         };
-        Some(Accusation { client: guess.client, offence: Offence::AuthGuess, evidence })
+        Some(guessing(guess, evidence))
+    }
+
+    /// A claim that was told to ask again has waited for as long as anybody may. As with [`AuthGuard::before`], [`AuthGuard::after`] must be told.
+    pub fn at_last(&mut self, now: UnixMillis, guess: &Guess) -> GuessRuling {
+        let is_heard = guess.is_familiar && !self.is_worn_out(now, guess) && self.pending.len() < PENDING_MAX;
+        if !is_heard {
+            return GuessRuling::Refuse(Unheard::Crowd);
+        }
+        self.pending.enter(guess);
+        GuessRuling::Verify { after: Duration::ZERO }
+    }
+
+    /// A person says it was wrong to ban these: nothing of them is held against them any more.
+    pub fn pardon(&mut self, of: Subnet) {
+        for tally in [
+            &mut self.hosts,
+            &mut self.hosts_daily,
+            &mut self.networks,
+            &mut self.repeats,
+            &mut self.spraying,
+            &mut self.familiar_hosts,
+            &mut self.refused,
+        ] {
+            tally.forget_where(|key| of.covers(key));
+        }
+        for tally in [&mut self.proofs, &mut self.proofs_daily] {
+            tally.forget_where(|(_, host)| of.covers(host));
+        }
+        // A single address is held back by the count of its network too; that one stays, since it is its neighbours' as well.
+    }
+
+    /// What is held against a client, for a person to read.
+    #[must_use]
+    pub fn held(&self, now: UnixMillis, client: IpAddr) -> Vec<String> {
+        let (host, network) = (Subnet::host(client), Subnet::network(client));
+        let window = self.settings.window;
+        let counts = [
+            (self.hosts.get(now, host, window), format!("wrong passwords from {host} within {}", minutes(window))),
+            (self.hosts_daily.get(now, host, DAY), format!("wrong passwords from {host} within a day")),
+            (self.networks.get(now, network, window), format!("wrong passwords from {network} within {}", minutes(window))),
+            (
+                self.familiar_hosts.get(now, host, DAY),
+                format!("wrong passwords from {host} within a day, for accounts that are known there"),
+            ),
+            (self.refused.get(now, host, DAY), format!("attempts from {host} that were not verified within a day")),
+        ];
+        counts.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect()
+    }
+
+    /// It has guessed for a whole day's worth from where its accounts are known.
+    fn is_worn_out(&self, now: UnixMillis, guess: &Guess) -> bool {
+        self.familiar_hosts.get(now, Subnet::host(guess.client), DAY) >= self.settings.failures_per_address_daily
     }
 
     /// Of a client that proved the account from here before. It is always heard; guessing within a familiar network is made slow.
     fn familiar(&self, now: UnixMillis, guess: &Guess) -> GuessRuling {
-        let key = (guess.account, Subnet::network(guess.client));
-        let wrong = self.familiar.get(now, key, self.settings.window);
+        let (host, window) = (Subnet::host(guess.client), self.settings.window);
+        if self.is_repeat(now, guess) {
+            return if self.repeats.get(now, host, window) >= self.settings.repeats_per_address {
+                GuessRuling::Refuse(Unheard::Repeated)
+            } else {
+                GuessRuling::Verify { after: Duration::ZERO }
+            };
+        }
+        if self.is_worn_out(now, guess) {
+            if self.pending.of_familiar(guess) >= 1 || self.pending.of_familiar_host(guess) >= SLOWED_AT_ONCE {
+                return GuessRuling::AskAgain { after: AGAIN };
+            }
+            return GuessRuling::Verify { after: self.settings.slowed_longest.max(SLOWED_AT_LEAST) };
+        }
+        let wrong = self.familiar.get(now, (guess.account, Subnet::network(guess.client)), window);
         let over = wrong.saturating_sub(self.settings.failures_per_address);
-        if over == 0 || self.is_repeat(now, guess) {
+        if over == 0 {
             return GuessRuling::Verify { after: Duration::ZERO };
         }
         if self.pending.of_familiar(guess) >= FAMILIAR_AT_ONCE {
             return GuessRuling::AskAgain { after: AGAIN };
         }
         GuessRuling::Verify { after: self.slowed(over) }
+    }
+
+    /// A claim that is refused costs nothing, and who makes one after the other is an offender all the same. The same one again is not counted.
+    fn hammers(&mut self, now: UnixMillis, guess: &Guess, why: Unheard) -> Option<Accusation> {
+        let is_counted = matches!(why, Unheard::Account | Unheard::Address | Unheard::Network | Unheard::Repeated);
+        // Proofs by SCRAM for one account are one claim: they cannot be told apart.
+        let password = guess.password.unwrap_or(guess.account);
+        if !is_counted || !is_first(&mut self.unverified, now, (guess.account, password, Subnet::network(guess.client))) {
+            return None;
+        }
+        let host = Subnet::host(guess.client);
+        let count = self.refused.add(now, host, 1, DAY);
+        let evidence = format!("{count} attempts from {host} within a day that were not even verified");
+        (count >= self.settings.failures_per_address_daily).then(|| guessing(guess, evidence))
     }
 
     fn stranger(&mut self, now: UnixMillis, guess: &Guess, is_trusted: bool) -> (GuessRuling, Option<Accusation>) {
@@ -238,6 +359,9 @@ impl AuthGuard {
         if of_account >= self.settings.failures_per_account {
             return refuse(Unheard::Account);
         }
+        if guess.password.is_none() && self.proofs_exceed(now, guess, 0) {
+            return refuse(Unheard::Repeated);
+        }
         let is_repeat = self.is_repeat(now, guess);
         if is_repeat && !is_trusted && self.repeats.get(now, host, window) >= self.settings.repeats_per_address {
             return refuse(Unheard::Repeated);
@@ -255,6 +379,9 @@ impl AuthGuard {
         let [of_host, of_day, of_network, of_account] = counts;
         let settings = &self.settings;
         let over = |count: u32, pending: u32, limit: u32| count.saturating_add(pending) >= limit;
+        if guess.password.is_none() && self.proofs_exceed(now, guess, self.pending.of_host(guess)) {
+            return true;
+        }
         let of_origin = !is_trusted
             && (over(of_host, self.pending.of_host(guess), settings.failures_per_address)
                 || over(of_day, self.pending.of_host(guess), settings.failures_per_address_daily)
@@ -262,6 +389,14 @@ impl AuthGuard {
         of_origin
             || over(of_account, self.pending.of_account(guess), settings.failures_per_account)
             || over(self.names_tried(now, guess), self.pending.of_password(guess), settings.spray_accounts)
+    }
+
+    /// True where no more proofs by SCRAM of this address for this account are verified, if these that are pending are wrong.
+    fn proofs_exceed(&self, now: UnixMillis, guess: &Guess, pending: u32) -> bool {
+        let key = (guess.account, Subnet::host(guess.client));
+        let of_window = self.proofs.get(now, key, self.settings.window).saturating_add(pending);
+        let of_day = self.proofs_daily.get(now, key, DAY).saturating_add(pending);
+        of_window >= self.settings.failures_per_address || of_day >= self.settings.failures_per_address_daily
     }
 
     /// It can make no new fault: it is known to be wrong, or an equal one is being verified.

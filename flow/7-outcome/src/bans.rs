@@ -7,9 +7,10 @@
 //! **What is remembered.** A ban that has ended counts for the next one until it has been over for `memory`; then it is forgotten as a whole.
 //! One that a person lifts is forgotten at once, since it was wrong.
 //!
-//! **Neighbours.** When `widen_at` hosts of one /24 or /48 are banned at a time, the network is banned, by the same reckoning of its own.
+//! **Neighbours.** When `widen_at` hosts of one /24 or /48 are banned at a time, the network is banned, by the same reckoning of its own; not where
+//! whoever reports the offence knows that others of the network are customers.
 //!
-//! **What goes first.** There are at most `bans_max` records. When a new one finds no room, a sixteenth of them is forgotten: of those that have
+//! **What goes first.** There are at most `bans_max` records. When a new one finds no room, what is over that and a sixteenth are forgotten: of those that have
 //! ended the ones that ended first, then of the automatic ones in force the ones that end first. What a person ordered never goes; a person may
 //! order half of all.
 
@@ -130,11 +131,18 @@ impl Bans {
         changes
     }
 
-    /// New settings and new networks to spare. Bans of what is spared from now on are lifted.
+    /// New settings and new networks to spare. Bans of what is spared from now on are lifted, and none lasts longer than the new longest.
     pub fn adjust(&mut self, now: UnixMillis, settings: BanSettings, spared: Vec<Spared>) -> Changes {
         (self.settings, self.spared) = (settings, spared);
         let mut changes = Vec::new();
         self.lift_spared(now, &mut changes);
+        let longest = now.plus(self.settings.longest);
+        for ban in self.records.values_mut() {
+            if ban.by() == By::Automatic && ban.until.is_none_or(|until| until > longest) {
+                ban.until = Some(longest);
+                changes.push(BanChange::Put(ban.clone()));
+            }
+        }
         changes
     }
 
@@ -169,6 +177,16 @@ impl Bans {
 
     /// A client has offended so much that it earned a ban.
     pub fn offence(&mut self, now: UnixMillis, client: IpAddr, offence: Offence, evidence: String) -> (Judged, Changes) {
+        let (judged, mut changes) = self.offence_of_one(now, client, offence, evidence);
+        if let Some(BanChange::Put(Ban { of, .. })) = changes.last() {
+            let host = *of;
+            self.widen(now, host, offence, &mut changes);
+        }
+        (judged, changes)
+    }
+
+    /// The same of a client whose neighbours are to have no part in it, however many of them are banned.
+    pub fn offence_of_one(&mut self, now: UnixMillis, client: IpAddr, offence: Offence, evidence: String) -> (Judged, Changes) {
         if let Some(why) = self.spares(client) {
             return (Judged::Spared(why), Vec::new());
         }
@@ -181,7 +199,6 @@ impl Bans {
         let host = if self.spared.iter().any(|spared| spared.network.meets(&host)) { alone() } else { host };
         let mut changes = Vec::new();
         self.begin(now, host, Cause::Offence(offence), evidence, &mut changes);
-        self.widen(now, host, offence, &mut changes);
         (Judged::Banned, changes)
     }
 
@@ -347,7 +364,9 @@ impl Bans {
             .map(|ban| (ban.is_active(now), ban.until, ban.of))
             .collect();
         going.sort_unstable();
-        for (_, _, of) in going.into_iter().take((self.settings.bans_max / 16).max(1)) {
+        // After a reload there may be more than there may be now.
+        let over = (self.records.len() + 1).saturating_sub(self.settings.bans_max);
+        for (_, _, of) in going.into_iter().take(over.saturating_add(self.settings.bans_max / 16)) {
             self.forget(of, changes);
         }
     }

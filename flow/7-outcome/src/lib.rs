@@ -15,7 +15,7 @@ pub mod strangers;
 
 pub use auth_guard::{Accusation, AuthGuard, GuardSettings};
 pub use bans::{BanSettings, Bans, Judged, OrderRefused, Spared, SparedAs};
-pub use crowd::Crowd;
+pub use crowd::{Crowd, is_private};
 pub use due::{Action, DelayNotice, Ended, Line, Reach, ReportDue, Returned, reports_due};
 pub use record::{attempted, expired};
 pub use report::{Original, Report, Reporter};

@@ -152,6 +152,9 @@ pub(crate) fn print_explained(explained: &Explained) {
     if explained.open > 0 {
         println!("  {} connections are open from it that nobody has logged in on", explained.open);
     }
+    for held in &explained.held {
+        println!("  counted   {held}");
+    }
     for ban in &explained.bans {
         print_view(ban);
     }

@@ -20,6 +20,10 @@ use crate::wire::clock;
 
 /// Between two steps at least, so that a flood of bans does not become a flood of transactions; and between tries to reach the server.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Each step writes the whole table: with so many networks the pause is as long again.
+const NETWORKS_A_SECOND: usize = 10_000;
+/// The longest time an element is given. What is banned for longer is written again with any change, and is turned away by the server meanwhile.
+const TIMEOUT_MAX: u64 = 366 * 86_400;
 
 /// What the mirror was asked to do.
 pub(crate) struct Mirror {
@@ -35,6 +39,7 @@ pub(crate) fn run(source: &Source, mirror: &Mirror) -> Result<(), Stop> {
     }
     let mut after = None;
     let mut reached = true;
+    let mut pause = PAUSE;
     loop {
         let mirrored = match ask(source, Order::Ban(BanOrder::Mirror { after })) {
             Ok(Answer::BanMirror(mirrored)) => mirrored,
@@ -58,7 +63,17 @@ pub(crate) fn run(source: &Source, mirror: &Mirror) -> Result<(), Stop> {
                 print!("{script}");
                 return Ok(());
             }
-            nft(&script)?;
+            match nft(&script) {
+                Ok(()) => {}
+                Err(stop) if mirror.once => return Err(stop),
+                Err(Stop(_, words)) => {
+                    // What the kernel did not take now it may take later: another program may hold the table, or memory may be short.
+                    eprintln!("postern: {words}; trying again");
+                    std::thread::sleep(pause);
+                    continue;
+                }
+            }
+            pause = pause_after(mirrored.banned.len());
             if after.is_none() {
                 eprintln!("postern: table inet {} is in step: {} networks", mirror.table, mirrored.banned.len());
             }
@@ -67,8 +82,13 @@ pub(crate) fn run(source: &Source, mirror: &Mirror) -> Result<(), Stop> {
         if mirror.once {
             return Ok(());
         }
-        std::thread::sleep(PAUSE);
+        std::thread::sleep(pause);
     }
+}
+
+/// So that a flood does not keep the kernel busy with writing the same networks again each second.
+fn pause_after(networks: usize) -> Duration {
+    PAUSE.saturating_mul(u32::try_from(networks / NETWORKS_A_SECOND).unwrap_or(u32::MAX).saturating_add(1))
 }
 
 /// The whole of the table, as one transaction.
@@ -105,7 +125,7 @@ fn script(table: &str, mirrored: &Mirrored, now: u64) -> String {
         let element = |(network, until): &(Subnet, Option<u64>)| match until {
             None => Some(network.to_string()),
             // Rounded up: the kernel counts in seconds here, and the server would let nobody in before.
-            Some(until) if *until > now => Some(format!("{network} timeout {}s", (until - now).div_ceil(1000))),
+            Some(until) if *until > now => Some(format!("{network} timeout {}s", (until - now).div_ceil(1000).min(TIMEOUT_MAX))),
             Some(_) => None,
         };
         elements(
@@ -153,6 +173,7 @@ mod tests {
                 ("198.51.100.7/32".to_owned(), None),
                 ("203.0.113.1/32".to_owned(), Some(9_000)),
                 ("2001:db8::/64".to_owned(), None),
+                ("2001:db8:1::/64".to_owned(), Some(u64::MAX)),
                 ("192.0.2.1 }\nflush ruleset\n".to_owned(), None),
             ],
             spared: vec!["10.0.0.0/8".to_owned(), "x".to_owned()],
@@ -161,9 +182,14 @@ mod tests {
         let script = script("postern", &mirrored, 10_000);
         assert!(!script.contains("ruleset"), "{script}");
         assert!(script.contains("banned4 { 192.0.2.0/24 timeout 2s, 198.51.100.7/32 }"), "{script}");
-        assert!(script.contains("banned6 { 2001:db8::/64 }"), "{script}");
+        assert!(script.contains("banned6 { 2001:db8::/64, 2001:db8:1::/64 timeout 31622400s }"), "{script}");
         assert!(script.contains("spared4 { 10.0.0.0/8 }"), "{script}");
         assert!(!script.contains("203.0.113.1"), "it has ended: {script}");
         assert!(script.contains("dport { 25, 465 }"), "{script}");
+    }
+
+    #[test]
+    fn the_more_networks_there_are_the_less_often_they_are_written() {
+        assert_eq!((pause_after(0), pause_after(9_999), pause_after(100_000)), (PAUSE, PAUSE, PAUSE * 11));
     }
 }

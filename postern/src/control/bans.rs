@@ -128,12 +128,15 @@ pub(crate) struct Explained {
     /// How many connections are open from it that a ban would end.
     #[serde(default)]
     pub open: usize,
+    /// What is held against it where passwords are verified, in words.
+    #[serde(default)]
+    pub held: Vec<String>,
 }
 
 /// What is to be dropped.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Mirrored {
-    /// Changes with each change of the bans. Starts anew with the server.
+    /// Changes with each change of the bans, and is never one that a server before this one gave.
     pub revision: u64,
     /// Networks, none within another, and when each ends in milliseconds since 1970.
     pub banned: Vec<(String, Option<u64>)>,
@@ -272,6 +275,7 @@ impl Desk<'_> {
             shared: self.shared == Some(address),
             bans: self.views(self.bans.about(address)),
             open: (self.open)(address),
+            held: Vec::new(),
         };
         Ok(Answer::BanExplained(Box::new(explained)))
     }

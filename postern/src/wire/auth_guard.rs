@@ -7,13 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 use ipnet::IpNet;
 use postern_config::Config;
 use postern_mail::Reply;
+use postern_mail::client::Subnet;
 use postern_mail::envelope::UnixMillis;
 use postern_mail::fact::Answer;
 use postern_mail::guess::{Ending, Guess, GuessRuling, Unheard};
 use postern_outcome::{Accusation, AuthGuard as Head, GuardSettings};
 use postern_state::Guard;
 
-use crate::wire::{Server, live};
+use crate::wire::{Server, clock, live};
 
 /// Guards the accounts.
 pub(crate) struct AuthGuard {
@@ -64,27 +65,50 @@ impl AuthGuard {
         self.trusted.read().unwrap_or_else(PoisonError::into_inner).iter().any(|network| network.contains(&client))
     }
 
-    fn accuse(&self, now: UnixMillis, accusation: Option<Accusation>) {
+    fn server(&self) -> Option<Arc<Server>> {
+        self.server.get().and_then(Weak::upgrade)
+    }
+
+    fn accuse(&self, accusation: Option<Accusation>) {
         let Some(Accusation { client, offence, evidence }) = accusation else { return };
-        tracing::warn!(%client, %offence, "{evidence}");
-        if let Some(server) = self.server.get().and_then(Weak::upgrade) {
-            server.offence(now, client, offence, evidence);
+        if let Some(server) = self.server() {
+            // A claim may have waited for long since its time was taken: a ban begins now.
+            server.offence(clock(), client, offence, evidence);
         }
+    }
+
+    /// Nothing of these is held against them any more.
+    pub(crate) fn pardon(&self, of: Subnet) {
+        self.head().pardon(of);
+    }
+
+    /// What is held against a client, for a person to read.
+    pub(crate) fn held(&self, now: UnixMillis, client: IpAddr) -> Vec<String> {
+        self.head().held(now, client)
     }
 }
 
 impl Guard for AuthGuard {
     fn before(&self, now: UnixMillis, guess: &Guess) -> GuessRuling {
-        let is_trusted = self.is_trusted(guess.client);
+        // Counting by an address that is everybody's would refuse everybody.
+        let is_trusted = self.is_trusted(guess.client) || self.is_everybodys(now, guess.client);
         let (ruling, accusation) = self.head().before(now, guess, is_trusted);
-        self.accuse(now, accusation);
+        self.accuse(accusation);
         ruling
     }
 
     fn after(&self, now: UnixMillis, guess: &Guess, ending: Ending) {
-        let is_trusted = self.is_trusted(guess.client);
+        let is_trusted = self.is_trusted(guess.client) || self.is_everybodys(now, guess.client);
         let accusation = self.head().after(now, guess, is_trusted, ending);
-        self.accuse(now, accusation);
+        self.accuse(accusation);
+    }
+
+    fn at_last(&self, now: UnixMillis, guess: &Guess) -> GuessRuling {
+        self.head().at_last(now, guess)
+    }
+
+    fn is_everybodys(&self, now: UnixMillis, client: IpAddr) -> bool {
+        self.server().is_some_and(|server| server.bans.is_everybodys(now, client))
     }
 }
 

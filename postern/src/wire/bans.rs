@@ -4,16 +4,18 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use postern_config::{BanReply, Config};
 use postern_listener::Door;
 use postern_mail::ban::{Ban, BanChange, By};
-use postern_mail::client::Subnet;
+use postern_mail::client::{ListenerKind, Subnet};
 use postern_mail::envelope::UnixMillis;
 use postern_mail::event::Event;
 use postern_mail::fact::ClientFacts;
+use postern_mail::tally::Tally;
 use postern_mail::{Offence, Reply};
 use postern_outcome::{BanSettings, Bans, Crowd, Judged, Spared, SparedAs};
 use postern_state::{BanSet, BanStore};
@@ -27,6 +29,9 @@ use crate::wire::{Server, clock, live, stopped};
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a mirror waits for news; less than an order may take.
 const MIRROR_WAIT: Duration = Duration::from_secs(25);
+/// Hosts of which it is remembered that it was told why they are not banned.
+const TOLD_MAX: usize = 1024;
+const HOUR: Duration = Duration::from_secs(3600);
 
 #[derive(Debug)]
 struct Book {
@@ -44,10 +49,16 @@ pub(crate) struct Keeper {
     set: BanSet,
     store: Arc<dyn BanStore>,
     /// One write at a time, so that they reach the store in their order.
-    writing: tokio::sync::Mutex<()>,
+    writing: Arc<tokio::sync::Mutex<()>>,
     dirty: Notify,
     crowd: Mutex<Crowd>,
+    /// When a public client was turned away at the door last, of IPv4 and of IPv6; beside the lock, since there can be many thousands a second.
+    turned_away: [AtomicU64; 2],
     sessions: Arc<Sessions>,
+    /// Of the last session; no number comes twice.
+    last_session: AtomicU64,
+    /// Hosts that were not banned though they offended, so that each is told of once an hour.
+    told: Mutex<Tally<Subnet>>,
     /// Counts changes, for those who follow.
     revision: watch::Sender<u64>,
     hostname: Box<str>,
@@ -150,11 +161,15 @@ impl Keeper {
             book: Mutex::new(Book { bans, pending: HashMap::new() }),
             set: BanSet::default(),
             store: Arc::from(store),
-            writing: tokio::sync::Mutex::default(),
+            writing: Arc::default(),
             dirty: Notify::new(),
             crowd: Mutex::default(),
+            turned_away: [const { AtomicU64::new(0) }; 2],
             sessions: Arc::default(),
-            revision: watch::Sender::new(1),
+            last_session: AtomicU64::new(0),
+            told: Mutex::new(Tally::new(TOLD_MAX)),
+            // A mirror that followed the server before this one must not take its last revision for one of ours.
+            revision: watch::Sender::new(now.0),
             hostname: config.server.hostname.as_str().into(),
         };
         {
@@ -181,25 +196,48 @@ impl Keeper {
         lock(&self.crowd).hello(now, client, name);
     }
 
+    /// What was seen of all clients, with those at the door.
+    fn crowd(&self) -> MutexGuard<'_, Crowd> {
+        let mut crowd = lock(&self.crowd);
+        let families = [IpAddr::from([192, 0, 2, 1]), IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1])];
+        for (at, any_public) in self.turned_away.iter().zip(families) {
+            let at = at.swap(0, Ordering::Relaxed);
+            if at > 0 {
+                crowd.seen(UnixMillis(at), any_public);
+            }
+        }
+        crowd
+    }
+
+    /// True where everybody seems to come from this address.
+    pub(crate) fn is_everybodys(&self, now: UnixMillis, client: IpAddr) -> bool {
+        // Nearly all addresses are public, and need no lock.
+        postern_outcome::is_private(client) && self.crowd().is_shared(now, client)
+    }
+
+    fn turned_away(&self, now: UnixMillis, client: IpAddr) {
+        let [v4, v6] = &self.turned_away;
+        if !postern_outcome::is_private(client) && !client.is_loopback() {
+            (if client.is_ipv4() { v4 } else { v6 }).store(now.0, Ordering::Relaxed);
+        }
+    }
+
     /// What an operator should see to.
     pub(crate) fn warnings(&self, now: UnixMillis) -> Vec<String> {
-        lock(&self.crowd).shared(now).map(everybody_is).into_iter().collect()
+        self.crowd().shared(now).map(everybody_is).into_iter().collect()
     }
 
     /// Puts a new session on the list of those that a ban would end.
     pub(crate) fn watch(&self, now: UnixMillis, client: IpAddr) -> Watched {
         let client = client.to_canonical();
         let (cut, waiting) = oneshot::channel();
-        let mut sessions = lock(&self.sessions);
-        let last = sessions.range((client, 0)..=(client, u64::MAX)).next_back().map_or(0, |((_, number), _)| *number);
-        let place = (client, last.saturating_add(1));
-        sessions.insert(place, cut);
-        drop(sessions);
-        let mut watched = Watched { place: Some((Arc::clone(&self.sessions), place)), waiting: Some(waiting) };
+        // Never one that was in use: a session that ends takes its entry out by it, and must not take another's.
+        let place = (client, self.last_session.fetch_add(1, Ordering::Relaxed));
+        lock(&self.sessions).insert(place, cut);
+        let watched = Watched { place: Some((Arc::clone(&self.sessions), place)), waiting: Some(waiting) };
         // A ban that began between the door and here.
         if let Some(of) = self.set.covers(now, client) {
             self.cut_off(of);
-            watched.place = None;
         }
         watched
     }
@@ -232,9 +270,14 @@ impl Keeper {
         for change in changes {
             match &change {
                 BanChange::Put(ban) => {
-                    self.set.put(ban.of, ban.until);
                     if ban.is_active(now) {
+                        self.set.put(ban.of, ban.until);
                         self.cut_off(ban.of);
+                    } else {
+                        self.set.remove(ban.of);
+                    }
+                    // One whose end was only moved is no news.
+                    if ban.is_active(now) && ban.since == now {
                         events.push(Event::Banned(ban.clone()));
                     }
                 }
@@ -251,29 +294,37 @@ impl Keeper {
         events
     }
 
-    /// Writes what the store does not know yet; done when it is on disk.
-    pub(crate) async fn persist(&self) -> bool {
-        let _turn = self.writing.lock().await;
+    /// Writes what the store does not know yet; done when it is on disk. Whoever stops waiting does not stop the write, and the next begins after it.
+    pub(crate) async fn persist(self: &Arc<Self>) -> bool {
+        let turn = Arc::clone(&self.writing).lock_owned().await;
+        let keeper = Arc::clone(self);
+        let written = tokio::task::spawn_blocking(move || {
+            let _until_written = turn;
+            keeper.write()
+        });
+        written.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "bans could not be kept");
+            false
+        })
+    }
+
+    /// Blocks on the disk.
+    fn write(&self) -> bool {
         let changes: Vec<BanChange> = lock(&self.book).pending.drain().map(|(_, change)| change).collect();
         if changes.is_empty() {
             return true;
         }
-        let store = Arc::clone(&self.store);
-        let (result, changes) = match tokio::task::spawn_blocking(move || (store.keep(&changes), changes)).await {
-            Ok(done) => done,
-            Err(error) => {
-                tracing::error!(%error, "bans could not be kept");
-                return false;
+        let mut unwritten = Unwritten { keeper: self, changes };
+        match self.store.keep(&unwritten.changes) {
+            Ok(()) => {
+                unwritten.changes.clear();
+                true
             }
-        };
-        let Err(failure) = result else { return true };
-        tracing::error!(%failure, "bans could not be kept; they are in force until the server ends");
-        let mut book = lock(&self.book);
-        for change in changes {
-            // What has changed since is newer.
-            book.pending.entry(change.of()).or_insert(change);
+            Err(failure) => {
+                tracing::error!(%failure, "bans could not be kept; they are in force until the server ends");
+                false
+            }
         }
-        false
     }
 
     fn lift_automatic(&self, now: UnixMillis, client: IpAddr, because: &str) -> Vec<Event> {
@@ -306,6 +357,22 @@ impl Keeper {
     }
 }
 
+/// Changes on their way to the store. What is left when it is dropped, be it by a panic, is to be written again.
+struct Unwritten<'a> {
+    keeper: &'a Keeper,
+    changes: Vec<BanChange>,
+}
+
+impl Drop for Unwritten<'_> {
+    fn drop(&mut self) {
+        let mut book = lock(&self.keeper.book);
+        for change in self.changes.drain(..) {
+            // What has changed since is newer.
+            book.pending.entry(change.of()).or_insert(change);
+        }
+    }
+}
+
 fn everybody_is(address: IpAddr) -> String {
     format!(
         "all clients seem to come from the one private address {address}: their own addresses are lost on the way, as behind the address \
@@ -316,10 +383,20 @@ fn everybody_is(address: IpAddr) -> String {
 
 /// Whether a client may come in. Nothing is logged for one that may not: there can be many thousands a second.
 pub(crate) fn door(server: &Server, client: &ClientFacts) -> Door {
-    let Some((of, is_told)) = server.bans.set.refuses(clock(), client.address) else { return Door::Open };
+    // Before the clock is asked, which most servers need not do most of the time.
+    if server.bans.set.is_empty() {
+        return Door::Open;
+    }
+    let now = clock();
+    let Some((of, is_told)) = server.bans.set.refuses(now, client.address) else { return Door::Open };
     server.metrics.turned_away("banned");
     if !is_told {
         return Door::Reset;
+    }
+    server.bans.turned_away(now, client.address);
+    if client.listener == ListenerKind::Submissions {
+        // Behind implicit TLS nothing can be said, so nothing is put into words.
+        return Door::Shut(None);
     }
     let live = server.live.load();
     let word = |for_good| Some(Reply::banned(&live.hostname, client.address, of, for_good));
@@ -337,7 +414,10 @@ pub(crate) fn adjust(server: &Server, config: &Config, own: &[SocketAddr]) {
         let mut book = lock(&keeper.book);
         let changes = book.bans.adjust(now, settings(config), spared(config, own));
         keeper.spare(&book.bans);
-        keeper.act(&mut book, now, changes, "it is never banned by the new configuration")
+        let events = keeper.act(&mut book, now, changes, "it is never banned by the new configuration");
+        // Also where no ban has changed: what is spared and the ports may have.
+        keeper.revision.send_modify(|revision| *revision = revision.wrapping_add(1));
+        events
     };
     for event in events {
         server.emit(event);
@@ -349,22 +429,52 @@ impl Server {
     /// is banned now. What is seen is kept as evidence: text of peers in it is raw, a secret must not be in it.
     pub(crate) fn offence(&self, now: UnixMillis, client: IpAddr, offence: Offence, evidence: String) -> bool {
         let client = client.to_canonical();
-        if lock(&self.bans.crowd).shared(now) == Some(client) {
-            tracing::info!(%client, %offence, "not banned: everybody seems to come from there");
+        if self.bans.crowd().may_be_everybodys(now, client) {
+            self.spared(
+                now,
+                client,
+                offence,
+                &evidence,
+                "it is private, and everybody may come from there: no public address was seen lately",
+            );
+            return false;
+        }
+        let is_home = self.authenticator.is_somebodys_home(now, client);
+        if is_home && matches!(offence, Offence::AuthGuess | Offence::Spray) {
+            // The guard does not hear who guesses; whoever shares its address with customers would be shut out with them.
+            self.spared(
+                now,
+                client,
+                offence,
+                &evidence,
+                "accounts log in from its network; what it guesses is refused all the same",
+            );
             return false;
         }
         let (judged, events) = {
             let mut book = lock(&self.bans.book);
-            let (judged, changes) = book.bans.offence(now, client, offence, evidence);
+            let (judged, changes) = if is_home {
+                book.bans.offence_of_one(now, client, offence, evidence.clone())
+            } else {
+                book.bans.offence(now, client, offence, evidence.clone())
+            };
             (judged, self.bans.act(&mut book, now, changes, "there is no room for more: [auth] bans_max"))
         };
         for event in events {
             self.emit(event);
         }
         if let Judged::Spared(reason) = judged {
-            tracing::info!(%client, %offence, "not banned: it is {}", reason.as_str());
+            self.spared(now, client, offence, &evidence, reason.as_str());
         }
         !matches!(judged, Judged::Spared(_))
+    }
+
+    /// Tells once an hour of a host that it is not banned.
+    fn spared(&self, now: UnixMillis, client: IpAddr, offence: Offence, evidence: &str, why: &str) {
+        if lock(&self.bans.told).add(now, Subnet::host(client), 1, HOUR) == 1 {
+            let evidence = postern_mail::Quoted::text(evidence);
+            tracing::warn!(%client, %offence, %evidence, "not banned: {why}");
+        }
     }
 }
 
@@ -382,14 +492,16 @@ pub(crate) async fn upkeep(server: Arc<Server>, mut stopping: watch::Receiver<bo
                 let now = clock();
                 let mut events = server.bans.sweep(now);
                 let (shared, told) = {
-                    let mut crowd = lock(&server.bans.crowd);
+                    let mut crowd = server.bans.crowd();
                     (crowd.shared(now), crowd.to_be_told(now))
                 };
                 if let Some(address) = told {
                     tracing::warn!("{}", everybody_is(address));
                 }
                 if let Some(address) = shared {
-                    events.extend(server.bans.lift_automatic(now, address, "everybody seems to come from there"));
+                    let lifted = server.bans.lift_automatic(now, address, "everybody seems to come from there");
+                    pardon(&server, &lifted);
+                    events.extend(lifted);
                 }
                 for event in events {
                     server.emit(event);
@@ -408,12 +520,12 @@ pub(crate) async fn carry_out(server: &Server, order: BanOrder) -> Answer {
         return mirror(server, after).await;
     }
     let now = clock();
-    let shared = lock(&keeper.crowd).shared(now);
+    let shared = keeper.crowd().shared(now);
     let because = match &order {
         BanOrder::Remove { reason, .. } if !reason.is_empty() => format!("lifted by hand: {reason}"),
         _ => "lifted by hand".to_owned(),
     };
-    let (answer, events) = {
+    let (mut answer, events) = {
         let mut book = lock(&keeper.book);
         let mut desk = Desk {
             bans: &mut book.bans,
@@ -425,6 +537,12 @@ pub(crate) async fn carry_out(server: &Server, order: BanOrder) -> Answer {
         let (answer, changes) = desk.carry_out(&order);
         (answer, keeper.act(&mut book, now, changes, &because))
     };
+    if let Answer::BanExplained(explained) = &mut answer
+        && let Ok(address) = explained.address.parse()
+    {
+        explained.held = server.auth_guard.held(now, address);
+    }
+    pardon(server, &events);
     let changed = !events.is_empty();
     for event in events {
         server.emit(event);
@@ -433,6 +551,15 @@ pub(crate) async fn carry_out(server: &Server, order: BanOrder) -> Answer {
         return Answer::failed("it is so now, but could not be kept: it will be forgotten when the server ends; see its log");
     }
     answer
+}
+
+/// Whoever is let in again is heard again, too.
+fn pardon(server: &Server, events: &[Event]) {
+    for event in events {
+        if let Event::BanLifted { of, .. } = event {
+            server.auth_guard.pardon(*of);
+        }
+    }
 }
 
 /// Waits until there is news for a mirror, or for a while.
@@ -463,6 +590,10 @@ pub(crate) fn carry_out_offline(store: &dyn BanStore, config: &Config, order: &B
     let mut changes = bans.load(now, kept);
     let mut desk = Desk { bans: &mut bans, now, refused: &|_| 0, shared: None, open: &|_| 0 };
     let (answer, more) = desk.carry_out(order);
+    if more.is_empty() {
+        // Who only asks changes nothing. What was found to be put in order is put in order by the next start.
+        return Ok(answer);
+    }
     changes.extend(more);
     store.keep(&changes).map_err(words)?;
     Ok(answer)

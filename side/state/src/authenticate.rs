@@ -8,7 +8,9 @@
 //! as a fault of the address it came from and never of the account it names.
 //!
 //! A password that was good is remembered for a minute as a keyed hash, so that a program that logs in for every message costs one slow
-//! hash a minute. Any change of the account makes it forgotten.
+//! hash a minute. Any change of the account makes it forgotten. It is remembered for the network it came from and no other: from elsewhere
+//! it would be a way to guess that the guard never sees. Equal claims of one network that come while the first is verified wait for what
+//! comes of it: they are one fault and one slow hash.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -39,6 +41,7 @@ use crate::known_networks::KnownNetworks;
 use crate::oidc::{Issuers, Named, Refusal};
 use crate::password::{self, Hashing};
 use crate::store::{Store, random};
+use crate::together::{Joined, Together};
 use crate::trouble::StateFailure;
 use crate::turns::{Class, Turns};
 
@@ -104,6 +107,19 @@ pub enum Step {
     Unavailable,
 }
 
+/// What came of a claim, for equal ones that waited for it.
+#[derive(Clone)]
+enum Shared {
+    /// It was right, for this credential of the account as it was then.
+    Right {
+        generation: u64,
+        credential: Arc<str>,
+    },
+    Wrong,
+    /// It was not verified.
+    Other(Step),
+}
+
 #[derive(Clone)]
 struct Remembered {
     generation: u64,
@@ -124,6 +140,7 @@ pub struct Authenticator {
     guard: Arc<dyn Guard>,
     known: Arc<KnownNetworks>,
     remembered: Cache<Vec<u8>, Remembered>,
+    together: Together<Vec<u8>, Shared>,
     issuers: ArcSwap<Issuers>,
     settings: AuthenticationSettings,
 }
@@ -153,9 +170,16 @@ impl Authenticator {
             nobody,
             turns: Turns::new(settings.argon2_concurrency, settings.waiting_max),
             remembered,
+            together: Together::default(),
             issuers: ArcSwap::default(),
             settings,
         }))
+    }
+
+    /// True where any account was proven from the network of this client lately: a home of somebody, whoever else is there.
+    #[must_use]
+    pub fn is_somebodys_home(&self, now: UnixMillis, client: IpAddr) -> bool {
+        self.known.is_somebodys_home(now, client)
     }
 
     /// From now on, tokens of these issuers are good, and of no others.
@@ -200,23 +224,54 @@ impl Authenticator {
             return Step::Denied;
         }
         let password = credentials.password;
-        let memory = self.memory_key(&name, &password);
+        let memory = self.memory_key(client, &name, &password);
         // What is known to be right is no guess.
         if let Some(known) = self.recall(now, client, &name, &memory) {
             return known;
         }
-        let heard = match self.heard(now, self.guess(now, client, &name, Some(&password))).await {
+        match self.together.join(&memory).await {
+            Joined::Leads(leader) => {
+                let (step, shared) = self.compare(now, client, (&name, password), memory).await;
+                leader.tell(shared);
+                step
+            }
+            Joined::Done(Shared::Right { generation, credential }) => {
+                let account = self.accounts.find(&name).filter(|account| account.generation == generation);
+                let admitted = account.and_then(|account| {
+                    let credential = account.credential(&credential)?;
+                    Some(self.admit(now, client, &account, credential, None))
+                });
+                admitted.unwrap_or(Step::Denied)
+            }
+            // The guard counts it as a repeat, and says so when there were too many.
+            Joined::Done(Shared::Wrong) => match self.heard(now, self.guess(now, client, &name, Some(&password))).await {
+                Ok(heard) => {
+                    heard.ended(Ending::Wrong);
+                    Step::Denied
+                }
+                Err(why) => Step::Refused(why),
+            },
+            Joined::Done(Shared::Other(step)) => step,
+        }
+    }
+
+    /// Of equal claims the one that is verified.
+    async fn compare(
+        &self,
+        now: UnixMillis,
+        client: IpAddr,
+        (name, password): (&str, Secret),
+        memory: Vec<u8>,
+    ) -> (Step, Shared) {
+        let unverified = |step: Step| (step.clone(), Shared::Other(step));
+        let heard = match self.heard(now, self.guess(now, client, name, Some(&password))).await {
             Ok(heard) => heard,
-            Err(why) => return Step::Refused(why),
+            Err(why) => return unverified(Step::Refused(why)),
         };
         let class = if heard.guess.is_familiar { Class::Known } else { Class::Stranger };
         let turn = self.turns.take(class, Subnet::network(client), self.settings.wait).await;
-        let Some(turn) = turn else { return Step::Unavailable };
-        // Another session of the same program may have been verified while this one waited.
-        if let Some(known) = self.recall(now, client, &name, &memory) {
-            return known;
-        }
-        let account = self.accounts.find(&name);
+        let Some(turn) = turn else { return unverified(Step::Unavailable) };
+        let account = self.accounts.find(name);
         let candidate = account.as_deref().and_then(|account| candidate(account, password.expose()));
         let hash: Arc<str> = candidate.map_or_else(|| Arc::clone(&self.nobody), |found| (&*found.verifier.hash).into());
         let hashing = Arc::clone(&self.hashing);
@@ -228,15 +283,17 @@ impl Authenticator {
             (Ok(true), Some(account), Some(credential)) => {
                 let step = self.admit(now, client, account, credential, Some(memory));
                 heard.ended(ending(&step));
-                step
+                let right = Shared::Right { generation: account.generation, credential: Arc::clone(&credential.name) };
+                let shared = if matches!(step, Step::Authenticated(_)) { right } else { Shared::Wrong };
+                (step, shared)
             }
             (Ok(_), _, _) => {
                 heard.ended(Ending::Wrong);
-                Step::Denied
+                (Step::Denied, Shared::Wrong)
             }
             (Err(panicked), _, _) => {
                 tracing::error!(%panicked, "a password could not be verified");
-                Step::Unavailable
+                unverified(Step::Unavailable)
             }
         }
     }
@@ -271,9 +328,10 @@ impl Authenticator {
     ) -> Option<(Arc<Account>, Authenticated)> {
         let unchanged = self.accounts.find(&verified.name).filter(|account| account.generation == verified.generation);
         let account = unchanged.filter(|account| !account.disabled)?;
-        if self.known.is_news(now, &account.name, client) {
-            let (known, changes) = (Arc::clone(&self.known), self.known.note(now, &account.name, client));
-            drop(tokio::task::spawn_blocking(move || known.write(changes)));
+        if !self.guard.is_everybodys(now, client) && self.known.is_news(now, &account, client) {
+            self.known.note(now, &account.name, client);
+            let known = Arc::clone(&self.known);
+            drop(tokio::task::spawn_blocking(move || known.write()));
         }
         let proof = Authenticated::mint_after_verification(Arc::clone(&account.name), Arc::clone(credential));
         Some((account, proof))
@@ -372,9 +430,11 @@ impl Authenticator {
         self.unproven(now, client, &Secret::new(certificate.fingerprint.to_vec())).await
     }
 
-    fn memory_key(&self, name: &str, password: &Secret) -> Vec<u8> {
+    fn memory_key(&self, client: IpAddr, name: &str, password: &Secret) -> Vec<u8> {
         let mut tag = hmac::Context::with_key(&self.process_key);
-        // A NUL can stand in neither, so no two pairs give the same octets.
+        // A NUL can stand in none of them, so no two triples give the same octets.
+        tag.update(Subnet::network(client).to_string().as_bytes());
+        tag.update(&[0]);
         tag.update(name.as_bytes());
         tag.update(&[0]);
         tag.update(password.expose());
@@ -396,7 +456,7 @@ impl Authenticator {
             client,
             account: tag(&self.process_key, "account", name.as_bytes()),
             password: password.map(|password| tag(&self.process_key, "password", password.expose())),
-            is_familiar: self.known.knows(now, name, account.as_deref(), client),
+            is_familiar: self.known.knows(now, name, account.as_deref(), client) && !self.guard.is_everybodys(now, client),
         }
     }
 
@@ -416,7 +476,14 @@ impl Authenticator {
                     tokio::time::sleep(after).await;
                     waited += after;
                 }
-                GuessRuling::AskAgain { .. } => return Err(Unheard::Crowd),
+                GuessRuling::AskAgain { .. } => {
+                    let now = now.plus(waited);
+                    return match self.guard.at_last(now, &guess) {
+                        GuessRuling::Verify { .. } => Ok(Heard::new(&self.guard, now, guess)),
+                        GuessRuling::AskAgain { .. } => Err(Unheard::Crowd),
+                        GuessRuling::Refuse(why) => Err(why),
+                    };
+                }
                 GuessRuling::Refuse(why) => return Err(why),
             }
         }

@@ -1,11 +1,12 @@
 //! Who says which claims are verified at all. Promise: a claim that was let through is told of exactly once when it has ended, also when the
 //! client went away in between.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use aws_lc_rs::hmac;
 use postern_mail::envelope::UnixMillis;
-use postern_mail::guess::{Ending, Guess, GuessRuling, Tag};
+use postern_mail::guess::{Ending, Guess, GuessRuling, Tag, Unheard};
 
 /// Asked before each verification, and told how it ended. It must answer at once.
 pub trait Guard: Send + Sync {
@@ -13,6 +14,14 @@ pub trait Guard: Send + Sync {
     fn before(&self, now: UnixMillis, guess: &Guess) -> GuessRuling;
     /// What came of one that was to be verified.
     fn after(&self, now: UnixMillis, guess: &Guess, ending: Ending);
+    /// One that was told to ask again has done so for as long as anybody may.
+    fn at_last(&self, _now: UnixMillis, _guess: &Guess) -> GuessRuling {
+        GuessRuling::Refuse(Unheard::Crowd)
+    }
+    /// Everybody seems to come from this address, so that having been there says nothing of anybody.
+    fn is_everybodys(&self, _now: UnixMillis, _client: IpAddr) -> bool {
+        false
+    }
 }
 
 /// Lets everything be verified: for tests of what comes after it.

@@ -23,6 +23,7 @@ pub mod quota;
 mod schema;
 pub mod standing;
 pub mod store;
+mod together;
 pub mod trouble;
 mod turns;
 

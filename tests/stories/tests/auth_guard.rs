@@ -78,3 +78,16 @@ fn a_known_network_is_known_after_a_restart() {
     assert_eq!(attempt(&postern, "127.7.9.1", ALICE, PASSWORD), 454);
     assert_eq!(attempt(&postern, "127.6.0.2", ALICE, PASSWORD), 235);
 }
+
+#[test]
+fn behind_one_address_with_an_owner_a_guesser_is_refused_and_nobody_is_banned() {
+    let postern = with_alice(Setup::new());
+    assert_eq!(attempt(&postern, "127.8.0.1", ALICE, PASSWORD), 235);
+    let codes: Vec<u16> = (0..7)
+        .map(|number| attempt(&postern, "127.8.0.1", &format!("user{number}@here.test"), &format!("wrong {number}")))
+        .collect();
+    assert_eq!(codes, [535, 535, 535, 535, 535, 421, 421]);
+    assert_eq!(attempt(&postern, "127.8.0.1", ALICE, PASSWORD), 235, "who lives there");
+    let explained = postern.order(&["ban", "explain", "127.8.0.1"]);
+    assert!(explained.contains("is not banned") && explained.contains("5 wrong passwords"), "{explained}");
+}

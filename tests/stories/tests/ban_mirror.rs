@@ -89,6 +89,14 @@ fn the_kernel_drops_who_is_banned_and_lets_in_again_who_is_not() {
     until("the network to be let in", LONG, || namespace.heard("127.0.0.3", port).is_some().then_some(()));
     assert_eq!(namespace.heard("127.0.0.2", port), None, "its own ban goes on");
 
+    // A reload that changes who is spared, and no ban, follows as well.
+    postern.change(|setup| setup.with("server", "trusted_networks", "[\"127.0.0.3/32\"]"));
+    postern.reload("reloaded");
+    until("who is trusted now to be spared", LONG, || {
+        let (_, set) = namespace.run(&["nft", "list", "set", "inet", "postern", "spared4"]);
+        (set.contains("127.0.0.3") && !set.contains("127.0.0.4")).then_some(())
+    });
+
     // A restart of the server is waited for.
     postern.kill();
     let mut serve = namespace.wrap(&postern.command(&["serve"]));

@@ -201,7 +201,6 @@ fn many_sessions_at_once_send_exactly_what_the_quota_allows() {
     let sink = Behaviour::default().start();
     let postern = with_alice(Setup::new().route(&["*"], sink.port()).with("outbound", "messages_per_hour", "25"));
     let taken = AtomicUsize::new(0);
-    drop(alice(&postern));
     std::thread::scope(|threads| {
         for _ in 0..12 {
             threads.spawn(|| {

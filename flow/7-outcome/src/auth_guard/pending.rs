@@ -14,7 +14,9 @@ enum Key {
     Network(Subnet),
     Account(Tag),
     Password(Tag),
+    /// Of one address, for one account and for all.
     Familiar(Tag, Subnet),
+    FamiliarHost(Subnet),
     /// By whether it is familiar too, since that decides what else it is counted by.
     Claim(Tag, Tag, Subnet, bool),
 }
@@ -33,10 +35,11 @@ fn claim(guess: &Guess) -> Option<Key> {
 fn keys(guess: &Guess) -> [Option<Key>; 4] {
     let network = Subnet::network(guess.client);
     let password = guess.password.map(Key::Password);
+    let host = Subnet::host(guess.client);
     if guess.is_familiar {
-        [Some(Key::Familiar(guess.account, network)), password, None, None]
+        [Some(Key::Familiar(guess.account, host)), Some(Key::FamiliarHost(host)), password, None]
     } else {
-        [Some(Key::Host(Subnet::host(guess.client))), Some(Key::Network(network)), Some(Key::Account(guess.account)), password]
+        [Some(Key::Host(host)), Some(Key::Network(network)), Some(Key::Account(guess.account)), password]
     }
 }
 
@@ -102,7 +105,11 @@ impl Pending {
     }
 
     pub(super) fn of_familiar(&self, guess: &Guess) -> u32 {
-        self.count(Key::Familiar(guess.account, Subnet::network(guess.client)))
+        self.count(Key::Familiar(guess.account, Subnet::host(guess.client)))
+    }
+
+    pub(super) fn of_familiar_host(&self, guess: &Guess) -> u32 {
+        self.count(Key::FamiliarHost(Subnet::host(guess.client)))
     }
 
     pub(super) fn of_password(&self, guess: &Guess) -> u32 {

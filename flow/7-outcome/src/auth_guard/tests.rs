@@ -125,21 +125,133 @@ fn strangers_are_slowed_and_then_refused_for_the_account_and_its_owner_is_not() 
     assert!(is_heard(guard.before(NOW, &guess("10.0.0.1", 2, 99), false).0), "and other accounts are not touched");
 }
 
+fn at_home(client: &str, account: u64, password: u64) -> Guess {
+    Guess { is_familiar: true, ..guess(client, account, password) }
+}
+
 #[test]
-fn guessing_within_a_familiar_network_is_slow_and_accuses_nobody() {
+fn guessing_within_a_familiar_network_is_slow_and_its_owner_is_heard_beside_it() {
     let mut guard = guard();
     let mut last = Duration::ZERO;
-    for number in 0..40 {
-        let claim = Guess { is_familiar: true, ..guess("192.0.2.1", 1, number) };
-        let (ruling, accusation) = wrong(&mut guard, NOW, &claim);
+    for number in 0..15 {
+        let (ruling, accusation) = wrong(&mut guard, NOW, &at_home("192.0.2.1", 1, number));
         let GuessRuling::Verify { after } = ruling else { panic!("{ruling:?}") };
         assert!(accusation.is_none() && after >= last);
         last = after;
     }
     assert_eq!(last, Duration::from_secs(8));
-    let claim = |password| Guess { is_familiar: true, ..guess("192.0.2.1", 1, password) };
-    let at_once = (100..110).filter(|password| is_heard(guard.before(NOW, &claim(*password), false).0)).count();
+    let claim = |password| at_home("192.0.2.1", 1, password);
+    let at_once = (100..150).filter(|password| is_heard(guard.before(NOW, &claim(*password), false).0)).count();
     assert_eq!(at_once, 2);
+    assert!(is_heard(guard.before(NOW, &at_home("192.0.2.2", 1, 99), false).0), "the owner in the next room");
+    assert_eq!(guard.before(NOW, &claim(160), false).0, GuessRuling::AskAgain { after: AGAIN }, "the owner at the same address");
+    assert_eq!(guard.at_last(NOW, &claim(160)), GuessRuling::Verify { after: Duration::ZERO }, "is heard in the end");
+    assert_eq!(guard.at_last(NOW, &guess("192.0.2.1", 1, 98)), GuessRuling::Refuse(Unheard::Crowd), "a stranger is not");
+}
+
+#[test]
+fn who_guesses_at_all_accounts_of_a_familiar_network_is_accused_once_and_one_at_a_time_from_then_on() {
+    let mut guard = AuthGuard::new(GuardSettings { slowed_longest: Duration::ZERO, ..settings() }, 4096);
+    let accused: Vec<u64> =
+        (0..40).filter(|number| wrong(&mut guard, NOW, &at_home("192.0.2.1", *number, *number)).1.is_some()).collect();
+    assert_eq!(accused, [19], "the twentieth");
+    let claims: Vec<_> = (100..200).map(|number| guard.before(NOW, &at_home("192.0.2.1", number, number), false).0).collect();
+    let heard: Vec<_> = claims.into_iter().filter(|ruling| is_heard(*ruling)).collect();
+    assert_eq!(heard, vec![GuessRuling::Verify { after: SLOWED_AT_LEAST }; 4]);
+    assert_eq!(guard.at_last(NOW, &at_home("192.0.2.1", 300, 1)), GuessRuling::Refuse(Unheard::Crowd));
+    assert_eq!(
+        guard.before(NOW, &at_home("192.0.2.2", 1, 1), false).0,
+        GuessRuling::Verify { after: Duration::ZERO },
+        "a neighbour"
+    );
+}
+
+#[test]
+fn a_familiar_client_that_repeats_itself_without_end_is_no_longer_verified() {
+    let mut guard = guard();
+    let heard = (0..1000).filter(|_| is_heard(wrong(&mut guard, NOW, &at_home("192.0.2.1", 1, 7)).0)).count();
+    assert_eq!(heard, 121);
+    assert!(is_heard(guard.before(NOW, &at_home("192.0.2.1", 1, 8), false).0), "and is heard with another one");
+}
+
+#[test]
+fn who_hammers_on_an_account_that_strangers_guess_is_accused_though_nothing_is_verified() {
+    let mut guard = guard();
+    for number in 0..20 {
+        wrong(&mut guard, NOW, &guess(&format!("10.0.{number}.1"), 1, number));
+    }
+    let hammer = |guard: &mut AuthGuard, client: &str, password| {
+        let (ruling, accusation) = wrong(guard, NOW, &guess(client, 1, password));
+        assert_eq!(ruling, GuessRuling::Refuse(Unheard::Account));
+        accusation
+    };
+    let accused = (0..20).filter(|number| hammer(&mut guard, "10.9.9.9", 100 + number).is_some()).count();
+    assert_eq!(accused, 1, "with the twentieth");
+    for _ in 0..1000 {
+        assert_eq!(hammer(&mut guard, "192.0.2.9", 99), None, "an owner's program that comes again and again");
+    }
+}
+
+#[test]
+fn nobody_is_accused_for_what_its_neighbours_did() {
+    let mut guard = guard();
+    for number in 0..49 {
+        wrong(&mut guard, NOW, &guess(&format!("198.51.100.{number}"), number, number));
+    }
+    assert_eq!(wrong(&mut guard, NOW, &guess("198.51.100.200", 100, 100)), (GuessRuling::Verify { after: Duration::ZERO }, None));
+    assert_eq!(guard.before(NOW, &guess("198.51.100.201", 1, 1), false).0, GuessRuling::Refuse(Unheard::Network));
+}
+
+#[test]
+fn who_did_much_of_what_fills_its_network_is_accused() {
+    let mut guard = guard();
+    for number in 0..47 {
+        wrong(&mut guard, NOW, &guess(&format!("198.51.100.{number}"), number, number));
+    }
+    let accused: Vec<bool> =
+        (100..103).map(|number| wrong(&mut guard, NOW, &guess("198.51.100.200", number, number)).1.is_some()).collect();
+    assert_eq!(accused, [false, false, true]);
+}
+
+#[test]
+fn a_phone_that_proves_an_old_password_by_scram_is_one_fault_of_its_address() {
+    let mut guard = guard();
+    let phone = Guess { password: None, ..guess("192.0.2.1", 1, 0) };
+    for minute in 0..24 * 60 {
+        assert_eq!(wrong(&mut guard, NOW.plus(Duration::from_secs(60) * minute), &phone).1, None, "minute {minute}");
+    }
+    let now = NOW.plus(DAY);
+    assert!(is_heard(guard.before(now, &guess("192.0.2.1", 1, 8), false).0), "the right password in the clear, beside it");
+    guard.after(now, &guess("192.0.2.1", 1, 8), false, Ending::Right);
+    for account in 2..=4 {
+        assert_eq!(wrong(&mut guard, now, &Guess { password: None, ..guess("192.0.2.1", account, 0) }).1, None);
+    }
+    let more: Vec<bool> = (5..=6)
+        .map(|account| wrong(&mut guard, now, &Guess { password: None, ..guess("192.0.2.1", account, 0) }).1.is_some())
+        .collect();
+    assert!(more.contains(&true), "one account after the other is guessing");
+}
+
+#[test]
+fn who_is_pardoned_is_heard_at_once() {
+    let mut guard = guard();
+    for number in 0..5 {
+        wrong(&mut guard, NOW, &guess("192.0.2.1", 1, number));
+    }
+    assert_eq!(guard.held(NOW, "192.0.2.1".parse().unwrap())[0], "5 wrong passwords from 192.0.2.1/32 within 15 min");
+    guard.pardon(Subnet::host("192.0.2.2".parse().unwrap()));
+    assert_eq!(guard.before(NOW, &guess("192.0.2.1", 2, 9), false).0, GuessRuling::Refuse(Unheard::Address));
+    guard.pardon(Subnet::host("192.0.2.1".parse().unwrap()));
+    assert!(is_heard(guard.before(NOW, &guess("192.0.2.1", 2, 9), false).0));
+    for host in 1..=10 {
+        for number in 0..5 {
+            wrong(&mut guard, NOW, &guess(&format!("198.51.100.{host}"), number, number + host * 10));
+        }
+    }
+    assert_eq!(guard.before(NOW, &guess("198.51.100.99", 1, 1), false).0, GuessRuling::Refuse(Unheard::Network));
+    guard.pardon(Subnet::network("198.51.100.1".parse().unwrap()));
+    assert!(is_heard(guard.before(NOW, &guess("198.51.100.99", 1, 1), false).0));
+    assert!(guard.held(NOW, "198.51.100.1".parse().unwrap()).is_empty());
 }
 
 #[test]
@@ -231,7 +343,7 @@ fn a_trusted_network_is_never_accused_but_counts_for_the_account() {
 }
 
 #[test]
-fn a_proof_that_shows_no_password_is_a_fault_each_time() {
+fn proofs_that_show_no_password_are_verified_no_more_often_than_an_address_may_be_wrong() {
     let mut guard = guard();
     let claim = Guess { password: None, ..guess("192.0.2.1", 1, 0) };
     let heard = (0..10).filter(|_| is_heard(wrong(&mut guard, NOW, &claim).0)).count();

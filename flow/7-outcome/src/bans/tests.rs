@@ -92,6 +92,31 @@ fn a_mapped_address_is_its_ipv4_address() {
 }
 
 #[test]
+fn new_settings_hold_for_bans_that_are_there() {
+    let mut bans = book();
+    let hosts: Vec<String> = (0..64).map(|host| format!("10.0.{host}.1")).collect();
+    for host in &hosts {
+        guess(&mut bans, START, host);
+    }
+    let shorter = BanSettings { longest: MINUTE, bans_max: 32, ..settings() };
+    let changes = bans.adjust(START, shorter, Vec::new());
+    assert_eq!(changes.len(), 64, "each is kept as it is now");
+    assert!(bans.list(START).all(|ban| ban.until == Some(START.plus(MINUTE))));
+    guess(&mut bans, START, "192.0.2.1");
+    assert_eq!(bans.len(), 30, "there is room for a sixteenth and one more");
+}
+
+#[test]
+fn a_host_among_customers_is_banned_alone() {
+    let mut bans = book();
+    for last in 1..=8 {
+        let (judged, _) = bans.offence_of_one(START, ip(&format!("192.0.2.{last}")), Offence::AuthGuess, String::new());
+        assert_eq!(judged, Judged::Banned);
+    }
+    assert!(bans.active(START, ip("192.0.2.99")).is_none());
+}
+
+#[test]
 fn many_banned_neighbours_ban_their_network() {
     let mut bans = book();
     for last in 1..=3 {

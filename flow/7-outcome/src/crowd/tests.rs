@@ -64,6 +64,43 @@ fn a_public_address_is_no_translation_of_ours() {
 }
 
 #[test]
+fn containers_beside_ours_and_clients_of_the_other_family_hide_no_crowd() {
+    let mut crowd = Crowd::default();
+    for sibling in ["172.17.0.3", "172.17.0.4"] {
+        crowd.hello(START, ip(sibling), "webmail");
+    }
+    crowd.hello(START, ip("2001:db8::1"), "mx.example");
+    many(&mut crowd, START, "172.17.0.1");
+    assert_eq!(crowd.shared(START), Some(ip("172.17.0.1")));
+    assert!(crowd.is_shared(START, ip("::ffff:172.17.0.1")) && !crowd.is_shared(START, ip("172.17.0.3")));
+}
+
+#[test]
+fn a_private_network_with_many_clients_is_no_crowd() {
+    let mut crowd = Crowd::default();
+    many(&mut crowd, START, "10.0.0.1");
+    assert!(crowd.shared(START).is_some());
+    for host in 2..=PRIVATE_MAX {
+        crowd.hello(START, ip(&format!("10.0.0.{host}")), "desk");
+    }
+    assert_eq!(crowd.shared(START), None);
+    assert!(!crowd.may_be_everybodys(START, ip("10.0.0.1")));
+}
+
+#[test]
+fn a_private_address_may_be_everybodys_until_a_public_one_was_seen_lately() {
+    let mut crowd = Crowd::default();
+    let gateway = ip("172.17.0.1");
+    assert!(crowd.may_be_everybodys(START, gateway));
+    assert!(!crowd.may_be_everybodys(START, ip("127.0.0.1")) && !crowd.may_be_everybodys(START, ip("192.0.2.1")));
+    crowd.seen(START, ip("2001:db8::1"));
+    assert!(crowd.may_be_everybodys(START, gateway), "of another family");
+    crowd.seen(START, ip("192.0.2.1"));
+    assert!(!crowd.may_be_everybodys(START, gateway));
+    assert!(crowd.may_be_everybodys(START.plus(HOUR * 2), gateway), "and not for ever");
+}
+
+#[test]
 fn what_is_long_ago_says_nothing_of_now() {
     let mut crowd = Crowd::default();
     many(&mut crowd, START, "172.17.0.1");

@@ -76,7 +76,18 @@ async fn sessions_of_a_banned_network_end_unless_somebody_has_logged_in() {
 #[tokio::test]
 async fn an_address_that_everybody_has_is_not_banned_and_the_operator_hears_of_it() {
     let town = Town::new("");
-    assert!(guess(&town.server, "172.17.0.1"));
+    assert!(!guess(&town.server, "172.17.0.1"), "nobody knows yet what it stands for");
+    let ban = Ban {
+        of: "172.17.0.1".parse().unwrap(),
+        cause: postern_mail::ban::Cause::Offence(Offence::AuthGuess),
+        evidence: String::new(),
+        since: clock(),
+        until: Some(clock().plus(HOUR)),
+        times: 1,
+    };
+    // As it may stand there from before the last start.
+    lock(&town.server.bans.book).bans.load(clock(), [ban]);
+    town.server.bans.set.put("172.17.0.1".parse().unwrap(), None);
     for n in 0..8 {
         town.server.bans.hello(clock(), ip("172.17.0.1"), &format!("mx{n}.example"));
     }
@@ -88,6 +99,57 @@ async fn an_address_that_everybody_has_is_not_banned_and_the_operator_hears_of_i
     let warnings = town.server.bans.warnings(clock());
     assert!(warnings[0].contains("172.17.0.1") && warnings[0].contains("proxy_protocol_from"), "{warnings:?}");
     assert!(guess(&town.server, "198.51.100.7"), "others are");
+    assert!(is_shut(&town.server, "198.51.100.7"));
+    assert!(guess(&town.server, "172.17.0.1"), "a public address came to the door, so they are told apart");
+}
+
+#[tokio::test]
+async fn a_number_of_a_session_that_was_cut_off_is_not_used_again() {
+    let town = Town::new("");
+    let bans = &town.server.bans;
+    let first = bans.watch(clock(), ip("198.51.100.7"));
+    bans.set.put("198.51.100.7".parse().unwrap(), None);
+    bans.cut_off("198.51.100.7".parse().unwrap());
+    bans.set.remove("198.51.100.7".parse().unwrap());
+    let _second = bans.watch(clock(), ip("198.51.100.7"));
+    drop(first);
+    assert_eq!(bans.open_sessions(ip("198.51.100.7")), 1, "the second is still on the list");
+}
+
+#[tokio::test]
+async fn a_reload_that_changes_who_is_spared_is_news_for_a_mirror() {
+    let town = Town::new("");
+    let before = *town.server.bans.revision.borrow();
+    assert!(before > 1_000_000, "no revision of a server before this one");
+    let toml = "server.trusted_networks = [\"198.51.100.0/24\"]";
+    let config = postern_config::load(toml, "f", &postern_config::Machine::named("mx.here.test")).unwrap();
+    adjust(&town.server, &config, &[]);
+    assert!(*town.server.bans.revision.borrow() > before);
+}
+
+#[tokio::test]
+async fn who_is_let_in_again_is_heard_again() {
+    use postern_mail::guess::{Ending, Guess, GuessRuling, Tag};
+    use postern_state::Guard as _;
+
+    let town = Town::new("");
+    let guard = &town.server.auth_guard;
+    guard.report_to(&town.server);
+    let client = ip("198.51.100.7");
+    let claim = |number| Guess { client, account: Tag::new(number), password: Some(Tag::new(number)), is_familiar: false };
+    for number in 0..5 {
+        assert!(matches!(guard.before(clock(), &claim(number)), GuessRuling::Verify { .. }));
+        guard.after(clock(), &claim(number), Ending::Wrong);
+    }
+    assert!(is_shut(&town.server, "198.51.100.7"));
+    let explain = BanOrder::Explain { what: "198.51.100.7".to_owned() };
+    let Answer::BanExplained(explained) = carry_out(&town.server, explain).await else { panic!("no explanation") };
+    assert!(explained.held[0].contains("5 wrong passwords"), "{:?}", explained.held);
+    assert!(matches!(guard.before(clock(), &claim(9)), GuessRuling::Refuse(_)));
+    let remove = BanOrder::Remove { network: "198.51.100.7".to_owned(), within: false, reason: String::new(), dry_run: false };
+    carry_out(&town.server, remove).await;
+    assert!(!is_shut(&town.server, "198.51.100.7"));
+    assert!(matches!(guard.before(clock(), &claim(9)), GuessRuling::Verify { .. }));
 }
 
 #[tokio::test]

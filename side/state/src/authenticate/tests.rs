@@ -559,6 +559,70 @@ async fn a_password_that_is_remembered_is_no_guess() {
 }
 
 #[tokio::test]
+async fn a_password_that_is_remembered_in_one_network_is_a_guess_from_any_other() {
+    let clerk = Clerk::letting_through(1);
+    let desk = desk_guarded(AuthenticationSettings::default(), Arc::clone(&clerk) as Arc<dyn Guard>);
+    assert!(who(&desk.plain(ALICE, PASSPHRASE).await).is_some());
+    let elsewhere = async |address: &str| {
+        let message = plain::encode(ALICE, &secret(PASSPHRASE));
+        let start = Start { client: address.parse().unwrap(), ..begin(Mechanism::Plain, Some(message.expose())) };
+        desk.authenticator.start(NOW, start).await.1
+    };
+    assert_eq!(elsewhere("198.51.100.1").await, Step::Refused(Unheard::Account));
+    assert!(who(&elsewhere("192.0.2.200").await).is_some(), "beside the owner it is remembered");
+}
+
+#[tokio::test]
+async fn equal_claims_at_once_are_one_slow_hash_and_share_what_came_of_it() {
+    let clerk = Clerk::letting_through(14);
+    let settings =
+        AuthenticationSettings { argon2_concurrency: 1, waiting_max: 1, remember_for: Duration::ZERO, ..Default::default() };
+    for (password, is_right) in [(PASSPHRASE, true), ("some other password", false)] {
+        let (desk, has_begun, let_go) = held_guarded(settings.clone(), Arc::clone(&clerk) as Arc<dyn Guard>);
+        let spawn = || {
+            let authenticator = Arc::clone(&desk.authenticator);
+            tokio::spawn(async move { plain_at(&authenticator, NOW, ALICE, password).await })
+        };
+        let claims: Vec<_> = (0..12).map(|_| spawn()).collect();
+        until(|| has_begun.try_recv().is_ok()).await;
+        until(|| desk.authenticator.together.waiting() == 11).await;
+        // A hash that nobody holds any more says that it fits; one that is let go, that it does not.
+        if is_right {
+            drop(let_go);
+        } else {
+            let_go.send(()).unwrap();
+        }
+        for claim in claims {
+            assert_eq!(who(&claim.await.unwrap()).is_some(), is_right);
+        }
+        assert!(has_begun.try_recv().is_err(), "none was hashed again");
+    }
+    // One right, then one fault and its repeats.
+    assert_eq!(clerk.endings().len(), 1 + 12);
+}
+
+#[tokio::test]
+async fn when_the_one_that_is_verified_goes_away_an_equal_one_takes_its_place() {
+    let settings = AuthenticationSettings { argon2_concurrency: 1, wait: Duration::from_secs(600), ..Default::default() };
+    let (desk, has_begun, let_go) = held(settings);
+    let spawn = |user: &'static str| {
+        let authenticator = Arc::clone(&desk.authenticator);
+        tokio::spawn(async move { plain_at(&authenticator, NOW, user, PASSPHRASE).await })
+    };
+    let running = spawn("one@example.org");
+    until(|| has_begun.try_recv().is_ok()).await;
+    let first = spawn(ALICE);
+    until(|| desk.authenticator.turns.waiting() == 1).await;
+    let second = spawn(ALICE);
+    until(|| desk.authenticator.together.waiting() == 1).await;
+    first.abort();
+    until(|| desk.authenticator.together.waiting() == 0 && desk.authenticator.turns.waiting() == 1).await;
+    drop(let_go);
+    assert_eq!(running.await.unwrap(), Step::Denied);
+    assert!(who(&second.await.unwrap()).is_some());
+}
+
+#[tokio::test]
 async fn a_claim_whose_client_leaves_while_it_waits_is_told_of_as_unverified() {
     let clerk = Clerk::letting_through(2);
     let (desk, has_begun, let_go) = held_guarded(

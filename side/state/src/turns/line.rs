@@ -11,7 +11,9 @@ use postern_mail::client::Subnet;
 /// A waiting stranger gets a turn after so many of known clients.
 const KNOWN_IN_A_ROW: u32 = 3;
 /// One network of strangers takes at most this part of the room.
-const SHARE_OF_ROOM: usize = 8;
+const SHARE_OF_STRANGERS: usize = 8;
+/// The same of known clients: more, since there may be a whole office behind one address, and never all.
+const SHARE_OF_KNOWN: usize = 4;
 
 /// Who wants to be verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,13 +112,14 @@ impl Line {
     /// Somebody wants a turn; `ticket` is his number.
     pub(crate) fn enter(&mut self, class: Class, network: Subnet, ticket: u64) -> Entered {
         let may_run = self.may_run(class);
-        let (room, share) = (self.waiting_max, (self.waiting_max / SHARE_OF_ROOM).max(1));
+        let part = if class == Class::Known { SHARE_OF_KNOWN } else { SHARE_OF_STRANGERS };
+        let (room, share) = (self.waiting_max, (self.waiting_max / part).max(1));
         let lane = self.lane(class);
         if may_run && lane.waiting == 0 {
             lane.running += 1;
             return Entered::Now;
         }
-        if lane.waiting >= room || (class == Class::Stranger && lane.of_network(network) >= share) {
+        if lane.waiting >= room || lane.of_network(network) >= share {
             return Entered::Full;
         }
         lane.push(network, ticket);
@@ -174,6 +177,15 @@ mod tests {
         assert_eq!(line.next(), Some(1));
         line.leave(Class::Stranger);
         assert_eq!(line.next(), Some(200), "each network in turn");
+    }
+
+    #[test]
+    fn one_network_of_known_clients_does_not_hold_up_another() {
+        let mut line = Line::new(1, 64);
+        assert_eq!(line.enter(Class::Known, network(1), 0), Entered::Now);
+        let waits = (1..=100).filter(|ticket| line.enter(Class::Known, network(1), *ticket) == Entered::Waits).count();
+        assert_eq!(waits, 16, "its share of the room");
+        assert_eq!(line.enter(Class::Known, network(2), 200), Entered::Waits);
     }
 
     #[test]
