@@ -79,9 +79,12 @@ pub enum Means {
     },
 }
 
-/// Who a client proved to be.
+/// Who a client proved to be. Small, since every connection has room for one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Authenticated {
+pub struct Authenticated(Arc<Proof>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Proof {
     account: Arc<str>,
     credential: Arc<str>,
     /// `None` where a record does not say.
@@ -94,48 +97,48 @@ impl Authenticated {
     /// of the app password, `password`, `token` or `certificate`.
     #[must_use]
     pub fn mint_after_verification(account: Arc<str>, credential: Arc<str>) -> Self {
-        Self { account, credential, means: None, until: None }
+        Self(Arc::new(Proof { account, credential, means: None, until: None }))
     }
 
     /// Notes what it was proven by, and when that ends by itself.
     #[must_use]
     pub fn by(self, means: Means, until: Option<UnixMillis>) -> Self {
-        Self { means: Some(means), until, ..self }
+        Self(Arc::new(Proof { means: Some(means), until, ..Arc::unwrap_or_clone(self.0) }))
     }
 
     /// See [`Authenticated::by`].
     #[must_use]
     pub fn means(&self) -> Option<&Means> {
-        self.means.as_ref()
+        self.0.means.as_ref()
     }
 
     /// From then on it proves nothing.
     #[must_use]
     pub fn until(&self) -> Option<UnixMillis> {
-        self.until
+        self.0.until
     }
 
     /// The name of the password it was proven by. Tokens and certificates have none, whatever they are called in a record.
     #[must_use]
     pub fn password(&self) -> Option<&Arc<str>> {
-        matches!(self.means, Some(Means::Password { .. })).then_some(&self.credential)
+        matches!(self.0.means, Some(Means::Password { .. })).then_some(&self.0.credential)
     }
 
     /// Only `3-policy/src/record.rs` calls this, to make a recorded decision again; what comes of that is a verdict and never a reply.
     #[must_use]
     pub fn restored_from_record(account: Arc<str>, credential: Arc<str>) -> Self {
-        Self { account, credential, means: None, until: None }
+        Self(Arc::new(Proof { account, credential, means: None, until: None }))
     }
 
     /// The account's name, an address in canonical form.
     #[must_use]
     pub fn account(&self) -> &Arc<str> {
-        &self.account
+        &self.0.account
     }
 
     /// Which of its credentials.
     #[must_use]
     pub fn credential(&self) -> &Arc<str> {
-        &self.credential
+        &self.0.credential
     }
 }

@@ -88,7 +88,7 @@ fn a_flood_of_deliveries_does_not_make_us_forget_who_logged_in() {
     let ceiling = Ceiling::new(settings());
     ceiling.enter(from("192.0.2.1")).unwrap().logged_in(NOW);
     for n in 0..10_000_u32 {
-        let address = IpAddr::from(std::net::Ipv4Addr::from(0x0a00_0000 + n));
+        let address = IpAddr::from(std::net::Ipv4Addr::from(0x0a00_0000 + n * 256));
         ceiling.enter(Arrival { address, ..from("10.0.0.0") }).unwrap().delivered(NOW);
     }
     assert!(ceiling.is_known(NOW, "192.0.2.1".parse().unwrap()));
