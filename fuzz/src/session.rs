@@ -249,7 +249,7 @@ impl Pump {
 
     fn answer(&mut self, question: Question) -> Answer {
         match question {
-            Question::AuthAbort if self.challenges % 2 == 0 => Answer::Denied,
+            Question::AuthAbort if self.challenges % 2 == 0 => Answer::Denied(None),
             Question::Connect | Question::AuthAbort => Answer::Pass,
             Question::Hello(name) if name.as_str().starts_with('h') => Answer::Hangup(Reply::no_service("here.example")),
             Question::Hello(name) if name.as_str().starts_with('r') => Answer::Refuse(Reply::relay_denied()),
@@ -284,8 +284,8 @@ impl Pump {
             Some(b'o') => Answer::Authenticated {
                 who: Authenticated::mint_after_verification("ann@here.example".into(), "password".into()),
             },
-            Some(b'n') => Answer::Denied,
-            _ if self.challenges > 2 => Answer::Denied,
+            Some(b'n') => Answer::Denied(None),
+            _ if self.challenges > 2 => Answer::Denied(None),
             _ => Answer::Challenge(b"more".to_vec()),
         }
     }

@@ -52,12 +52,12 @@ section! {
                 Mechanism::Plain,
                 Mechanism::Login,
             ];
-        /// Passwords checked at the same time by Argon2id, each with 19 MiB of memory; 0 for as many as there are processor
-        /// cores.
+        /// Passwords checked at the same time by Argon2id, each with 19 MiB of memory; 0 for one less than there are processor
+        /// cores, and at least one.
         #[key(
             example = "2",
-            why = "more would not be faster, and would let guessing crowd out mail",
-            shown = "0, one for each core",
+            why = "a core is left for mail while passwords are guessed; two checks on each core would be no faster",
+            shown = "0, one for each core but one",
             within = 0..=1024,
             restart = true
         )]

@@ -11,6 +11,7 @@ use crate::envelope::{Admission, UnixMillis};
 use crate::proof::Authenticated;
 use crate::reply::Reply;
 use crate::secret::Secret;
+use crate::session_id::SessionId;
 use crate::trouble::Outage;
 
 /// Something we tried to find out. "Could not find out" is an answer of its own.
@@ -164,8 +165,8 @@ pub enum Answer {
         /// The proof.
         who: Authenticated,
     },
-    /// The credentials are wrong.
-    Denied,
+    /// The credentials are wrong. With it, what the client may ask by.
+    Denied(Option<SessionId>),
 }
 
 /// Account names are shared between sessions, spool and scheduler.

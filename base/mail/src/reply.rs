@@ -120,6 +120,15 @@ impl Reply {
         Self { code: ReplyCode(code), status: Some(Status::new(class, subject, detail)), lines: clean(text.into()) }
     }
 
+    /// The same, where there is a reference.
+    #[must_use]
+    pub fn referenced(self, session: Option<SessionId>) -> Self {
+        match session {
+            Some(session) => self.with_reference(session),
+            None => self,
+        }
+    }
+
     /// The same with a reference at its end, by which the refused can ask and the operator find out why: `(ref 01JD7K3QX2)`.
     #[must_use]
     pub fn with_reference(mut self, id: SessionId) -> Self {

@@ -77,7 +77,7 @@ impl Turn<'_> {
                 self.answer(Reply::authenticated(), hello)
             }
             // A guess costs as much as any other fault. RFC 4954 §9: at least three of them are heard before the connection is closed.
-            Answer::Denied => self.charge(Reply::authentication_failed(), hello),
+            Answer::Denied(reference) => self.charge(Reply::authentication_failed().referenced(reference), hello),
             // A bare yes proves nobody.
             Answer::Pass => self.bug(hello),
             other => match self.ruling(other) {
@@ -121,7 +121,7 @@ impl Turn<'_> {
         let AskingAbort { hello, fault } = asking;
         match (answer, fault) {
             (Answer::Hangup(reply), _) => self.close(reply, hello),
-            (Answer::Denied, None) => self.fault(Reply::authentication_aborted(), hello),
+            (Answer::Denied(reference), None) => self.fault(Reply::authentication_aborted().referenced(reference), hello),
             (_, None) => self.idle(Reply::authentication_aborted(), hello),
             (_, Some(Fault::LineTooLong)) => self.fault(Reply::authentication_line_too_long(), hello),
             (_, Some(fault)) => self.fault(Reply::fault(fault), hello),

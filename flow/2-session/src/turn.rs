@@ -149,7 +149,7 @@ impl Turn<'_> {
             Answer::Refuse(reply) if reply.code.0 == 421 => Ruling::Hangup(reply),
             Answer::Refuse(reply) => Ruling::Refuse(reply),
             Answer::Hangup(reply) => Ruling::Hangup(reply),
-            Answer::Admitted(_) | Answer::Challenge(_) | Answer::Authenticated { .. } | Answer::Denied => {
+            Answer::Admitted(_) | Answer::Challenge(_) | Answer::Authenticated { .. } | Answer::Denied(_) => {
                 Ruling::Hangup(Reply::internal_error(self.hostname()))
             }
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use postern_listener::pump::{Ended as HowEnded, Revocation};
 use postern_listener::{Conversations, Door, Host, PumpSettings};
-use postern_mail::client::ListenerKind;
+use postern_mail::client::{ListenerKind, Subnet};
 use postern_mail::event::Event;
 use postern_mail::fact::{Answer, ClientCertificate, ClientFacts, Fact, Mechanism, Question};
 use postern_mail::message::date::MailDate;
@@ -26,7 +26,7 @@ use postern_smtp::machine::{Conduct, TraceFacts};
 use postern_spool::Writer;
 use postern_state::{Exchange, Reservation, Start, Step};
 use rustls::ServerConfig;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::wire::bans::{self, Watched};
 use crate::wire::directory::Directory;
@@ -204,7 +204,7 @@ impl Inbound {
     }
 
     async fn login_on(&mut self, response: Secret) -> Answer {
-        let Some(mut exchange) = self.exchange.take() else { return Answer::Denied };
+        let Some(mut exchange) = self.exchange.take() else { return Answer::Denied(None) };
         let step = exchange.next(clock(), &response).await;
         self.step(*exchange, step)
     }
@@ -235,7 +235,7 @@ impl Inbound {
                 if !exchange.is_denied_within() {
                     self.denied(&exchange);
                 }
-                Answer::Denied
+                Answer::Denied(None)
             }
             Step::Refused(why) => {
                 let user = exchange.user().map(str::to_owned);
@@ -366,7 +366,7 @@ impl Host for Inbound {
             Question::AuthNext(response) => Box::pin(self.login_on(response)).await,
             // Who was denied before it gave up was denied.
             Question::AuthAbort => match self.exchange.take() {
-                Some(exchange) if exchange.is_denied_within() => Answer::Denied,
+                Some(exchange) if exchange.is_denied_within() => Answer::Denied(None),
                 _ => Answer::Pass,
             },
         };
@@ -474,6 +474,10 @@ impl Conversations for Gate {
             },
             shut => shut,
         }
+    }
+
+    fn sieved(&self) -> Option<watch::Receiver<Arc<[Subnet]>>> {
+        Some(self.0.bans.sieved())
     }
 
     fn begin(&self, client: &ClientFacts) -> (Session, Inbound) {

@@ -91,6 +91,7 @@ impl SessionTrail {
         match answer {
             Answer::Refuse(reply) => Answer::Refuse(reply.with_reference(self.id)),
             Answer::Hangup(reply) => Answer::Hangup(reply.with_reference(self.id)),
+            Answer::Denied(_) => Answer::Denied(Some(self.id)),
             other => other,
         }
     }

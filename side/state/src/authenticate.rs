@@ -48,7 +48,7 @@ use crate::turns::{Class, Turns};
 /// How much work strangers can make us do. The binary fills it from the configuration.
 #[derive(Clone, Debug)]
 pub struct AuthenticationSettings {
-    /// Slow hashes that run at once, each on a thread of its own with 19 MiB. As many as there are cores.
+    /// Slow hashes that run at once, each on a thread of its own with 19 MiB. One less than there are cores.
     pub argon2_concurrency: usize,
     /// Attempts of strangers that wait for their turn, and as many of known clients; more are turned away at once.
     pub waiting_max: usize,
@@ -65,7 +65,7 @@ pub struct AuthenticationSettings {
 impl Default for AuthenticationSettings {
     fn default() -> Self {
         Self {
-            argon2_concurrency: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
+            argon2_concurrency: std::thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1)),
             waiting_max: 200,
             wait: Duration::from_secs(10),
             remember_for: Duration::from_secs(60),

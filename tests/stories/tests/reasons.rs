@@ -177,3 +177,14 @@ fn a_rule_that_guards_the_server_cannot_be_switched_off() {
     assert_eq!(checked.status.code(), Some(1));
     assert!(text(&checked).contains("open relay"), "{}", text(&checked));
 }
+
+#[test]
+fn a_wrong_password_carries_a_reference_too() {
+    let postern = with_alice(Setup::new());
+    let mut client = SmtpClient::hello_tls(postern.submission());
+    let denied = client.auth_plain(ALICE, "wrong password");
+    assert_eq!(denied.code, 535);
+    let id = reference(&denied);
+    client.expect("QUIT", 221);
+    assert!(explained(&postern, &id).to_string().contains("wrong credentials"));
+}

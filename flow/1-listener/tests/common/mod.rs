@@ -163,7 +163,7 @@ impl Host for Recorder {
             Question::Recipient { .. } => Answer::Admitted(Admission::Hosted(Hosted::mint_by_rule())),
             Question::AuthStart { exporter, .. } => {
                 *self.world.exporter_seen.lock().unwrap() = exporter.as_deref().copied();
-                Answer::Denied
+                Answer::Denied(None)
             }
             Question::Sender { .. } => {
                 self.world.senders.fetch_add(1, Ordering::Relaxed);

@@ -219,7 +219,7 @@ fn what_a_stranger_did_wrong_is_told_by_kind_and_what_an_account_did_is_not() {
     let mut account = Direct::new(&["listener submissions"]);
     account.line("JUNK");
     account.line("AUTH PLAIN AGEAYg==");
-    account.feed(Input::Answer(Answer::Denied));
+    account.feed(Input::Answer(Answer::Denied(None)));
     assert_eq!(account.session.conduct().syntax, 1, "a wrong password is for others to remember");
     account.line("AUTH PLAIN AGEAYg==");
     account.feed(Input::Answer(Answer::Authenticated {

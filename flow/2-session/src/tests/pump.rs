@@ -222,7 +222,7 @@ impl<'a> Pump<'a> {
             Some(Say::Hangup(reply)) => Answer::Hangup(reply),
             Some(Say::Challenge(bytes)) => Answer::Challenge(bytes),
             Some(Say::Authenticated(who)) => Answer::Authenticated { who },
-            Some(Say::Denied) => Answer::Denied,
+            Some(Say::Denied) => Answer::Denied(None),
         }
     }
 

@@ -180,7 +180,7 @@ fn input(number: usize) -> Input<'static> {
         5 => Input::Answer(Answer::Refuse(Reply::relay_denied())),
         6 => Input::Answer(Answer::Challenge(vec![1])),
         7 => Input::Answer(Answer::Authenticated { who: Authenticated::mint_after_verification("a".into(), "b".into()) }),
-        8 => Input::Answer(Answer::Denied),
+        8 => Input::Answer(Answer::Denied(None)),
         9 | 10 => Input::BodyEnded(BodyEnd::Whole { bytes: 6 }),
         11 => Input::BodyEnded(BodyEnd::TooBig),
         12 => Input::BodyEnded(BodyEnd::Broken(Fault::BareLf)),
