@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use ipnet::IpNet;
 use postern_mail::Reply;
-use postern_mail::client::{ListenerKind, Subnet};
+use postern_mail::client::ListenerKind;
 use postern_mail::envelope::UnixMillis;
 use postern_mail::fact::ClientFacts;
 use postern_smtp::machine::{Conduct, Machine};
@@ -24,7 +24,6 @@ use crate::ceiling::{Arrival, Ceiling, Place};
 use crate::proxy_protocol;
 use crate::pump::{Ended, Host, Pump, PumpSettings};
 use crate::shed;
-use crate::sieve::sieve;
 
 /// Connections the kernel may hold before we take them: bursts wait there instead of being lost.
 const BACKLOG: i32 = 4096;
@@ -67,10 +66,6 @@ pub trait Conversations: Send + Sync + 'static {
     /// Asked about each client before anything else is done for it, so it must cost next to nothing.
     fn door(&self, _client: &ClientFacts) -> Door {
         Door::Open
-    }
-    /// Networks that are banned and come without end: the kernel is asked to drop what they send. `None` where there never are any.
-    fn sieved(&self) -> Option<watch::Receiver<Arc<[Subnet]>>> {
-        None
     }
     /// A client is there.
     fn begin(&self, client: &ClientFacts) -> (Self::Machine, Self::Host);
@@ -132,15 +127,10 @@ impl Listener {
             reason = "sound for a socket of the standard library, which owns its descriptor; what replaces it is unsafe"
         )]
         let socket = AsyncFd::with_interest(self.socket, Interest::READABLE)?;
-        let mut sieved = conversations.sieved();
         loop {
             let mut ready = tokio::select! {
                 biased;
                 _ = stop.wait_for(|stopping| *stopping) => return Ok(()),
-                networks = next(&mut sieved) => {
-                    sieve(socket.get_ref(), &networks);
-                    continue;
-                }
                 ready = socket.readable() => ready?,
             };
             let (stream, peer) = match ready.try_io(|socket| socket.get_ref().accept()) {
@@ -184,18 +174,6 @@ impl Listener {
             }
         }
     }
-}
-
-/// The next networks to be dropped, when they are others than before.
-async fn next(sieved: &mut Option<watch::Receiver<Arc<[Subnet]>>>) -> Arc<[Subnet]> {
-    if let Some(networks) = sieved
-        && networks.changed().await.is_ok()
-    {
-        return Arc::clone(&networks.borrow_and_update());
-    }
-    // Nobody says anything any more.
-    *sieved = None;
-    std::future::pending().await
 }
 
 /// True for what went wrong with one connection while it waited to be accepted, and says nothing about the next.

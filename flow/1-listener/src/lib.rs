@@ -10,7 +10,6 @@ pub mod ceiling;
 pub mod proxy_protocol;
 pub mod pump;
 pub mod shed;
-pub mod sieve;
 pub mod stream;
 pub mod tls;
 

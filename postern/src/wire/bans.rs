@@ -59,8 +59,6 @@ pub(crate) struct Keeper {
     last_session: AtomicU64,
     /// Hosts that were not banned though they offended, so that each is told of once an hour.
     told: Mutex<Tally<Subnet>>,
-    /// Networks that come without end, for the listeners.
-    sieved: watch::Sender<Arc<[Subnet]>>,
     /// Counts changes, for those who follow.
     revision: watch::Sender<u64>,
     hostname: Box<str>,
@@ -171,7 +169,6 @@ impl Keeper {
             last_session: AtomicU64::new(0),
             told: Mutex::new(Tally::new(TOLD_MAX)),
             // A mirror that followed the server before this one must not take its last revision for one of ours.
-            sieved: watch::Sender::new(Arc::from([])),
             revision: watch::Sender::new(now.0),
             hostname: config.server.hostname.as_str().into(),
         };
@@ -187,11 +184,6 @@ impl Keeper {
 
     fn spare(&self, bans: &Bans) {
         self.set.spare(bans.spared().iter().map(|spared| spared.network).collect());
-    }
-
-    /// What listeners are to have the kernel drop.
-    pub(crate) fn sieved(&self) -> watch::Receiver<Arc<[Subnet]>> {
-        self.sieved.subscribe()
     }
 
     /// How many networks are banned.
@@ -498,15 +490,6 @@ pub(crate) async fn upkeep(server: Arc<Server>, mut stopping: watch::Receiver<bo
             }
             _ = ticks.tick() => {
                 let now = clock();
-                let endless = server.bans.set.endless(now);
-                server.bans.sieved.send_if_modified(|sieved| {
-                    let is_other = **sieved != *endless;
-                    if is_other {
-                        tracing::info!(networks = endless.len(), "banned networks that come without end are left to the kernel for a while");
-                        *sieved = endless.into();
-                    }
-                    is_other
-                });
                 let mut events = server.bans.sweep(now);
                 let (shared, told) = {
                     let mut crowd = server.bans.crowd();

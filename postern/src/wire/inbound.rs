@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use postern_listener::pump::{Ended as HowEnded, Revocation};
 use postern_listener::{Conversations, Door, Host, PumpSettings};
-use postern_mail::client::{ListenerKind, Subnet};
+use postern_mail::client::ListenerKind;
 use postern_mail::event::Event;
 use postern_mail::fact::{Answer, ClientCertificate, ClientFacts, Fact, Mechanism, Question};
 use postern_mail::message::date::MailDate;
@@ -26,7 +26,7 @@ use postern_smtp::machine::{Conduct, TraceFacts};
 use postern_spool::Writer;
 use postern_state::{Exchange, Reservation, Start, Step};
 use rustls::ServerConfig;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 use crate::wire::bans::{self, Watched};
 use crate::wire::directory::Directory;
@@ -474,10 +474,6 @@ impl Conversations for Gate {
             },
             shut => shut,
         }
-    }
-
-    fn sieved(&self) -> Option<watch::Receiver<Arc<[Subnet]>>> {
-        Some(self.0.bans.sieved())
     }
 
     fn begin(&self, client: &ClientFacts) -> (Session, Inbound) {

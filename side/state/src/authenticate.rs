@@ -37,6 +37,7 @@ use postern_smtp::sasl::{external, xoauth2};
 use crate::account::{Account, CERTIFICATE, Credential, PASSWORD, TOKEN, canonical, print_fingerprint};
 use crate::accounts::{Accounts, CertificateHolder, SCRAM_ITERATIONS};
 use crate::guard::{Guard, Heard, tag};
+use crate::hashers::Hashers;
 use crate::known_networks::KnownNetworks;
 use crate::oidc::{Issuers, Named, Refusal};
 use crate::password::{self, Hashing};
@@ -137,6 +138,7 @@ pub struct Authenticator {
     /// What the passwords of accounts that do not exist are compared with.
     nobody: Arc<str>,
     turns: Arc<Turns>,
+    hashers: Hashers,
     guard: Arc<dyn Guard>,
     known: Arc<KnownNetworks>,
     remembered: Cache<Vec<u8>, Remembered>,
@@ -169,6 +171,8 @@ impl Authenticator {
             process_key: hmac::Key::new(hmac::HMAC_SHA256, &random::<32>()?),
             nobody,
             turns: Turns::new(settings.argon2_concurrency, settings.waiting_max),
+            hashers: Hashers::start(settings.argon2_concurrency)
+                .map_err(|error| StateFailure::Disk(format!("a thread for hashes: {error}")))?,
             remembered,
             together: Together::default(),
             issuers: ArcSwap::default(),
@@ -275,24 +279,24 @@ impl Authenticator {
         let candidate = account.as_deref().and_then(|account| candidate(account, password.expose()));
         let hash: Arc<str> = candidate.map_or_else(|| Arc::clone(&self.nobody), |found| (&*found.verifier.hash).into());
         let hashing = Arc::clone(&self.hashing);
-        let compared = tokio::task::spawn_blocking(move || {
+        let compared = self.hashers.run(move || {
             let _held_until_done = turn;
             hashing.matches(password.expose(), &hash)
         });
         match (compared.await, account.as_deref(), candidate) {
-            (Ok(true), Some(account), Some(credential)) => {
+            (Some(true), Some(account), Some(credential)) => {
                 let step = self.admit(now, client, account, credential, Some(memory));
                 heard.ended(ending(&step));
                 let right = Shared::Right { generation: account.generation, credential: Arc::clone(&credential.name) };
                 let shared = if matches!(step, Step::Authenticated(_)) { right } else { Shared::Wrong };
                 (step, shared)
             }
-            (Ok(_), _, _) => {
+            (Some(_), _, _) => {
                 heard.ended(Ending::Wrong);
                 (Step::Denied, Shared::Wrong)
             }
-            (Err(panicked), _, _) => {
-                tracing::error!(%panicked, "a password could not be verified");
+            (None, _, _) => {
+                tracing::error!("a password could not be verified");
                 unverified(Step::Unavailable)
             }
         }

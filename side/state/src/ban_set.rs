@@ -4,20 +4,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::Duration;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use postern_mail::client::Subnet;
 use postern_mail::envelope::UnixMillis;
 
 /// Clients of one ban that are told so in a minute. Whoever comes more often knows, and words cost more than silence.
 const WORDS_PER_MINUTE: u64 = 60;
-/// With so many in a minute a network comes without end.
-const ENDLESS_PER_MINUTE: u64 = 600;
-/// Networks that come without end and are remembered at a time; others are turned away one by one.
-const ENDLESS_MAX: usize = 32;
-/// How long a network that came without end counts as such.
-const ENDLESS_FOR: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 struct Entry {
@@ -33,15 +26,15 @@ impl Entry {
         Self { until, refused: AtomicU64::new(0), minute: AtomicU64::new(0), words: AtomicU64::new(0) }
     }
 
-    /// Counts a client that is turned away, and gives the how manieth it is in this minute. Two clients at the turn of a minute may both begin
-    /// the count anew, and then a few more hear something.
-    fn turn_away(&self, now: UnixMillis) -> u64 {
+    /// Counts a client that is turned away; true while there are still words for it. Two clients at the turn of a minute may both begin the
+    /// count anew, and then a few more hear something.
+    fn turn_away(&self, now: UnixMillis) -> bool {
         self.refused.fetch_add(1, Ordering::Relaxed);
         let minute = now.0 / 60_000;
         if self.minute.swap(minute, Ordering::Relaxed) != minute {
             self.words.store(0, Ordering::Relaxed);
         }
-        self.words.fetch_add(1, Ordering::Relaxed) + 1
+        self.words.fetch_add(1, Ordering::Relaxed) < WORDS_PER_MINUTE
     }
 }
 
@@ -66,8 +59,6 @@ pub struct BanSet {
     inner: RwLock<Inner>,
     /// Beside the lock, so that a server without bans does not take it.
     len: AtomicUsize,
-    /// Networks that came without end, and until when they count as such.
-    endless: Mutex<Vec<(Subnet, UnixMillis)>>,
 }
 
 impl BanSet {
@@ -141,27 +132,7 @@ impl BanSet {
         }
         let inner = self.read();
         let (of, entry) = Self::covering(&inner, now, client.to_canonical())?;
-        let count = entry.turn_away(now);
-        if count == ENDLESS_PER_MINUTE {
-            let mut endless = self.endless.lock().unwrap_or_else(PoisonError::into_inner);
-            if endless.len() < ENDLESS_MAX && endless.iter().all(|(known, _)| *known != of) {
-                endless.push((of, now.plus(ENDLESS_FOR)));
-            }
-        }
-        Some((of, count <= WORDS_PER_MINUTE))
-    }
-
-    /// Networks that come without end now, are banned, and hold nobody who is spared.
-    #[must_use]
-    pub fn endless(&self, now: UnixMillis) -> Vec<Subnet> {
-        let mut endless = self.endless.lock().unwrap_or_else(PoisonError::into_inner);
-        if endless.is_empty() {
-            return Vec::new();
-        }
-        let inner = self.read();
-        let is_banned = |of: &Subnet| inner.entries.get(of).is_some_and(|entry| entry.until.is_none_or(|until| now < until));
-        endless.retain(|(of, until)| now < *until && is_banned(of));
-        endless.iter().map(|(of, _)| *of).filter(|of| !inner.spared.iter().any(|spared| spared.meets(of))).collect()
+        Some((of, entry.turn_away(now)))
     }
 
     /// How many connections this ban has turned away since it began, or since the start.
@@ -244,22 +215,5 @@ mod tests {
             |now: u64| (0..100).filter(|host| set.refuses(UnixMillis(now), ip(&format!("192.0.2.{host}"))).unwrap().1).count();
         assert_eq!((told(1_000), told(59_999), told(60_000)), (60, 0, 60));
         assert_eq!(set.refused(net("192.0.2.0/24")), 300);
-    }
-
-    #[test]
-    fn a_network_comes_without_end_for_a_minute_while_it_is_banned_and_holds_nobody_who_is_spared() {
-        let set = BanSet::default();
-        for network in ["192.0.2.0/24", "10.0.0.0/8", "198.51.100.1/32"] {
-            set.put(net(network), Some(UnixMillis(120_000)));
-        }
-        set.spare(vec![net("10.1.0.0/16")]);
-        let come = |client: &str, times: usize| (0..times).filter(|_| set.refuses(NOW, ip(client)).is_some()).count();
-        assert_eq!((come("192.0.2.7", 600), come("10.2.0.1", 600), come("198.51.100.1", 599)), (600, 600, 599));
-        assert_eq!(set.endless(NOW), [net("192.0.2.0/24")]);
-        assert_eq!(set.endless(UnixMillis(60_999)), [net("192.0.2.0/24")]);
-        assert_eq!(set.endless(UnixMillis(61_000)), []);
-        assert_eq!(come("192.0.2.7", 600), 600);
-        set.remove(net("192.0.2.0/24"));
-        assert_eq!(set.endless(NOW), []);
     }
 }

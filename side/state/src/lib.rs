@@ -14,6 +14,7 @@ pub mod ban_set;
 pub mod bans;
 pub mod geo;
 pub mod guard;
+mod hashers;
 pub mod history;
 pub mod known_networks;
 pub mod lists;

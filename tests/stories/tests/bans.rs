@@ -178,17 +178,3 @@ fn bans_and_what_they_refuse_are_counted() {
     assert!(metrics.contains("postern_connections_turned_away_total{why=\"banned\"} 3"), "{metrics}");
     assert!(metrics.contains("postern_bans_total{why=\"order\"} 2"), "{metrics}");
 }
-
-#[test]
-fn a_banned_client_that_comes_without_end_is_left_to_the_kernel_until_its_ban_is_lifted() {
-    let mut postern = Setup::new().start();
-    postern.order(&["ban", "add", US, "--reason", "spam"]);
-    for _ in 0..600 {
-        drop(TcpStream::connect(postern.mx()));
-    }
-    let _ = postern.wait_for_log("left to the kernel");
-    let short = std::time::Duration::from_millis(200);
-    until("it is not answered", LONG, || TcpStream::connect_timeout(&postern.mx(), short).err());
-    postern.order(&["ban", "remove", US]);
-    until("it is let in again", LONG, || TcpStream::connect_timeout(&postern.mx(), short).ok());
-}
