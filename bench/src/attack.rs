@@ -264,8 +264,15 @@ impl Plan {
             let _open = Open::new(&counts.open);
             tokio::time::timeout(PATIENCE, self.pass(number, counts)).await.unwrap_or_else(|late| Err(late.into()))
         };
-        if ended.is_err() {
-            counts.failed.fetch_add(1, Ordering::Relaxed);
+        // A connection that is reset before it is seen to stand was refused, and no failure of the network.
+        match ended {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                counts.turned_away.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(_) => {
+                counts.failed.fetch_add(1, Ordering::Relaxed);
+            }
         }
     }
 
