@@ -57,7 +57,8 @@ fn check_transactions(rehearsal: &Rehearsal, recipients: usize, protocol: Protoc
 }
 
 fn check_evidence(outcome: &Outcome) {
-    if let Outcome::Delivered { evidence, .. } | Outcome::Deferred { evidence, .. } | Outcome::Bounced { evidence, .. } = outcome {
+    if let Outcome::Delivered { evidence, .. } | Outcome::Deferred { evidence, .. } | Outcome::Bounced { evidence, .. } = outcome
+    {
         assert!(evidence.text.chars().count() <= 512 && !evidence.text.chars().any(char::is_control), "{evidence:?}");
     }
 }

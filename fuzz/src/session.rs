@@ -216,7 +216,8 @@ impl Pump {
                 self.reading = Reading::Chunk { reader: ChunkReader::new(size), size, keep, last };
             }
             Action::Commit => return Some(Input::Committed(self.commit())),
-            Action::Discard => assert!(self.open.take().is_some(), "only an open message is discarded"),
+            // Also comes at the end of a transaction that has not opened its message yet.
+            Action::Discard => self.open = None,
             Action::Close => {
                 assert!(self.open.is_none(), "a message is discarded before the session closes");
                 self.reading = Reading::Nothing;
