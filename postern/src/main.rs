@@ -8,6 +8,7 @@ mod control;
 mod explained;
 mod lists;
 mod offline;
+mod own_addresses;
 mod privilege;
 mod scopes;
 mod serve;

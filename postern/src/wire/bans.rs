@@ -23,6 +23,7 @@ use tokio::sync::{Notify, oneshot, watch};
 
 use crate::control::Answer;
 use crate::control::bans::{BanOrder, Desk, Mirrored, widest};
+use crate::own_addresses;
 use crate::wire::{Server, clock, live, stopped};
 
 /// How often it is looked for what has ended. The door itself knows the very millisecond.
@@ -116,34 +117,9 @@ fn spared(config: &Config, own: &[SocketAddr]) -> Vec<Spared> {
     let proxies = config.listeners.iter().flat_map(|listener| &listener.proxy_protocol_from);
     let bound = own.iter().map(SocketAddr::ip).filter(|address| !address.is_unspecified());
     // Loopback is no exemption: anybody on this machine may come from there.
-    let own = bound.chain(machine_addresses()).filter(|address| !address.is_loopback());
+    let own = bound.chain(own_addresses::of_machine()).filter(|address| !address.is_loopback());
     let own = own.filter_map(|address| Subnet::around(address, if address.is_ipv4() { 32 } else { 128 }));
     trusted.chain(proxies.filter_map(network).map(of(SparedAs::Proxy))).chain(own.map(of(SparedAs::Own))).collect()
-}
-
-/// The addresses of this machine, as far as the kernel tells.
-fn machine_addresses() -> Vec<IpAddr> {
-    let v4 = std::fs::read_to_string("/proc/self/net/fib_trie").unwrap_or_default();
-    let v6 = std::fs::read_to_string("/proc/self/net/if_inet6").unwrap_or_default();
-    addresses_of_routes(&v4).chain(addresses_of_interfaces(&v6)).collect()
-}
-
-/// IPv4 addresses of ours in `/proc/net/fib_trie`: a line with the address, and below it `/32 host LOCAL`.
-fn addresses_of_routes(text: &str) -> impl Iterator<Item = IpAddr> {
-    text.lines().zip(text.lines().skip(1)).filter_map(|(address, kind)| {
-        if kind.trim() != "/32 host LOCAL" {
-            return None;
-        }
-        address.trim().strip_prefix("|-- ")?.parse().ok()
-    })
-}
-
-/// IPv6 addresses of ours in `/proc/net/if_inet6`: 32 hexadecimal digits begin each line.
-fn addresses_of_interfaces(text: &str) -> impl Iterator<Item = IpAddr> {
-    text.lines().filter_map(|line| {
-        let digits = line.split_ascii_whitespace().next().filter(|digits| digits.len() == 32)?;
-        u128::from_str_radix(digits, 16).ok().map(|bits| IpAddr::V6(bits.into()))
-    })
 }
 
 impl Keeper {

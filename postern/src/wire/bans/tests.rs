@@ -178,12 +178,3 @@ async fn a_network_that_becomes_trusted_is_let_in_by_a_reload() {
     assert!(!is_shut(&town.server, "198.51.100.7"));
     assert!(!guess(&town.server, "198.51.100.8"));
 }
-
-#[test]
-fn addresses_of_this_machine_are_read_as_the_kernel_prints_them() {
-    let routes = "Main:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 127.0.0.0\n        /8 host LOCAL\n           |-- 192.0.2.0\n              /24 link UNICAST\n           \
-                  |-- 192.0.2.2\n              /32 host LOCAL\n        |-- 192.0.2.255\n           /32 link BROADCAST\n";
-    assert_eq!(addresses_of_routes(routes).collect::<Vec<_>>(), [ip("192.0.2.2")]);
-    let interfaces = "20010db8000000000000000000000002 04 40 00 82     eth0\nnonsense\n";
-    assert_eq!(addresses_of_interfaces(interfaces).collect::<Vec<_>>(), [ip("2001:db8::2")]);
-}
