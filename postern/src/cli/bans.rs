@@ -92,12 +92,12 @@ pub(crate) fn print_bans(answer: &Bans) {
         for ban in &answer.bans {
             let until =
                 if did.ends_with("lift") || did == "lifted" { String::new() } else { format!(" until {}", left(ban.until)) };
-            println!("{did}: {}{until}", ban.network);
+            say!("{did}: {}{until}", ban.network);
         }
         return;
     }
     if answer.bans.is_empty() {
-        println!("nobody is banned");
+        say!("nobody is banned");
         return;
     }
     let mut table = table(&["network", "cause", "since", "until", "times", "refused", "evidence"]);
@@ -112,53 +112,50 @@ pub(crate) fn print_bans(answer: &Bans) {
             Quoted::text(&ban.evidence).to_string(),
         ]);
     }
-    println!("{table}");
+    say!("{table}");
     if answer.more {
-        println!("... and more; give --limit");
+        say!("... and more; give --limit");
     }
 }
 
 fn print_view(ban: &View) {
     let state = if ban.active { "banned" } else { "was banned" };
-    println!("  {} {state} by {}, for {}", ban.network, if ban.by == "person" { "a person" } else { "the server" }, ban.cause);
-    println!("    evidence  {}", Quoted::text(&ban.evidence));
-    println!("    since     {}", when(ban.since));
+    say!("  {} {state} by {}, for {}", ban.network, if ban.by == "person" { "a person" } else { "the server" }, ban.cause);
+    say!("    evidence  {}", Quoted::text(&ban.evidence));
+    say!("    since     {}", when(ban.since));
     if ban.active {
-        println!("    until     {}", left(ban.until));
-        println!("    refused   {} connections", ban.refused);
+        say!("    until     {}", left(ban.until));
+        say!("    refused   {} connections", ban.refused);
     } else {
-        println!("    until     {}", ban.until.map_or_else(String::new, when));
+        say!("    until     {}", ban.until.map_or_else(String::new, when));
     }
     let before = ban.times.saturating_sub(1);
-    println!(
-        "    before    {}",
-        if before == 0 { "never, as far as is remembered".to_owned() } else { format!("{before} times") }
-    );
+    say!("    before    {}", if before == 0 { "never, as far as is remembered".to_owned() } else { format!("{before} times") });
     if ban.active {
-        println!("    lift      postern ban remove {}", ban.network);
+        say!("    lift      postern ban remove {}", ban.network);
     }
 }
 
 pub(crate) fn print_explained(explained: &Explained) {
     let address = &explained.address;
     match (&explained.spared, explained.banned) {
-        (Some(why), _) => println!("{address} is not banned and never will be: it is {why}"),
-        (None, true) => println!("{address} is banned"),
-        (None, false) => println!("{address} is not banned"),
+        (Some(why), _) => say!("{address} is not banned and never will be: it is {why}"),
+        (None, true) => say!("{address} is banned"),
+        (None, false) => say!("{address} is not banned"),
     }
     if explained.shared {
-        println!("  everybody seems to come from it, so it is not banned automatically; see: postern status");
+        say!("  everybody seems to come from it, so it is not banned automatically; see: postern status");
     }
     if explained.open > 0 {
-        println!("  {} connections are open from it that nobody has logged in on", explained.open);
+        say!("  {} connections are open from it that nobody has logged in on", explained.open);
     }
     for held in &explained.held {
-        println!("  counted   {held}");
+        say!("  counted   {held}");
     }
     for ban in &explained.bans {
         print_view(ban);
     }
     if explained.spared.is_none() {
-        println!("  never to ban it: add it to [server] trusted_networks and reload");
+        say!("  never to ban it: add it to [server] trusted_networks and reload");
     }
 }

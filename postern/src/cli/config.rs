@@ -17,9 +17,9 @@ pub(crate) fn run(verb: &ConfigVerb, source: Source, as_json: bool) -> Result<()
                 eprintln!("warning: {warning}");
             }
             if as_json {
-                println!("{}", json!({ "v": 1, "valid": true, "warnings": warnings }));
+                say!("{}", json!({ "v": 1, "valid": true, "warnings": warnings }));
             } else {
-                println!("valid, {} warnings", warnings.len());
+                say!("valid, {} warnings", warnings.len());
             }
         }
         ConfigVerb::Show { changed } => print(&config, *changed, as_json),
@@ -31,16 +31,16 @@ pub(crate) fn run(verb: &ConfigVerb, source: Source, as_json: bool) -> Result<()
                     .iter()
                     .map(|change| json!({ "path": change.path, "from": change.from, "to": change.to, "needs_restart": change.needs_restart }))
                     .collect();
-                println!("{}", json!({ "v": 1, "changes": rows }));
+                say!("{}", json!({ "v": 1, "changes": rows }));
                 return Ok(());
             }
             if changes.is_empty() {
-                println!("no difference");
+                say!("no difference");
             }
             for change in changes {
                 let (from, to) = (change.from.as_deref().unwrap_or("(none)"), change.to.as_deref().unwrap_or("(none)"));
                 let restart = if change.needs_restart { "  (takes a restart)" } else { "" };
-                println!("{}: {from} -> {to}{restart}", change.path);
+                say!("{}: {from} -> {to}{restart}", change.path);
             }
         }
     }
@@ -61,7 +61,7 @@ fn print(config: &Config, changed: bool, as_json: bool) {
             .iter()
             .map(|setting| json!({ "path": setting.path, "value": setting.value, "default": setting.default, "origin": origin(setting.origin) }))
             .collect();
-        println!("{}", json!({ "v": 1, "settings": rows }));
+        say!("{}", json!({ "v": 1, "settings": rows }));
         return;
     }
     let mut table = Table::new();
@@ -70,8 +70,8 @@ fn print(config: &Config, changed: bool, as_json: bool) {
         let default = setting.default.as_deref().filter(|default| *default != setting.value).unwrap_or("");
         table.add_row([setting.path.as_str(), &setting.value, default, &origin(setting.origin)]);
     }
-    println!("{table}");
-    println!("\nWho can reach what:");
+    say!("{table}");
+    say!("\nWho can reach what:");
     for listener in &config.listeners {
         for address in &listener.bind {
             let who = if address.ip().is_loopback() { "this machine only" } else { "everyone the network lets through" };
@@ -80,17 +80,17 @@ fn print(config: &Config, changed: bool, as_json: bool) {
             } else {
                 "mail for hosted domains from anyone, no AUTH"
             };
-            println!("  {address}  {}: {what}; {who}", listener.kind);
+            say!("  {address}  {}: {what}; {who}", listener.kind);
         }
     }
     for address in &config.http.bind {
         let who = if address.ip().is_loopback() { "this machine only" } else { "everyone the network lets through" };
-        println!("  {address}  http: metrics and health; {who}");
+        say!("  {address}  http: metrics and health; {who}");
     }
-    println!(
+    say!(
         "Off: VRFY, EXPN, ETRN, TURN, HELP texts, relaying without AUTH, AUTH on mx, AUTH without TLS, TLS below 1.2, source routes."
     );
     for network in &config.server.relay_networks {
-        println!("Relaying without AUTH for {network}, as account network:{network}.");
+        say!("Relaying without AUTH for {network}, as account network:{network}.");
     }
 }

@@ -86,15 +86,15 @@ fn quoted(text: &str) -> String {
 pub(crate) fn print(explained: &Explained) {
     match (&explained.session, explained.began) {
         (Some(session), Some(began)) => {
-            println!("session {session}, {}, from {} on {}", when(began), explained.client, explained.listener);
+            say!("session {session}, {}, from {} on {}", when(began), explained.client, explained.listener);
         }
-        _ => println!("if a client came from {} on {}", explained.client, explained.listener),
+        _ => say!("if a client came from {} on {}", explained.client, explained.listener),
     }
     for step in &explained.steps {
         print_step(step);
     }
     for message in &explained.messages {
-        println!("what became of the message: postern trace {message}");
+        say!("what became of the message: postern trace {message}");
     }
 }
 
@@ -102,14 +102,14 @@ pub(crate) fn print_step(step: &Step) {
     let at = step.at.map(|at| format!("{}  ", when(at))).unwrap_or_default();
     let about = if step.about.is_empty() { String::new() } else { format!(" {}", quoted(&step.about)) };
     let by = step.decided_by.as_ref().map(|rule| format!(", decided by {rule}")).unwrap_or_default();
-    println!("{at}{}{about}: {}{by}", step.stage, step.decision);
+    say!("{at}{}{about}: {}{by}", step.stage, step.decision);
     if let Some(reply) = &step.reply {
-        println!("    told: {}", quoted(reply));
+        say!("    told: {}", quoted(reply));
     }
     for ruled in &step.rules {
         let observed = if ruled.mode == "observe" { ", observed only" } else { "" };
         let waived = if ruled.waived { ", waived" } else { "" };
-        println!("    {}: {}{observed}{waived}: {}", ruled.rule, ruled.says, quoted(&ruled.because));
+        say!("    {}: {}{observed}{waived}: {}", ruled.rule, ruled.says, quoted(&ruled.because));
     }
     for change in &step.would_change {
         let rules = change.rules.join(" and ");
@@ -118,13 +118,13 @@ pub(crate) fn print_step(step: &Step) {
             (_, None) => format!("without {rules}"),
             (_, Some(why)) => format!("without {rules}, which cannot be switched off ({why})"),
         };
-        println!("    {how}: {}", change.decision);
+        say!("    {how}: {}", change.decision);
     }
     if let Some(helps) = &step.helps {
-        println!("    what helps: {helps}");
+        say!("    what helps: {helps}");
     }
     if let Some(today) = &step.today {
-        println!("    the rules of today would decide: {today}");
+        say!("    the rules of today would decide: {today}");
     }
 }
 
@@ -163,11 +163,11 @@ pub(crate) fn audit(verb: &AuditVerb, source: &Source, as_json: bool) -> Result<
     });
     if let AuditVerb::Show { .. } = verb {
         if as_json {
-            println!("{}", json!({ "v": 1, "entries": entries }));
+            say!("{}", json!({ "v": 1, "entries": entries }));
         } else {
             for entry in &entries {
                 let reason = if entry.reason.is_empty() { String::new() } else { format!(", because {}", quoted(&entry.reason)) };
-                println!(
+                say!(
                     "{}  {}  {}  {}{reason}: {}",
                     entry.n,
                     when(entry.at),
@@ -182,7 +182,7 @@ pub(crate) fn audit(verb: &AuditVerb, source: &Source, as_json: bool) -> Result<
         Ok(found) => {
             if matches!(verb, AuditVerb::Verify { .. }) {
                 if as_json {
-                    println!(
+                    say!(
                         "{}",
                         json!({ "v": 1, "whole": true, "entries": found.entries, "head": found.head, "kept": found.kept })
                     );
@@ -191,14 +191,14 @@ pub(crate) fn audit(verb: &AuditVerb, source: &Source, as_json: bool) -> Result<
                         || "whether entries were cut off its end only a hash kept elsewhere can tell: --head".to_owned(),
                         |entry| format!("the hash that was kept is that of entry {entry}"),
                     );
-                    println!("{} entries, the chain is whole; {kept}\nhead {}", found.entries, found.head);
+                    say!("{} entries, the chain is whole; {kept}\nhead {}", found.entries, found.head);
                 }
             }
             Ok(())
         }
         Err(broken) => {
             if as_json && matches!(verb, AuditVerb::Verify { .. }) {
-                println!("{}", json!({ "v": 1, "whole": false, "error": broken.to_string() }));
+                say!("{}", json!({ "v": 1, "whole": false, "error": broken.to_string() }));
             }
             Err(Stop(1, format!("{}: {broken}", file.display())))
         }

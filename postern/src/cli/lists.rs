@@ -240,7 +240,7 @@ fn export(source: &Source, format: Format, family: Family, list: Option<&Path>, 
         Some(file) => file_entries(source, file)?,
     };
     if as_json {
-        println!("{}", json!({ "v": 1, "answer": "list-entries", "entries": entries }));
+        say!("{}", json!({ "v": 1, "answer": "list-entries", "entries": entries }));
         return Ok(());
     }
     let written = list::write(format, family, entries.iter().filter_map(ListEntry::entry), clock());
@@ -301,21 +301,21 @@ fn terms(entry: &ListEntry) -> String {
 
 pub(crate) fn print_entries(entries: &[ListEntry], more: bool) {
     for entry in entries {
-        println!("{}  {}", entry.subject, terms(entry));
+        say!("{}  {}", entry.subject, terms(entry));
     }
     if more {
-        println!("... and more");
+        say!("... and more");
     }
 }
 
 pub(crate) fn print_test(tested: &Tested) {
-    println!("{} on {}", tested.address, tested.listener);
+    say!("{} on {}", tested.address, tested.listener);
     if tested.matches.is_empty() {
-        println!("    no list says anything of it");
+        say!("    no list says anything of it");
     }
     for one in &tested.matches {
         let observed = if one.observed { ", observed only" } else { "" };
-        println!("    {}: {}  {}{observed}", one.list, one.entry.subject, terms(&one.entry));
+        say!("    {}: {}  {}{observed}", one.list, one.entry.subject, terms(&one.entry));
     }
     explain::print_step(&tested.decided);
 }
@@ -331,8 +331,8 @@ pub(crate) fn print_lists(lists: &[ListState], warnings: &[String]) {
             list.listeners.join(", "),
         ]);
     }
-    println!("{table}");
+    say!("{table}");
     for warning in warnings {
-        println!("warning: {warning}");
+        say!("warning: {warning}");
     }
 }

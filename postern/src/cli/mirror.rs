@@ -60,7 +60,7 @@ pub(crate) fn run(source: &Source, mirror: &Mirror) -> Result<(), Stop> {
         if after != Some(mirrored.revision) {
             let script = script(&mirror.table, &mirrored, clock().0);
             if mirror.dry_run {
-                print!("{script}");
+                say!("{}", script.trim_end());
                 return Ok(());
             }
             match nft(&script) {

@@ -1,5 +1,10 @@
 //! The command line: noun, then verb. Exit 0 done, 1 failed, 2 wrong use, 3 nothing matched.
 
+/// Prints a line. Unlike the standard library's, it does not panic when nobody reads any more, as behind `| head`: then there is nothing left to do.
+macro_rules! say {
+    ($($line:tt)*) => { $crate::cli::print_line(format_args!($($line)*)) };
+}
+
 mod ask;
 mod bans;
 mod config;
@@ -9,7 +14,8 @@ mod mirror;
 mod print;
 mod scope;
 
-use std::io::{BufRead as _, IsTerminal as _};
+use std::fmt;
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -26,6 +32,13 @@ use crate::serve;
 struct Cli {
     #[command(subcommand)]
     command: Command,
+}
+
+/// See `say!`.
+fn print_line(line: fmt::Arguments<'_>) {
+    if writeln!(std::io::stdout().lock(), "{line}").is_err() {
+        std::process::exit(0);
+    }
 }
 
 #[derive(Args)]

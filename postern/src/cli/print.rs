@@ -10,7 +10,7 @@ use crate::control::{Account, Answer, Lane, Message, Status, Story};
 pub(crate) fn print(answer: Answer, as_json: bool) -> Result<(), Stop> {
     if let Answer::Failed { exit, error } = answer {
         if as_json {
-            println!("{}", serde_json::json!({ "v": 1, "answer": "failed", "exit": exit, "error": error }));
+            say!("{}", serde_json::json!({ "v": 1, "answer": "failed", "exit": exit, "error": error }));
         }
         return Err(Stop(exit, if as_json { String::new() } else { error }));
     }
@@ -19,13 +19,13 @@ pub(crate) fn print(answer: Answer, as_json: bool) -> Result<(), Stop> {
         if let Some(object) = value.as_object_mut() {
             object.insert("v".to_owned(), 1.into());
         }
-        println!("{value}");
+        say!("{value}");
         return Ok(());
     }
     match answer {
-        Answer::Done { text } => println!("{text}"),
+        Answer::Done { text } => say!("{text}"),
         Answer::Password { account, label, password } => {
-            println!("{account}, {label}: {password}\nThis password is shown only now.");
+            say!("{account}, {label}: {password}\nThis password is shown only now.");
         }
         Answer::Status(status) => print_status(&status),
         Answer::Accounts { accounts } => {
@@ -40,7 +40,7 @@ pub(crate) fn print(answer: Answer, as_json: bool) -> Result<(), Stop> {
                 print_story(story);
             }
             if !refusals.is_empty() {
-                println!("refused:");
+                say!("refused:");
                 for refusal in &refusals {
                     print_entry(refusal);
                 }
@@ -89,27 +89,31 @@ pub(crate) fn table(header: &[&str]) -> Table {
 }
 
 fn print_status(status: &Status) {
-    println!("{}, up {}", status.hostname, how_long(status.uptime_seconds));
+    say!("{}, up {}", status.hostname, how_long(status.uptime_seconds));
     for listener in &status.listeners {
-        println!("  {listener}");
+        say!("  {listener}");
     }
-    println!("connections  {}", status.connections);
-    println!(
+    say!("connections  {}", status.connections);
+    say!(
         "queue        {} messages: {} waiting, {} being tried, {} deferred, {} held",
-        status.messages, status.waiting, status.active, status.deferred, status.held
+        status.messages,
+        status.waiting,
+        status.active,
+        status.deferred,
+        status.held
     );
-    println!("spool        {} of mail, {} free on its disk", bytes(status.live_bytes), bytes(status.free_bytes));
-    println!("accepting    {}", status.accepting);
-    println!("banned       {} networks", status.bans);
-    println!("locked in    Landlock {}, system call filter {}", status.landlock, if status.seccomp { "on" } else { "off" });
+    say!("spool        {} of mail, {} free on its disk", bytes(status.live_bytes), bytes(status.free_bytes));
+    say!("accepting    {}", status.accepting);
+    say!("banned       {} networks", status.bans);
+    say!("locked in    Landlock {}, system call filter {}", status.landlock, if status.seccomp { "on" } else { "off" });
     for warning in &status.warnings {
-        println!("WARNING      {warning}");
+        say!("WARNING      {warning}");
     }
 }
 
 fn print_accounts(accounts: &[Account]) {
     if accounts.is_empty() {
-        println!("no accounts; make one with: postern account add NAME@DOMAIN");
+        say!("no accounts; make one with: postern account add NAME@DOMAIN");
         return;
     }
     let mut table = table(&["account", "may send as", "credentials", "last used"]);
@@ -126,23 +130,23 @@ fn print_accounts(accounts: &[Account]) {
         let name = if account.disabled { format!("{} (disabled)", account.name) } else { account.name.clone() };
         table.add_row([name, account.addresses.join(", "), credentials.join(", "), last.map_or("never".to_owned(), when)]);
     }
-    println!("{table}");
+    say!("{table}");
     for account in accounts {
         for certificate in &account.certificates {
-            println!("{}: certificate {}", account.name, Quoted::text(certificate));
+            say!("{}: certificate {}", account.name, Quoted::text(certificate));
         }
     }
 }
 
 fn print_messages(messages: &[Message], more: bool) {
     if messages.is_empty() {
-        println!("nothing");
+        say!("nothing");
         return;
     }
     for message in messages {
         let held = message.held.as_ref().map(|reason| format!("  HELD: {}", Quoted::text(reason))).unwrap_or_default();
         let account = message.account.as_ref().map(|account| format!("  by {account}")).unwrap_or_default();
-        println!(
+        say!(
             "{}  {}  {}  from {}{account}  {} attempts, next {}{held}",
             message.id,
             when(message.received),
@@ -153,17 +157,17 @@ fn print_messages(messages: &[Message], more: bool) {
         );
         for recipient in &message.recipients {
             let reason = recipient.reason.as_ref().map(|text| format!("  {}", Quoted::text(text))).unwrap_or_default();
-            println!("    {}  {}  via {}{reason}", recipient.address, recipient.state, recipient.destination);
+            say!("    {}  {}  via {}{reason}", recipient.address, recipient.state, recipient.destination);
         }
     }
     if more {
-        println!("... and more; give --limit");
+        say!("... and more; give --limit");
     }
 }
 
 fn print_lanes(lanes: &[Lane]) {
     if lanes.is_empty() {
-        println!("nothing waits");
+        say!("nothing waits");
         return;
     }
     let mut table =
@@ -181,11 +185,11 @@ fn print_lanes(lanes: &[Lane]) {
             lane.trouble.clone().unwrap_or_default(),
         ]);
     }
-    println!("{table}");
+    say!("{table}");
 }
 
 fn print_story(story: &Story) {
-    println!("{}{}", story.id, if story.queued { "  in the queue" } else { "" });
+    say!("{}{}", story.id, if story.queued { "  in the queue" } else { "" });
     for entry in &story.entries {
         print_entry(entry);
     }
@@ -210,7 +214,7 @@ fn print_entry(entry: &serde_json::Value) {
             }
         }
     }
-    println!("{line}");
+    say!("{line}");
 }
 
 /// A value as text, quoted where it holds anything unusual.

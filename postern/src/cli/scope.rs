@@ -104,19 +104,19 @@ pub(super) fn print(accounts: &[Account]) {
     for account in accounts {
         let scope = words(&account.scope, when);
         if !scope.is_empty() {
-            println!("{}  scope: {scope}", account.name);
+            say!("{}  scope: {scope}", account.name);
         }
         if let Some(used) = account.used.filter(|used| *used != Used::default()) {
-            println!("{}  has sent: {}", account.name, sent(&used));
+            say!("{}  has sent: {}", account.name, sent(&used));
         }
         for credential in &account.credentials {
             let label = Quoted::text(&credential.label);
             let scope = words(&credential.scope, when);
             if !scope.is_empty() {
-                println!("{}  {label}  scope: {scope}", account.name);
+                say!("{}  {label}  scope: {scope}", account.name);
             }
             if let Some(since) = credential.disabled {
-                println!("{}  {label}  disabled since {}, because nobody used it", account.name, when(since));
+                say!("{}  {label}  disabled since {}, because nobody used it", account.name, when(since));
             }
         }
     }
@@ -146,5 +146,5 @@ pub(super) fn print_reviews(reviews: &[Review]) {
             review.revoke.clone().unwrap_or_default(),
         ]);
     }
-    println!("{table}");
+    say!("{table}");
 }

@@ -37,6 +37,15 @@ fn every_setting_is_shown_with_its_default_and_where_it_comes_from() {
 }
 
 #[test]
+fn output_that_nobody_reads_to_its_end_is_no_failure() {
+    let postern = Setup::new().prepare();
+    let (read, written) = std::io::pipe().unwrap();
+    drop(read);
+    let output = postern.command(&["config", "show"]).stdout(written).output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", text(&output));
+}
+
+#[test]
 fn a_difference_is_told_setting_by_setting() {
     let postern = Setup::new().prepare();
     let other = open_folder();
