@@ -120,6 +120,7 @@ impl Listener {
         counters: Arc<Counters>,
         (mut stop, alive): (watch::Receiver<bool>, mpsc::Sender<()>),
     ) -> io::Result<()> {
+        shed::resetting(&self.socket);
         // Not the runtime's own listener: that makes each connection known to the runtime before anybody has asked whether it is wanted,
         // which costs more than turning it away.
         #[expect(
@@ -149,6 +150,7 @@ impl Listener {
             // Who is not a proxy of ours speaks for itself, and a header from it is no command.
             let stream = if is_proxy { Some(stream) } else { entrance.through_the_door(stream, peer) };
             let Some(stream) = stream else { continue };
+            shed::orderly(&stream);
             let place = if is_proxy { ceiling.enter_unnamed() } else { ceiling.enter(entrance.arrival(peer)) };
             let place = match place {
                 Ok(place) => place,
@@ -234,9 +236,14 @@ impl<C: Conversations> Entrance<'_, C> {
     fn through_the_door(&self, stream: StdStream, client: SocketAddr) -> Option<StdStream> {
         match self.conversations.door(&self.facts(client)) {
             Door::Open => return Some(stream),
-            Door::Shut(Some(reply)) if self.kind != ListenerKind::Submissions => shed::say(&stream, &reply),
-            Door::Shut(_) => {}
-            Door::Reset => shed::reset(&stream),
+            Door::Shut(word) => {
+                shed::orderly(&stream);
+                if let Some(reply) = word.filter(|_| self.kind != ListenerKind::Submissions) {
+                    shed::say(&stream, &reply);
+                }
+            }
+            // As it was accepted, see `shed::resetting`.
+            Door::Reset => {}
         }
         self.counters.turned_away.fetch_add(1, Ordering::Relaxed);
         None

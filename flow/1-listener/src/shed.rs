@@ -1,7 +1,7 @@
 //! Refusing cheaply: one write without waiting, then the socket is dropped. Promise: a refused client costs no task and no place in the runtime.
 
 use std::io::Write as _;
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use postern_mail::Reply;
@@ -16,7 +16,14 @@ pub(crate) fn say(mut socket: &TcpStream, reply: &Reply) {
     let _ = socket.write(&line);
 }
 
-/// Has the connection reset when the socket is dropped, so that the kernel keeps nothing of it.
-pub(crate) fn reset(socket: &TcpStream) {
+/// Connections that are accepted on it are reset when they are dropped, until [`orderly`] is told otherwise: so the cheapest end, after which the
+/// kernel keeps nothing, is the one for which nothing has to be done.
+pub(crate) fn resetting(socket: &TcpListener) {
+    // Linux gives this to each accepted socket. Where that fails, they end as others do, which costs more and is as safe.
     let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
+}
+
+/// What is written is sent before the connection ends, and it ends in order.
+pub(crate) fn orderly(socket: &TcpStream) {
+    let _ = SockRef::from(socket).set_linger(None);
 }

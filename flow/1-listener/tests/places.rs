@@ -3,11 +3,15 @@
 
 mod common;
 
+use std::io::{ErrorKind, Read as _};
+use std::net::TcpStream;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use common::{Event, Server, Setting};
+use postern_listener::Door;
 use postern_listener::pump::Ended;
+use postern_mail::Reply;
 use postern_mail::client::ListenerKind;
 use postern_testkit::wait::{LONG, until};
 
@@ -34,6 +38,21 @@ fn a_client_over_the_ceiling_is_told_and_the_others_are_not_disturbed() {
     first.send("NOOP\r\n");
     first.expect("250 ");
     assert_eq!(server.counters.turned_away.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn who_is_shut_out_hears_why_and_an_orderly_end_and_who_comes_without_end_is_reset() {
+    let shut = |door| Setting { door, ..Setting::new() }.serve();
+    let server = shut(Door::Shut(Some(Reply::too_many_connections("here.example"))));
+    let mut told = server.connect();
+    told.expect("421 ");
+    assert_eq!(told.line(), None);
+    let server = shut(Door::Shut(None));
+    assert_eq!(server.connect().line(), None);
+    let server = shut(Door::Reset);
+    // The reset may come before the connection is seen to stand.
+    let ended = TcpStream::connect(server.address).and_then(|mut client| client.read(&mut [0]));
+    assert_eq!(ended.unwrap_err().kind(), ErrorKind::ConnectionReset);
 }
 
 #[test]

@@ -19,7 +19,8 @@ use std::time::Duration;
 use postern_listener::accept::Counters;
 use postern_listener::pump::Ended;
 use postern_listener::{
-    Ceiling, CeilingSettings, CertificateSlot, Conversations, Host, Listener, OldestVersion, PumpSettings, bind, server_config,
+    Ceiling, CeilingSettings, CertificateSlot, Conversations, Door, Host, Listener, OldestVersion, PumpSettings, bind,
+    server_config,
 };
 use postern_mail::client::ListenerKind;
 use postern_mail::envelope::{Admission, MessageId};
@@ -63,6 +64,7 @@ pub(crate) struct Setting {
     pub(crate) pump: PumpSettings,
     pub(crate) ceiling: CeilingSettings,
     pub(crate) proxies: Vec<ipnet::IpNet>,
+    pub(crate) door: Door,
     pub(crate) greeting_delay: Duration,
     pub(crate) tls: bool,
     /// What the kernel holds for a client that does not read, in octets.
@@ -117,6 +119,7 @@ impl Setting {
                 counter_bytes: 4096,
             },
             proxies: Vec::new(),
+            door: Door::Open,
             greeting_delay: Duration::ZERO,
             tls: true,
             send_buffer: None,
@@ -217,6 +220,10 @@ fn address(client: &ClientFacts) -> SocketAddr {
 impl Conversations for Gate {
     type Machine = Session;
     type Host = Recorder;
+
+    fn door(&self, _: &ClientFacts) -> Door {
+        self.0.setting.door.clone()
+    }
 
     fn begin(&self, client: &ClientFacts) -> (Session, Recorder) {
         let session = Session::new(Arc::new(self.0.setting.session.clone()), client.clone());
