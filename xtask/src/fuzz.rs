@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use crate::{Outcome, cargo, root};
+use crate::{ANY_RUST, Outcome, cargo, root};
 
 const FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
@@ -30,7 +30,7 @@ pub(crate) fn run(seconds: u32) -> Outcome {
     let host = host()?;
     let folder = root().join("fuzz");
     let status = Command::new(cargo())
-        .args(["build", "--release", "--target", &host])
+        .args(["build", "--release", ANY_RUST, "--target", &host])
         .env("RUSTFLAGS", FLAGS)
         .current_dir(&folder)
         .status()
