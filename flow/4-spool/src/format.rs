@@ -42,9 +42,20 @@ pub enum SpoolError {
 }
 
 const FORMAT_WORDS: &str = "postern-spool ";
+/// 2: a message whose body is a file may have octets before it in its record.
+pub(crate) const FORMAT: u32 = 2;
 
-/// Reads the `format` file, or writes it in a new spool, and gives the version found.
-pub(crate) fn check_format(disk: &dyn Disk, paths: &Paths, known: u32) -> Result<u32, SpoolError> {
+/// Reads the `format` file, or writes it in a new spool. What an older postern wrote reads as it is; the file then says ours before anything is
+/// written that the older one could not read.
+pub(crate) fn check_format(disk: &dyn Disk, paths: &Paths, known: u32) -> Result<(), SpoolError> {
+    let write = || {
+        let unfinished = paths.root.join("format.tmp");
+        let file = disk.create(&unfinished)?;
+        write_all_at(&*file, format!("{FORMAT_WORDS}{known}\n").as_bytes(), 0)?;
+        file.sync_data()?;
+        disk.rename(&unfinished, &paths.root.join("format"))?;
+        disk.sync_dir(&paths.root)
+    };
     let dir = || paths.root.display().to_string();
     let failed = |source| SpoolError::Disk { dir: dir(), source };
     match read_small(disk, &paths.root.join("format")) {
@@ -52,7 +63,8 @@ pub(crate) fn check_format(disk: &dyn Disk, paths: &Paths, known: u32) -> Result
             let found = text.strip_prefix(FORMAT_WORDS).and_then(|version| version.trim().parse::<u32>().ok());
             match found {
                 Some(found) if found > known => Err(SpoolError::Newer { dir: dir(), found, known }),
-                Some(found) if found > 0 => Ok(found),
+                Some(found) if found == known => Ok(()),
+                Some(found) if found > 0 => write().map_err(failed),
                 _ => Err(SpoolError::NoFormat(dir())),
             }
         }
@@ -61,16 +73,7 @@ pub(crate) fn check_format(disk: &dyn Disk, paths: &Paths, known: u32) -> Result
             if names.iter().any(|name| name.ends_with(".seg")) {
                 return Err(SpoolError::NoFormat(dir()));
             }
-            let write = || {
-                let unfinished = paths.root.join("format.tmp");
-                let file = disk.create(&unfinished)?;
-                write_all_at(&*file, format!("{FORMAT_WORDS}{known}\n").as_bytes(), 0)?;
-                file.sync_data()?;
-                disk.rename(&unfinished, &paths.root.join("format"))?;
-                disk.sync_dir(&paths.root)
-            };
-            write().map_err(failed)?;
-            Ok(known)
+            write().map_err(failed)
         }
         Err(error) => Err(failed(error)),
     }

@@ -22,7 +22,7 @@ use postern_mail::MessageId;
 pub(crate) const BLOCK: u64 = 4_096;
 pub(crate) const GROUP_HEADER: usize = 64;
 pub(crate) const RECORD_HEADER: usize = 32;
-/// Version of everything in the log; also stands in the `format` file.
+/// Version of segments, groups and the heads of records. What records say has the number in the `format` file.
 pub(crate) const VERSION: u32 = 1;
 
 const SEGMENT_MAGIC: &[u8; 8] = b"pstnseg\n";

@@ -85,6 +85,9 @@ pub struct BodyFile {
     shared: Arc<Shared>,
     id: MessageId,
     file: Arc<dyn DiskFile>,
+    /// What comes before the file.
+    front: Arc<[u8]>,
+    front_given: bool,
     length: u64,
     sum: u32,
     done: u64,
@@ -99,6 +102,8 @@ impl BodyFile {
             shared: Arc::clone(&self.shared),
             id: self.id,
             file: Arc::clone(&self.file),
+            front: Arc::clone(&self.front),
+            front_given: false,
             length: self.length,
             sum: self.sum,
             done: 0,
@@ -111,6 +116,12 @@ impl BodyFile {
     /// # Errors
     /// [`LoadError::Damaged`] or [`LoadError::Outage`].
     pub async fn next_piece(&mut self) -> Result<Option<Vec<u8>>, LoadError> {
+        if !self.front_given {
+            self.front_given = true;
+            if !self.front.is_empty() {
+                return Ok(Some(self.front.to_vec()));
+            }
+        }
         let left = usize::try_from(self.length - self.done).unwrap_or(usize::MAX).min(PIECE_BYTES);
         if left == 0 {
             return Ok(None);
@@ -232,7 +243,8 @@ pub(crate) fn load(shared: &Arc<Shared>, id: MessageId) -> Result<Stored, LoadEr
             found.payload.drain(..head);
             Body::Inline(found.payload)
         }
-        BodyPlace::File { length, sum } => {
+        BodyPlace::File { front, length, sum } => {
+            let front = Arc::from(front);
             let file = shared.disk.open(&shared.paths.body(id)).map_err(|error| match error.kind() {
                 // It may have been finished since it was looked up.
                 ErrorKind::NotFound if shared.lock().index.place(id).is_none() => LoadError::NotFound,
@@ -240,7 +252,8 @@ pub(crate) fn load(shared: &Arc<Shared>, id: MessageId) -> Result<Stored, LoadEr
                 _ => LoadError::Outage(Outage::Disk(error.to_string())),
             })?;
             let shared = Arc::clone(shared);
-            Body::File(BodyFile { shared, id, file, length, sum, done: 0, hasher: crc32fast::Hasher::new() })
+            let hasher = crc32fast::Hasher::new();
+            Body::File(BodyFile { shared, id, file, front, front_given: false, length, sum, done: 0, hasher })
         }
     };
     Ok(Stored { envelope, progress, size, body })

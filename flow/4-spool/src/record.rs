@@ -20,8 +20,9 @@ pub(crate) const RECIPIENTS_MAX: usize = u16::MAX as usize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BodyPlace<'a> {
     Inline(&'a [u8]),
-    /// In `bodies/<id>`.
+    /// In `bodies/<id>`, behind what was put in front of it once it was all there.
     File {
+        front: &'a [u8],
         length: u64,
         sum: u32,
     },
@@ -31,7 +32,7 @@ impl BodyPlace<'_> {
     pub(crate) fn length(&self) -> u64 {
         match self {
             Self::Inline(bytes) => bytes.len() as u64,
-            Self::File { length, .. } => *length,
+            Self::File { front, length, .. } => *length + front.len() as u64,
         }
     }
 }
@@ -48,14 +49,20 @@ impl<'a> MessageParts<'a> {
     /// Everything but an inline body, which follows it.
     pub(crate) fn encode_head(&self) -> Vec<u8> {
         let mut out = Writer(Vec::with_capacity(self.envelope.len() + self.progress.map_or(0, <[u8]>::len) + 32));
-        let in_file = matches!(self.body, BodyPlace::File { .. });
+        let (in_file, front) = match self.body {
+            BodyPlace::File { front, .. } => (true, Some(front).filter(|front| !front.is_empty())),
+            BodyPlace::Inline(_) => (false, None),
+        };
         out.u8(ENCODING);
-        out.u8(u8::from(in_file) | (u8::from(self.progress.is_some()) << 1));
+        out.u8(u8::from(in_file) | (u8::from(self.progress.is_some()) << 1) | (u8::from(front.is_some()) << 2));
         out.bytes32(self.envelope);
         if let Some(progress) = self.progress {
             out.bytes32(progress);
         }
-        if let BodyPlace::File { length, sum } = self.body {
+        if let Some(front) = front {
+            out.bytes32(front);
+        }
+        if let BodyPlace::File { length, sum, .. } = self.body {
             out.u64(length);
             out.u32(sum);
         }
@@ -68,12 +75,15 @@ impl<'a> MessageParts<'a> {
         let flags = from.u8()?;
         let envelope = from.bytes32()?;
         let progress = if flags & 2 != 0 { Some(from.bytes32()?) } else { None };
+        let front = if flags & 4 != 0 { from.bytes32()? } else { &[] };
         let body = if flags & 1 != 0 {
-            BodyPlace::File { length: from.u64()?, sum: from.u32()? }
+            BodyPlace::File { front, length: from.u64()?, sum: from.u32()? }
         } else {
             BodyPlace::Inline(std::mem::take(&mut from.0))
         };
-        (flags < 4 && from.0.is_empty()).then_some(Self { envelope, progress, body })
+        // Only a body in a file has something in front of it that does not stand with it.
+        let fits = flags < 8 && flags & 5 != 4;
+        (fits && from.0.is_empty()).then_some(Self { envelope, progress, body })
     }
 }
 

@@ -9,8 +9,7 @@ use postern_mail::{MessageId, Outage};
 use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::disk::Disk;
-use crate::format::{SpoolError, check_format};
-use crate::layout::VERSION;
+use crate::format::{FORMAT, SpoolError, check_format};
 use crate::log::Paths;
 use crate::progress::Progress;
 use crate::reader::{self, LoadError, Stored};
@@ -266,9 +265,7 @@ pub(crate) fn prepare(
     for dir in [&paths.log, &paths.bodies, &paths.damaged] {
         disk.create_dir(dir).map_err(failed)?;
     }
-    let version = check_format(&*disk, &paths, VERSION)?;
-    // There is one version so far. The next one reads this one here, by the number.
-    debug_assert_eq!(version, VERSION);
+    check_format(&*disk, &paths, FORMAT)?;
     let Found { index, log, newest, finished, mut report } = recover(&settings, &paths, &*disk, on_message).map_err(failed)?;
     let free_space = disk.free_space(&paths.root).map_err(failed)?;
     let shared = Arc::new(Shared {

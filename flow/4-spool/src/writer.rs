@@ -5,6 +5,7 @@
 //! piece through a few threads; the receiving task waits for each piece, so a slow disk slows the sender and nothing piles up. The file
 //! is synced every `body_sync_bytes`: the last sync is then short, and the log's sync never finds itself behind megabytes of dirty pages.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +15,7 @@ use postern_mail::proof::Committed;
 use postern_mail::{MessageId, Outage};
 use tokio::sync::oneshot;
 
-use crate::disk::{DiskFile, write_all_at};
+use crate::disk::{DiskFile, read_full_at, write_all_at};
 use crate::layout::record_bytes;
 use crate::record::{BodyPlace, MessageParts, RECIPIENTS_MAX, decode_envelope, encode_envelope};
 use crate::shared::{Accept, Shared};
@@ -41,6 +42,8 @@ pub struct Writer {
     shared: Arc<Shared>,
     id: MessageId,
     content: Content,
+    /// What stands in the record before a body that is in a file.
+    front: Vec<u8>,
     /// There is, or may soon be, a file.
     spilled: bool,
     /// Tells a disk thread that is still at work that nobody wants its file any more.
@@ -50,7 +53,14 @@ pub struct Writer {
 impl Writer {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         let id = shared.next_id();
-        Self { shared, id, content: Content::Inline(Vec::new()), spilled: false, discarded: Arc::new(AtomicBool::new(false)) }
+        Self {
+            shared,
+            id,
+            content: Content::Inline(Vec::new()),
+            front: Vec::new(),
+            spilled: false,
+            discarded: Arc::new(AtomicBool::new(false)),
+        }
     }
 
     /// The message's name, for its trace header.
@@ -139,6 +149,49 @@ impl Writer {
         Ok(())
     }
 
+    /// What was written so far, or its first `max` octets: borrowed where it is in memory, read back where it went to a file.
+    ///
+    /// # Errors
+    /// [`Outage::Disk`] when it cannot be read; the message may still be committed.
+    pub async fn read_back(&self, max: usize) -> Result<Cow<'_, [u8]>, Outage> {
+        let spill = match &self.content {
+            Content::Inline(body) => return Ok(Cow::Borrowed(body.get(..max).unwrap_or(body))),
+            Content::File(spill) => spill,
+            Content::Broken => return Err(Outage::Bug("a message was read after an error".into())),
+        };
+        let in_file = usize::try_from(spill.written).unwrap_or(usize::MAX).min(max);
+        let file = Arc::clone(&spill.file);
+        let read = self.shared.readers.run(move || {
+            let mut bytes = vec![0; in_file];
+            read_full_at(&*file, &mut bytes, 0).map(|count| (count, bytes))
+        });
+        let (count, mut bytes) = read.await?.map_err(|error| Outage::Disk(error.to_string()))?;
+        if count < in_file {
+            return Err(Outage::Disk("a body is shorter than what was written".into()));
+        }
+        bytes.extend_from_slice(spill.piece.get(..max - in_file).unwrap_or(&spill.piece));
+        Ok(Cow::Owned(bytes))
+    }
+
+    /// Octets written so far.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        match &self.content {
+            Content::Inline(body) => body.len() as u64,
+            Content::File(spill) => spill.written + spill.piece.len() as u64,
+            Content::Broken => 0,
+        }
+    }
+
+    /// Puts octets before everything that was written, such as header fields that could only be made once the message was there.
+    /// What is put in front later stands first.
+    pub fn put_in_front(&mut self, bytes: &[u8]) {
+        match &mut self.content {
+            Content::Inline(body) => drop(body.splice(..0, bytes.iter().copied())),
+            Content::File(_) | Content::Broken => drop(self.front.splice(..0, bytes.iter().copied())),
+        }
+    }
+
     /// Makes the message durable. When the future is dropped before it is ready, the message is not kept.
     ///
     /// # Errors
@@ -150,8 +203,8 @@ impl Writer {
         let encoded = encoded.filter(|bytes| decode_envelope(bytes).as_ref() == Some(envelope));
         let Some(encoded) = encoded else { return Err(Outage::Bug("an envelope that does not read back".into())) };
         let max = self.shared.settings.message_bytes_max();
-        if record_bytes(encoded.len() + 64) > max {
-            return Err(Outage::Bug(format!("an envelope of {} octets", encoded.len())));
+        if record_bytes(encoded.len() + self.front.len() + 64) > max {
+            return Err(Outage::Bug(format!("an envelope of {} octets and {} before the body", encoded.len(), self.front.len())));
         }
         if let Content::Inline(body) = &self.content
             && record_bytes(encoded.len() + body.len() + 64) > max
@@ -170,7 +223,10 @@ impl Writer {
         let content = std::mem::replace(&mut self.content, Content::Broken);
         let (place, body) = match content {
             Content::Inline(body) => (BodyPlace::Inline(&[]), body),
-            Content::File(spill) => (BodyPlace::File { length: spill.written, sum: spill.sum.finalize() }, Vec::new()),
+            Content::File(spill) => {
+                let (length, sum) = (spill.written, spill.sum.finalize());
+                (BodyPlace::File { front: &self.front, length, sum }, Vec::new())
+            }
             Content::Broken => return Err(Outage::Bug("a message was committed after an error".into())),
         };
         let head = MessageParts { envelope: &encoded, progress: None, body: place }.encode_head();

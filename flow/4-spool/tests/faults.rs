@@ -332,10 +332,10 @@ fn two_servers_cannot_share_a_spool_on_a_real_disk() {
 #[test]
 fn a_spool_of_a_newer_format_is_refused_with_a_plain_sentence() {
     let (disk, _) = three_messages();
-    disk.put(Path::new(&format!("{ROOT}/format")), b"postern-spool 2\n".to_vec());
+    disk.put(Path::new(&format!("{ROOT}/format")), b"postern-spool 3\n".to_vec());
     let before = disk.files();
     let Err(error) = open(settings(), Arc::new(disk.clone())) else { panic!("a newer format was opened") };
-    assert!(error.to_string().contains("has format 2, and this postern reads formats up to 1"), "{error}");
+    assert!(error.to_string().contains("has format 3, and this postern reads formats up to 2"), "{error}");
     assert!(disk.files() == before, "nothing is touched");
 }
 

@@ -1,4 +1,5 @@
-//! Data directories of the versions that were released. `format-1` was written by version 1 of this code; it must open in every later one.
+//! Data directories of the versions that were released. `format-1` was written by version 1 of this code, `format-2` by version 2; they
+//! must open in every later one.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 
@@ -12,6 +13,8 @@ use postern_mail::reply::Status;
 use postern_spool::{Progress, Reason, read_records_once};
 use postern_testkit::faulty_disk::FaultyDisk;
 
+/// What a later stage puts before a message.
+const FRONT: &[u8] = b"Authentication-Results: here.example; none\r\n";
 const FILES: [&str; 4] = ["format", "log", "bodies", "damaged"];
 
 fn stored(version: u32) -> PathBuf {
@@ -44,9 +47,10 @@ fn load(version: u32) -> FaultyDisk {
 }
 
 #[test]
-fn a_spool_of_format_1_opens_with_everything_in_it() {
+fn a_spool_of_format_1_opens_with_everything_in_it_and_is_of_format_2_from_then_on() {
     let disk = load(1);
-    let (spool, report, found) = open(settings(), Arc::new(disk)).unwrap();
+    let (spool, report, found) = open(settings(), Arc::new(disk.clone())).unwrap();
+    assert_eq!(disk.files()[&Path::new(ROOT).join("format")], b"postern-spool 2\n");
     assert!(report.damage.is_empty() && !report.torn_tail, "{report:?}");
     let sizes: Vec<u64> = found.iter().map(|message| message.size).collect();
     assert_eq!(sizes, [9_000, 700]);
@@ -58,6 +62,14 @@ fn a_spool_of_format_1_opens_with_everything_in_it() {
     assert_eq!(wait(content(&spool, found[0].id)), body(3, 9_000));
     assert_eq!(wait(content(&spool, found[1].id)), body(1, 700));
     wait(accept(&spool, &body(4, 100))).unwrap();
+}
+
+#[test]
+fn a_spool_of_format_2_opens_with_what_was_put_in_front_of_a_body_in_a_file() {
+    let (spool, report, found) = open(settings(), Arc::new(load(2))).unwrap();
+    assert!(report.damage.is_empty() && !report.torn_tail, "{report:?}");
+    let in_file = found.iter().find(|message| message.size == 9_000 + FRONT.len() as u64).unwrap();
+    assert_eq!(wait(content(&spool, in_file.id)), [FRONT, &body(3, 9_000)].concat());
 }
 
 #[test]
@@ -78,7 +90,10 @@ fn write_the_directory_of_this_version() {
     wait(async {
         let first = accept(&spool, &body(1, 700)).await.unwrap();
         let second = accept(&spool, &body(2, 800)).await.unwrap();
-        accept(&spool, &body(3, 9_000)).await.unwrap();
+        let mut writer = spool.begin().unwrap();
+        writer.write(&body(3, 9_000)).await.unwrap();
+        writer.put_in_front(FRONT);
+        writer.commit(&envelope(2)).await.unwrap();
         spool.record(first, &progress()).await.unwrap();
         spool.finish(second).await.unwrap();
         spool.flush().await.unwrap();
@@ -88,7 +103,7 @@ fn write_the_directory_of_this_version() {
         let inside = path.strip_prefix(ROOT).unwrap();
         let unused = inside.starts_with("log") && !inside.ends_with("0000000001.seg");
         if !unused && inside != Path::new("lock") {
-            let path = stored(1).join(inside);
+            let path = stored(2).join(inside);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, bytes).unwrap();
         }

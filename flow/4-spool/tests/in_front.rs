@@ -1,0 +1,61 @@
+//! What is read back and put in front of a message once it is all there.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
+
+mod common;
+
+use std::sync::Arc;
+
+use common::{body, content, envelope, open, settings, wait};
+use postern_testkit::faulty_disk::FaultyDisk;
+
+/// In the log, and in a file of its own.
+const LENGTHS: [usize; 3] = [0, 700, 9_000];
+
+#[test]
+fn a_message_is_read_back_before_it_is_committed_whether_it_is_in_memory_or_in_a_file() {
+    let (spool, ..) = open(settings(), Arc::new(FaultyDisk::new())).unwrap();
+    for length in LENGTHS {
+        let written = body(7, length);
+        wait(async {
+            let mut writer = spool.begin().unwrap();
+            writer.write(&written).await.unwrap();
+            assert_eq!(writer.size(), length as u64);
+            for max in [0, 1, 699, 4_096, 8_999, usize::MAX] {
+                let read = writer.read_back(max).await.unwrap();
+                assert_eq!(&*read, &written[..max.min(length)], "{length} octets, the first {max}");
+            }
+            let id = writer.commit(&envelope(1)).await.unwrap().id();
+            assert_eq!(content(&spool, id).await, written);
+        });
+    }
+}
+
+#[test]
+fn what_is_put_in_front_stands_in_front_now_and_after_a_start_and_what_came_later_stands_first() {
+    let disk = FaultyDisk::new();
+    let (spool, ..) = open(settings(), Arc::new(disk.clone())).unwrap();
+    let ids: Vec<_> = LENGTHS
+        .iter()
+        .map(|length| {
+            wait(async {
+                let mut writer = spool.begin().unwrap();
+                writer.write(&body(7, *length)).await.unwrap();
+                writer.put_in_front(b"Second: field\r\n");
+                writer.put_in_front(b"First: field\r\n");
+                writer.commit(&envelope(1)).await.unwrap().id()
+            })
+        })
+        .collect();
+    let as_it_should_be = |length| [b"First: field\r\nSecond: field\r\n".as_slice(), &body(7, length)].concat();
+    for (id, length) in ids.iter().zip(LENGTHS) {
+        assert_eq!(wait(content(&spool, *id)), as_it_should_be(length));
+    }
+    spool.close();
+    let (spool, _, found) = open(settings(), Arc::new(disk)).unwrap();
+    for (id, length) in ids.iter().zip(LENGTHS) {
+        let message = found.iter().find(|message| message.id == *id).unwrap();
+        assert_eq!(message.size, as_it_should_be(length).len() as u64);
+        assert_eq!(wait(content(&spool, *id)), as_it_should_be(length));
+    }
+}
