@@ -6,6 +6,7 @@ pub mod loops;
 pub mod recipient;
 pub mod relay;
 pub mod scope;
+pub mod score;
 pub mod sender;
 pub mod sender_identity;
 pub mod size;

@@ -11,8 +11,8 @@ use postern_mail::proof::Authenticated;
 use postern_mail::rule::known_name;
 use postern_mail::scope::{Breach, Part, QuotaFull};
 use postern_mail::{
-    Decision, Domain, Effect, Envelope, Finding, HeloName, Mailbox, MessageId, Outage, Recipient, Reply, ReversePath, RuleName,
-    SessionId, Status, Verdict,
+    Decision, Domain, Effect, Envelope, Finding, HeloName, Mailbox, MessageId, Outage, Points, Recipient, Reply, ReversePath,
+    RuleName, Scored, SessionId, Status, Verdict,
 };
 
 use super::{Entry, Facts, JUDGED_FIELDS, Judged, Known, Record, VERSION, What, kind};
@@ -99,6 +99,7 @@ impl<'a> Reader<'a> {
                 identity: self.option(Self::identity)?,
                 size: self.option(Self::number)?,
                 scope: self.scope()?,
+                earlier: self.earlier()?,
             },
             kind::RECIPIENT => Facts::Recipient {
                 to: self.mailbox()?,
@@ -118,6 +119,7 @@ impl<'a> Reader<'a> {
                     headers: self.headers()?,
                     size: self.number()?,
                     scope: self.scope()?,
+                    earlier: self.earlier()?,
                 }
             }
             // A record of before there were lists has none of this.
@@ -218,6 +220,16 @@ impl<'a> Reader<'a> {
     /// A record of before there were scopes has none of this.
     fn scope(&mut self) -> Option<Option<ScopeSaid>> {
         if self.at == self.end { Some(None) } else { self.option(Self::said) }
+    }
+
+    /// A record of before points were added up has none of this.
+    fn earlier(&mut self) -> Option<Vec<Scored>> {
+        if self.at == self.end { Some(Vec::new()) } else { self.list(Self::scored) }
+    }
+
+    fn scored(&mut self) -> Option<Scored> {
+        let rule = known_name(self.text()?);
+        Some(Scored { rule, points: Points(i16::from_le_bytes(*self.take(2)?.first_chunk::<2>()?)) })
     }
 
     fn said(&mut self) -> Option<ScopeSaid> {

@@ -10,7 +10,9 @@ use postern_mail::fact::{ClientFacts, Fact};
 use postern_mail::message::headers::{HeaderFault, Headers};
 use postern_mail::netset::Listed;
 use postern_mail::proof::Authenticated;
-use postern_mail::{Decision, Effect, HeloName, Mailbox, MessageId, Outage, Recipient, Reply, ReversePath, SessionId, Verdict};
+use postern_mail::{
+    Decision, Effect, HeloName, Mailbox, MessageId, Outage, Recipient, Reply, ReversePath, Scored, SessionId, Verdict,
+};
 
 use super::{Asked, JUDGED_FIELDS, RECORD_BYTES_MAX, VERSION, kind};
 use crate::facts::{HostedAnswer, Identity, OwnedAddresses, ScopeSaid};
@@ -135,6 +137,7 @@ impl Recorder {
                 self.identity(facts.identity, &about);
                 self.option(facts.size, |this, size| this.number(size));
                 self.scope(facts.scope);
+                self.scored(facts.earlier);
             }
             Asked::Recipient(facts, hosted) => {
                 self.mailbox(facts.to);
@@ -156,6 +159,7 @@ impl Recorder {
                 self.headers(facts.headers);
                 self.number(facts.size);
                 self.scope(facts.scope);
+                self.scored(facts.earlier);
             }
         }
     }
@@ -273,6 +277,14 @@ impl Recorder {
         self.number(domains.len() as u64);
         for domain in domains {
             self.text(domain.as_str());
+        }
+    }
+
+    fn scored(&mut self, scored: &[Scored]) {
+        self.number(scored.len() as u64);
+        for one in scored {
+            self.text(one.rule);
+            self.bytes.extend_from_slice(&one.points.0.to_le_bytes());
         }
     }
 
