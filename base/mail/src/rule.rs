@@ -63,6 +63,16 @@ pub const RULES: &[Rule] = &[
     },
     Rule { name: "list_allow", guards: None, helps: "postern list test ADDRESS names the list and the entry" },
     Rule { name: "list_score", guards: None, helps: "postern list test ADDRESS names the lists and the entries" },
+    Rule {
+        name: "dnsbl",
+        guards: None,
+        helps: "the list's own page says why and how to get out of it; postern dnsbl status shows the lists, list add ADDRESS --allow spares a client",
+    },
+    Rule {
+        name: "dnsbl_observed",
+        guards: None,
+        helps: "postern dnsbl status shows whom the list would have refused; set mode = \"enforce\" for it, and it counts",
+    },
     Rule { name: "list_observed", guards: None, helps: "set mode = \"enforce\" for the list, and what it says has an effect" },
 ];
 

@@ -6,7 +6,7 @@ use postern_mail::message::headers::{HeaderFault, Headers};
 use postern_mail::netset::Listed;
 use postern_mail::proof::Authenticated;
 use postern_mail::scope::{Breach, QuotaFull};
-use postern_mail::{Domain, Envelope, Mailbox, Outage, ReversePath};
+use postern_mail::{DnsSaid, Domain, Envelope, Mailbox, Outage, ReversePath};
 
 /// Who the client proved to be, and what it may say about itself.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +57,8 @@ pub struct SenderFacts<'a> {
     pub size: Option<u64>,
     /// What its account may do, where it has one.
     pub scope: Option<&'a ScopeSaid>,
+    /// What lists said that were asked by DNS.
+    pub dns: &'a DnsSaid,
 }
 
 /// At RCPT TO.
@@ -87,6 +89,8 @@ pub struct MessageFacts<'a> {
     pub size: u64,
     /// What its account may do, where it has one.
     pub scope: Option<&'a ScopeSaid>,
+    /// What lists said of the domains in its header that were asked by DNS.
+    pub dns: &'a DnsSaid,
 }
 
 /// The addresses an account may send as, in the envelope and in From.

@@ -7,7 +7,7 @@ use postern_mail::fact::{ClientFacts, Fact};
 use postern_mail::message::headers::Headers;
 use postern_mail::proof::Authenticated;
 use postern_mail::scope::{AccountScope, Addresses, Narrowed, Part, QuotaFull};
-use postern_mail::{Decision, Domain, Envelope, Mailbox, Outage, Recipient, ReversePath};
+use postern_mail::{Decision, DnsSaid, Domain, Envelope, Mailbox, Outage, Recipient, ReversePath};
 
 use super::*;
 use crate::facts::{HostedAnswer, Identity, OwnedAddresses};
@@ -38,6 +38,7 @@ fn policy() -> Policy {
         outbound: Outbound::Enabled,
         message_bytes_max: 1_000,
         received_max: loops::RECEIVED_MAX,
+        dns_lists: Vec::new(),
         modes: Modes::default(),
     }
 }
@@ -194,7 +195,7 @@ fn at_mail(listener: ListenerKind, from: &str, owned: Option<&Fact<OwnedAddresse
     let who = alice();
     let client = client(listener, "203.0.113.9");
     let identity = owned.map(|owned| Identity { who: &who, owned });
-    policy().sender(&SenderFacts { client: &client, from: &path(from), identity, size, scope: None })
+    policy().sender(&SenderFacts { client: &client, from: &path(from), identity, size, scope: None, dns: DnsSaid::NOTHING })
 }
 
 #[test]
@@ -236,7 +237,14 @@ fn submission_without_auth_does_not_begin() {
     }
     let client = client(ListenerKind::Submission, "10.0.0.1");
     let from = path("printer@here.example");
-    let verdict = policy().sender(&SenderFacts { client: &client, from: &from, identity: None, size: None, scope: None });
+    let verdict = policy().sender(&SenderFacts {
+        client: &client,
+        from: &from,
+        identity: None,
+        size: None,
+        scope: None,
+        dns: DnsSaid::NOTHING,
+    });
     assert_eq!(verdict.decision(), Decision::Pass, "a relay network needs no AUTH");
 }
 
@@ -301,6 +309,7 @@ impl Case<'_> {
             headers: &headers,
             size: self.size,
             scope: None,
+            dns: DnsSaid::NOTHING,
         })
     }
 }
