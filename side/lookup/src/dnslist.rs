@@ -264,11 +264,15 @@ impl Watched {
             let name = name?;
             Some(tokio::time::timeout(settings.deadline, asked_anew(resolver, &name)).await.unwrap_or(Ended::Silent))
         };
-        let mut pairs = Vec::new();
-        for (listed, clean) in points {
+        let pair = |points: Option<(Option<Domain>, Option<Domain>)>| async move {
+            let (listed, clean) = points?;
             let (listed, clean) = tokio::join!(ask(listed), ask(clean));
-            pairs.push(Pair { listed, clean: clean.unwrap_or(Ended::Failed) });
-        }
+            Some(Pair { listed, clean: clean.unwrap_or(Ended::Failed) })
+        };
+        let mut points = points.into_iter();
+        // All at once: sessions wait for the first probe, and no longer than one deadline.
+        let (first, second) = tokio::join!(pair(points.next()), pair(points.next()));
+        let pairs: Vec<Pair> = first.into_iter().chain(second).collect();
         let changed = self.health().probed(now, &pairs, &settings.health);
         self.proven.send_replace(self.health().is_proven());
         changed.map(|parked| self.change(parked))
