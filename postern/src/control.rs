@@ -2,6 +2,7 @@
 //! connection. The same answers are what `--json` prints, so they only grow.
 
 pub(crate) mod bans;
+pub(crate) mod dnsbl;
 
 use std::time::Duration;
 
@@ -49,6 +50,8 @@ pub(crate) enum Order {
     WhatIf(WhatIf),
     /// Something of bans.
     Ban(bans::BanOrder),
+    /// How DNS lists are.
+    DnsLists,
     /// The story of a message, or the messages of an address.
     Trace {
         /// An id or an address.
@@ -316,6 +319,8 @@ pub(crate) enum Answer {
     BanExplained(Box<bans::Explained>),
     /// All that is to be dropped, for a mirror.
     BanMirror(bans::Mirrored),
+    /// DNS lists.
+    DnsLists(dnsbl::DnsLists),
     /// It was not done.
     Failed {
         /// Exit status of the command: 1 failed, 2 wrong use, 3 nothing matched.

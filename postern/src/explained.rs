@@ -7,7 +7,7 @@ use postern_mail::fact::{ClientFacts, Fact};
 use postern_mail::message::headers::Headers;
 use postern_mail::netset::Listed;
 use postern_mail::scope::AccountScope;
-use postern_mail::{Decision, Effect, Envelope, MessageId, Recipient, Reply, RuleName, Scored, Verdict, rule};
+use postern_mail::{Decision, DnsSaid, Effect, Envelope, MessageId, Recipient, Reply, RuleName, Scored, Verdict, rule};
 use postern_policy::explain::{is_waived, what_would_change, word};
 use postern_policy::facts::{ConnectFacts, Identity, MessageFacts, OwnedAddresses, RecipientFacts, SenderFacts};
 use postern_policy::record::{Facts, Judged, Record, What};
@@ -273,8 +273,15 @@ pub(crate) fn what_if(
         steps.push(step(None, Stage::Connect, address.to_string(), &verdict));
     }
     let scope = scopes.map(|scopes| scopes.sender(&client, &from, asked.size, None));
-    let facts =
-        SenderFacts { client: &client, from: &from, identity, size: asked.size, scope: scope.as_ref(), earlier: &earlier };
+    let facts = SenderFacts {
+        client: &client,
+        from: &from,
+        identity,
+        size: asked.size,
+        scope: scope.as_ref(),
+        earlier: &earlier,
+        dns: DnsSaid::NOTHING,
+    };
     let verdict = policy.sender(&facts);
     earlier.extend(verdict.scored());
     steps.push(step(None, Stage::Sender, from.to_string(), &verdict));
@@ -292,8 +299,16 @@ pub(crate) fn what_if(
         let (headers, size) = (Headers::parse(header.as_bytes()), asked.size.unwrap_or(0));
         let scope = scopes.map(|scopes| scopes.message(&client, &headers, size));
         let scope = scope.as_ref();
-        let facts =
-            MessageFacts { client: &client, envelope: &envelope, identity, headers: &headers, size, scope, earlier: &earlier };
+        let facts = MessageFacts {
+            client: &client,
+            envelope: &envelope,
+            identity,
+            headers: &headers,
+            size,
+            scope,
+            earlier: &earlier,
+            dns: DnsSaid::NOTHING,
+        };
         steps.push(step(None, Stage::Message, format!("{from}, {size} octets"), &policy.message(&facts)));
     }
     let (client, listener) = (address.to_string(), listener.to_string());

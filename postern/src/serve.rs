@@ -37,7 +37,7 @@ use crate::wire::auth_guard::AuthGuard;
 use crate::wire::bans::{self, Keeper};
 use crate::wire::inbound::Gate;
 use crate::wire::strangers::Strangers;
-use crate::wire::{Live, Server, clock, control, dispatch, lists, live, login, progress_locks, reload, stopped, unused};
+use crate::wire::{Live, Server, clock, control, dispatch, dnsbl, lists, live, login, progress_locks, reload, stopped, unused};
 
 /// How often metrics that are read rather than counted are taken.
 const GAUGE_INTERVAL: Duration = Duration::from_secs(2);
@@ -369,6 +369,7 @@ async fn serve(
     let ceiling = Ceiling::new(live::ceiling(&config, open_files_max));
     let maildirs = Maildirs::new(config.server.hostname.as_str(), usize::from(config.outbound.maildir_writers));
     let strangers = Strangers::new(&config);
+    let dnsbl = dnsbl::Keeper::new(&config)?;
     let (dispatcher, orders) = mpsc::channel(dispatch::ORDERS_MAX);
     authenticator.trust(&login::issuers(&config)?);
     let live = Live::new(config, own_addresses.clone())?;
@@ -379,6 +380,7 @@ async fn serve(
         authenticator,
         auth_guard,
         lists,
+        dnsbl,
         bans: Arc::new(bans),
         quotas,
         history,
@@ -431,6 +433,7 @@ async fn serve(
     let reloader = Arc::new(reload::Reloader::new(source.clone(), Arc::clone(&server), own_addresses, data_dir.clone()));
     control::listen(Arc::clone(&server), Arc::clone(&reloader), &data_dir, stopping.clone())?;
     tokio::spawn(lists::watch(Arc::clone(&server), stopping.clone()));
+    tokio::spawn(dnsbl::watch(Arc::clone(&server), stopping.clone()));
     tokio::spawn(bans::upkeep(Arc::clone(&server), stopping.clone()));
     tokio::spawn(watch_gauges(Arc::clone(&server), stopping.clone()));
     tokio::spawn(unused::run(Arc::clone(&server), stopping.clone()));

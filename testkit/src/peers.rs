@@ -11,6 +11,7 @@ mod private;
 pub mod rbldnsd;
 pub mod setup;
 pub mod tools;
+pub mod unbound;
 
 pub use dovecot::Dovecot;
 pub use exim::Exim;
@@ -18,6 +19,7 @@ pub use opensmtpd::OpenSmtpd;
 pub use postern::Postern;
 pub use postfix::Postfix;
 pub use setup::Setup;
+pub use unbound::Unbound;
 
 use std::path::{Path, PathBuf};
 

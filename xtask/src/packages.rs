@@ -18,6 +18,7 @@ const INSTALLED: &[(&str, &str)] = &[
     ("dovecot-lmtpd", "/usr/lib/dovecot/lmtp"),
     ("iproute2", "/usr/sbin/ip"),
     ("rbldnsd", "/usr/sbin/rbldnsd"),
+    ("unbound", "/usr/sbin/unbound"),
     ("nftables", "/usr/sbin/nft"),
     ("python3", "/usr/bin/python3"),
     ("g++", "/usr/bin/g++"),

@@ -7,6 +7,7 @@ use crate::Config;
 use crate::error::{ConfigError, Position, Warning};
 use crate::table::key_at;
 
+mod dns_lists;
 mod domains;
 mod lists;
 mod network;
@@ -25,6 +26,7 @@ const RULES: &[Rule] = &[
     (self_signed, &["tls", "listener"]),
     (auth, &["auth.mechanisms", "auth.oidc", "tls.client_ca", "listener"]),
     (lists::lists, &["policy.list"]),
+    (dns_lists::lists, &["policy.dnsbl", "policy.uribl"]),
     (other_ways_in, &["auth.mechanisms", "auth.oidc", "tls.client_ca", "tls.client_crl"]),
     (numbers::limits, &["limits"]),
     (

@@ -9,6 +9,7 @@ use postern_mail::rule::{RULES, rule};
 use postern_mail::{Mode, Modes, Quoted, RuleName};
 use toml::de::DeValue;
 
+use crate::dnsbl::{Dnsbl, Uribl};
 use crate::error::nearest;
 use crate::list::List;
 use crate::read::{Node, Report};
@@ -55,8 +56,47 @@ section! {
         /// Entries of all files together. With more they are not loaded.
         #[key(example = "2000000", why = "a million take less than 64 MiB", within = 1..=50_000_000)]
         pub list_entries_max: u32 = 2_000_000;
-        later "dnsbl" = "DNS lists";
-        later "uribl" = "URI lists";
+        /// Lists of addresses and names that are asked by DNS.
+        #[key(example = "", why = "which lists are trusted is yours to say")]
+        pub dnsbl: Vec<Dnsbl> = Vec::new();
+        /// Lists of domains that links are looked up in.
+        #[key(example = "", why = "which lists are trusted is yours to say")]
+        pub uribl: Vec<Uribl> = Vec::new();
+        /// For all lists together that are asked by DNS. What has not been answered by then is held against nobody.
+        #[key(
+            example = "\"3s\"",
+            why = "a resolver that has to ask others needs a second or two, and a client waits gladly for three",
+            within = Duration::from_millis(50)..=Duration::from_secs(30)
+        )]
+        pub lookup_deadline: Duration = Duration::from_secs(3);
+        /// An answer that takes longer is late. A list with five late ones in a row is parked: not asked for a while.
+        #[key(
+            example = "\"1500ms\"",
+            why = "half of what all lists together may take",
+            within = Duration::from_millis(10)..=Duration::from_secs(30)
+        )]
+        pub lookup_slow: Duration = Duration::from_millis(1500);
+        /// A parked list is looked at again after this long; twice as long each time it is broken again soon, up to lookup_probe_interval.
+        #[key(
+            example = "\"5m\"",
+            why = "a list that is mended is back soon, and one that is not costs nothing meanwhile",
+            within = Duration::from_millis(100)..=Duration::from_secs(86_400)
+        )]
+        pub lookup_park: Duration = Duration::from_secs(300);
+        /// How often the test points of each list are asked for.
+        #[key(
+            example = "\"1h\"",
+            why = "a list that was given up and lists everybody is found before much mail is refused by it",
+            within = Duration::from_secs(1)..=Duration::from_secs(86_400)
+        )]
+        pub lookup_probe_interval: Duration = Duration::from_secs(3600);
+        /// Answers of lists kept in memory, each no longer than its time to live.
+        #[key(
+            example = "100000",
+            why = "about 40 MiB when full, and apart from the answers that delivery needs",
+            within = 0..=10_000_000
+        )]
+        pub lookup_cache_entries: u32 = 100_000;
         later "milter" = "milters";
     }
 }

@@ -85,6 +85,15 @@ pub enum Event {
         /// Why, as given.
         reason: String,
     },
+    /// A list that is asked by DNS is parked, or is asked again.
+    DnsList {
+        /// Its zone, without a key.
+        zone: Arc<str>,
+        /// `parked` or `usable`.
+        what: &'static str,
+        /// Why.
+        because: String,
+    },
     /// A network was banned, or its ban was changed.
     Banned(Ban),
     /// A ban is over.
@@ -104,7 +113,9 @@ impl Event {
             Self::Accepted { id, .. } | Self::Attempted { id, .. } | Self::Finished { id } | Self::Ordered { id, .. } => {
                 Some(*id)
             }
-            Self::Refused { .. } | Self::Banned(_) | Self::BanLifted { .. } | Self::Credential { .. } => None,
+            Self::Refused { .. } | Self::DnsList { .. } | Self::Banned(_) | Self::BanLifted { .. } | Self::Credential { .. } => {
+                None
+            }
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod attempt;
 pub mod ban;
 pub mod client;
 mod crockford;
+pub mod dns_list;
 pub mod domain;
 pub mod envelope;
 pub mod event;
@@ -32,6 +33,7 @@ pub mod trouble;
 pub mod verdict;
 
 pub use address::{ForwardPath, LocalPart, Mailbox, ReversePath};
+pub use dns_list::{DnsListRule, DnsListed, DnsMute, DnsSaid, DnsTarget, DnsUnheard};
 pub use domain::{Domain, HeloName, Host};
 pub use envelope::{Envelope, MessageId, Recipient};
 pub use offence::Offence;

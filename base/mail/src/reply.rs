@@ -12,6 +12,7 @@ use crate::client::Subnet;
 use crate::envelope::UnixMillis;
 use crate::message::date::MailDate;
 use crate::proof::Committed;
+use crate::quoted::Quoted;
 use crate::scope::{Breach, Part, QuotaFull};
 use crate::session_id::SessionId;
 use crate::trouble::{Fault, Outage};
@@ -200,6 +201,13 @@ impl Reply {
     pub fn listed(reason: &str) -> Self {
         let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
         Self::with(554, (7, 1), format!("no service for this client, which is in a list of this server{reason}"))
+    }
+
+    /// 550 for what a list that is asked by DNS has an entry for, with its zone and its reason, which often says where to ask (RFC 3463 §3.8: 5.7.1).
+    #[must_use]
+    pub fn dns_listed(asked: &str, zone: &str, reason: &str) -> Self {
+        let reason = if reason.is_empty() { String::new() } else { format!(": {}", Quoted::text(reason)) };
+        Self::with(550, (7, 1), format!("{asked} is listed by {zone}{reason}"))
     }
 
     /// 421 when we stop, or are too busy to start.

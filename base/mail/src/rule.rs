@@ -68,6 +68,16 @@ pub const RULES: &[Rule] = &[
         guards: None,
         helps: "the trail names the rules and their points; policy.hold_at and policy.refuse_at are the limits, and points are set where the rules are",
     },
+    Rule {
+        name: "dnsbl",
+        guards: None,
+        helps: "the list's own page says why and how to get out of it; postern dnsbl status shows the lists, list add ADDRESS --allow spares a client",
+    },
+    Rule {
+        name: "dnsbl_observed",
+        guards: None,
+        helps: "postern dnsbl status shows whom the list would have refused; set mode = \"enforce\" for it, and it counts",
+    },
     Rule { name: "list_observed", guards: None, helps: "set mode = \"enforce\" for the list, and what it says has an effect" },
 ];
 

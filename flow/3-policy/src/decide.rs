@@ -52,9 +52,10 @@ impl<'a> Panel<'a> {
         }
         let verdict = Verdict::observing(self.trail, self.observed);
         let scored: Vec<Scored> = earlier.iter().copied().chain(verdict.scored()).collect();
+        let finding = judge(&scored).map(|finding| told_by_the_heaviest(finding, &verdict, &scored));
         let (trail, observed) = verdict.into_parts();
         let panel = Self { modes: self.modes, trail, observed };
-        match judge(&scored) {
+        match finding {
             Some(finding) => panel.rule(finding.rule, || finding),
             None => panel,
         }
@@ -63,6 +64,16 @@ impl<'a> Panel<'a> {
     /// What they come to.
     pub fn verdict(self) -> Verdict {
         Verdict::observing(self.trail, self.observed)
+    }
+}
+
+/// A refusal for points is told in the words of what weighs most, where that is of this stage and has words.
+fn told_by_the_heaviest(sum: Finding, verdict: &Verdict, scored: &[Scored]) -> Finding {
+    let Some(most) = scored.iter().map(|one| one.points).max().filter(|_| sum.reply.is_some()) else { return sum };
+    let own = |finding: &&Finding| finding.says == Effect::Points(most.0) && !verdict.is_observed(finding.rule);
+    match verdict.trail().iter().find(own).and_then(|finding| finding.reply.clone()) {
+        Some(reply) => Finding { reply: Some(reply), ..sum },
+        None => sum,
     }
 }
 

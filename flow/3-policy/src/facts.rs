@@ -6,7 +6,7 @@ use postern_mail::message::headers::{HeaderFault, Headers};
 use postern_mail::netset::Listed;
 use postern_mail::proof::Authenticated;
 use postern_mail::scope::{Breach, QuotaFull};
-use postern_mail::{Domain, Envelope, Mailbox, Outage, ReversePath, Scored};
+use postern_mail::{DnsSaid, Domain, Envelope, Mailbox, Outage, ReversePath, Scored};
 
 /// Who the client proved to be, and what it may say about itself.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +59,8 @@ pub struct SenderFacts<'a> {
     pub scope: Option<&'a ScopeSaid>,
     /// Points that the stages before found.
     pub earlier: &'a [Scored],
+    /// What lists said that were asked by DNS.
+    pub dns: &'a DnsSaid,
 }
 
 /// At RCPT TO.
@@ -91,6 +93,8 @@ pub struct MessageFacts<'a> {
     pub scope: Option<&'a ScopeSaid>,
     /// Points that the stages before found.
     pub earlier: &'a [Scored],
+    /// What lists said of the domains in its header that were asked by DNS.
+    pub dns: &'a DnsSaid,
 }
 
 /// The addresses an account may send as, in the envelope and in From.

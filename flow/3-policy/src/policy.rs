@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use postern_mail::envelope::Admission;
-use postern_mail::{Modes, Verdict};
+use postern_mail::{DnsListRule, Modes, Verdict};
 
 use crate::decide::{self, Panel};
 use crate::facts::{ConnectFacts, Directory, MessageFacts, RecipientFacts, SenderFacts};
+use crate::rules::dnsbl;
 use crate::rules::recipient::Said;
 use crate::rules::score::{self, Holding};
 use crate::rules::{lists, loops, recipient, relay, scope, sender, sender_identity, size};
@@ -38,6 +39,8 @@ pub struct Policy {
     pub received_max: usize,
     /// `policy.hold_at`, `policy.refuse_at`.
     pub limits: score::Limits,
+    /// `policy.dnsbl`: what answers of lists are worth.
+    pub dns_lists: Vec<DnsListRule>,
     /// `policy.mode` and `policy.rules`.
     pub modes: Modes,
 }
@@ -54,6 +57,7 @@ impl Policy {
             .rule(sender::SENDER, || sender::judge(self, facts))
             .rule(sender_identity::SENDER_IDENTITY, || sender_identity::judge_envelope(facts.from, facts.identity))
             .rule(size::SIZE, || size::judge(facts.size, self.message_bytes_max));
+        let panel = dnsbl::judge(panel, facts.dns, &self.dns_lists);
         let panel = scope::judge(panel, facts.scope);
         let trusted = self.trusts(facts.client.address);
         panel.score(facts.earlier, |scored| score::judge(scored, self.limits, Holding::TooEarly, trusted)).verdict()
@@ -82,6 +86,7 @@ impl Policy {
             .rule(loops::LOOPS, || loops::judge(facts.headers, &facts.envelope.recipients, self.received_max))
             .rule(sender::SENDER, || sender::judge_message(facts))
             .rule(sender_identity::SENDER_IDENTITY, || sender_identity::judge_header(facts.headers, facts.identity));
+        let panel = dnsbl::judge(panel, facts.dns, &self.dns_lists);
         let panel = scope::judge(panel, facts.scope);
         let trusted = self.trusts(facts.client.address);
         panel.score(facts.earlier, |scored| score::judge(scored, self.limits, Holding::Possible, trusted)).verdict()

@@ -21,7 +21,7 @@ use postern_mail::fact::{ClientFacts, Fact};
 use postern_mail::message::headers::Headers;
 use postern_mail::netset::Listed;
 use postern_mail::proof::Authenticated;
-use postern_mail::{Envelope, HeloName, Mailbox, MessageId, Reply, ReversePath, Scored, SessionId, Verdict};
+use postern_mail::{DnsSaid, Envelope, HeloName, Mailbox, MessageId, Reply, ReversePath, Scored, SessionId, Verdict};
 
 use crate::facts::{ConnectFacts, HostedAnswer, Identity, MessageFacts, OwnedAddresses, RecipientFacts, ScopeSaid, SenderFacts};
 use crate::policy::Policy;
@@ -82,6 +82,8 @@ pub enum Facts {
         scope: Option<ScopeSaid>,
         /// Points of the stages before.
         earlier: Vec<Scored>,
+        /// What lists said.
+        dns: DnsSaid,
     },
     /// See [`RecipientFacts`].
     Recipient {
@@ -108,6 +110,8 @@ pub enum Facts {
         scope: Option<ScopeSaid>,
         /// Points of the stages before.
         earlier: Vec<Scored>,
+        /// What lists said.
+        dns: DnsSaid,
     },
 }
 
@@ -149,19 +153,19 @@ impl Facts {
     pub fn judge(&self, client: &ClientFacts, policy: &Policy) -> Option<Verdict> {
         match self {
             Self::Connect { listed } => Some(policy.connect(&ConnectFacts { client, listed })),
-            Self::Sender { from, identity, size, scope, earlier } => {
+            Self::Sender { from, identity, size, scope, earlier, dns } => {
                 let identity = identity.as_ref().map(Known::identity);
                 let scope = scope.as_ref();
-                Some(policy.sender(&SenderFacts { client, from, identity, size: *size, scope, earlier }))
+                Some(policy.sender(&SenderFacts { client, from, identity, size: *size, scope, earlier, dns }))
             }
             Self::Recipient { to, who, hosted, scope } => {
                 let facts = RecipientFacts { client, to, who: who.as_ref(), scope: scope.as_ref() };
                 Some(policy.recipient(&facts, hosted).0)
             }
-            Self::Message { envelope, identity, headers, size, scope, earlier } => {
+            Self::Message { envelope, identity, headers, size, scope, earlier, dns } => {
                 let identity = identity.as_ref().map(Known::identity);
                 let scope = scope.as_ref();
-                Some(policy.message(&MessageFacts { client, envelope, identity, headers, size: *size, scope, earlier }))
+                Some(policy.message(&MessageFacts { client, envelope, identity, headers, size: *size, scope, earlier, dns }))
             }
         }
     }

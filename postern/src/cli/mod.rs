@@ -8,6 +8,7 @@ macro_rules! say {
 mod ask;
 mod bans;
 mod config;
+mod dnsbl;
 mod explain;
 mod held;
 mod lists;
@@ -122,6 +123,13 @@ enum Command {
     Audit {
         #[command(subcommand)]
         verb: explain::AuditVerb,
+        #[command(flatten)]
+        at: Where,
+    },
+    /// Lists that are asked by DNS.
+    Dnsbl {
+        #[command(subcommand)]
+        verb: dnsbl::DnsblVerb,
         #[command(flatten)]
         at: Where,
     },
@@ -462,6 +470,7 @@ fn carry_out(command: Command) -> Result<(), Stop> {
         Command::Ban { verb: bans::BanVerb::Mirror { table, once, dry_run }, at } => {
             return mirror::run(&Source::named(at.config), &mirror::Mirror { table, once, dry_run });
         }
+        Command::Dnsbl { verb: dnsbl::DnsblVerb::Status, at } => (Order::DnsLists, at),
         Command::Ban { verb, at } => (verb.order()?, at),
         Command::Trace { what, limit, at } => (Order::Trace { what, limit }, at),
     };

@@ -12,8 +12,10 @@ use tracing_subscriber::EnvFilter;
 /// When the filter does not read right.
 pub(crate) fn start(json: bool, level: &str) -> Result<(), String> {
     // The storage engine tells of its own housekeeping, which no operator of a mail server asks for.
+    // The resolver would print whole questions, in which keys of DNS lists stand.
     let filter =
-        EnvFilter::try_new(format!("{level},fjall=warn,lsm_tree=warn")).map_err(|error| format!("[log] level: {error}"))?;
+        EnvFilter::try_new(format!("{level},fjall=warn,lsm_tree=warn,hickory_resolver=warn,hickory_net=warn,hickory_proto=warn"))
+            .map_err(|error| format!("[log] level: {error}"))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let done = if json {
         builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
@@ -65,6 +67,10 @@ pub(crate) fn write(event: &Event) {
             times = ban.times,
             "banned"
         ),
+        Event::DnsList { zone, what: "parked", because } => {
+            warn!(%zone, because, "a DNS list is parked: it is not asked, and nobody is refused by it");
+        }
+        Event::DnsList { zone, because, .. } => info!(%zone, because, "a DNS list is asked again"),
         Event::BanLifted { of, because } => info!(network = %of, because = %Quoted::text(because), "ban lifted"),
         Event::Credential { account, credential, what, because } => {
             warn!(%account, credential = %Quoted::text(credential), what, because, "credential");

@@ -27,6 +27,12 @@ struct Why {
     why: &'static str,
 }
 
+/// A zone of the configuration.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Zone {
+    zone: String,
+}
+
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct LimitName {
     limit: &'static str,
@@ -44,6 +50,7 @@ pub(crate) struct Metrics {
     ended: Family<Why, Counter>,
     bans: Family<Why, Counter>,
     quotas_full: Family<Why, Counter>,
+    dns_lists_parked: Family<Zone, Gauge>,
     /// Networks banned now.
     pub bans_active: Gauge,
     limits_reached: Family<LimitName, Counter>,
@@ -77,6 +84,7 @@ impl Default for Metrics {
             ended: Family::default(),
             bans: Family::default(),
             quotas_full: Family::default(),
+            dns_lists_parked: Family::default(),
             bans_active: Gauge::default(),
             limits_reached: Family::default(),
             stress: Gauge::default(),
@@ -100,6 +108,11 @@ impl Default for Metrics {
         );
         registry.register("connections_ended", "How conversations ended", metrics.ended.clone());
         registry.register("quotas_full", "Commands put off since a quota was used up, by the quota", metrics.quotas_full.clone());
+        registry.register(
+            "dns_list_parked",
+            "1 while a DNS list is not asked since it was seen to be broken, by its zone",
+            metrics.dns_lists_parked.clone(),
+        );
         registry.register("bans", "Bans by what they are for", metrics.bans.clone());
         registry.register("bans_active", "Networks banned now", metrics.bans_active.clone());
         registry.register(
@@ -155,6 +168,10 @@ impl Metrics {
             }
             Event::Banned(ban) => {
                 self.bans.get_or_create(&Why { why: ban.cause.as_str() }).inc();
+            }
+            Event::DnsList { zone, what, .. } => {
+                let parked = self.dns_lists_parked.get_or_create(&Zone { zone: zone.to_string() });
+                parked.set(i64::from(*what == "parked"));
             }
             Event::Finished { .. } | Event::Ordered { .. } | Event::BanLifted { .. } | Event::Credential { .. } => {}
         }

@@ -20,6 +20,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
+use crate::control::dnsbl::DnsLists;
 use crate::control::{
     Answer, Change, Lane, Message, ORDER_BYTES_MAX, ORDER_TIMEOUT, Order, QueueOrder, Recipient, Selection, Status, Story,
     carry_out_account,
@@ -173,6 +174,7 @@ async fn carry_out(server: &Arc<Server>, reloader: &Reloader, order: Order) -> A
             let carried_out = move || lists::carry_out(&server.lists, &server.live.load().policy, clock(), order);
             tokio::task::spawn_blocking(carried_out).await.unwrap_or_else(|error| Answer::failed(error.to_string()))
         }
+        Order::DnsLists => Answer::DnsLists(DnsLists::of(&server.dnsbl.lists(), &server.live.load().policy.dns_lists)),
         Order::Ban(order) => bans::carry_out(server, order).await,
         Order::Queue(QueueOrder::List(which)) => match select(server, &which).await {
             Ok((messages, more)) => Answer::Messages { messages: messages.into_iter().map(|(_, view)| view).collect(), more },

@@ -16,7 +16,7 @@ use postern_mail::message::headers::{HeaderCollector, Headers};
 use postern_mail::message::received::{Received, protocol};
 use postern_mail::proof::{Authenticated, Committed};
 use postern_mail::trouble::Outage;
-use postern_mail::{Decision, Envelope, Mailbox, Reply, ReversePath, Scored, Secret, Verdict};
+use postern_mail::{Decision, DnsSaid, Envelope, Mailbox, Reply, ReversePath, Scored, Secret, Verdict};
 use postern_policy::facts::{ConnectFacts, Identity, MessageFacts, OwnedAddresses, RecipientFacts, SenderFacts};
 use postern_policy::record::Asked;
 use postern_policy::rules::score;
@@ -31,6 +31,7 @@ use tokio::sync::oneshot;
 
 use crate::wire::bans::{self, Watched};
 use crate::wire::directory::Directory;
+use crate::wire::dnsbl::{self, Asking};
 use crate::wire::scope::{Ended, Holder};
 use crate::wire::strangers::{self, Dues};
 use crate::wire::trail::SessionTrail;
@@ -49,6 +50,7 @@ pub(crate) struct Inbound {
     logged_in: Option<Box<Authenticated>>,
     dues: Dues,
     points: Gathered,
+    asking: Asking,
     trail: SessionTrail,
     watched: Watched,
 }
@@ -151,7 +153,7 @@ impl Inbound {
         Answer::Hangup(reply)
     }
 
-    fn sender(&mut self, from: &ReversePath, who: Option<Authenticated>, size: Option<u64>) -> Answer {
+    async fn sender(&mut self, from: &ReversePath, who: Option<Authenticated>, size: Option<u64>) -> Answer {
         // Asked before anything is judged: a full disk refuses early (RFC 1870 §6.1: 452).
         let because = match self.server.spool.check_room() {
             Err(outage) => Some((Reply::outage(&outage), outage.to_string())),
@@ -168,6 +170,11 @@ impl Inbound {
             self.note_refusal("MAIL", &reply, because, Some(from.to_string()));
             return Answer::Refuse(reply);
         }
+        let dns = if who.is_some() {
+            DnsSaid::default()
+        } else {
+            self.asking.sender(&self.server, &self.live, &self.client, from).await
+        };
         // What an earlier transaction had reserved is given back first: it has ended, whatever became of it.
         self.reservation = None;
         let holder = match Holder::of(&self.server, &self.live, &self.client, who.as_ref()) {
@@ -182,7 +189,7 @@ impl Inbound {
         let identity = who.as_ref().zip(owned.as_ref()).map(|(who, owned)| Identity { who, owned });
         self.points.begin_transaction();
         let (client, earlier) = (&self.client, self.points.scored.as_slice());
-        let facts = SenderFacts { client, from, identity, size, scope: scope.as_ref(), earlier };
+        let facts = SenderFacts { client, from, identity, size, scope: scope.as_ref(), earlier, dns: &dns };
         let verdict = self.live.policy.sender(&facts);
         self.trail.judged(&self.client, Asked::Sender(&facts), &verdict);
         self.points.of_transaction(&verdict);
@@ -290,7 +297,7 @@ impl Inbound {
         self.note_refusal("AUTH", &Reply::authentication_failed(), because.to_owned(), exchange.user().map(str::to_owned));
     }
 
-    fn judge_message(&mut self) -> Answer {
+    async fn judge_message(&mut self) -> Answer {
         let Some(message) = &mut self.message else {
             return Answer::Refuse(Reply::outage(&Outage::Bug("no message".to_owned())));
         };
@@ -300,6 +307,11 @@ impl Inbound {
             return Answer::Pass;
         }
         message.head.finish();
+        let names = match &message.head {
+            Head::Whole(headers) if message.trace.who.is_none() => dnsbl::header_names(&self.server, headers),
+            _ => Vec::new(),
+        };
+        let dns = Asking::message(&self.server, &self.live, &self.client, names).await;
         let Some(Incoming { envelope, trace, head: Head::Whole(headers), size, .. }) = self.message.as_deref() else {
             return Answer::Refuse(Reply::outage(&Outage::Bug("no headers".to_owned())));
         };
@@ -311,7 +323,7 @@ impl Inbound {
         let owned = trace.who.as_ref().map(|who| self.owned(who));
         let identity = trace.who.as_ref().zip(owned.as_ref()).map(|(who, owned)| Identity { who, owned });
         let (client, earlier) = (&self.client, self.points.scored.as_slice());
-        let facts = MessageFacts { client, envelope, identity, headers, size: *size, scope: scope.as_ref(), earlier };
+        let facts = MessageFacts { client, envelope, identity, headers, size: *size, scope: scope.as_ref(), earlier, dns: &dns };
         let verdict = self.live.policy.message(&facts);
         self.trail.judged(&self.client, Asked::Message(&facts), &verdict);
         self.refused("DATA", &verdict, Stage::Message, Some(envelope.from.to_string()));
@@ -404,12 +416,13 @@ impl Host for Inbound {
             Question::Connect => return self.connect(),
             Question::Hello(name) => {
                 self.server.bans.hello(clock(), self.client.address, &name.to_string());
+                self.asking.hello(&self.server, &self.live, &self.client, &name);
                 self.trail.hello(name);
                 Answer::Pass
             }
-            Question::Sender { from, who, size } => self.sender(&from, who, size),
+            Question::Sender { from, who, size } => Box::pin(self.sender(&from, who, size)).await,
             Question::Recipient { to, who, .. } => self.recipient(&to, who.as_ref()),
-            Question::Message => self.judge_message(),
+            Question::Message => Box::pin(self.judge_message()).await,
             // Boxed: only a few connections ever log in, and the rest should not carry the room for it.
             Question::AuthStart { mechanism, initial, exporter, certificate } => {
                 Box::pin(self.login((mechanism, initial), exporter, certificate)).await
@@ -494,6 +507,7 @@ impl Host for Inbound {
             }
         };
         self.dues.settle(&self.server);
+        self.asking.accepted(&self.server);
         self.trail.accepted(&self.server, &self.client, committed.id());
         self.server.accepted(committed.id(), envelope, size, held).await;
         Ok(committed)
@@ -546,6 +560,7 @@ impl Conversations for Gate {
             logged_in: None,
             dues: Dues::default(),
             points: Gathered::default(),
+            asking: Asking::default(),
             trail,
             watched,
         };

@@ -19,7 +19,7 @@ use postern_scheduler::{Backoff, Expiry, SchedulerSettings, Shaping};
 use postern_session::{Hurry, SessionSettings};
 use postern_spool::SpoolSettings;
 
-use crate::wire::strangers;
+use crate::wire::{dnsbl, strangers};
 
 /// A count of the configuration.
 #[must_use]
@@ -88,17 +88,7 @@ impl Live {
             bytes_max: bytes_per_connection(&config),
         };
         let policy = policy(&config);
-        let resolver = Resolver::new(LookupSettings {
-            servers: config.dns.servers.clone(),
-            timeout: config.dns.timeout,
-            attempts: config.dns.attempts,
-            cache_entries_max: number(config.dns.cache_entries),
-            cache_time_max: config.dns.cache_longest,
-            cache_negative_time_max: config.dns.cache_negative_longest,
-            exchangers_max: number(config.dns.exchangers_max),
-            addresses_max: number(config.dns.addresses_max),
-        })
-        .map_err(|failure| failure.to_string())?;
+        let resolver = Resolver::new(lookup(&config)).map_err(|failure| failure.to_string())?;
         let delivery = delivery(&config, own_addresses)?;
         Ok(Self {
             policy,
@@ -132,6 +122,22 @@ pub(crate) fn points(points: f64) -> Points {
     Points((points.clamp(-999.0, 999.0) * 10.0).round() as i16)
 }
 
+/// How names are asked for.
+#[must_use]
+pub(crate) fn lookup(config: &Config) -> LookupSettings {
+    let dns = &config.dns;
+    LookupSettings {
+        servers: dns.servers.clone(),
+        timeout: dns.timeout,
+        attempts: dns.attempts,
+        cache_entries_max: number(dns.cache_entries),
+        cache_time_max: dns.cache_longest,
+        cache_negative_time_max: dns.cache_negative_longest,
+        exchangers_max: number(dns.exchangers_max),
+        addresses_max: number(dns.addresses_max),
+    }
+}
+
 /// What the rules go by.
 #[must_use]
 pub(crate) fn policy(config: &Config) -> Policy {
@@ -142,6 +148,7 @@ pub(crate) fn policy(config: &Config) -> Policy {
         message_bytes_max: config.limits.message_size.0,
         received_max: number(config.limits.received_max),
         limits: Limits { hold: points(config.policy.hold_at), refuse: points(config.policy.refuse_at) },
+        dns_lists: dnsbl::rules(config),
         modes: config.policy.modes(),
     }
 }

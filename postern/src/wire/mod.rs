@@ -6,6 +6,7 @@ pub(crate) mod control;
 pub(crate) mod deliver;
 pub(crate) mod directory;
 pub(crate) mod dispatch;
+pub(crate) mod dnsbl;
 pub(crate) mod inbound;
 pub(crate) mod lists;
 pub(crate) mod live;
@@ -60,6 +61,8 @@ pub(crate) struct Server {
     pub lists: Arc<Lists>,
     /// Says which claims are verified.
     pub auth_guard: Arc<auth_guard::AuthGuard>,
+    /// Lists that are asked by DNS.
+    pub dnsbl: dnsbl::Keeper,
     /// Who is not let in.
     pub bans: Arc<bans::Keeper>,
     /// How much each account has sent.

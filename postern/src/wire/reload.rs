@@ -119,6 +119,7 @@ impl Reloader {
                 self.server.ceiling.adjust(live::ceiling(&live.config, self.server.open_files_max));
                 self.server.auth_guard.adjust(&live.config);
                 self.server.strangers.adjust(&live.config);
+                self.server.dnsbl.adjust(&live.config);
                 let scheduler = Box::new(live::scheduler(&live.config));
                 let live = Arc::new(live);
                 let old = self.server.live.swap(Arc::clone(&live));

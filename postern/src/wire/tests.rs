@@ -67,6 +67,7 @@ impl Town {
             authenticator,
             lists: Arc::new(Lists::open(&store).unwrap()),
             auth_guard,
+            dnsbl: dnsbl::Keeper::new(&Self::config(folder.path(), toml)).unwrap(),
             bans,
             quotas,
             history,

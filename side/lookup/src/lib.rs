@@ -7,9 +7,11 @@
 //! turned into words of `base/mail` here or skipped.
 
 mod cache;
+pub mod dnslist;
 pub mod mx;
 pub mod resolver;
 
+pub use dnslist::{Change, DnsList, DnsListSettings, DnsLists, HealthSettings, Heard, Subject, TestPoint, View};
 pub use mx::{Exchange, MxAnswer, shuffle_equals};
 pub use resolver::{LookupFailure, LookupSettings, Resolver, SetupFailure};
 

@@ -163,9 +163,19 @@ impl Resolver {
 
     /// The records of one type, aliases followed. The only failure is a temporary one.
     pub(crate) async fn records(&self, now: Instant, name: &Domain, kind: RecordType) -> Result<Answer, LookupFailure> {
-        if let Some(known) = self.cache().find(now, name, kind) {
-            return Ok(known);
+        match self.remembered(now, name, kind) {
+            Some(known) => Ok(known),
+            None => self.records_anew(now, name, kind).await,
         }
+    }
+
+    /// What is remembered of an earlier answer.
+    pub(crate) fn remembered(&self, now: Instant, name: &Domain, kind: RecordType) -> Option<Answer> {
+        self.cache().find(now, name, kind)
+    }
+
+    /// The same as `records`, whatever is remembered.
+    pub(crate) async fn records_anew(&self, now: Instant, name: &Domain, kind: RecordType) -> Result<Answer, LookupFailure> {
         let asked = tokio::time::timeout(self.settings.timeout, self.follow(name, kind)).await;
         let (answer, time_to_live) = asked.unwrap_or_else(|_| Err(dns(format!("no answer about {name} {kind} in time"))))?;
         let ceiling = match answer {

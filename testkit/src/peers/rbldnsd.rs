@@ -1,4 +1,4 @@
-//! rbldnsd with one zone of its own, and questions to it.
+//! rbldnsd with zones of its own, and questions to it.
 
 use std::net::{IpAddr, UdpSocket};
 use std::process::Command;
@@ -36,22 +36,40 @@ impl Rbldnsd {
     /// When it does not start, or does not like the zone; shows why.
     #[must_use]
     pub fn start(kind: &str, zone: &str) -> Self {
+        Self::start_with(&[(ZONE, kind, zone)])
+    }
+
+    /// Starts it with zones: their names, types and contents.
+    ///
+    /// # Panics
+    /// When it does not start, or does not like a zone; shows why.
+    #[must_use]
+    pub fn start_with(zones: &[(&str, &str, &str)]) -> Self {
         let (folder, port) = (open_folder(), free_port());
-        let file = folder.path().join("zone");
-        std::fs::write(&file, zone).expect("a zone");
-        allow(&file, 0o644);
+        for (name, _, contents) in zones {
+            let file = folder.path().join(name);
+            std::fs::write(&file, contents).expect("a zone");
+            allow(&file, 0o644);
+        }
         let mut command = Command::new("/usr/sbin/rbldnsd");
         command.args(["-n", "-f", "-r"]).arg(folder.path()).args(["-b", &format!("127.0.0.1/{port}")]);
         if crate::program::is_root() {
             command.args(["-u", "nobody"]);
         }
-        let program = Program::start("rbldnsd", command.arg(format!("{ZONE}:{kind}:zone")));
+        let program =
+            Program::start("rbldnsd", command.args(zones.iter().map(|(name, kind, _)| format!("{name}:{kind}:{name}"))));
         let rbldnsd = Self { _program: program, _folder: folder, port };
-        // Every zone of ours has the test point.
+        // It answers a question about any other zone as well, with a refusal.
         until("rbldnsd to answer", LONG, || rbldnsd.try_ask("2.0.0.127", RecordType::A).map(drop));
         let said = rbldnsd._program.said();
         assert!(!said.contains("invalid") && !said.contains("warning"), "{said}");
         rbldnsd
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> std::net::SocketAddr {
+        loopback(self.port)
     }
 
     fn try_ask(&self, reversed: &str, kind: RecordType) -> Option<Vec<String>> {

@@ -337,6 +337,13 @@ impl Headers {
         }
     }
 
+    /// Where answers are asked to go (RFC 5322 §3.6.2); nothing where that does not read.
+    #[must_use]
+    pub fn reply_to_addresses(&self) -> Vec<Mailbox> {
+        let field = self.sole("Reply-To", HeaderFault::FromRepeated).ok().flatten();
+        field.and_then(|field| mailbox_list::parse(&field.text()?)).unwrap_or_default()
+    }
+
     fn sole<'a>(&'a self, name: &'a str, repeated: HeaderFault) -> Result<Option<Field<'a>>, HeaderFault> {
         if let Some(fault) = self.fault {
             return Err(fault);

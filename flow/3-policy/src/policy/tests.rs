@@ -8,7 +8,7 @@ use postern_mail::message::headers::Headers;
 use postern_mail::netset::{Action, Listed, Subject};
 use postern_mail::proof::Authenticated;
 use postern_mail::scope::{AccountScope, Addresses, Narrowed, Part, QuotaFull};
-use postern_mail::{Decision, Domain, Envelope, Mailbox, Mode, Outage, Points, Recipient, ReversePath, Scored};
+use postern_mail::{Decision, DnsSaid, Domain, Envelope, Mailbox, Mode, Outage, Points, Recipient, ReversePath, Scored};
 
 use super::*;
 use crate::facts::{HostedAnswer, Identity, OwnedAddresses};
@@ -40,6 +40,7 @@ fn policy() -> Policy {
         message_bytes_max: 1_000,
         received_max: loops::RECEIVED_MAX,
         limits: score::Limits::default(),
+        dns_lists: Vec::new(),
         modes: Modes::default(),
     }
 }
@@ -196,7 +197,15 @@ fn at_mail(listener: ListenerKind, from: &str, owned: Option<&Fact<OwnedAddresse
     let who = alice();
     let client = client(listener, "203.0.113.9");
     let identity = owned.map(|owned| Identity { who: &who, owned });
-    policy().sender(&SenderFacts { client: &client, from: &path(from), identity, size, scope: None, earlier: &[] })
+    policy().sender(&SenderFacts {
+        client: &client,
+        from: &path(from),
+        identity,
+        size,
+        scope: None,
+        earlier: &[],
+        dns: DnsSaid::NOTHING,
+    })
 }
 
 #[test]
@@ -238,8 +247,15 @@ fn submission_without_auth_does_not_begin() {
     }
     let client = client(ListenerKind::Submission, "10.0.0.1");
     let from = path("printer@here.example");
-    let verdict =
-        policy().sender(&SenderFacts { client: &client, from: &from, identity: None, size: None, scope: None, earlier: &[] });
+    let verdict = policy().sender(&SenderFacts {
+        client: &client,
+        from: &from,
+        identity: None,
+        size: None,
+        scope: None,
+        earlier: &[],
+        dns: DnsSaid::NOTHING,
+    });
     assert_eq!(verdict.decision(), Decision::Pass, "a relay network needs no AUTH");
 }
 
@@ -305,6 +321,7 @@ impl Case<'_> {
             size: self.size,
             scope: None,
             earlier: &[],
+            dns: DnsSaid::NOTHING,
         })
     }
 }
@@ -454,6 +471,7 @@ fn points_of_a_list_are_added_up_with_what_comes_later_and_refuse_hold_or_mark()
             size: None,
             scope: None,
             earlier: &earlier,
+            dns: DnsSaid::NOTHING,
         });
         assert_eq!(mail.decision(), at_mail, "{tenths}");
         let (envelope, headers) = (Envelope::plain(from, Vec::new()), Headers::parse(b"From: a@there.example\r\n\r\n"));
@@ -465,6 +483,7 @@ fn points_of_a_list_are_added_up_with_what_comes_later_and_refuse_hold_or_mark()
             size: 9,
             scope: None,
             earlier: &earlier,
+            dns: DnsSaid::NOTHING,
         };
         assert_eq!(policy().message(&facts).decision(), at_data, "{tenths}");
         let watching = Policy { modes: Modes::new(Mode::Enforce, vec![("score", Mode::Observe)]), ..policy() };

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use postern_mail::client::ListenerKind;
+use postern_mail::dns_list::{DnsListed, DnsMute, DnsSaid, DnsUnheard};
 use postern_mail::envelope::UnixMillis;
 use postern_mail::fact::{ClientFacts, Fact};
 use postern_mail::message::headers::{HeaderFault, Headers};
@@ -11,8 +12,8 @@ use postern_mail::proof::Authenticated;
 use postern_mail::rule::known_name;
 use postern_mail::scope::{Breach, Part, QuotaFull};
 use postern_mail::{
-    Decision, Domain, Effect, Envelope, Finding, HeloName, Mailbox, MessageId, Outage, Points, Recipient, Reply, ReversePath,
-    RuleName, Scored, SessionId, Status, Verdict,
+    Decision, DnsTarget, Domain, Effect, Envelope, Finding, HeloName, Mailbox, MessageId, Outage, Points, Recipient, Reply,
+    ReversePath, RuleName, Scored, SessionId, Status, Verdict,
 };
 
 use super::{Entry, Facts, JUDGED_FIELDS, Judged, Known, Record, VERSION, What, kind};
@@ -100,6 +101,7 @@ impl<'a> Reader<'a> {
                 size: self.option(Self::number)?,
                 scope: self.scope()?,
                 earlier: self.earlier()?,
+                dns: self.dns()?,
             },
             kind::RECIPIENT => Facts::Recipient {
                 to: self.mailbox()?,
@@ -120,6 +122,7 @@ impl<'a> Reader<'a> {
                     size: self.number()?,
                     scope: self.scope()?,
                     earlier: self.earlier()?,
+                    dns: self.dns()?,
                 }
             }
             // A record of before there were lists has none of this.
@@ -215,6 +218,29 @@ impl<'a> Reader<'a> {
             until: self.option(Self::number)?.map(UnixMillis),
             observed: self.octet()? == 1,
         })
+    }
+
+    /// A record of before lists were asked, or of a session they had nothing to say of, has none of this.
+    fn dns(&mut self) -> Option<DnsSaid> {
+        if self.at == self.end {
+            return Some(DnsSaid::default());
+        }
+        Some(DnsSaid { listed: self.list(Self::dns_listed)?, unheard: self.list(Self::unheard)? })
+    }
+
+    fn dns_listed(&mut self) -> Option<DnsListed> {
+        Some(DnsListed {
+            zone: self.text()?.into(),
+            target: DnsTarget::parse(self.text()?)?,
+            asked: self.text()?.into(),
+            codes: self.list(|this| Some(Ipv4Addr::from(*this.take(4)?.first_chunk::<4>()?)))?,
+            text: self.text()?.into(),
+        })
+    }
+
+    fn unheard(&mut self) -> Option<DnsUnheard> {
+        let (zone, target) = (self.text()?.into(), DnsTarget::parse(self.text()?)?);
+        Some(DnsUnheard { zone, target, why: DnsMute::ALL.get(usize::from(self.octet()?)).copied()? })
     }
 
     /// A record of before there were scopes has none of this.

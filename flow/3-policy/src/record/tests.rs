@@ -20,6 +20,7 @@ fn policy() -> Policy {
         message_bytes_max: 1_000,
         received_max: 3,
         limits: score::Limits::default(),
+        dns_lists: Vec::new(),
         modes: Modes::default(),
     }
 }
@@ -78,6 +79,7 @@ impl Case {
             size: Some(self.size),
             scope: self.scope.as_ref(),
             earlier: &self.earlier,
+            dns: DnsSaid::NOTHING,
         };
         let sender = policy.sender(&facts);
         recorder.judged(NOW, Asked::Sender(&facts), &sender);
@@ -89,8 +91,16 @@ impl Case {
             Envelope { client: Some(self.client.address), received: NOW, ..Envelope::plain(self.from.clone(), vec![to]) };
         let headers = Headers::parse(self.header.as_bytes());
         let (headers, size, scope) = (&headers, self.size, self.scope.as_ref());
-        let facts =
-            MessageFacts { client: &self.client, envelope: &envelope, identity, headers, size, scope, earlier: &self.earlier };
+        let facts = MessageFacts {
+            client: &self.client,
+            envelope: &envelope,
+            identity,
+            headers,
+            size,
+            scope,
+            earlier: &self.earlier,
+            dns: DnsSaid::NOTHING,
+        };
         let message = policy.message(&facts);
         recorder.judged(NOW, Asked::Message(&facts), &message);
         (recorder.take(), vec![sender, recipient, message])
@@ -140,6 +150,35 @@ fn what_lists_said_before_the_greeting_is_in_the_record() {
     let What::Judged(judged) = &record.entries[0].what else { panic!("{record:?}") };
     assert_eq!((&judged.verdict, verdict.decision()), (&verdict, Decision::Hangup));
     assert_eq!(judged.facts.judge(&record.client, &policy()), Some(verdict));
+}
+
+#[test]
+fn what_dns_lists_said_is_in_the_record_and_is_worth_what_the_rules_of_the_day_say() {
+    use postern_mail::dns_list::{CodeRange, DnsListRule, DnsListed, DnsMute, DnsSaid, DnsUnheard, Scoring};
+    use postern_mail::{DnsTarget, Domain, Mode};
+    let (zone, target, code) = ("bl.test", DnsTarget::MailFrom, std::net::Ipv4Addr::new(127, 0, 0, 2));
+    let (asked, text) = ("there.test".into(), "see https://bl.test/".into());
+    let listed = vec![DnsListed { zone: zone.into(), target, asked, codes: vec![code], text }];
+    let unheard = DnsMute::ALL.map(|why| DnsUnheard { zone: zone.into(), target, why }).into();
+    let dns = DnsSaid { listed, unheard };
+    let with = |tenths| {
+        let scoring = Scoring::Codes(vec![CodeRange { first: code, last: code, tenths }]);
+        let rule = DnsListRule { zone: Domain::parse(zone).unwrap(), target, scoring, mode: Mode::Enforce };
+        Policy { dns_lists: vec![rule], ..policy() }
+    };
+    let case = Case::stranger();
+    let facts =
+        SenderFacts { client: &case.client, from: &case.from, identity: None, size: None, scope: None, earlier: &[], dns: &dns };
+    let verdict = with(100).sender(&facts);
+    assert_eq!(verdict.decision(), Decision::Refuse);
+    let mut recorder = Recorder::new(session(), NOW, &case.client, 16_384);
+    recorder.judged(NOW, Asked::Sender(&facts), &verdict);
+    let record = Record::read(&recorder.take()).unwrap();
+    let What::Judged(judged) = &record.entries[0].what else { panic!("{record:?}") };
+    assert!(matches!(&judged.facts, Facts::Sender { dns: read, .. } if *read == dns), "{judged:?}");
+    assert_eq!(judged.facts.judge(&record.client, &with(100)).as_ref(), Some(&verdict));
+    assert_eq!(judged.facts.judge(&record.client, &with(40)).unwrap().decision(), Decision::Pass);
+    assert_eq!(judged.facts.judge(&record.client, &policy()).unwrap().decision(), Decision::Pass, "the list is no longer asked");
 }
 
 #[test]
@@ -267,8 +306,15 @@ fn what_is_about_one_message_leaves_the_others_out() {
     let mut recorder = Recorder::new(session(), NOW, &case.client, 16_384);
     recorder.hello(NOW, &HeloName::parse("x").unwrap());
     for id in [1, 2] {
-        let facts =
-            SenderFacts { client: &case.client, from: &case.from, identity: None, size: Some(id), scope: None, earlier: &[] };
+        let facts = SenderFacts {
+            client: &case.client,
+            from: &case.from,
+            identity: None,
+            size: Some(id),
+            scope: None,
+            earlier: &[],
+            dns: DnsSaid::NOTHING,
+        };
         recorder.judged(NOW, Asked::Sender(&facts), &policy().sender(&facts));
         recorder.accepted(NOW, MessageId(id));
     }
@@ -328,7 +374,15 @@ fn a_verdict_keeps_which_rules_were_only_observed() {
     let who = Authenticated::restored_from_record("alice@here.test".into(), "phone".into());
     let watching = Policy { modes: Modes::new(postern_mail::Mode::Observe, vec![]), ..policy() };
     let identity = Some(Identity { who: &who, owned: &case.owned });
-    let facts = SenderFacts { client: &case.client, from: &case.from, identity, size: None, scope: None, earlier: &[] };
+    let facts = SenderFacts {
+        client: &case.client,
+        from: &case.from,
+        identity,
+        size: None,
+        scope: None,
+        earlier: &[],
+        dns: DnsSaid::NOTHING,
+    };
     let verdict = watching.sender(&facts);
     assert_eq!(verdict.decision(), Decision::Pass, "observed only");
     let mut recorder = Recorder::new(session(), NOW, &case.client, 16_384);

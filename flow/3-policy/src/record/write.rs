@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 
 use postern_mail::client::ListenerKind;
+use postern_mail::dns_list::{DnsMute, DnsSaid};
 use postern_mail::envelope::UnixMillis;
 use postern_mail::fact::{ClientFacts, Fact};
 use postern_mail::message::headers::{HeaderFault, Headers};
@@ -138,6 +139,7 @@ impl Recorder {
                 self.option(facts.size, |this, size| this.number(size));
                 self.scope(facts.scope);
                 self.scored(facts.earlier);
+                self.dns(facts.dns);
             }
             Asked::Recipient(facts, hosted) => {
                 self.mailbox(facts.to);
@@ -160,6 +162,7 @@ impl Recorder {
                 self.number(facts.size);
                 self.scope(facts.scope);
                 self.scored(facts.earlier);
+                self.dns(facts.dns);
             }
         }
     }
@@ -295,6 +298,31 @@ impl Recorder {
         self.text(&listed.reason);
         self.option(listed.until, |this, until| this.number(until.0));
         self.octet(u8::from(listed.observed));
+    }
+
+    /// Nothing where no list said anything, which is so for most.
+    fn dns(&mut self, said: &DnsSaid) {
+        if said.is_empty() {
+            return;
+        }
+        self.number(said.listed.len() as u64);
+        for listed in &said.listed {
+            self.text(&listed.zone);
+            self.text(listed.target.as_str());
+            self.text(&listed.asked);
+            self.number(listed.codes.len() as u64);
+            for code in &listed.codes {
+                self.bytes.extend_from_slice(&code.octets());
+            }
+            self.text(&listed.text);
+        }
+        self.number(said.unheard.len() as u64);
+        for unheard in &said.unheard {
+            self.text(&unheard.zone);
+            self.text(unheard.target.as_str());
+            let place = DnsMute::ALL.iter().position(|why| *why == unheard.why).and_then(|place| u8::try_from(place).ok());
+            self.octet(place.unwrap_or(u8::MAX));
+        }
     }
 
     fn scope(&mut self, scope: Option<&ScopeSaid>) {

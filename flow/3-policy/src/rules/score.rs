@@ -63,7 +63,12 @@ pub fn judge(scored: &[Scored], limits: Limits, holding: Holding, trusted: bool)
     } else if sum >= limits.refuse {
         let mut heaviest: Vec<&Scored> = scored.iter().filter(|one| one.points.0 > 0).collect();
         heaviest.sort_by_key(|one| std::cmp::Reverse(one.points));
-        let names: Vec<&str> = heaviest.iter().map(|one| one.rule).collect();
+        let mut names: Vec<&str> = Vec::new();
+        for one in heaviest {
+            if !names.contains(&one.rule) {
+                names.push(one.rule);
+            }
+        }
         Finding::refuse(SCORE, over(limits.refuse, "refused"), Reply::too_many_points(&names.join(", ")))
     } else if sum >= limits.hold && holding == Holding::Possible {
         Finding { rule: SCORE, says: Effect::Wants(Decision::Hold), because: over(limits.hold, "held"), reply: None }

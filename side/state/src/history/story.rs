@@ -91,6 +91,15 @@ pub enum What {
         /// The how many'th ban of it.
         times: u32,
     },
+    /// A list that is asked by DNS is parked, or is asked again.
+    DnsList {
+        /// Its zone.
+        zone: String,
+        /// `parked` or `usable`.
+        state: String,
+        /// Why.
+        because: String,
+    },
     /// A ban is over.
     BanLifted {
         /// Of which network.
@@ -176,6 +185,9 @@ impl Entry {
                 until: ban.until.map(|until| until.0),
                 times: ban.times,
             },
+            Event::DnsList { zone, what, because } => {
+                What::DnsList { zone: zone.to_string(), state: (*what).to_owned(), because: because.clone() }
+            }
             Event::BanLifted { of, because } => What::BanLifted { network: of.to_string(), because: because.clone() },
             Event::Credential { account, credential, what, because } => What::Credential {
                 account: account.to_string(),
