@@ -25,7 +25,6 @@ use rustls::ServerConfig;
 use tokio::net::TcpStream;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep_until, timeout};
-use tokio_rustls::TlsAcceptor;
 
 use crate::accept::clock;
 use crate::ceiling::Place;
@@ -345,7 +344,11 @@ impl<M: Machine, H: Host> Pump<M, H> {
         let Stream::Plain(socket) = std::mem::replace(&mut self.stream, Stream::Parked) else {
             return Err(Ended::HandshakeFailed);
         };
-        let accept = Box::pin(TlsAcceptor::from(config).accept(socket));
+        // What was read in clear is the beginning of the handshake or nothing; behind it, it would be taken for what came under its protection.
+        let early = std::mem::take(&mut self.input);
+        let accept = tls::accept(config, socket, early.get(self.used..).unwrap_or_default());
+        self.forget_input();
+        let accept = Box::pin(accept.ok_or(Ended::HandshakeFailed)?);
         let session = tokio::select! {
             accepted = timeout(self.settings.handshake_timeout, accept) => match accepted {
                 Ok(Ok(session)) => session,

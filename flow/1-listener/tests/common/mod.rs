@@ -32,8 +32,9 @@ use postern_smtp::machine::TraceFacts;
 use postern_testkit::certificate;
 use postern_testkit::wait::LONG;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::CertifiedKey;
+use rustls::{ClientConnection, StreamOwned};
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 
@@ -463,6 +464,20 @@ impl Raw {
         self.expect("250 2.1.5");
         self.expect("354 ");
     }
+}
+
+/// Shakes hands on a socket that has read everything before. `first` goes out in front of it, in one write with its first octets.
+pub(crate) fn secure_behind(client: Raw, first: &[u8]) -> StreamOwned<ClientConnection, TcpStream> {
+    let name = ServerName::try_from("here.example").unwrap();
+    let mut connection = ClientConnection::new(certificate::trusting_client(), name).unwrap();
+    let mut stream = client.stream;
+    let mut hello = first.to_vec();
+    connection.write_tls(&mut hello).unwrap();
+    stream.write_all(&hello).unwrap();
+    while connection.is_handshaking() {
+        connection.complete_io(&mut stream).unwrap();
+    }
+    StreamOwned::new(connection, stream)
 }
 
 /// A beginning of what a test expects as the whole of a connection's replies: the codes.
