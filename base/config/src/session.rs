@@ -24,7 +24,8 @@ section! {
             within = 0..=1_000_000
         )]
         pub connections_reserved: u32 = 1000;
-        /// How long a client that logged in, or delivered a message that was taken, counts as known. At a restart all are forgotten.
+        /// How long a client that logged in, or delivered a message that was taken, counts as known: about this long at least, and twice
+        /// as long at most, since what is remembered fades over a second such time. At a restart all are forgotten.
         #[key(
             example = "\"7d\"",
             why = "who writes once a week is still known",
