@@ -111,7 +111,6 @@ async fn an_idle_connection_is_small() {
         kind: ListenerKind::Mx,
         number: 0,
         conversations: Arc::new(Gate),
-        counters: Arc::default(),
         stop: stopping.clone(),
         alive: alive.clone(),
     };

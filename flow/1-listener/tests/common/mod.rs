@@ -16,7 +16,6 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use postern_listener::accept::Counters;
 use postern_listener::pump::Ended;
 use postern_listener::{
     Ceiling, CeilingSettings, CertificateSlot, Conversations, Door, Host, Listener, OldestVersion, PumpSettings, bind,
@@ -260,7 +259,6 @@ impl Conversations for Gate {
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) ceiling: Arc<Ceiling>,
-    pub(crate) counters: Arc<Counters>,
     world: Arc<World>,
     events: Receiver<Event>,
     stop: watch::Sender<bool>,
@@ -297,12 +295,11 @@ impl Server {
             committed: AtomicUsize::new(0),
             senders: AtomicUsize::new(0),
         });
-        let counters = Arc::new(Counters::default());
         let (stop, stopping) = watch::channel(false);
         let (alive_in, alive) = mpsc::channel(1);
         let gate = Arc::new(Gate(Arc::clone(&world)));
-        runtime.spawn(listener.serve(gate, Arc::clone(&ceiling), Arc::clone(&counters), (stopping, alive_in)));
-        Self { address: bound, ceiling, counters, world, events, stop, alive, runtime }
+        runtime.spawn(listener.serve(gate, Arc::clone(&ceiling), (stopping, alive_in)));
+        Self { address: bound, ceiling, world, events, stop, alive, runtime }
     }
 
     /// The next thing that happened.
