@@ -204,12 +204,14 @@ impl Strangers {
         accused
     }
 
-    /// Refuses a network for so long from now; when it is refused already, the time that was said stands.
-    pub fn refuse(&mut self, now: UnixMillis, of: Subnet, refused_for: Duration) {
-        if self.refused.get(now, of, refused_for) == 0 {
+    /// Refuses a network for so long from now; when it is refused already, the time that was said stands, and this is false.
+    pub fn refuse(&mut self, now: UnixMillis, of: Subnet, refused_for: Duration) -> bool {
+        let is_new = self.refused.get(now, of, refused_for) == 0;
+        if is_new {
             self.refused.forget(of);
             self.refused.add(now, of, 1, refused_for);
         }
+        is_new
     }
 
     /// Memory held now, in octets.

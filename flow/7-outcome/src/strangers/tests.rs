@@ -119,12 +119,12 @@ fn a_network_is_refused_for_its_time_and_so_is_no_other() {
     let mut strangers = Strangers::new(settings());
     let address: IpAddr = "192.0.2.1".parse().unwrap();
     let of = Subnet::network(address);
-    strangers.refuse(NOW, of, LATER);
-    strangers.refuse(minutes(9), of, LATER);
+    assert!(strangers.refuse(NOW, of, LATER));
+    assert!(!strangers.refuse(minutes(9), of, LATER), "it is refused already");
     assert!(strangers.refuses(minutes(9), "192.0.2.2".parse().unwrap(), LATER), "all of the network");
     assert!(!strangers.refuses(minutes(9), "192.0.3.2".parse().unwrap(), LATER));
     assert!(!strangers.refuses(minutes(10).plus(Duration::from_millis(1)), address, LATER), "what was said first stands");
-    strangers.refuse(minutes(22), of, LATER);
+    assert!(strangers.refuse(minutes(22), of, LATER));
     assert!(strangers.refuses(minutes(31), address, LATER), "a second time is as long");
     assert!(!strangers.refuses(minutes(33), address, LATER));
 }
