@@ -239,7 +239,8 @@ impl<C: Conversations> Connection<C> {
 
     async fn behind_proxy(mut self, place: Place, stream: TcpStream, peer: SocketAddr) {
         let mut buffer = Vec::new();
-        let limit = self.conversations.pump_settings().handshake_timeout;
+        let settings = self.conversations.pump_settings();
+        let limit = settings.limit(Some(&place), settings.handshake_timeout);
         let header = tokio::select! {
             header = timeout(limit, proxy_protocol::read(&stream, peer, &mut buffer)) => header,
             _ = self.stop.wait_for(|stopping| *stopping) => return,

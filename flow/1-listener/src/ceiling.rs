@@ -392,10 +392,10 @@ impl Place {
         self.ceiling.weigh(counts);
     }
 
-    /// It is a stranger's, and the server is under stress. Takes no lock, so it may be asked for each line.
+    /// It is a stranger's, or nobody knows yet whose, and the server is under stress. Takes no lock, so it may be asked for each line.
     #[must_use]
     pub fn is_hurried(&self) -> bool {
-        self.ceiling.is_stressed() && self.of.is_some_and(|client| !client.is_known)
+        self.ceiling.is_stressed() && self.of.is_none_or(|client| !client.is_known)
     }
 
     /// A message of its client was taken: it is known when it comes again.

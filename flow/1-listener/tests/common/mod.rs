@@ -98,6 +98,7 @@ impl Setting {
                 hostname: "here.example".into(),
                 handshake_timeout: NEVER,
                 write_timeout: NEVER,
+                hurried_timeout: NEVER,
                 data_rate_min: 0,
                 data_rate_grace: NEVER,
                 data_rate_max: 0,
