@@ -112,6 +112,8 @@ struct Pump {
     framer: LineFramer,
     reading: Reading,
     open: Option<Open>,
+    /// MAIL was accepted, and the host holds what it set aside for the message until it is committed or discarded.
+    holds: bool,
     lines: u8,
     challenges: u8,
     tls: bool,
@@ -143,6 +145,7 @@ impl Pump {
             framer: LineFramer::default(),
             reading: Reading::Lines,
             open: None,
+            holds: false,
             lines: 0,
             challenges: 0,
             tls: false,
@@ -190,7 +193,13 @@ impl Pump {
     fn carry_out(&mut self, action: Action) -> Option<Input<'static>> {
         match action {
             Action::Reply(reply) => self.say(reply),
-            Action::Ask(question) => return Some(Input::Answer(self.answer(question))),
+            Action::Ask(question) => {
+                let is_sender = matches!(question, Question::Sender { .. });
+                assert!(!is_sender || !self.holds, "one transaction at a time");
+                let answer = self.answer(question);
+                self.holds |= is_sender && matches!(answer, Answer::Pass);
+                return Some(Input::Answer(answer));
+            }
             Action::StartTls(ready) => {
                 self.say(ready);
                 assert!(!self.tls, "TLS begins once");
@@ -213,13 +222,14 @@ impl Pump {
             }
             Action::ReadChunk { size, keep, last } => {
                 assert_eq!(keep, self.open.is_some(), "a chunk is kept in an open message and dropped without one");
+                assert!(keep || !self.holds, "a chunk that is dropped ends the transaction");
                 self.reading = Reading::Chunk { reader: ChunkReader::new(size), size, keep, last };
             }
             Action::Commit => return Some(Input::Committed(self.commit())),
             // Also comes at the end of a transaction that has not opened its message yet.
-            Action::Discard => self.open = None,
+            Action::Discard => (self.open, self.holds) = (None, false),
             Action::Close => {
-                assert!(self.open.is_none(), "a message is discarded before the session closes");
+                assert!(self.open.is_none() && !self.holds, "a transaction is discarded before the session closes");
                 self.reading = Reading::Nothing;
             }
         }
@@ -237,6 +247,7 @@ impl Pump {
     }
 
     fn commit(&mut self) -> Result<Committed, Outage> {
+        self.holds = false;
         let Open { envelope, body, .. } = self.open.take().expect("only an open message is committed");
         assert!(body.len() as u64 <= self.world.message_size, "a message within the limit");
         let mut clean = Cleanliness::new();

@@ -13,7 +13,6 @@ use arc_swap::ArcSwap;
 use indicatif::{ProgressBar, ProgressStyle};
 use postern_config::{Config, Deliver, LogFormat, Password, TlsVersion};
 use postern_delivery::Maildirs;
-use postern_listener::accept::Counters;
 use postern_listener::{Ceiling, CertificateSlot, Listener, OldestVersion, server_config};
 use postern_mail::attempt::Ticket;
 use postern_mail::client::ListenerKind;
@@ -407,15 +406,9 @@ async fn serve(
     let mut dispatching =
         tokio::spawn(dispatch::run(Arc::clone(&server), scheduler, orders, (stopping.clone(), deliveries_alive)));
     let gate = Arc::new(Gate(Arc::clone(&server)));
-    let counters = Arc::new(Counters::default());
     for bound in listeners {
         let listener = Listener { socket: bound.socket, kind: bound.kind, number: bound.number, proxies: bound.proxies };
-        let serving = listener.serve(
-            Arc::clone(&gate),
-            Arc::clone(&ceiling),
-            Arc::clone(&counters),
-            (stopping.clone(), sessions_alive.clone()),
-        );
+        let serving = listener.serve(Arc::clone(&gate), Arc::clone(&ceiling), (stopping.clone(), sessions_alive.clone()));
         tokio::spawn(async move {
             if let Err(error) = serving.await {
                 tracing::error!(%error, "a listener ended");

@@ -24,7 +24,8 @@ section! {
             within = 0..=1_000_000
         )]
         pub connections_reserved: u32 = 1000;
-        /// How long a client that logged in, or delivered a message that was taken, counts as known. At a restart all are forgotten.
+        /// How long a client that logged in, or delivered a message that was taken, counts as known: about this long at least, and twice
+        /// as long at most, since what is remembered fades over a second such time. At a restart all are forgotten.
         #[key(
             example = "\"7d\"",
             why = "who writes once a week is still known",
@@ -211,7 +212,8 @@ section! {
         /// Stress is over when they hold no more than this share.
         #[key(example = "0.5", why = "well below its beginning, so that it does not flicker", within = 0.0..=1.0)]
         pub stress_until: f64 = 0.5;
-        /// Under stress, `command_timeout` for strangers.
+        /// Under stress, `command_timeout` for strangers; and they have no longer than this for a TLS handshake, for a PROXY header, and to take
+        /// what is said to them.
         #[key(example = "\"10s\"", why = "live servers answer within seconds", within = TINY..=DAY)]
         pub stress_command_timeout: Duration = Duration::from_secs(10);
         /// Under stress, `data_timeout` for strangers.

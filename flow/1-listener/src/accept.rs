@@ -3,7 +3,6 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use ipnet::IpNet;
@@ -97,17 +96,6 @@ pub struct Listener {
     pub proxies: Arc<[IpNet]>,
 }
 
-/// What all listeners share.
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// Connections taken.
-    pub accepted: AtomicU64,
-    /// Connections turned away at a ceiling.
-    pub turned_away: AtomicU64,
-    /// Early talkers.
-    pub early_talkers: AtomicU64,
-}
-
 impl Listener {
     /// Accepts until told to stop. `alive` is held by each connection, so that the caller knows when the last has ended.
     ///
@@ -117,7 +105,6 @@ impl Listener {
         self,
         conversations: Arc<C>,
         ceiling: Arc<Ceiling>,
-        counters: Arc<Counters>,
         (mut stop, alive): (watch::Receiver<bool>, mpsc::Sender<()>),
     ) -> io::Result<()> {
         shed::resetting(&self.socket);
@@ -145,7 +132,7 @@ impl Listener {
                     continue;
                 }
             };
-            let entrance = Entrance { kind: self.kind, number: self.number, conversations: &*conversations, counters: &counters };
+            let entrance = Entrance { kind: self.kind, number: self.number, conversations: &*conversations };
             let is_proxy = proxy_protocol::is_listed(&self.proxies, peer.ip());
             // Who is not a proxy of ours speaks for itself, and a header from it is no command.
             let stream = if is_proxy { Some(stream) } else { entrance.through_the_door(stream, peer) };
@@ -164,7 +151,6 @@ impl Listener {
                 kind: self.kind,
                 number: self.number,
                 conversations: Arc::clone(&conversations),
-                counters: Arc::clone(&counters),
                 stop: stop.clone(),
                 alive: alive.clone(),
             };
@@ -193,7 +179,6 @@ struct Connection<C> {
     kind: ListenerKind,
     number: u16,
     conversations: Arc<C>,
-    counters: Arc<Counters>,
     stop: watch::Receiver<bool>,
     /// Held until the connection has ended.
     alive: mpsc::Sender<()>,
@@ -210,7 +195,6 @@ struct Entrance<'a, C> {
     kind: ListenerKind,
     number: u16,
     conversations: &'a C,
-    counters: &'a Counters,
 }
 
 impl<C: Conversations> Entrance<'_, C> {
@@ -224,7 +208,6 @@ impl<C: Conversations> Entrance<'_, C> {
     }
 
     fn turn_away(&self, stream: StdStream, client: SocketAddr, why: &'static str) {
-        self.counters.turned_away.fetch_add(1, Ordering::Relaxed);
         self.conversations.turned_away(&self.facts(client), why);
         // Behind implicit TLS a clear reply would only look like a broken handshake.
         if self.kind != ListenerKind::Submissions {
@@ -245,19 +228,19 @@ impl<C: Conversations> Entrance<'_, C> {
             // As it was accepted, see `shed::resetting`.
             Door::Reset => {}
         }
-        self.counters.turned_away.fetch_add(1, Ordering::Relaxed);
         None
     }
 }
 
 impl<C: Conversations> Connection<C> {
     fn entrance(&self) -> Entrance<'_, C> {
-        Entrance { kind: self.kind, number: self.number, conversations: &*self.conversations, counters: &self.counters }
+        Entrance { kind: self.kind, number: self.number, conversations: &*self.conversations }
     }
 
     async fn behind_proxy(mut self, place: Place, stream: TcpStream, peer: SocketAddr) {
         let mut buffer = Vec::new();
-        let limit = self.conversations.pump_settings().handshake_timeout;
+        let settings = self.conversations.pump_settings();
+        let limit = settings.limit(Some(&place), settings.handshake_timeout);
         let header = tokio::select! {
             header = timeout(limit, proxy_protocol::read(&stream, peer, &mut buffer)) => header,
             _ = self.stop.wait_for(|stopping| *stopping) => return,
@@ -289,11 +272,10 @@ impl<C: Conversations> Connection<C> {
         client: SocketAddr,
         buffer: Vec<u8>,
     ) -> impl Future<Output = ()> + Send + use<C> {
-        self.counters.accepted.fetch_add(1, Ordering::Relaxed);
         let facts = self.entrance().facts(client);
         // Replies are gathered by the pump; waiting for more of them in the kernel would only delay.
         let _ = stream.set_nodelay(true);
-        let Self { kind, conversations, counters, stop, alive, .. } = self;
+        let Self { kind, conversations, stop, alive, .. } = self;
         let mut pump = Pump::new(
             (stream, buffer),
             conversations.begin(&facts),
@@ -306,7 +288,6 @@ impl<C: Conversations> Connection<C> {
             let implicit_tls = kind == ListenerKind::Submissions;
             let delay = conversations.greeting_delay();
             if !implicit_tls && !delay.is_zero() && pump.hears_early_talk(delay).await {
-                counters.early_talkers.fetch_add(1, Ordering::Relaxed);
                 conversations.turned_away(&facts, "talked before the greeting");
                 conversations.behaved(&facts, Conduct { early: true, ..Conduct::default() });
                 pump.refuse(&Reply::improper_pipelining()).await;

@@ -307,9 +307,11 @@ impl Counts {
         let is_known = self.is_known(now, address);
         // Each try counts, also one that is turned away: whoever goes on hammering stays out.
         let host_rate = self.host_rates.add(now, host, 1, MINUTE);
-        let network_rate = self.network_rates.add(now, network, 1, MINUTE);
         let settings = &self.settings;
-        let full = if host_rate > settings.connections_per_minute_per_host {
+        let is_hammering = host_rate > settings.connections_per_minute_per_host;
+        // What a host tries beyond its own rate is its own doing, and uses nothing up that its neighbours share.
+        let network_rate = if is_hammering { 0 } else { self.network_rates.add(now, network, 1, MINUTE) };
+        let full = if is_hammering {
             Some(Full::HostRate)
         } else if of(&self.hosts, &host) >= settings.connections_per_host {
             Some(Full::Host)
@@ -390,10 +392,10 @@ impl Place {
         self.ceiling.weigh(counts);
     }
 
-    /// It is a stranger's, and the server is under stress. Takes no lock, so it may be asked for each line.
+    /// It is a stranger's, or nobody knows yet whose, and the server is under stress. Takes no lock, so it may be asked for each line.
     #[must_use]
     pub fn is_hurried(&self) -> bool {
-        self.ceiling.is_stressed() && self.of.is_some_and(|client| !client.is_known)
+        self.ceiling.is_stressed() && self.of.is_none_or(|client| !client.is_known)
     }
 
     /// A message of its client was taken: it is known when it comes again.

@@ -25,7 +25,6 @@ use rustls::ServerConfig;
 use tokio::net::TcpStream;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep_until, timeout};
-use tokio_rustls::TlsAcceptor;
 
 use crate::accept::clock;
 use crate::ceiling::Place;
@@ -81,6 +80,8 @@ pub struct PumpSettings {
     pub handshake_timeout: Duration,
     /// For the client to take what we write.
     pub write_timeout: Duration,
+    /// For each of these, and for a PROXY header, at most, while strangers are to be hurried.
+    pub hurried_timeout: Duration,
     /// In a body, octets a second at least, counted from its start.
     pub data_rate_min: u64,
     /// The rate is not asked for this long, so that a slow start is no fault.
@@ -89,6 +90,13 @@ pub struct PumpSettings {
     pub data_rate_max: u64,
     /// Octets that one connection may send us, whatever they are.
     pub bytes_max: u64,
+}
+
+impl PumpSettings {
+    /// A limit, as it is for who holds such a place at this moment.
+    pub(crate) fn limit(&self, place: Option<&Place>, usual: Duration) -> Duration {
+        if place.is_some_and(Place::is_hurried) { usual.min(self.hurried_timeout) } else { usual }
+    }
 }
 
 /// How a connection ended.
@@ -333,6 +341,10 @@ impl<M: Machine, H: Host> Pump<M, H> {
         Ok(expect)
     }
 
+    fn limit(&self, usual: Duration) -> Duration {
+        self.settings.limit(self.place.as_ref(), usual)
+    }
+
     fn forget_input(&mut self) {
         self.input = Vec::new();
         self.used = 0;
@@ -345,9 +357,14 @@ impl<M: Machine, H: Host> Pump<M, H> {
         let Stream::Plain(socket) = std::mem::replace(&mut self.stream, Stream::Parked) else {
             return Err(Ended::HandshakeFailed);
         };
-        let accept = Box::pin(TlsAcceptor::from(config).accept(socket));
+        // What was read in clear is the beginning of the handshake or nothing; behind it, it would be taken for what came under its protection.
+        let early = std::mem::take(&mut self.input);
+        let accept = tls::accept(config, socket, early.get(self.used..).unwrap_or_default());
+        self.forget_input();
+        let accept = Box::pin(accept.ok_or(Ended::HandshakeFailed)?);
+        let limit = self.limit(self.settings.handshake_timeout);
         let session = tokio::select! {
-            accepted = timeout(self.settings.handshake_timeout, accept) => match accepted {
+            accepted = timeout(limit, accept) => match accepted {
                 Ok(Ok(session)) => session,
                 Ok(Err(error)) => {
                     return Err(tls::certificate_fault(&error).map_or(Ended::HandshakeFailed, Ended::CertificateRefused));
@@ -368,7 +385,7 @@ impl<M: Machine, H: Host> Pump<M, H> {
             return Ok(());
         }
         let output = std::mem::take(&mut self.output);
-        match timeout(self.settings.write_timeout, self.stream.write(&output)).await {
+        match timeout(self.limit(self.settings.write_timeout), self.stream.write(&output)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Ended::Gone),
             Err(_) => Err(Ended::TimedOut),

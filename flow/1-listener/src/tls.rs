@@ -11,9 +11,10 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, ServerSessionMemoryCache, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
-use rustls::{CertificateError, RootCertStore, ServerConfig};
+use rustls::{CertificateError, RootCertStore, ServerConfig, ServerConnection};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
+use tokio_rustls::{Accept, TlsAcceptor};
 
 /// Addresses of one certificate that are looked at.
 const ADDRESSES_MAX: usize = 16;
@@ -124,6 +125,36 @@ pub(crate) fn certificate_fault(error: &std::io::Error) -> Option<&'static str> 
         CertificateError::BadEncoding => "it does not read",
         _ => "it does not hold",
     })
+}
+
+/// Begins a handshake. `early` was read before it, together with a PROXY header, and is its first part: whatever it is, it is never read as anything
+/// else. None where it is no handshake; the client is told so.
+pub(crate) fn accept(config: Arc<ServerConfig>, socket: TcpStream, early: &[u8]) -> Option<Accept<TcpStream>> {
+    let mut alert = Vec::new();
+    let mut is_handshake = true;
+    let accept = TlsAcceptor::from(config).accept_with(socket, |session| {
+        is_handshake = take_in(session, early);
+        if !is_handshake {
+            let _ = session.write_tls(&mut alert);
+        }
+    });
+    if is_handshake {
+        return Some(accept);
+    }
+    // At once: the library would wait for more of it before it said that nothing can come of this.
+    if let Some(socket) = accept.get_ref() {
+        let _ = socket.try_write(&alert);
+    }
+    None
+}
+
+fn take_in(session: &mut ServerConnection, mut early: &[u8]) -> bool {
+    while !early.is_empty() {
+        if !matches!(session.read_tls(&mut early), Ok(count) if count > 0) || session.process_new_packets().is_err() {
+            return false;
+        }
+    }
+    true
 }
 
 /// The same settings for listeners that ask a client for a certificate. One without goes on without; one whose certificate does not hold, is

@@ -182,6 +182,60 @@ fn an_implicit_handshake_that_stops_half_way_is_not_waited_for() {
     assert_eq!(server.ended(), Ended::TimedOut);
 }
 
+/// Two strangers are a crowd, and nothing but the limits of the pump is shorter then.
+fn hurrying(setting: &mut Setting) {
+    (setting.ceiling.stress_at, setting.ceiling.stress_until) = (0.01, 0.0);
+    setting.pump.hurried_timeout = SOON;
+}
+
+#[test]
+fn under_stress_a_handshake_is_not_waited_for_as_long_as_else() {
+    let mut setting = Setting::new();
+    hurrying(&mut setting);
+    let server = setting.serve();
+    let mut client = server.client();
+    let _other = server.client();
+    client.send("STARTTLS\r\n");
+    client.expect("220 ");
+    assert_eq!(client.line(), None);
+    assert_eq!(server.ended(), Ended::TimedOut);
+}
+
+#[test]
+fn under_stress_a_client_that_never_reads_is_gone_sooner() {
+    let mut setting = Setting::new();
+    hurrying(&mut setting);
+    setting.send_buffer = Some(4096);
+    let server = setting.serve();
+    let _other = server.client();
+    let client = server.connect();
+    socket2::SockRef::from(&client.stream).set_recv_buffer_size(4096).unwrap();
+    let flood = std::thread::spawn(move || {
+        let mut stream = &client.stream;
+        while std::io::Write::write_all(&mut stream, &b"NOOP\r\n".repeat(1000)).is_ok() {}
+    });
+    assert_eq!(server.ended(), Ended::TimedOut);
+    flood.join().unwrap();
+}
+
+#[test]
+fn under_stress_a_proxy_header_is_not_waited_for_as_long_as_else() {
+    let mut setting = Setting::new();
+    hurrying(&mut setting);
+    setting.proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    let server = setting.serve();
+    let _strangers = [(), ()].map(|()| {
+        let mut client = server.connect();
+        client.send("PROXY TCP4 192.0.2.7 198.51.100.1 40000 25\r\n");
+        client.expect("220 ");
+        client
+    });
+    let mut late = server.connect();
+    late.send("PROXY TCP4 192.");
+    assert_eq!(late.line(), None);
+    assert!(matches!(server.event(), Event::TurnedAway("no PROXY header in time", _)));
+}
+
 /// Sends two MiB with eight a second allowed: one is free, the second takes an eighth of a second.
 fn takes_two_mebibytes_at_eight_a_second(begin: impl FnOnce(&mut Raw), send: impl FnOnce(&mut Raw, &str)) {
     let mut setting = Setting::new();

@@ -3,10 +3,12 @@
 
 mod common;
 
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::time::Duration;
 
 use common::{Event, Server, Setting};
 use postern_listener::pump::Ended;
+use postern_mail::client::ListenerKind;
 
 fn behind_proxy(setting: impl FnOnce(&mut Setting)) -> Server {
     let mut ours = Setting::new();
@@ -140,4 +142,39 @@ fn connections_whose_header_is_still_to_come_count() {
     postern_testkit::wait::until("the places come back", postern_testkit::wait::LONG, || {
         (server.ceiling.open() == 0).then_some(())
     });
+}
+
+fn implicit_behind_proxy() -> Server {
+    behind_proxy(|setting| setting.kind = ListenerKind::Submissions)
+}
+
+#[test]
+fn a_handshake_in_the_segment_of_the_header_is_made() {
+    let server = implicit_behind_proxy();
+    let mut client = BufReader::new(common::secure_behind(server.connect(), V1.as_bytes()));
+    let mut line = String::new();
+    client.read_line(&mut line).unwrap();
+    assert!(line.starts_with("220 "), "{line}");
+    client.get_mut().write_all(b"QUIT\r\n").unwrap();
+    line.clear();
+    client.read_line(&mut line).unwrap();
+    assert!(line.starts_with("221 "), "{line}");
+    drop(client);
+    assert_eq!(server.event(), Event::Ended(Ended::Closed, "192.0.2.7:40000".parse().unwrap()));
+}
+
+/// Whoever can write in front of a client's handshake must not speak for the client inside it.
+#[test]
+fn a_command_in_clear_between_the_header_and_the_handshake_is_no_command_and_there_is_no_session() {
+    let server = implicit_behind_proxy();
+    let mut client = server.connect();
+    let name = rustls::pki_types::ServerName::try_from("here.example").unwrap();
+    let mut hello = format!("{V1}EHLO evil.example\r\n").into_bytes();
+    rustls::ClientConnection::new(postern_testkit::certificate::trusting_client(), name).unwrap().write_tls(&mut hello).unwrap();
+    client.send(hello);
+    let mut heard = Vec::new();
+    // A reset may follow the alert.
+    let _ = client.stream.read_to_end(&mut heard);
+    assert!(heard.is_empty() || heard.starts_with(&[0x15, 3]), "an alert or nothing: {heard:?}");
+    assert_eq!(server.ended(), Ended::HandshakeFailed);
 }

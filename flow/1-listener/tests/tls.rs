@@ -8,20 +8,12 @@ use std::io::{Read as _, Write as _};
 use common::{Event, Raw, Setting};
 use postern_listener::pump::Ended;
 use postern_mail::client::ListenerKind;
-use postern_testkit::certificate::trusting_client;
 use postern_testkit::client::SmtpClient;
-use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
 
 /// Shakes hands on a socket that has read everything before.
 fn secure(client: Raw) -> StreamOwned<ClientConnection, std::net::TcpStream> {
-    let name = ServerName::try_from("here.example").unwrap();
-    let mut connection = ClientConnection::new(trusting_client(), name).unwrap();
-    let mut stream = client.stream;
-    while connection.is_handshaking() {
-        connection.complete_io(&mut stream).unwrap();
-    }
-    StreamOwned::new(connection, stream)
+    common::secure_behind(client, b"")
 }
 
 /// A whole reply.

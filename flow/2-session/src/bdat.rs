@@ -1,5 +1,5 @@
 //! BDAT (RFC 3030). Promise: whatever is wrong with a chunk, exactly its octets are consumed before its reply, so that content is
-//! never taken for commands.
+//! never taken for commands; and a transaction that a chunk ends is discarded, with what was set aside for it.
 
 use postern_mail::Reply;
 use postern_smtp::machine::{Action, BodyEnd};
@@ -16,6 +16,7 @@ impl Turn<'_> {
     pub(crate) fn bdat(&mut self, place: Place, size: u64, last: bool) -> State {
         match place {
             Place::InMail(InMail { hello, envelope, .. }) if envelope.recipients.is_empty() => {
+                self.act(Action::Discard);
                 let chunk = DroppingChunk {
                     reply: Box::new(Reply::no_valid_recipients()),
                     counted: false,
@@ -38,6 +39,7 @@ impl Turn<'_> {
 
     fn first_chunk(&mut self, mail: InMail, size: u64, last: bool) -> State {
         if size > self.settings().message_size {
+            self.act(Action::Discard);
             return self.drop_too_big(mail.hello, size, last);
         }
         let message = self.open_message(mail);

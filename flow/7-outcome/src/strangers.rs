@@ -1,5 +1,6 @@
 //! What strangers have sent and done wrong in the last hour, by address and network. Promise: its memory is bounded when it is made; what one network
-//! does is held against nobody outside it; and a client that has gone past a limit is forgiven when an hour has gone by without more of it.
+//! does is held against nobody outside it, and what one host does wrong beyond its own limit against no other host; and a client that has gone past a
+//! limit is forgiven when an hour has gone by without more of it.
 //!
 //! An hour slides (see [`Tally`]): what came in one burst may count for up to two hours.
 
@@ -188,10 +189,13 @@ impl Strangers {
             let Some((offence, amount)) = did.filter(|(_, amount)| *amount > 0) else { continue };
             // One more than is left is too much.
             let left = pair.left(now, of, limit, settings);
-            pair.add(now, of, amount);
-            for (subnet, left, counts) in [(of.host, left.host, &pair.hosts), (of.network, left.network, &pair.networks)] {
+            // What a host does beyond its own limit is its own doing: for that it is banned, and its neighbours have no part in it.
+            let of_network = amount.min(left.host);
+            let sum_of_host = pair.hosts.add(now, of.host, amount, HOUR);
+            let sum_of_network = if of_network > 0 { pair.networks.add(now, of.network, of_network, HOUR) } else { 0 };
+            let judged = [(of.host, amount, left.host, sum_of_host), (of.network, of_network, left.network, sum_of_network)];
+            for (subnet, amount, left, sum) in judged {
                 if amount > left {
-                    let sum = counts.get(now, subnet, HOUR);
                     let evidence = format!("{sum} {words} of {subnet} within an hour, the last {amount} in one session");
                     accused.push(Accused { of: subnet, offence, evidence });
                 }
@@ -200,12 +204,14 @@ impl Strangers {
         accused
     }
 
-    /// Refuses a network for so long from now; when it is refused already, the time that was said stands.
-    pub fn refuse(&mut self, now: UnixMillis, of: Subnet, refused_for: Duration) {
-        if self.refused.get(now, of, refused_for) == 0 {
+    /// Refuses a network for so long from now; when it is refused already, the time that was said stands, and this is false.
+    pub fn refuse(&mut self, now: UnixMillis, of: Subnet, refused_for: Duration) -> bool {
+        let is_new = self.refused.get(now, of, refused_for) == 0;
+        if is_new {
             self.refused.forget(of);
             self.refused.add(now, of, 1, refused_for);
         }
+        is_new
     }
 
     /// Memory held now, in octets.

@@ -483,6 +483,8 @@ impl Host for Inbound {
     }
 
     async fn commit(&mut self) -> Result<Committed, Outage> {
+        // Taken first: whatever becomes of the message, nothing stays reserved for it.
+        let reservation = self.reservation.take();
         let Some(message) = self.message.take() else { return Err(Outage::Bug("commit without a message".to_owned())) };
         let mut message = *message;
         message.head.finish();
@@ -496,7 +498,7 @@ impl Host for Inbound {
         if !rest.is_empty() {
             writer.write(&rest).await?;
         }
-        let counted = scope::count(self.reservation.take()).await?;
+        let counted = scope::count(reservation).await?;
         let committed = match writer.commit(&envelope).await {
             Ok(committed) => committed,
             Err(outage) => {

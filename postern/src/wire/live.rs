@@ -82,6 +82,7 @@ impl Live {
             hostname: config.server.hostname.as_str().into(),
             handshake_timeout: limits.handshake_timeout,
             write_timeout: limits.command_timeout,
+            hurried_timeout: limits.stress_command_timeout,
             data_rate_min: limits.data_rate_min.0.0,
             data_rate_grace: limits.data_rate_grace,
             data_rate_max: limits.data_rate_max.0.0,

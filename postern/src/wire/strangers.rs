@@ -128,9 +128,12 @@ pub(crate) fn behaved(server: &Server, client: &ClientFacts, conduct: Conduct) {
         }
         // What a whole network did together is no one client's offence, and no ban.
         let refused_for = live.config.limits.refused_for;
-        tracing::warn!(of = %accused.of, for_s = refused_for.as_secs(), "refused before the greeting: {}", accused.evidence);
-        server.strangers.head().refuse(now, accused.of, refused_for);
-        server.strangers.refused_until.fetch_max(now.plus(refused_for).0, Ordering::Relaxed);
+        // Sessions that were open already go on doing wrong; that changes nothing, and is said no second time.
+        let is_new = server.strangers.head().refuse(now, accused.of, refused_for);
+        if is_new {
+            server.strangers.refused_until.fetch_max(now.plus(refused_for).0, Ordering::Relaxed);
+            tracing::warn!(of = %accused.of, for_s = refused_for.as_secs(), "refused before the greeting: {}", accused.evidence);
+        }
     }
 }
 

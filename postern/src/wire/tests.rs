@@ -267,6 +267,21 @@ async fn mail_is_refused_at_the_door_when_the_queue_is_full() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_could_not_be_committed_leaves_nothing_of_the_quota_reserved() {
+    let town = Town::new("server.relay_networks = [\"192.0.2.0/24\"]\noutbound.messages_per_hour = 1");
+    let client = ClientFacts { address: "192.0.2.1".parse().unwrap(), port: 1, listener: ListenerKind::Mx };
+    let gate = inbound::Gate(Arc::clone(&town.server));
+    let (_, mut holder) = gate.begin(&client);
+    let (_, mut other) = gate.begin(&client);
+    let from = ReversePath::Mailbox(mailbox("a@there.test"));
+    let mail = || Question::Sender { from: from.clone(), who: None, size: None };
+    assert!(matches!(holder.ask(mail()).await, Answer::Pass));
+    assert!(matches!(other.ask(mail()).await, Answer::Refuse(_)), "the one message of this hour is under way");
+    assert!(holder.commit().await.is_err(), "it never came");
+    assert!(matches!(other.ask(mail()).await, Answer::Pass));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn queued_mail_follows_a_route_that_a_reload_moves() {
     let route = |to: &str, port: u16| format!("[[route]]\nto = [{to}]\nhost = \"192.0.2.9\"\nport = {port}\n");
     let mut town = Town::new(&route("\"a.test\", \"b.test\"", 1));

@@ -249,15 +249,18 @@ fn a_network_is_refused_for_what_its_hosts_do_together_but_not_who_is_known_in_i
     let setup = Setup::new().with("limits", "faults_per_hour", "5").with("limits", "network_factor", "1");
     let mut postern = with_alice(setup);
     logged_in([127, 0, 2, 9], &postern).expect("QUIT", 221);
-    for host in 1..=2 {
-        let mut client = greeted([127, 0, 2, host], postern.mx());
+    let sessions: Vec<_> = (1..=5).map(|host| greeted([127, 0, 2, host], postern.mx())).collect();
+    for mut client in sessions {
         (0..3).for_each(|_| client.expect("JUNK", 500).lines.clear());
     }
+    has_metric(&postern, "limits_reached_total", "limit=\"faults_per_hour\"", 4);
     let refused = postern.wait_for_log("refused before the greeting");
     assert!(refused.contains("of=127.0.2.0/24"), "{refused}");
     until("it is refused", LONG, || (heard([127, 0, 2, 3], postern.mx()) == "421 4.7.0").then_some(()));
     drop(logged_in([127, 0, 2, 9], &postern));
-    assert!(!postern.log().contains("cause="), "what a network did is no one host's offence");
+    let log = postern.log();
+    assert!(!log.contains("cause="), "what a network did is no one host's offence");
+    assert_eq!(log.matches("refused before the greeting").count(), 1, "{log}");
 }
 
 #[test]

@@ -77,6 +77,7 @@ impl Conversations for Gate {
             hostname: "here.example".into(),
             handshake_timeout: hour,
             write_timeout: hour,
+            hurried_timeout: hour,
             data_rate_min: 0,
             data_rate_grace: hour,
             data_rate_max: 0,
@@ -111,7 +112,6 @@ async fn an_idle_connection_is_small() {
         kind: ListenerKind::Mx,
         number: 0,
         conversations: Arc::new(Gate),
-        counters: Arc::default(),
         stop: stopping.clone(),
         alive: alive.clone(),
     };

@@ -129,6 +129,17 @@ fn a_network_that_comes_too_often_is_noticed_and_its_known_clients_are_not_held_
 }
 
 #[test]
+fn one_host_that_hammers_does_not_use_up_what_its_network_may() {
+    let rates = CeilingSettings { connections_per_minute_per_host: 2, connections_per_minute_per_network: 4, ..settings() };
+    let ceiling = Ceiling::new(rates);
+    let hammered = (0..100).filter(|_| full(&ceiling, from("192.0.2.1")) == Some(Full::HostRate));
+    assert_eq!(hammered.count(), 98);
+    assert_eq!(full(&ceiling, from("192.0.2.2")), None);
+    assert_eq!(full(&ceiling, from("192.0.2.3")), None);
+    assert_eq!(full(&ceiling, from("192.0.2.4")), Some(Full::NetworkRate), "what the host was let in with does count");
+}
+
+#[test]
 fn handshakes_are_counted_whether_they_come_with_the_connection_or_after_starttls() {
     let ceiling = Ceiling::new(CeilingSettings { handshakes_per_minute_per_host: 2, ..settings() });
     let implicit = Arrival { handshake: true, ..from("192.0.2.1") };

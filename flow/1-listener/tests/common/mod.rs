@@ -16,7 +16,6 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use postern_listener::accept::Counters;
 use postern_listener::pump::Ended;
 use postern_listener::{
     Ceiling, CeilingSettings, CertificateSlot, Conversations, Door, Host, Listener, OldestVersion, PumpSettings, bind,
@@ -32,8 +31,9 @@ use postern_smtp::machine::TraceFacts;
 use postern_testkit::certificate;
 use postern_testkit::wait::LONG;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::CertifiedKey;
+use rustls::{ClientConnection, StreamOwned};
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 
@@ -98,6 +98,7 @@ impl Setting {
                 hostname: "here.example".into(),
                 handshake_timeout: NEVER,
                 write_timeout: NEVER,
+                hurried_timeout: NEVER,
                 data_rate_min: 0,
                 data_rate_grace: NEVER,
                 data_rate_max: 0,
@@ -259,7 +260,6 @@ impl Conversations for Gate {
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) ceiling: Arc<Ceiling>,
-    pub(crate) counters: Arc<Counters>,
     world: Arc<World>,
     events: Receiver<Event>,
     stop: watch::Sender<bool>,
@@ -296,12 +296,11 @@ impl Server {
             committed: AtomicUsize::new(0),
             senders: AtomicUsize::new(0),
         });
-        let counters = Arc::new(Counters::default());
         let (stop, stopping) = watch::channel(false);
         let (alive_in, alive) = mpsc::channel(1);
         let gate = Arc::new(Gate(Arc::clone(&world)));
-        runtime.spawn(listener.serve(gate, Arc::clone(&ceiling), Arc::clone(&counters), (stopping, alive_in)));
-        Self { address: bound, ceiling, counters, world, events, stop, alive, runtime }
+        runtime.spawn(listener.serve(gate, Arc::clone(&ceiling), (stopping, alive_in)));
+        Self { address: bound, ceiling, world, events, stop, alive, runtime }
     }
 
     /// The next thing that happened.
@@ -463,6 +462,20 @@ impl Raw {
         self.expect("250 2.1.5");
         self.expect("354 ");
     }
+}
+
+/// Shakes hands on a socket that has read everything before. `first` goes out in front of it, in one write with its first octets.
+pub(crate) fn secure_behind(client: Raw, first: &[u8]) -> StreamOwned<ClientConnection, TcpStream> {
+    let name = ServerName::try_from("here.example").unwrap();
+    let mut connection = ClientConnection::new(certificate::trusting_client(), name).unwrap();
+    let mut stream = client.stream;
+    let mut hello = first.to_vec();
+    connection.write_tls(&mut hello).unwrap();
+    stream.write_all(&hello).unwrap();
+    while connection.is_handshaking() {
+        connection.complete_io(&mut stream).unwrap();
+    }
+    StreamOwned::new(connection, stream)
 }
 
 /// A beginning of what a test expects as the whole of a connection's replies: the codes.

@@ -64,6 +64,8 @@ pub(super) struct Pump<'a> {
     framer: LineFramer,
     reading: Reading,
     open: Option<Open>,
+    /// MAIL was accepted, and the host holds what it set aside for the message until it is committed or discarded.
+    holds: bool,
 }
 
 fn secured(world: &World) -> TlsFacts {
@@ -92,6 +94,7 @@ impl<'a> Pump<'a> {
             framer: LineFramer::default(),
             reading: Reading::Lines,
             open: None,
+            holds: false,
         };
         if world.tls {
             pump.feed(Input::Secured(secured(world)));
@@ -142,7 +145,13 @@ impl<'a> Pump<'a> {
     fn carry_out(&mut self, action: Action) -> Option<Input<'static>> {
         match action {
             Action::Reply(reply) => self.replies.push_back(reply),
-            Action::Ask(question) => return Some(Input::Answer(self.answer(question))),
+            Action::Ask(question) => {
+                let is_sender = matches!(question, Question::Sender { .. });
+                assert!(!is_sender || !self.holds, "one transaction at a time");
+                let answer = self.answer(question);
+                self.holds |= is_sender && matches!(answer, Answer::Pass);
+                return Some(Input::Answer(answer));
+            }
             Action::StartTls(ready) => {
                 self.replies.push_back(ready);
                 self.buffer.clear();
@@ -164,13 +173,14 @@ impl<'a> Pump<'a> {
             }
             Action::ReadChunk { size, keep, last } => {
                 assert_eq!(keep, self.open.is_some(), "a chunk is kept in an open message and dropped without one");
+                assert!(keep || !self.holds, "a chunk that is dropped ends the transaction");
                 self.reading = Reading::Chunk { reader: ChunkReader::new(size), size, keep, last };
             }
             Action::Commit => return Some(Input::Committed(self.commit())),
             // Also comes where a transaction ends before its message is open.
-            Action::Discard => self.open = None,
+            Action::Discard => (self.open, self.holds) = (None, false),
             Action::Close => {
-                assert!(self.open.is_none(), "a message is discarded before the session closes");
+                assert!(self.open.is_none() && !self.holds, "a transaction is discarded before the session closes");
                 self.reading = Reading::Nothing;
             }
         }
@@ -178,6 +188,7 @@ impl<'a> Pump<'a> {
     }
 
     fn commit(&mut self) -> Result<Committed, Outage> {
+        self.holds = false;
         let open = self.open.take().expect("only an open message is committed");
         if let Some(outage) = &self.world.commit_fails {
             return Err(outage.clone());

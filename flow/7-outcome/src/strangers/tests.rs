@@ -97,17 +97,34 @@ fn many_hosts_of_one_network_that_each_do_little_are_seen_as_a_network() {
     assert_eq!(accused, ["192.0.2.0/24"]);
 }
 
+/// A host that is banned already, or that cannot be, goes on: behind one translated address stand people who did nothing.
+#[test]
+fn what_one_host_does_beyond_its_own_limit_is_not_held_against_its_network() {
+    let mut strangers = Strangers::new(settings());
+    for (offence, limit) in [(Offence::Syntax, 5), (Offence::UnknownRecipient, 7)] {
+        let accused: Vec<_> = (0..100).flat_map(|_| strangers.misbehaved(NOW, at("192.0.2.1"), &[(offence, 3)])).collect();
+        assert!(!accused.is_empty() && accused.iter().all(|accused| accused.of.to_string() == "192.0.2.1/32"), "{accused:?}");
+        assert_eq!(
+            strangers.misbehaved(NOW, at("192.0.2.2"), &[(offence, limit)]),
+            [],
+            "twice the limit of one is the network's"
+        );
+        let accused = strangers.misbehaved(NOW, at("192.0.2.3"), &[(offence, 1)]);
+        assert_eq!(accused.iter().map(|accused| accused.of.to_string()).collect::<Vec<_>>(), ["192.0.2.0/24"]);
+    }
+}
+
 #[test]
 fn a_network_is_refused_for_its_time_and_so_is_no_other() {
     let mut strangers = Strangers::new(settings());
     let address: IpAddr = "192.0.2.1".parse().unwrap();
     let of = Subnet::network(address);
-    strangers.refuse(NOW, of, LATER);
-    strangers.refuse(minutes(9), of, LATER);
+    assert!(strangers.refuse(NOW, of, LATER));
+    assert!(!strangers.refuse(minutes(9), of, LATER), "it is refused already");
     assert!(strangers.refuses(minutes(9), "192.0.2.2".parse().unwrap(), LATER), "all of the network");
     assert!(!strangers.refuses(minutes(9), "192.0.3.2".parse().unwrap(), LATER));
     assert!(!strangers.refuses(minutes(10).plus(Duration::from_millis(1)), address, LATER), "what was said first stands");
-    strangers.refuse(minutes(22), of, LATER);
+    assert!(strangers.refuse(minutes(22), of, LATER));
     assert!(strangers.refuses(minutes(31), address, LATER), "a second time is as long");
     assert!(!strangers.refuses(minutes(33), address, LATER));
 }
