@@ -45,18 +45,19 @@ impl Town {
     fn new(bans: bool) -> Self {
         let seed = std::env::var("POSTERN_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(0x5eed_0001);
         println!("POSTERN_SEED={seed}");
+        let auth = postern_config::Auth::default();
         let settings = GuardSettings {
-            failures_per_address: 5,
-            failures_per_address_daily: 20,
-            failures_per_network: 50,
-            failures_per_account: 20,
-            repeats_per_address: 120,
-            spray_accounts: 10,
-            window: Duration::from_secs(900),
-            slowed_longest: Duration::from_secs(8),
+            failures_per_address: auth.failures_per_address,
+            failures_per_address_daily: auth.failures_per_address_daily,
+            failures_per_network: auth.failures_per_network,
+            failures_per_account: auth.failures_per_account,
+            repeats_per_address: auth.repeats_per_address,
+            spray_accounts: auth.spray_accounts,
+            window: auth.window,
+            slowed_longest: auth.slowed_longest,
         };
         Self {
-            guard: AuthGuard::new(settings, 65_536),
+            guard: AuthGuard::new(settings, usize::try_from(auth.remembered_failures).unwrap()),
             now: UnixMillis(1_800_000_000_000),
             chance: seed,
             familiar: HashSet::new(),

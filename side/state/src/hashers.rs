@@ -7,6 +7,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
+use rustix::io::Errno;
+use rustix::process::{getpriority_process, setpriority_process};
 use tokio::sync::oneshot;
 
 /// What `nice` takes: a tenth of the share of a thread that does not give way.
@@ -19,9 +21,22 @@ pub(crate) struct Hashers {
     jobs: SyncSender<Job>,
 }
 
-fn work(jobs: &Mutex<Receiver<Job>>) {
-    // Of this thread alone, as Linux has it. Where it is not to be had, hashes run like everything else.
-    let _ = rustix::process::setpriority_process(None, NICENESS);
+/// Of this thread alone, as Linux has it. Where it is not to be had, hashes run like everything else, and the operator should know.
+fn give_way() -> Result<(), Errno> {
+    match setpriority_process(None, NICENESS) {
+        // Who started us gives way more than this already.
+        Err(_) if getpriority_process(None).is_ok_and(|niceness| niceness >= NICENESS) => Ok(()),
+        done => done,
+    }
+}
+
+fn work(jobs: &Mutex<Receiver<Job>>, is_first: bool) {
+    // What one may not, none may: once is enough.
+    if let Err(error) = give_way()
+        && is_first
+    {
+        tracing::warn!(%error, "slow hashes do not give way to mail: the system refuses setpriority");
+    }
     loop {
         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = job else { return };
@@ -37,9 +52,9 @@ impl Hashers {
         let count = count.max(1);
         let (jobs, waiting) = sync_channel(count);
         let waiting = Arc::new(Mutex::new(waiting));
-        for _ in 0..count {
+        for number in 0..count {
             let waiting = Arc::clone(&waiting);
-            thread::Builder::new().name("hash".to_owned()).spawn(move || work(&waiting))?;
+            thread::Builder::new().name("hash".to_owned()).spawn(move || work(&waiting, number == 0))?;
         }
         Ok(Self { jobs })
     }
@@ -63,7 +78,7 @@ mod tests {
     #[tokio::test]
     async fn hashes_give_way_and_a_panic_costs_its_own_answer_only() {
         let hashers = Hashers::start(1).unwrap();
-        let niceness = || rustix::process::getpriority_process(None).unwrap();
+        let niceness = || getpriority_process(None).unwrap();
         let ours = niceness();
         assert_eq!(hashers.run(niceness).await, Some(NICENESS.max(ours)));
         assert_eq!(hashers.run(|| -> u8 { panic!("on purpose") }).await, None);

@@ -34,6 +34,18 @@ fn every_thread_is_without_new_privileges_and_filtered() {
 }
 
 #[test]
+fn slow_hashes_give_way_in_the_server_that_has_locked_itself_in() {
+    let mut postern = Setup::new().start();
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", postern.program().pid())).unwrap();
+    let stats = tasks.flatten().filter_map(|task| std::fs::read_to_string(task.path().join("stat")).ok());
+    // Behind the name in brackets: the state is field 3, the niceness field 19.
+    let hashers: Vec<i32> = stats
+        .filter_map(|stat| stat.split_once("(hash) ").map(|(_, fields)| fields.split(' ').nth(16).unwrap().parse().unwrap()))
+        .collect();
+    assert!(!hashers.is_empty() && hashers.iter().all(|niceness| *niceness >= 10), "{hashers:?}");
+}
+
+#[test]
 fn root_is_dropped_in_every_thread() {
     require!(root());
     let mut postern = Setup::new().start();

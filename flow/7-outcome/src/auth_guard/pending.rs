@@ -4,6 +4,7 @@
 //! Equal claims count once: twenty workers that start with one password are one claim.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use postern_mail::client::Subnet;
 use postern_mail::guess::{Guess, Tag};
@@ -17,19 +18,22 @@ enum Key {
     /// Of one address, for one account and for all.
     Familiar(Tag, Subnet),
     FamiliarHost(Subnet),
-    /// By whether it is familiar too, since that decides what else it is counted by.
-    Claim(Tag, Tag, Subnet, bool),
 }
+
+/// What is equal: by whether it is familiar too, since that decides what it is counted by.
+type Claim = (Tag, Tag, Subnet, bool);
 
 /// Counts of what is being verified; bounded by the callers' [`Pending::len`].
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     counts: HashMap<Key, u32>,
+    /// How many are equal, and the first of them: all are counted as its, wherever in the network the others come from and whichever is the last.
+    equals: HashMap<Claim, (u32, Guess)>,
     claims: usize,
 }
 
-fn claim(guess: &Guess) -> Option<Key> {
-    guess.password.map(|password| Key::Claim(guess.account, password, Subnet::network(guess.client), guess.is_familiar))
+fn claim(guess: &Guess) -> Option<Claim> {
+    guess.password.map(|password| (guess.account, password, Subnet::network(guess.client), guess.is_familiar))
 }
 
 fn keys(guess: &Guess) -> [Option<Key>; 4] {
@@ -44,21 +48,21 @@ fn keys(guess: &Guess) -> [Option<Key>; 4] {
 }
 
 impl Pending {
-    fn add(&mut self, key: Key) -> u32 {
-        let count = self.counts.entry(key).or_default();
-        *count += 1;
-        *count
+    fn add(&mut self, guess: &Guess) {
+        for key in keys(guess).into_iter().flatten() {
+            *self.counts.entry(key).or_default() += 1;
+        }
     }
 
-    /// What is left of it.
-    fn take(&mut self, key: Key) -> u32 {
-        let Some(count) = self.counts.get_mut(&key) else { return 0 };
-        *count = count.saturating_sub(1);
-        let left = *count;
-        if left == 0 {
-            self.counts.remove(&key);
+    fn take(&mut self, guess: &Guess) {
+        for key in keys(guess).into_iter().flatten() {
+            if let Entry::Occupied(mut count) = self.counts.entry(key) {
+                *count.get_mut() = count.get().saturating_sub(1);
+                if *count.get() == 0 {
+                    count.remove();
+                }
+            }
         }
-        left
     }
 
     fn count(&self, key: Key) -> u32 {
@@ -67,19 +71,25 @@ impl Pending {
 
     pub(super) fn enter(&mut self, guess: &Guess) {
         self.claims += 1;
-        if claim(guess).is_none_or(|claim| self.add(claim) == 1) {
-            keys(guess).into_iter().flatten().for_each(|key| {
-                self.add(key);
-            });
+        let Some(claim) = claim(guess) else { return self.add(guess) };
+        let (equals, _) = self.equals.entry(claim).or_insert((0, *guess));
+        *equals += 1;
+        if *equals == 1 {
+            self.add(guess);
         }
     }
 
     pub(super) fn leave(&mut self, guess: &Guess) {
         self.claims = self.claims.saturating_sub(1);
-        if claim(guess).is_none_or(|claim| self.take(claim) == 0) {
-            keys(guess).into_iter().flatten().for_each(|key| {
-                self.take(key);
-            });
+        let Some(claim) = claim(guess) else { return self.take(guess) };
+        if let Entry::Occupied(mut known) = self.equals.entry(claim) {
+            let (equals, first) = known.get_mut();
+            *equals = equals.saturating_sub(1);
+            if *equals == 0 {
+                let first = *first;
+                known.remove();
+                self.take(&first);
+            }
         }
     }
 
@@ -89,7 +99,7 @@ impl Pending {
 
     /// An equal one is being verified.
     pub(super) fn holds(&self, guess: &Guess) -> bool {
-        claim(guess).is_some_and(|claim| self.count(claim) > 0)
+        claim(guess).is_some_and(|claim| self.equals.contains_key(&claim))
     }
 
     pub(super) fn of_host(&self, guess: &Guess) -> u32 {
@@ -114,5 +124,32 @@ impl Pending {
 
     pub(super) fn of_password(&self, guess: &Guess) -> u32 {
         guess.password.map_or(0, |password| self.count(Key::Password(password)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guess(client: &str, is_familiar: bool) -> Guess {
+        Guess { client: client.parse().unwrap(), account: Tag::new(1), password: Some(Tag::new(7)), is_familiar }
+    }
+
+    #[test]
+    fn equal_claims_from_two_hosts_of_a_network_leave_nothing_counted_whoever_goes_last() {
+        for is_familiar in [false, true] {
+            let (a, b) = (guess("192.0.2.1", is_familiar), guess("192.0.2.2", is_familiar));
+            for [first, second] in [[&a, &b], [&b, &a]] {
+                let mut pending = Pending::default();
+                pending.enter(&a);
+                pending.enter(&b);
+                assert!(pending.holds(&a) && pending.holds(&b));
+                assert_eq!(pending.of_password(&a), 1, "equal ones are one");
+                pending.leave(first);
+                assert_eq!(pending.of_password(&a), 1, "the other is still being verified");
+                pending.leave(second);
+                assert!(pending.counts.is_empty() && pending.equals.is_empty() && pending.len() == 0, "{pending:?}");
+            }
+        }
     }
 }

@@ -349,3 +349,16 @@ fn proofs_that_show_no_password_are_verified_no_more_often_than_an_address_may_b
     let heard = (0..10).filter(|_| is_heard(wrong(&mut guard, NOW, &claim).0)).count();
     assert_eq!(heard, 5);
 }
+
+#[test]
+fn a_stranger_is_heard_after_neighbours_were_wrong_together_however_often() {
+    let mut guard = guard();
+    // The same wrong password from two hosts of a network, the first in not being the last out.
+    for number in 0..6_u64 {
+        let (first, last) = (guess("192.0.2.1", 100 + number, 7), guess("192.0.2.2", 100 + number, 7));
+        assert!(is_heard(guard.before(NOW, &first, false).0) && is_heard(guard.before(NOW, &last, false).0));
+        assert_eq!(guard.after(NOW, &first, false, Ending::Unverified), None);
+        assert_eq!(guard.after(NOW, &last, false, Ending::Unverified), None);
+    }
+    assert!(is_heard(guard.before(NOW, &guess("192.0.2.1", 9, 9), false).0));
+}
