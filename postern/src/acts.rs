@@ -74,6 +74,17 @@ pub(crate) fn result(answer: &Answer) -> String {
     }
 }
 
+/// What is said of an act that could perhaps not be written down. A password is told this once, whatever else goes wrong, and of what was not
+/// done nothing is missing in the log.
+#[must_use]
+pub(crate) fn answered(written: Result<(), String>, answer: Answer) -> Answer {
+    match (written, answer) {
+        (Ok(()), answer) | (Err(_), answer @ (Answer::Failed { .. } | Answer::Password { .. })) => answer,
+        (Err(error), Answer::Done { text }) => Answer::Done { text: format!("{text}; but {error}") },
+        (Err(error), _) => Answer::failed(format!("it is done, but {error}")),
+    }
+}
+
 /// Who does something beside a server that does not run: `local:` and the number of the user, as `uid:` has it for one that does.
 #[must_use]
 pub(crate) fn local_user() -> String {
@@ -92,5 +103,20 @@ mod tests {
         assert_eq!((what.as_str(), reason.as_str()), ("account password a@b.test", "he forgot it"));
         let made = Answer::Password { account: String::new(), label: String::new(), password: "hunter2".to_owned() };
         assert_eq!(result(&made), "done");
+    }
+
+    #[test]
+    fn what_is_done_and_not_in_the_log_is_said_whatever_was_ordered_and_a_password_is_not_lost_over_it() {
+        let full = || Err("the log is full".to_owned());
+        let said = |answer| match answered(full(), answer) {
+            Answer::Done { text: said } | Answer::Failed { error: said, .. } | Answer::Password { password: said, .. } => said,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(said(Answer::Accounts { accounts: Vec::new() }), "it is done, but the log is full");
+        assert_eq!(said(Answer::Done { text: "disabled".to_owned() }), "disabled; but the log is full");
+        assert_eq!(said(Answer::nothing("there is none")), "there is none");
+        let made = Answer::Password { account: String::new(), label: String::new(), password: "hunter2".to_owned() };
+        assert_eq!(said(made), "hunter2");
+        assert!(matches!(answered(Ok(()), Answer::Accounts { accounts: Vec::new() }), Answer::Accounts { .. }));
     }
 }

@@ -14,6 +14,7 @@ use postern_policy::record::{Facts, Judged, Record, What};
 use postern_policy::{Policy, Stage};
 use serde::{Deserialize, Serialize};
 
+use crate::control::Answer;
 use crate::wire::directory::Directory;
 
 /// A session, a message, or a question of "what if", with every decision about it.
@@ -29,6 +30,9 @@ pub(crate) struct Explained {
     pub listener: String,
     /// Milliseconds since 1970.
     pub began: Option<u64>,
+    /// Which configuration was asked, where nothing has happened yet.
+    #[serde(default)]
+    pub by: Option<String>,
     /// What happened, in order.
     pub steps: Vec<Step>,
 }
@@ -193,11 +197,12 @@ pub(crate) fn session(record: &Record, policy: &Policy) -> Explained {
         client: record.client.address.to_string(),
         listener: record.client.listener.to_string(),
         began: Some(record.began.0),
+        by: None,
         steps: steps.collect(),
     }
 }
 
-/// Pieces of a session as one record; only what is about one message, where one is named. `None` where nothing reads.
+/// Pieces of a session as one record; only what is about one message, where one is named. `None` where nothing reads, or nothing is kept of it.
 #[must_use]
 pub(crate) fn joined(pieces: &[Vec<u8>], message: Option<MessageId>) -> Option<Record> {
     let mut records = pieces.iter().filter_map(|piece| Record::read(piece));
@@ -205,10 +210,26 @@ pub(crate) fn joined(pieces: &[Vec<u8>], message: Option<MessageId>) -> Option<R
     for record in records {
         first.entries.extend(record.entries);
     }
-    Some(match message {
+    match message {
         Some(id) => first.about(id),
-        None => first,
-    })
+        None => Some(first),
+    }
+}
+
+/// What is decided before any rule is asked: who is banned is hung up on.
+pub(crate) fn with_bans(mut explained: Explained, bans: &Answer) -> Explained {
+    if matches!(bans, Answer::BanExplained(known) if known.banned) {
+        let step = Step {
+            stage: Stage::Connect.to_string(),
+            about: explained.client.clone(),
+            decision: word(Decision::Hangup).to_owned(),
+            decided_by: Some("bans".to_owned()),
+            helps: Some(format!("postern ban explain {}", explained.client)),
+            ..Step::default()
+        };
+        explained.steps.insert(0, step);
+    }
+    explained
 }
 
 /// What is asked when nothing has happened yet.
@@ -228,6 +249,9 @@ pub(crate) struct WhatIf {
     pub size: Option<u64>,
     /// The beginning of the message.
     pub header: Option<String>,
+    /// Name and text of the configuration that is asked; none: the one in force.
+    #[serde(default)]
+    pub config: Option<(String, String)>,
 }
 
 /// Runs the rules on facts that somebody made up.
@@ -312,5 +336,5 @@ pub(crate) fn what_if(
         steps.push(step(None, Stage::Message, format!("{from}, {size} octets"), &policy.message(&facts)));
     }
     let (client, listener) = (address.to_string(), listener.to_string());
-    Ok(Explained { session: None, messages: Vec::new(), client, listener, began: None, steps })
+    Ok(Explained { session: None, messages: Vec::new(), client, listener, began: None, by: None, steps })
 }

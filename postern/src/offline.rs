@@ -39,27 +39,45 @@ impl Source {
     /// # Errors
     /// All errors, a line each, ready to be printed.
     pub(crate) fn load(&self) -> Result<Config, String> {
-        let machine = machine();
-        let lines =
-            |errors: Vec<postern_config::ConfigError>| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-        let mut config = match self {
-            Self::Development => Config::development(&machine).map_err(lines)?,
-            Self::File(path) => {
-                let name = path.display().to_string();
-                let text = fs::read_to_string(path).map_err(|error| format!("{name}: {error}"))?;
-                postern_config::load(&text, &name, &machine).map_err(lines)?
-            }
-        };
-        let files: Vec<_> = config.recipient_files().map(|(domain, path)| (domain.clone(), path.to_path_buf())).collect();
-        let mut wrong = Vec::new();
-        for (domain, path) in files {
-            match fs::read_to_string(&path) {
-                Ok(text) => wrong.extend(config.fill_recipients(&domain, &text).err().map(lines)),
-                Err(error) => wrong.push(format!("{}: the recipients of {domain}: {error}", path.display())),
-            }
+        match self.text()? {
+            Some((name, text)) => configuration(&name, &text),
+            None => filled(Config::development(&machine()).map_err(lines)?),
         }
-        if wrong.is_empty() { Ok(config) } else { Err(wrong.join("\n")) }
     }
+
+    /// The file's name and what stands in it; `None` where none was named.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(crate) fn text(&self) -> Result<Option<(String, String)>, String> {
+        let Self::File(path) = self else { return Ok(None) };
+        let name = path.display().to_string();
+        fs::read_to_string(path).map(|text| Some((name.clone(), text))).map_err(|error| format!("{name}: {error}"))
+    }
+}
+
+fn lines(errors: Vec<postern_config::ConfigError>) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// Reads and checks a configuration that is this text, and the files it names.
+///
+/// # Errors
+/// All errors, a line each, ready to be printed.
+pub(crate) fn configuration(name: &str, text: &str) -> Result<Config, String> {
+    filled(postern_config::load(text, name, &machine()).map_err(lines)?)
+}
+
+fn filled(mut config: Config) -> Result<Config, String> {
+    let files: Vec<_> = config.recipient_files().map(|(domain, path)| (domain.clone(), path.to_path_buf())).collect();
+    let mut wrong = Vec::new();
+    for (domain, path) in files {
+        match fs::read_to_string(&path) {
+            Ok(text) => wrong.extend(config.fill_recipients(&domain, &text).err().map(lines)),
+            Err(error) => wrong.push(format!("{}: the recipients of {domain}: {error}", path.display())),
+        }
+    }
+    if wrong.is_empty() { Ok(config) } else { Err(wrong.join("\n")) }
 }
 
 /// Opens the accounts of a server that is not running.

@@ -238,21 +238,20 @@ impl Record {
         read::record(bytes)
     }
 
-    /// What has to do with one message: from its MAIL to its acceptance, and who the client was by then.
+    /// What has to do with one message: from its MAIL to its acceptance, and who the client was by then. `None` where its acceptance is not in
+    /// here: what is must then be about others.
     #[must_use]
-    pub fn about(mut self, id: MessageId) -> Self {
-        let Some(end) = self.entries.iter().position(|entry| matches!(entry.what, What::Accepted(own) if own == id)) else {
-            return self;
-        };
+    pub fn about(mut self, id: MessageId) -> Option<Self> {
+        let end = self.entries.iter().position(|entry| matches!(entry.what, What::Accepted(own) if own == id))?;
         self.entries.truncate(end + 1);
-        let is_mail = |entry: &Entry| matches!(&entry.what, What::Judged(judged) if judged.facts.stage() == Stage::Sender);
-        let begin = self.entries.iter().rposition(is_mail).unwrap_or(0);
+        let is_at = |entry: &Entry, stage| matches!(&entry.what, What::Judged(judged) if judged.facts.stage() == stage);
+        let begin = self.entries.iter().rposition(|entry| is_at(entry, Stage::Sender)).unwrap_or(0);
         let mut at = 0;
         self.entries.retain(|entry| {
             at += 1;
-            at > begin || matches!(entry.what, What::Hello(_) | What::Login { .. })
+            at > begin || matches!(entry.what, What::Hello(_) | What::Login { .. }) || is_at(entry, Stage::Connect)
         });
-        self
+        Some(self)
     }
 }
 

@@ -13,8 +13,9 @@ use postern_state::audit::chain::Act;
 
 use crate::acts;
 use crate::cli::Stop;
+use crate::control::bans::BanOrder;
 use crate::control::{Answer, ORDER_TIMEOUT, Order, carry_out_account};
-use crate::explained::{self, WhatIf};
+use crate::explained::{self, Explained, WhatIf};
 use crate::lists;
 use crate::offline::{self, Source};
 use crate::privilege::drop_root;
@@ -35,7 +36,8 @@ pub(crate) fn ask(source: &Source, order: Order) -> Result<Answer, Stop> {
         Ok(stream) => Ok(converse(stream, &order).map_err(|error| format!("the server at {}: {error}", path.display()))?),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => match without_reason(order) {
             (Order::WhatIf(asked), _) => what_if(&config, &data_dir, &asked),
-            (order @ (Order::Account(_) | Order::List(_) | Order::Ban(_)), reason) => {
+            // A mirror without a server has nothing to follow: it must not become the server's user over that, nor make its folders.
+            (order @ (Order::Account(_) | Order::List(_) | Order::Ban(_)), reason) if !is_mirror(&order) => {
                 let who = acts::local_user();
                 let act = acts::act(&Order::Because { reason, order: Box::new(order.clone()) });
                 as_server(&config, &data_dir)?;
@@ -54,9 +56,10 @@ pub(crate) fn ask(source: &Source, order: Order) -> Result<Answer, Stop> {
                 if let Some((what, reason)) = act {
                     let result = acts::result(&answer);
                     let act = Act { who: &who, what: &what, reason: &reason, result: &result };
-                    Audit::open(&data_dir, clock())
-                        .and_then(|audit| audit.append(clock(), act))
-                        .map_err(|error| format!("{result}; but it could not be written into the audit log: {error}"))?;
+                    let written = Audit::open(&data_dir, clock()).and_then(|audit| audit.append(clock(), act));
+                    let written =
+                        written.map(drop).map_err(|error| format!("it could not be written into the audit log: {error}"));
+                    return Ok(acts::answered(written, answer));
                 }
                 Ok(answer)
             }
@@ -90,6 +93,10 @@ fn is_about_state(order: &Order) -> bool {
     }
 }
 
+fn is_mirror(order: &Order) -> bool {
+    matches!(order, Order::Ban(BanOrder::Mirror { .. }))
+}
+
 fn without_reason(order: Order) -> (Order, String) {
     match order {
         Order::Because { reason, order } => (*order, reason),
@@ -111,7 +118,13 @@ fn what_if(config: &Config, data_dir: &Path, asked: &WhatIf) -> Result<Answer, S
         }
     };
     match explained::what_if(config, &live::policy(config), account, listed, asked) {
-        Ok(explained) => Ok(Answer::Explained(Box::new(explained))),
+        Ok(explained) => {
+            // After the lists: one at a time has the store open.
+            let bans = carry_out_offline(&offline::bans(data_dir)?, config, &BanOrder::Explain { what: asked.ip.clone() })?;
+            let by = asked.config.as_ref().map_or("the development default", |(name, _)| name);
+            let by = Some(format!("{by}; no server is running"));
+            Ok(Answer::Explained(Box::new(explained::with_bans(Explained { by, ..explained }, &bans))))
+        }
         Err(error) => Err(Stop(2, error)),
     }
 }

@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use postern_mail::Quoted;
+use postern_mail::client::Subnet;
 use postern_state::audit;
 use serde_json::json;
 
 use crate::cli::Stop;
 use crate::cli::print::when;
 use crate::control::Order;
+use crate::control::bans::BanOrder;
 use crate::explained::{Explained, Step, WhatIf};
 use crate::offline::Source;
 
@@ -21,7 +23,7 @@ const FILE_BYTES_MAX: u64 = 64 * 1024;
 /// What is to be explained.
 #[derive(Args)]
 pub(crate) struct Asked {
-    /// The reference of a refusal, or a message id.
+    /// The reference of a refusal, a message id, or the network of a ban.
     id: Option<String>,
     /// Instead of an id: what would be decided about mail from this address? `<>` for reports.
     #[arg(long, requires_all = ["to", "ip"], conflicts_with = "id")]
@@ -47,14 +49,22 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    pub(crate) fn order(self) -> Result<Order, Stop> {
+    pub(crate) fn order(self, source: &Source) -> Result<Order, Stop> {
         let (from, ip) = match (self.id, self.from, self.ip) {
-            (Some(id), _, _) => return Ok(Order::Explain { id }),
+            (Some(id), _, _) => {
+                // The reference of a client that is banned is its ban.
+                let bare = id.trim().trim_start_matches("(ref ").trim_end_matches(')');
+                return Ok(match bare.parse::<Subnet>() {
+                    Ok(_) => Order::Ban(BanOrder::Explain { what: bare.to_owned() }),
+                    Err(_) => Order::Explain { id },
+                });
+            }
             (None, Some(from), Some(ip)) => (from, ip),
             _ => {
                 return Err(Stop(
                     2,
-                    "what? Give the reference of a refusal or a message id, or --from, --to and --ip".to_owned(),
+                    "what? Give the reference of a refusal, a message id or a banned network, or --from, --to and --ip"
+                        .to_owned(),
                 ));
             }
         };
@@ -64,8 +74,9 @@ impl Asked {
             size = size.or(Some(length));
             header = Some(String::from_utf8_lossy(&bytes).into_owned());
         }
+        let config = source.text()?;
         let listener = self.listener.unwrap_or_else(|| if self.account.is_some() { "submission" } else { "mx" }.to_owned());
-        Ok(Order::WhatIf(WhatIf { from, to: self.to, ip, listener, account: self.account, size, header }))
+        Ok(Order::WhatIf(WhatIf { from, to: self.to, ip, listener, account: self.account, size, header, config }))
     }
 }
 
@@ -89,6 +100,9 @@ pub(crate) fn print(explained: &Explained) {
             say!("session {session}, {}, from {} on {}", when(began), explained.client, explained.listener);
         }
         _ => say!("if a client came from {} on {}", explained.client, explained.listener),
+    }
+    if let Some(by) = &explained.by {
+        say!("by {}", quoted(by));
     }
     for step in &explained.steps {
         print_step(step);

@@ -1,6 +1,7 @@
 //! `postern list` on a terminal. Promise: files are read and found right as a whole before the first entry of them is ordered; reasons, which others
 //! may have written, are quoted.
 
+use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -211,7 +212,7 @@ fn import(source: &Source, file: &Path, format: Format, terms: &Terms, dry_run: 
     if total == 0 {
         return Err(Stop(3, "there is no entry in it that has not ended".to_owned()));
     }
-    let mut done = 0;
+    let (mut done, mut warnings) = (0, BTreeSet::new());
     let mut lines = lines.into_iter().peekable();
     while lines.peek().is_some() {
         let (mut part, mut octets) = (Vec::new(), 0);
@@ -226,12 +227,17 @@ fn import(source: &Source, file: &Path, format: Format, terms: &Terms, dry_run: 
             Answer::Failed { exit, error } => {
                 return Err(Stop(exit, format!("{error}\n{done} of {total} entries were added before")));
             }
+            Answer::Done { text } => {
+                warnings.extend(text.lines().filter(|line| line.starts_with("warning: ")).map(str::to_owned));
+                done += count;
+            }
             _ => done += count,
         }
     }
     let ended = if ended > 0 { format!(", {ended} were left out since they have ended") } else { String::new() };
     let would = if dry_run { "would be added" } else { "added" };
-    print::print(Answer::Done { text: format!("{done} entries {would}{ended}") }, as_json)
+    let warnings: String = warnings.iter().map(|line| format!("\n{line}")).collect();
+    print::print(Answer::Done { text: format!("{done} entries {would}{ended}{warnings}") }, as_json)
 }
 
 fn export(source: &Source, format: Format, family: Family, list: Option<&Path>, as_json: bool) -> Result<(), Stop> {

@@ -462,7 +462,7 @@ fn carry_out(command: Command) -> Result<(), Stop> {
         Command::Status { at } => (Order::Status, at),
         Command::Reload { reason, at } => (because(reason, Order::Reload), at),
         Command::Account { verb, reason, at } => (because(reason, Order::Account(verb.order()?)), at),
-        Command::Explain { asked, at } => (asked.order()?, at),
+        Command::Explain { asked, at } => (asked.order(&Source::named(at.config.clone()))?, at),
         Command::List { verb, at } => return lists::run(verb, &Source::named(at.config), at.json),
         Command::Audit { verb, at } => return explain::audit(&verb, &Source::named(at.config), at.json),
         Command::Queue { verb, at } => (verb.order()?, at),

@@ -20,16 +20,18 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
+use crate::control::bans::BanOrder;
 use crate::control::dnsbl::DnsLists;
 use crate::control::{
     Answer, Change, Lane, Message, ORDER_BYTES_MAX, ORDER_TIMEOUT, Order, QueueOrder, Recipient, Selection, Status, Story,
     carry_out_account,
 };
+use crate::explained::{Explained, WhatIf};
 use crate::scopes::{Habits, Used};
 use crate::wire::dispatch::{self, Steering};
 use crate::wire::reload::Reloader;
-use crate::wire::{Server, account_facts, bans, clock, report, routing, stopped};
-use crate::{acts, explained, lists};
+use crate::wire::{Server, account_facts, bans, clock, live, report, routing, stopped};
+use crate::{acts, explained, lists, offline};
 
 /// Orders carried out at a time.
 const ORDERS_AT_ONCE: usize = 8;
@@ -100,10 +102,7 @@ async fn audited(server: &Arc<Server>, reloader: &Reloader, order: Order, who: S
     let order = if let Order::Because { order, .. } = order { *order } else { order };
     let answer = carry_out(server, reloader, order).await;
     let Some((what, reason)) = act else { return answer };
-    match (server.audit(who, what, reason, acts::result(&answer)).await, answer) {
-        (Err(error), Answer::Done { text }) => Answer::Done { text: format!("{text}; but {error}") },
-        (_, answer) => answer,
-    }
+    acts::answered(server.audit(who, what, reason, acts::result(&answer)).await, answer)
 }
 
 /// What was decided about a session or a message, and why.
@@ -133,6 +132,28 @@ fn explain(server: &Server, id: &str) -> Answer {
     }
 }
 
+/// What would be decided, by the configuration that is named, or else by the one in force. Accounts, lists and bans are the ones in force.
+fn what_if(server: &Server, asked: &WhatIf) -> Result<Explained, String> {
+    let live = server.live.load_full();
+    let named = asked.config.as_ref().map(|(name, text)| offline::configuration(name, text).map(|config| (name, config)));
+    let (config, by) = match named.transpose()? {
+        None => (None, "the configuration in force".to_owned()),
+        Some((name, config)) => match postern_config::diff(&live.config, &config).len() {
+            0 => (None, format!("{name}, as it is in force")),
+            changes => (Some(config), format!("{name}, which has {changes} settings other than the configuration in force")),
+        },
+    };
+    let policy = config.as_ref().map(live::policy);
+    let explained = explained::what_if(
+        config.as_ref().unwrap_or(&live.config),
+        policy.as_ref().unwrap_or(&live.policy),
+        |account| account_facts(&server.accounts, account),
+        |client| server.lists.listed(client.address, client.listener, clock()),
+        asked,
+    )?;
+    Ok(Explained { by: Some(by), ..explained })
+}
+
 async fn carry_out(server: &Arc<Server>, reloader: &Reloader, order: Order) -> Answer {
     match order {
         Order::Because { .. } => Answer::Failed { exit: 2, error: "an order has one reason".to_owned() },
@@ -143,15 +164,12 @@ async fn carry_out(server: &Arc<Server>, reloader: &Reloader, order: Order) -> A
                 .unwrap_or_else(|error| Answer::failed(error.to_string()))
         }
         Order::WhatIf(asked) => {
-            let live = server.live.load_full();
-            match explained::what_if(
-                &live.config,
-                &live.policy,
-                |account| account_facts(&server.accounts, account),
-                |client| server.lists.listed(client.address, client.listener, clock()),
-                &asked,
-            ) {
-                Ok(explained) => Answer::Explained(Box::new(explained)),
+            let bans = bans::carry_out(server, BanOrder::Explain { what: asked.ip.clone() }).await;
+            let server = Arc::clone(server);
+            // It reads files.
+            let answered = tokio::task::spawn_blocking(move || what_if(&server, &asked)).await;
+            match answered.map_err(|error| error.to_string()).flatten() {
+                Ok(explained) => Answer::Explained(Box::new(explained::with_bans(explained, &bans))),
                 Err(error) => Answer::Failed { exit: 2, error },
             }
         }

@@ -167,13 +167,23 @@ impl Files {
     fn read_beside(settings: FileSettings, beside: Beside<'_>) -> (Self, Vec<String>) {
         let (mut lists, mut refused, mut wrong) = (Vec::new(), Vec::new(), Vec::new());
         let mut left = settings.entries_max;
+        // While the others stay in force beside the one that is read, it gets what they leave. A reload replaces all of them or none: there
+        // those behind it count as what they will be.
+        let in_force = |one: &ListSettings| {
+            beside.old.and_then(|old| old.lists.iter().find(|list| list.settings == *one)).map_or(0, |list| list.set.len())
+        };
+        let mut behind: usize = match beside.before {
+            Some(_) => settings.lists.iter().filter(|one| one.mode != Mode::Off).map(in_force).sum(),
+            None => 0,
+        };
         for one in settings.lists.iter().filter(|one| one.mode != Mode::Off) {
             let kept = beside.old.and_then(|old| old.lists.iter().find(|list| list.settings == *one));
             let now = seen(&one.file);
+            behind = behind.saturating_sub(kept.map_or(0, |list| list.set.len()));
             let result = match beside.look(&one.file, now, kept.map(|kept| kept.seen)) {
                 Look::Leave => Ok(None),
                 Look::Refused => Err(None),
-                Look::Read => read(one, left, beside.old).map(|list| Some(Arc::new(list))).map_err(Some),
+                Look::Read => read(one, left.saturating_sub(behind), beside.old).map(|list| Some(Arc::new(list))).map_err(Some),
             };
             let list = result.unwrap_or_else(|why| {
                 wrong.extend(why);

@@ -1,5 +1,6 @@
 //! `postern ban mirror`: the kernel drops who is banned, in a network namespace of the test's own.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 
 use postern_testkit::peers::{have, root};
@@ -99,6 +100,7 @@ fn the_kernel_drops_who_is_banned_and_lets_in_again_who_is_not() {
 
     // A restart of the server is waited for.
     postern.kill();
+    let _ = mirror.wait_for_line(0, "trying again", LONG);
     let mut serve = namespace.wrap(&postern.command(&["serve"]));
     postern.start_by(serve.stdin(Stdio::null()));
     postern.order(&["ban", "remove", "127.0.0.2"]);
@@ -114,4 +116,27 @@ fn what_nft_would_be_given_is_shown_without_doing_it() {
     assert!(script.contains("add element inet postern banned4 { 198.51.100.0/24 }"), "{script}");
     assert!(script.contains(&postern.mx().port().to_string()), "{script}");
     assert_eq!(postern.run(&["ban", "mirror", "--dry-run", "--table", "a; flush ruleset"]).status.code(), Some(2));
+}
+
+#[test]
+fn a_mirror_goes_on_trying_while_no_server_runs_and_while_nft_fails() {
+    let mut postern = Setup::new().prepare();
+    // An nft of our own: the kernel's tables are none of this test's business.
+    let bin = postern.folder().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    let nft = |script: &str| {
+        let beside = bin.join("nft.new");
+        std::fs::write(&beside, script).unwrap();
+        std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::rename(beside, bin.join("nft")).unwrap();
+    };
+    nft("#!/bin/sh\nexit 1\n");
+    let mut follow = postern.command(&["ban", "mirror"]);
+    let mirror = Program::start("mirror", follow.env("PATH", &bin).stdin(Stdio::null()));
+    let _ = mirror.wait_for_line(0, "no server is running", LONG);
+    assert!(!postern.data_dir().exists(), "it is for the server to make its folders");
+    postern.start();
+    let _ = mirror.wait_for_line(0, "as they were before; trying again", LONG);
+    nft("#!/bin/sh\nwhile read -r line; do :; done\n");
+    let _ = mirror.wait_for_line(0, "is in step", LONG);
 }

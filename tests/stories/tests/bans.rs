@@ -47,6 +47,15 @@ fn a_banned_client_hears_one_line_until_its_ban_is_lifted() {
             assert!(explained.contains(words), "{words}: {explained}");
         }
     }
+    // The reference leads there, however it is quoted, and so does a question of "what if".
+    for reference in ["127.0.0.1/32", "(ref 127.0.0.1/32)"] {
+        assert!(postern.order(&["explain", reference]).contains("127.0.0.1 is banned"));
+    }
+    let what_if = ["explain", "--from", STRANGER, "--to", ALICE, "--ip", US];
+    let decided = |answer: &serde_json::Value| answer["steps"][0]["decided_by"].as_str().map(str::to_owned);
+    assert_eq!(decided(&postern.json(&what_if)).as_deref(), Some("bans"));
+    let other = ["explain", "--from", STRANGER, "--to", ALICE, "--ip", "127.0.0.2"];
+    assert_eq!(decided(&postern.json(&other)), None);
     assert!(postern.order(&["status"]).contains("banned       1 networks"));
     assert!(postern.order(&["ban", "remove", US, "--dry-run"]).contains("would lift"));
     assert!(heard(postern.mx()).starts_with("421"));

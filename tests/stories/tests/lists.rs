@@ -225,6 +225,8 @@ fn what_others_publish_is_imported_and_what_we_know_is_exported() {
     assert_eq!(postern.json(&["list", "test", "2a06:e480::1"])["matches"][0]["reason"], "SBL301771");
     let exported = postern.order(&["list", "export", "--format", "drop"]);
     assert!(exported.contains("1.10.16.0/20 ; SBL256894\n") && !exported.contains("192.0.2.2/32"), "{exported}");
+    let nowhere = run(&mut postern.command(&["list", "import", "-"]), "AS64500\n", LONG);
+    assert!(text(&nowhere).contains("policy.asn_file is not set"), "a warning of the server is passed on: {}", text(&nowhere));
     let wrong = run(&mut postern.command(&["list", "import", "-"]), "192.0.2.9\nx\n", LONG);
     assert!(wrong.status.code() == Some(1) && text(&wrong).contains("-:2:1:"), "{}", text(&wrong));
     assert_eq!(postern.json(&["list", "test", "192.0.2.9"])["matches"].as_array().map(Vec::len), Some(0), "all or nothing");

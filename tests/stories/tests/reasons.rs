@@ -129,6 +129,26 @@ fn what_if_is_answered_by_the_running_server_and_from_the_configuration_alone() 
 }
 
 #[test]
+fn what_if_is_judged_by_the_file_that_is_named_and_says_so() {
+    let mut postern = with_alice(Setup::new());
+    let from_bob = ["explain", "--from", BOB, "--to", ALICE, "--ip", "192.0.2.9", "--account", ALICE];
+    let asked = |postern: &Postern| {
+        let all = postern.json(&from_bob);
+        (steps(&all, "sender")[0]["decision"].clone(), all["by"].as_str().unwrap().to_owned())
+    };
+    let (decision, by) = asked(&postern);
+    assert!(decision == "refuse" && by.ends_with("as it is in force"), "{decision} {by}");
+    postern.change(|setup| setup.with("policy.rules.sender_identity", "mode", "\"observe\""));
+    let (decision, by) = asked(&postern);
+    assert!(decision == "pass" && by.contains("1 settings other than the configuration in force"), "{decision} {by}");
+    let mut client = alice(&postern);
+    assert_eq!(client.command("MAIL FROM:<bob@here.test>").code, 550, "asking changes nothing");
+    postern.terminate();
+    let (decision, by) = asked(&postern);
+    assert!(decision == "pass" && by.ends_with("no server is running"), "{decision} {by}");
+}
+
+#[test]
 fn every_order_that_changes_something_is_in_the_audit_log_with_who_and_why() {
     let mut postern = with_alice(Setup::new());
     postern.order(&["account", "disable", ALICE, "--reason", "left the company"]);

@@ -304,6 +304,8 @@ fn recipients_that_passed_leave_room_for_the_refusal_and_the_acceptance_behind_t
 fn what_is_about_one_message_leaves_the_others_out() {
     let case = Case::stranger();
     let mut recorder = Recorder::new(session(), NOW, &case.client, 16_384);
+    let connect = ConnectFacts { client: &case.client, listed: &[] };
+    recorder.judged(NOW, Asked::Connect(&connect), &policy().connect(&connect));
     recorder.hello(NOW, &HeloName::parse("x").unwrap());
     for id in [1, 2] {
         let facts = SenderFacts {
@@ -319,11 +321,16 @@ fn what_is_about_one_message_leaves_the_others_out() {
         recorder.accepted(NOW, MessageId(id));
     }
     let record = Record::read(&recorder.take()).unwrap();
+    assert!(record.clone().about(MessageId(3)).is_none(), "nothing is known of it, and what is known of others is not about it");
     for id in [1, 2] {
-        let about = record.clone().about(MessageId(id));
-        assert_eq!(about.entries.len(), 3, "{about:?}");
+        let about = record.clone().about(MessageId(id)).unwrap();
+        assert_eq!(about.entries.len(), 4, "{about:?}");
         assert!(
-            matches!(&about.entries[1].what, What::Judged(judged) if matches!(judged.facts, Facts::Sender { size: Some(size), .. } if size == id))
+            matches!(&about.entries[0].what, What::Judged(judged) if judged.facts.stage() == Stage::Connect),
+            "what lists said of the client belongs to each of its messages: {about:?}"
+        );
+        assert!(
+            matches!(&about.entries[2].what, What::Judged(judged) if matches!(judged.facts, Facts::Sender { size: Some(size), .. } if size == id))
         );
     }
 }

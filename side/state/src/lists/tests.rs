@@ -156,6 +156,29 @@ fn a_changed_file_is_taken_up_and_a_broken_one_leaves_what_was_there() {
 }
 
 #[test]
+fn a_file_that_has_grown_gets_what_all_others_in_force_leave_and_a_reload_still_goes_through() {
+    let desk = Desk::new();
+    let settings = FileSettings {
+        entries_max: 4,
+        ..desk.settings(vec![desk.file("one", "192.0.2.1\n"), desk.file("two", "192.0.2.2\n192.0.2.3\n")])
+    };
+    let lists = Lists::open(&desk.store).unwrap();
+    lists.put(Files::read(settings.clone()).unwrap());
+    let looks = &mut Looks::default();
+    assert_eq!(renew(&lists, looks), Renewed::default());
+    let _ = desk.file("one", "192.0.2.7\n192.0.2.8\n192.0.2.9\n");
+    let renewed = renew(&lists, looks);
+    assert!(renewed.taken.is_empty() && renewed.wrong[0].contains("policy.list_entries_max"), "{renewed:?}");
+    assert_eq!(told(&lists, "192.0.2.1", ListenerKind::Mx), ["one: block 192.0.2.1"], "it stays as it was");
+    let _ = desk.file("one", "192.0.2.7\n192.0.2.8\n");
+    assert_eq!(renew(&lists, looks).taken.len(), 1, "as many as there may be");
+    assert!(lists.read(settings.clone()).is_ok(), "and the next reload finds no more than that");
+    // One grows by what the other gives up: a reload takes both.
+    let _ = (desk.file("one", "192.0.2.7\n192.0.2.8\n192.0.2.9\n"), desk.file("two", "192.0.2.2\n"));
+    assert!(lists.read(settings).is_ok());
+}
+
+#[test]
 fn a_file_that_is_written_in_place_is_not_taken_before_it_is_whole() {
     use std::io::Write as _;
     let desk = Desk::new();
