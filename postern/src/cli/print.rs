@@ -52,8 +52,8 @@ pub(crate) fn print(answer: Answer, as_json: bool) -> Result<(), Stop> {
         Answer::Lists { lists, warnings } => lists::print_lists(&lists, &warnings),
         Answer::Bans(answer) => bans::print_bans(&answer),
         Answer::BanExplained(explained) => bans::print_explained(&explained),
-        // A mirror's own; it prints no answers.
-        Answer::BanMirror(_) | Answer::Failed { .. } => {}
+        // A mirror's and a replay's own; they print no answers.
+        Answer::BanMirror(_) | Answer::Records { .. } | Answer::PolicySettings { .. } | Answer::Failed { .. } => {}
     }
     Ok(())
 }

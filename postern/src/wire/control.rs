@@ -28,7 +28,7 @@ use crate::scopes::{Habits, Used};
 use crate::wire::dispatch::{self, Steering};
 use crate::wire::reload::Reloader;
 use crate::wire::{Server, account_facts, bans, clock, report, routing, stopped};
-use crate::{acts, explained, lists};
+use crate::{acts, explained, lists, replay};
 
 /// Orders carried out at a time.
 const ORDERS_AT_ONCE: usize = 8;
@@ -171,6 +171,11 @@ async fn carry_out(server: &Arc<Server>, reloader: &Reloader, order: Order) -> A
         Order::List(order) => {
             let server = Arc::clone(server);
             let carried_out = move || lists::carry_out(&server.lists, &server.live.load().policy, clock(), order);
+            tokio::task::spawn_blocking(carried_out).await.unwrap_or_else(|error| Answer::failed(error.to_string()))
+        }
+        Order::Policy(order) => {
+            let server = Arc::clone(server);
+            let carried_out = move || replay::carry_out(&server.history, &server.live.load().config, &order);
             tokio::task::spawn_blocking(carried_out).await.unwrap_or_else(|error| Answer::failed(error.to_string()))
         }
         Order::Ban(order) => bans::carry_out(server, order).await,
