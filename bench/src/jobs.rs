@@ -9,6 +9,7 @@ mod head_of_line;
 mod idle;
 mod large;
 mod queued;
+mod replay;
 mod throughput;
 
 /// Something to measure.
@@ -63,6 +64,7 @@ pub(crate) const JOBS: &[Job] = &[
         options: |bench| format!(" --queued {}", bench.queued),
         run: queued::run,
     },
+    Job { name: "replay", title: "Judging recorded sessions again", options: none, run: replay::run },
     Job {
         name: "large",
         title: "50 MiB messages in many sessions at once",

@@ -234,6 +234,14 @@ impl Server {
         child.wait_with_output().map_err(trouble)
     }
 
+    /// The same on the first core only, without input.
+    pub(crate) fn run_pinned(&self, words: &[&str]) -> Result<Output, String> {
+        let (program, arguments) = &self.command;
+        let mut command = Command::new("taskset");
+        command.args(["-c", "0"]).arg(program).args(words).args(arguments.get(1..).unwrap_or_default());
+        command.output().map_err(|error| format!("taskset: {error}"))
+    }
+
     /// The same, for a command that must succeed.
     fn order(&self, words: &[&str], input: &str) -> Result<(), String> {
         let output = self.run(words, input)?;

@@ -7,7 +7,9 @@ use crate::control::{AccountOrder, Answer, Change, Order, QueueOrder};
 #[must_use]
 pub(crate) fn act(order: &Order) -> Option<(String, String)> {
     let (what, reason) = match order {
-        Order::Status | Order::DnsLists | Order::Trace { .. } | Order::Explain { .. } | Order::WhatIf(_) => return None,
+        Order::Status | Order::DnsLists | Order::Policy(_) | Order::Trace { .. } | Order::Explain { .. } | Order::WhatIf(_) => {
+            return None;
+        }
         Order::Because { reason, order } => (act(order)?.0, reason.clone()),
         Order::Reload => ("reload".to_owned(), String::new()),
         Order::Account(order) => (account(order)?, String::new()),

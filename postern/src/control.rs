@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::explained::{Explained, WhatIf};
 use crate::lists::{ListEntry, ListOrder, ListState, Tested};
+use crate::replay::PolicyOrder;
 use crate::scopes::{self, Habits, Review, Used};
 
 /// Longest order; one with more is refused.
@@ -48,6 +49,8 @@ pub(crate) enum Order {
     },
     /// What would be decided.
     WhatIf(WhatIf),
+    /// Something of policy.
+    Policy(PolicyOrder),
     /// Something of bans.
     Ban(bans::BanOrder),
     /// How DNS lists are.
@@ -312,6 +315,18 @@ pub(crate) enum Answer {
         lists: Vec<ListState>,
         /// What can never be found.
         warnings: Vec<String>,
+    },
+    /// Records of decisions.
+    Records {
+        /// In base 64.
+        records: Vec<String>,
+        /// Where the next ones begin, in base 64.
+        next: Option<String>,
+    },
+    /// The settings in force that policy is made of.
+    PolicySettings {
+        /// Path and value.
+        settings: Vec<(String, String)>,
     },
     /// Bans.
     Bans(bans::Bans),

@@ -147,7 +147,7 @@ pub(crate) fn step(at: Option<UnixMillis>, stage: Stage, about: String, verdict:
     }
 }
 
-fn about(facts: &Facts, client: &ClientFacts) -> String {
+pub(crate) fn about(facts: &Facts, client: &ClientFacts) -> String {
     match facts {
         Facts::Connect { .. } => client.address.to_string(),
         Facts::Sender { from, .. } => from.to_string(),

@@ -10,6 +10,7 @@ mod lists;
 mod offline;
 mod own_addresses;
 mod privilege;
+mod replay;
 mod scopes;
 mod serve;
 mod telemetry;

@@ -32,6 +32,20 @@ impl fmt::Debug for SessionId {
     }
 }
 
+impl SessionId {
+    /// The lowest name of a session that began at this time.
+    #[must_use]
+    pub const fn first_of(began: UnixMillis) -> Self {
+        Self(began.0.saturating_sub(EPOCH.0) << SEQUENCE_BITS)
+    }
+
+    /// When it began, but for what a clock was set back.
+    #[must_use]
+    pub const fn began(self) -> UnixMillis {
+        UnixMillis((self.0 >> SEQUENCE_BITS) + EPOCH.0)
+    }
+}
+
 /// The text is no session reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotASessionId;
@@ -51,7 +65,7 @@ pub struct SessionIds(AtomicU64);
 impl SessionIds {
     /// The next name, for a session that begins now. Grows even when the clock does not.
     pub fn next(&self, now: UnixMillis) -> SessionId {
-        let wanted = now.0.saturating_sub(EPOCH.0) << SEQUENCE_BITS;
+        let wanted = SessionId::first_of(now).0;
         let next = |last: u64| wanted.max(last.saturating_add(1));
         let last = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(next(last)));
         SessionId(next(last.unwrap_or_else(|last| last)))
@@ -72,6 +86,15 @@ mod tests {
         assert_eq!(first.to_string().to_lowercase().parse(), Ok(first));
         assert!("7K3QX2".parse::<SessionId>().is_err());
         assert!("UUUUUUUUUU".parse::<SessionId>().is_err());
+    }
+
+    #[test]
+    fn a_name_tells_when_its_session_began() {
+        let now = UnixMillis(1_800_000_000_000);
+        let id = SessionIds::default().next(now);
+        assert_eq!((id.began(), SessionId::first_of(now)), (now, id));
+        assert!(SessionId::first_of(UnixMillis(now.0 + 1)) > id);
+        assert_eq!(SessionId::first_of(UnixMillis(0)), SessionId(0));
     }
 
     #[test]

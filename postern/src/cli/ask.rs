@@ -72,6 +72,20 @@ pub(crate) fn ask(source: &Source, order: Order) -> Result<Answer, Stop> {
     }
 }
 
+/// Asks the server with this data directory; nothing where none runs.
+pub(crate) fn running(data_dir: &Path, order: &Order) -> Result<Option<Answer>, Stop> {
+    let path = socket_path(data_dir);
+    match UnixStream::connect(&path) {
+        Ok(stream) => match converse(stream, order) {
+            Ok(Answer::Failed { exit, error }) => Err(Stop(exit, error)),
+            Ok(answer) => Ok(Some(answer)),
+            Err(error) => Err(Stop(1, format!("the server at {}: {error}", path.display()))),
+        },
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => Ok(None),
+        Err(error) => Err(Stop(1, format!("{}: {error}", path.display()))),
+    }
+}
+
 /// A server that runs goes on with the configuration it has; who wants to see what it does need not mend the file first. Only what is
 /// about the server's own state is asked so: all else may hang on what the file was meant to say.
 fn ask_in_spite_of(errors: String, source: &Source, order: &Order) -> Result<Answer, Stop> {
@@ -89,7 +103,7 @@ fn is_about_state(order: &Order) -> bool {
     match order {
         Order::Status | Order::DnsLists | Order::Queue(_) | Order::Ban(_) | Order::Explain { .. } | Order::Trace { .. } => true,
         Order::Because { order, .. } => is_about_state(order),
-        Order::Reload | Order::Account(_) | Order::List(_) | Order::WhatIf(_) => false,
+        Order::Reload | Order::Account(_) | Order::List(_) | Order::WhatIf(_) | Order::Policy(_) => false,
     }
 }
 
@@ -131,7 +145,7 @@ fn what_if(config: &Config, data_dir: &Path, asked: &WhatIf) -> Result<Answer, S
 
 /// As the user the server runs as, not as root: so the server can use what is made, and nothing in that user's folder can turn root's steps
 /// elsewhere. A user that does not exist is no error here, but when the server starts.
-fn as_server(config: &Config, data_dir: &PathBuf) -> Result<(), Stop> {
+pub(crate) fn as_server(config: &Config, data_dir: &PathBuf) -> Result<(), Stop> {
     match drop_root(&config.server.user, std::slice::from_ref(data_dir)) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(format!("{}: {error}", data_dir.display()).into()),
         _ => Ok(()),

@@ -1,7 +1,7 @@
 //! `postern config check|show|diff`: needs no running server.
 
 use comfy_table::{Table, presets};
-use postern_config::{Config, Origin, diff, show};
+use postern_config::{Change, Config, Origin, diff, show};
 use serde_json::json;
 
 use crate::cli::{ConfigVerb, Stop};
@@ -25,26 +25,30 @@ pub(crate) fn run(verb: &ConfigVerb, source: Source, as_json: bool) -> Result<()
         ConfigVerb::Show { changed } => print(&config, *changed, as_json),
         ConfigVerb::Diff { new } => {
             let new = Source::File(new.clone()).load()?;
-            let changes = diff(&config, &new);
-            if as_json {
-                let rows: Vec<_> = changes
-                    .iter()
-                    .map(|change| json!({ "path": change.path, "from": change.from, "to": change.to, "needs_restart": change.needs_restart }))
-                    .collect();
-                say!("{}", json!({ "v": 1, "changes": rows }));
-                return Ok(());
-            }
-            if changes.is_empty() {
-                say!("no difference");
-            }
-            for change in changes {
-                let (from, to) = (change.from.as_deref().unwrap_or("(none)"), change.to.as_deref().unwrap_or("(none)"));
-                let restart = if change.needs_restart { "  (takes a restart)" } else { "" };
-                say!("{}: {from} -> {to}{restart}", change.path);
-            }
+            print_changes(&diff(&config, &new), as_json);
         }
     }
     Ok(())
+}
+
+/// What differs, a line a setting.
+pub(crate) fn print_changes(changes: &[Change], as_json: bool) {
+    if as_json {
+        let rows: Vec<_> = changes
+            .iter()
+            .map(|change| json!({ "path": change.path, "from": change.from, "to": change.to, "needs_restart": change.needs_restart }))
+            .collect();
+        say!("{}", json!({ "v": 1, "changes": rows }));
+        return;
+    }
+    if changes.is_empty() {
+        say!("no difference");
+    }
+    for change in changes {
+        let (from, to) = (change.from.as_deref().unwrap_or("(none)"), change.to.as_deref().unwrap_or("(none)"));
+        let restart = if change.needs_restart { "  (takes a restart)" } else { "" };
+        say!("{}: {from} -> {to}{restart}", change.path);
+    }
 }
 
 fn origin(origin: Origin) -> String {

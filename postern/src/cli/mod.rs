@@ -13,6 +13,7 @@ mod explain;
 mod held;
 mod lists;
 mod mirror;
+mod policy;
 mod print;
 mod scope;
 
@@ -95,6 +96,13 @@ enum Command {
     List {
         #[command(subcommand)]
         verb: lists::ListVerb,
+        #[command(flatten)]
+        at: Where,
+    },
+    /// What another configuration would have decided, and in what its rules differ.
+    Policy {
+        #[command(subcommand)]
+        verb: policy::PolicyVerb,
         #[command(flatten)]
         at: Where,
     },
@@ -464,6 +472,7 @@ fn carry_out(command: Command) -> Result<(), Stop> {
         Command::Account { verb, reason, at } => (because(reason, Order::Account(verb.order()?)), at),
         Command::Explain { asked, at } => (asked.order(&Source::named(at.config.clone()))?, at),
         Command::List { verb, at } => return lists::run(verb, &Source::named(at.config), at.json),
+        Command::Policy { verb, at } => return policy::run(&verb, at.config, at.json),
         Command::Audit { verb, at } => return explain::audit(&verb, &Source::named(at.config), at.json),
         Command::Queue { verb, at } => (verb.order()?, at),
         Command::Held { verb, at } => (verb.order()?, at),

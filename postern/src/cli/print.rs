@@ -53,8 +53,8 @@ pub(crate) fn print(answer: Answer, as_json: bool) -> Result<(), Stop> {
         Answer::DnsLists(lists) => dnsbl::print(&lists),
         Answer::Bans(answer) => bans::print_bans(&answer),
         Answer::BanExplained(explained) => bans::print_explained(&explained),
-        // A mirror's own; it prints no answers.
-        Answer::BanMirror(_) | Answer::Failed { .. } => {}
+        // A mirror's and a replay's own; they print no answers.
+        Answer::BanMirror(_) | Answer::Records { .. } | Answer::PolicySettings { .. } | Answer::Failed { .. } => {}
     }
     Ok(())
 }

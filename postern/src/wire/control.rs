@@ -31,7 +31,7 @@ use crate::scopes::{Habits, Used};
 use crate::wire::dispatch::{self, Steering};
 use crate::wire::reload::Reloader;
 use crate::wire::{Server, account_facts, bans, clock, live, report, routing, stopped};
-use crate::{acts, explained, lists, offline};
+use crate::{acts, explained, lists, offline, replay};
 
 /// Orders carried out at a time.
 const ORDERS_AT_ONCE: usize = 8;
@@ -193,6 +193,11 @@ async fn carry_out(server: &Arc<Server>, reloader: &Reloader, order: Order) -> A
             tokio::task::spawn_blocking(carried_out).await.unwrap_or_else(|error| Answer::failed(error.to_string()))
         }
         Order::DnsLists => Answer::DnsLists(DnsLists::of(&server.dnsbl.lists(), &server.live.load().policy.dns_lists)),
+        Order::Policy(order) => {
+            let server = Arc::clone(server);
+            let carried_out = move || replay::carry_out(&server.history, &server.live.load().config, &order);
+            tokio::task::spawn_blocking(carried_out).await.unwrap_or_else(|error| Answer::failed(error.to_string()))
+        }
         Order::Ban(order) => bans::carry_out(server, order).await,
         Order::Queue(QueueOrder::List(which)) => match select(server, &which).await {
             Ok((messages, more)) => Answer::Messages { messages: messages.into_iter().map(|(_, view)| view).collect(), more },

@@ -154,6 +154,14 @@ pub(crate) fn policy(config: &Config) -> Policy {
     }
 }
 
+/// True for a setting that [`policy`] is made of, or that says what the rules are given from outside.
+#[must_use]
+pub(crate) fn is_of_policy(path: &str) -> bool {
+    const OTHERS: [&str; 5] =
+        ["server.relay_networks", "server.trusted_networks", "outbound.enabled", "limits.message_size", "limits.received_max"];
+    path.starts_with("policy.") || OTHERS.contains(&path)
+}
+
 fn delivery(config: &Config, own_addresses: Vec<SocketAddr>) -> Result<Delivery, String> {
     let outbound = &config.outbound;
     let egress = outbound.egress.first();

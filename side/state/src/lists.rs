@@ -238,6 +238,23 @@ impl Files {
             || self.refused.iter().any(|(other, seen)| other == path && *seen == now)
     }
 
+    fn say(&self, place: &mut Place<'_>, listener: ListenerKind, listed: &mut Vec<Listed>) {
+        for list in self.lists.iter().filter(|list| list.settings.listeners.contains(&listener)) {
+            if let Some(found) = place.find(&list.set) {
+                listed.push(place.told(&list.name, found, list.settings.mode));
+            }
+        }
+    }
+
+    /// What the files say of a client, without the entries of commands.
+    #[must_use]
+    pub fn listed(&self, address: IpAddr, listener: ListenerKind, now: UnixMillis) -> Vec<Listed> {
+        let mut listed = Vec::new();
+        let mut place = Place { address, now, geo: &self.geo, asn: None, country: None };
+        self.say(&mut place, listener, &mut listed);
+        listed
+    }
+
     /// The lists.
     #[must_use]
     pub fn lists(&self) -> &[Arc<FileList>] {
@@ -462,11 +479,7 @@ impl Lists {
         if let Some(found) = place.find(&own) {
             listed.push(place.told(&self.own_name, found, Mode::Enforce));
         }
-        for list in files.lists.iter().filter(|list| list.settings.listeners.contains(&listener)) {
-            if let Some(found) = place.find(&list.set) {
-                listed.push(place.told(&list.name, found, list.settings.mode));
-            }
-        }
+        files.say(&mut place, listener, &mut listed);
         listed
     }
 

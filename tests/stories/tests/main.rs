@@ -41,6 +41,7 @@ mod proxy_protocol;
 mod queue_commands;
 mod reasons;
 mod reload;
+mod replay;
 mod requiretls;
 mod sandbox;
 mod scopes;

@@ -320,3 +320,27 @@ fn records_of_decisions_are_forgotten_by_their_octets_also_after_a_restart() {
     assert_eq!(rows(&store, Keyspace::Trails), 1, "what was kept before counts too");
     assert!(!history.trails(postern_mail::SessionId(500)).unwrap().is_empty());
 }
+
+#[test]
+fn records_come_in_bounded_batches_in_the_order_of_their_sessions_each_once_and_only_within_the_bounds() {
+    let (_folder, _store, history) = start(HistorySettings { trails_max: 10_000, ..HistorySettings::default() });
+    let big = |session: u64| [session.to_be_bytes().to_vec(), vec![0; 20_000]].concat();
+    for session in (1..=300_u64).rev() {
+        history.record_trail(UnixMillis(NOW), trail(session, None, &big(session)));
+        if session % 100 == 0 {
+            history.flush();
+        }
+    }
+    let (mut from, mut found, mut batches) = (trails::from_session(postern_mail::SessionId(11)), Vec::new(), 0);
+    loop {
+        let batch = history.batch(&from, postern_mail::SessionId(291)).unwrap();
+        assert!(batch.records.len() <= 128, "{}", batch.records.len());
+        found.extend(batch.records);
+        batches += 1;
+        let Some(next) = batch.next else { break };
+        from = next;
+    }
+    assert!(batches >= 3, "{batches}");
+    assert_eq!(found, (11..=290).map(big).collect::<Vec<_>>());
+    assert_eq!(history.batch(b"\xff", postern_mail::SessionId(291)).unwrap(), trails::Batch::default());
+}

@@ -6,6 +6,7 @@ use postern_mail::{MessageId, SessionId};
 
 use super::History;
 use crate::backend::{Backend, Change, Keyspace, Order};
+use crate::store::Store;
 use crate::trouble::StateFailure;
 
 const COUNT_KEY: &[u8] = b"trails";
@@ -13,6 +14,10 @@ const COUNT_KEY: &[u8] = b"trails";
 pub const PIECES_PER_SESSION_MAX: usize = 1_000;
 /// Rows looked at for one piece of forgetting. Few, since they are read whole and most of the time one or two of them are too many.
 const SWEPT_AT_ONCE: usize = 64;
+/// Rows of one look for a batch, which bounds by how much it can be longer than asked for.
+const BATCH_ROWS_AT_ONCE: usize = 128;
+/// Octets at which a batch is full.
+const BATCH_BYTES: usize = 1 << 20;
 /// An event is about this big, and takes one place in the queue.
 const OCTETS_PER_PLACE: usize = 256;
 
@@ -116,7 +121,66 @@ impl Trails {
     }
 }
 
+/// Records of many sessions, in their order, those of one session together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// As they were written.
+    pub records: Vec<Vec<u8>>,
+    /// Where the next batch begins; none behind the last.
+    pub next: Option<Vec<u8>>,
+}
+
+/// Where the records of this session, and of all after it, begin.
+#[must_use]
+pub fn from_session(first: SessionId) -> Vec<u8> {
+    first.0.to_be_bytes().to_vec()
+}
+
+/// Some of the records from a place on, up to those of `before`. Reads only, and blocks.
+fn batch(backend: &dyn Backend, from: &[u8], before: SessionId) -> Result<Batch, StateFailure> {
+    let end = before.0.to_be_bytes();
+    let (mut from, mut batch, mut octets) = (from.to_vec(), Batch::default(), 0);
+    while from.as_slice() < end.as_slice() {
+        let rows = backend.scan(Keyspace::Trails, &from, Some(&end), Order::Ascending, BATCH_ROWS_AT_ONCE)?;
+        let is_last = rows.len() < BATCH_ROWS_AT_ONCE;
+        if let Some((key, _)) = rows.last() {
+            from.clone_from(key);
+            from.push(0);
+        }
+        octets += rows.iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
+        batch.records.extend(rows.into_iter().map(|(_, bytes)| bytes));
+        if is_last {
+            break;
+        }
+        if octets >= BATCH_BYTES {
+            batch.next = Some(from);
+            break;
+        }
+    }
+    Ok(batch)
+}
+
+/// The same as [`History::batch`], of a server that does not run.
+///
+/// # Errors
+/// When the disk fails.
+pub fn batch_of(store: &Store, from: &[u8], before: SessionId) -> Result<Batch, StateFailure> {
+    batch(&**store.backend(), from, before)
+}
+
 impl History {
+    /// Some of the records from a place on, up to those of the session `before`; about a MiB of them. The first of all
+    /// waits until what was recorded before is written. Blocks.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn batch(&self, from: &[u8], before: SessionId) -> Result<Batch, StateFailure> {
+        if from.len() == size_of::<SessionId>() {
+            self.flush();
+        }
+        batch(&*self.backend, from, before)
+    }
+
     /// The pieces of a session's record, in order; none when nothing is known of it. Blocks.
     ///
     /// # Errors
