@@ -12,6 +12,7 @@ use postern_mail::{Decision, RuleName, SessionId, Verdict};
 use postern_policy::explain::word;
 use postern_policy::facts::Directory as _;
 use postern_policy::record::{Facts, Judged, Record, What};
+use postern_policy::rules::score::Gathered;
 use postern_policy::{ConnectFacts, Policy, Stage};
 use postern_state::history::trails::Batch;
 use postern_state::{Files, History, lists};
@@ -172,6 +173,7 @@ struct Session {
     lost: bool,
     admitted_then: u32,
     admitted_now: u32,
+    points: Gathered,
 }
 
 /// Goes through records.
@@ -284,6 +286,7 @@ impl<'a> Replay<'a> {
             return;
         }
         let now = self.policy.connect(&ConnectFacts { client: &record.client, listed: &listed });
+        self.session.points.of_session(&now);
         let unheard = Verdict::of(Vec::new());
         let (index, facts, was) =
             then.map_or((0, None, &unheard), |(index, judged, _)| (index, Some(&judged.facts), &judged.verdict));
@@ -296,7 +299,9 @@ impl<'a> Replay<'a> {
             // Once for a session, at its beginning.
             Facts::Connect { .. } => return,
             Facts::Sender { .. } => {
-                self.session = Session { id: self.session.id, hung_up: self.session.hung_up, ..Session::default() };
+                let Session { id, hung_up, mut points, .. } = std::mem::take(&mut self.session);
+                points.begin_transaction();
+                self.session = Session { id, hung_up, points, ..Session::default() };
             }
             Facts::Recipient { to, hosted, .. } => {
                 if Directory(self.config).hosted(to) != *hosted {
@@ -312,10 +317,13 @@ impl<'a> Replay<'a> {
             self.report.not_tried.not_reached += 1;
             return;
         }
-        let Some(now) = facts.judge(&record.client, self.policy) else {
+        let Some(now) = facts.judge_after(&record.client, self.policy, self.session.points.all()) else {
             self.report.not_tried.unknown_stages += 1;
             return;
         };
+        if matches!(facts, Facts::Sender { .. }) {
+            self.session.points.of_transaction(&now);
+        }
         if matches!(facts, Facts::Recipient { .. }) {
             self.session.admitted_then += u32::from(is_taken(was.decision()));
             self.session.admitted_now += u32::from(is_taken(now.decision()));

@@ -152,8 +152,17 @@ impl Facts {
     #[must_use]
     pub fn judge(&self, client: &ClientFacts, policy: &Policy) -> Option<Verdict> {
         match self {
+            Self::Sender { earlier, .. } | Self::Message { earlier, .. } => self.judge_after(client, policy, earlier),
+            Self::Connect { .. } | Self::Recipient { .. } => self.judge_after(client, policy, &[]),
+        }
+    }
+
+    /// The same, where the stages before have found these points and not those of then.
+    #[must_use]
+    pub fn judge_after(&self, client: &ClientFacts, policy: &Policy, earlier: &[Scored]) -> Option<Verdict> {
+        match self {
             Self::Connect { listed } => Some(policy.connect(&ConnectFacts { client, listed })),
-            Self::Sender { from, identity, size, scope, earlier, dns } => {
+            Self::Sender { from, identity, size, scope, dns, .. } => {
                 let identity = identity.as_ref().map(Known::identity);
                 let scope = scope.as_ref();
                 Some(policy.sender(&SenderFacts { client, from, identity, size: *size, scope, earlier, dns }))
@@ -162,7 +171,7 @@ impl Facts {
                 let facts = RecipientFacts { client, to, who: who.as_ref(), scope: scope.as_ref() };
                 Some(policy.recipient(&facts, hosted).0)
             }
-            Self::Message { envelope, identity, headers, size, scope, earlier, dns } => {
+            Self::Message { envelope, identity, headers, size, scope, dns, .. } => {
                 let identity = identity.as_ref().map(Known::identity);
                 let scope = scope.as_ref();
                 Some(policy.message(&MessageFacts { client, envelope, identity, headers, size: *size, scope, earlier, dns }))

@@ -19,7 +19,7 @@ use postern_mail::trouble::Outage;
 use postern_mail::{Decision, DnsSaid, Envelope, Mailbox, Reply, ReversePath, Scored, Secret, Verdict};
 use postern_policy::facts::{ConnectFacts, Identity, MessageFacts, OwnedAddresses, RecipientFacts, SenderFacts};
 use postern_policy::record::Asked;
-use postern_policy::rules::score;
+use postern_policy::rules::score::{self, Gathered};
 use postern_policy::stage::Stage;
 use postern_policy::{Directory as _, decide, explain};
 use postern_session::Session;
@@ -53,28 +53,6 @@ pub(crate) struct Inbound {
     asking: Asking,
     trail: SessionTrail,
     watched: Watched,
-}
-
-/// Points that the stages so far found: first those of the session, behind them those of the transaction under way.
-#[derive(Default)]
-struct Gathered {
-    scored: Vec<Scored>,
-    of_session: usize,
-}
-
-impl Gathered {
-    fn of_session(&mut self, verdict: &Verdict) {
-        self.scored.extend(verdict.scored());
-        self.of_session = self.scored.len();
-    }
-
-    fn begin_transaction(&mut self) {
-        self.scored.truncate(self.of_session);
-    }
-
-    fn of_transaction(&mut self, verdict: &Verdict) {
-        self.scored.extend(verdict.scored());
-    }
 }
 
 impl Drop for Inbound {
@@ -188,7 +166,7 @@ impl Inbound {
         let owned = who.as_ref().map(|who| self.owned(who));
         let identity = who.as_ref().zip(owned.as_ref()).map(|(who, owned)| Identity { who, owned });
         self.points.begin_transaction();
-        let (client, earlier) = (&self.client, self.points.scored.as_slice());
+        let (client, earlier) = (&self.client, self.points.all());
         let facts = SenderFacts { client, from, identity, size, scope: scope.as_ref(), earlier, dns: &dns };
         let verdict = self.live.policy.sender(&facts);
         self.trail.judged(&self.client, Asked::Sender(&facts), &verdict);
@@ -322,7 +300,7 @@ impl Inbound {
         let scope = holder.as_ref().map(|holder| holder.scopes().message(&self.client, headers, *size));
         let owned = trace.who.as_ref().map(|who| self.owned(who));
         let identity = trace.who.as_ref().zip(owned.as_ref()).map(|(who, owned)| Identity { who, owned });
-        let (client, earlier) = (&self.client, self.points.scored.as_slice());
+        let (client, earlier) = (&self.client, self.points.all());
         let facts = MessageFacts { client, envelope, identity, headers, size: *size, scope: scope.as_ref(), earlier, dns: &dns };
         let verdict = self.live.policy.message(&facts);
         self.trail.judged(&self.client, Asked::Message(&facts), &verdict);
@@ -337,7 +315,7 @@ impl Inbound {
         if verdict.decision() == Decision::Hold {
             message.held = verdict.decided_by().map(|finding| format!("{}: {}", finding.rule, finding.because));
         }
-        let scored: Vec<Scored> = self.points.scored.iter().copied().chain(verdict.scored()).collect();
+        let scored: Vec<Scored> = self.points.all().iter().copied().chain(verdict.scored()).collect();
         let sum = score::sum(&scored);
         if let (true, Ok(writer)) =
             (message.trace.who.is_none() && sum >= live::points(self.live.config.policy.tag_at), &mut message.writer)

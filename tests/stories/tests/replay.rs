@@ -109,6 +109,25 @@ fn a_client_on_a_list_that_the_new_file_names_would_not_have_been_let_in_and_wha
 }
 
 #[test]
+fn points_of_lists_and_their_limits_are_those_of_the_new_file() {
+    let postern = with_a_past();
+    replayed(&postern);
+    let list = postern.data_dir().join("doubtful.txt");
+    std::fs::write(&list, "127.0.0.0/8 ; testing\n").unwrap();
+    let file = list.to_str().unwrap().to_owned();
+    let text = std::fs::read_to_string(postern.configuration_file()).unwrap();
+    let with = |points: &str| {
+        std::fs::write(postern.configuration_file(), format!("{text}\n[[policy.list]]\nfile = {file:?}\npoints = {points}\n")).unwrap();
+        postern.json(&["policy", "replay"])
+    };
+    let held = with("7.0");
+    assert!(change(&held, 0).starts_with("message: pass by none -> hold by score"), "{held}");
+    assert_eq!(held["messages_turned_away"], 0, "{held}");
+    let refused = with("11.0");
+    assert!(change(&refused, 0).starts_with("sender: pass by none -> refuse by score"), "{refused}");
+}
+
+#[test]
 fn a_broken_file_is_refused_with_the_place_of_each_error_and_a_difference_of_policy_is_told_without_other_settings() {
     let mut postern = with_alice(Setup::new());
     let old = postern.data_dir().join("old.toml");

@@ -3,7 +3,7 @@
 //! Promise: what decides is a finding with all that was added up in its words, so the sum is explained like everything else; a trusted network is
 //! never held or refused for points. It has nothing to find out, so it always knows.
 
-use postern_mail::{Decision, Effect, Finding, Points, Reply, RuleName, Scored};
+use postern_mail::{Decision, Effect, Finding, Points, Reply, RuleName, Scored, Verdict};
 
 /// The sum.
 pub const SCORE: RuleName = "score";
@@ -31,6 +31,37 @@ pub enum Holding {
     Possible,
     /// Not yet.
     TooEarly,
+}
+
+/// Points that the stages so far found: first those of the session, behind them those of the transaction under way.
+#[derive(Debug, Default)]
+pub struct Gathered {
+    scored: Vec<Scored>,
+    of_session: usize,
+}
+
+impl Gathered {
+    /// Found before any transaction.
+    pub fn of_session(&mut self, verdict: &Verdict) {
+        self.scored.extend(verdict.scored());
+        self.of_session = self.scored.len();
+    }
+
+    /// MAIL: what another transaction found is forgotten.
+    pub fn begin_transaction(&mut self) {
+        self.scored.truncate(self.of_session);
+    }
+
+    /// Found in this transaction.
+    pub fn of_transaction(&mut self, verdict: &Verdict) {
+        self.scored.extend(verdict.scored());
+    }
+
+    /// All that counts now.
+    #[must_use]
+    pub fn all(&self) -> &[Scored] {
+        &self.scored
+    }
 }
 
 /// The fields that say what came of the points, for whoever sorts mail by them. Those of strangers are taken out.
