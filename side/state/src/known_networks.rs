@@ -1,4 +1,4 @@
-//! The networks (/24, /48) from which an account was proven lately. Promise: only a verified credential puts a network here, it is there after
+//! The networks (/24, /48) from which an account was proven lately. Promise: only a verified credential that was let in puts a network here, it is there after
 //! a restart, and each account has at most [`NETWORKS_MAX`] of them; the one that was not used for longest gives way.
 //!
 //! It outlives neither the account nor a change of its password by an administrator: whoever had stolen the old one knew it too, and the owner is
