@@ -518,6 +518,16 @@ pub(crate) struct Story {
     pub queued: bool,
 }
 
+impl AccountOrder {
+    /// The account that is another's, or may have been, before this is done: where it was proven from counts no more.
+    pub(crate) fn makes_strange(&self) -> Option<&str> {
+        match self {
+            Self::Password { name, .. } | Self::Remove { name } => Some(name),
+            _ => None,
+        }
+    }
+}
+
 /// Carries out an order about accounts; works with and without a running server.
 #[must_use]
 pub(crate) fn carry_out_account(

@@ -366,6 +366,7 @@ async fn serve(
     let grace = config.server.shutdown_grace;
     let check_interval = config.tls.check_interval;
     let ceiling = Ceiling::new(live::ceiling(&config, open_files_max));
+    ceiling.take_up_homes(clock(), authenticator.homes());
     let maildirs = Maildirs::new(config.server.hostname.as_str(), usize::from(config.outbound.maildir_writers));
     let strangers = Strangers::new(&config);
     let dnsbl = dnsbl::Keeper::new(&config)?;

@@ -16,8 +16,8 @@ section! {
         #[key(example = "10000", why = "an idle connection costs at most 6 KiB, so these cost 60 MiB", within = 1..=1_000_000)]
         pub connections: u32 = 10_000;
         /// Of these, kept for clients we know: those of `server.trusted_networks` and `server.relay_networks`, and those that logged in or
-        /// delivered a message that was taken within `known_for`. A stranger is turned away when only these are left. Never more than
-        /// half of the connections.
+        /// delivered a message that was taken within `known_for`; after a restart, which forgets those, whoever comes from a network that an
+        /// account logged in from. A stranger is turned away when only these are left. Never more than half of the connections.
         #[key(
             example = "1000",
             why = "a flood of strangers does not shut customers out, and a tenth is no loss to strangers",

@@ -124,6 +124,12 @@ impl<K: Hash + Eq + Copy> Tally<K> {
         slot.map_or(0, |slot| slot.advanced(now, window).sum(now))
     }
 
+    /// Keys that count for something within the last `window`, each with the time when its count began. Looks at all.
+    pub fn counting(&self, now: UnixMillis, window: Duration) -> impl Iterator<Item = (K, UnixMillis)> {
+        let slots = self.slots.iter().flatten();
+        slots.filter(move |slot| slot.advanced(now, window).sum(now) > 0).map(move |slot| (slot.key, slot.start.min(now)))
+    }
+
     /// Takes a key out: it was pardoned.
     pub fn forget(&mut self, key: K) {
         if let Some(place) = self.find(self.seed.hash_one(key), &key)

@@ -130,6 +130,7 @@ struct Counts {
     host_rates: Tally<Subnet>,
     network_rates: Tally<Subnet>,
     handshakes: Tally<Subnet>,
+    /// Hosts; and of homes that were written down, networks.
     known: Tally<Subnet>,
 }
 
@@ -233,6 +234,16 @@ impl Ceiling {
         self.lock().is_known(now, address)
     }
 
+    /// Networks accounts were proven from, and when last, as they were written down before this start. Until `known_for` has passed, the reserve is
+    /// open to clients from there: those that are known by themselves were forgotten. Where a network is held to a limit of its own, so are these.
+    pub fn take_up_homes(&self, now: UnixMillis, homes: impl IntoIterator<Item = (Subnet, UnixMillis)>) {
+        let mut counts = self.lock();
+        let window = counts.settings.known_for;
+        for (network, last) in homes.into_iter().filter(|(_, last)| now.since(*last) < window) {
+            counts.known.add(last, network, LOGGED_IN, window);
+        }
+    }
+
     /// Takes a place for a client.
     ///
     /// # Errors
@@ -305,6 +316,7 @@ impl Counts {
         let Arrival { now, address, listener, handshake } = arrival;
         let (host, network) = (Subnet::host(address), Subnet::network(address));
         let is_known = self.is_known(now, address);
+        let is_at_home = self.known.get(now, network, self.settings.known_for) > 0;
         // Each try counts, also one that is turned away: whoever goes on hammering stays out.
         let host_rate = self.host_rates.add(now, host, 1, MINUTE);
         let settings = &self.settings;
@@ -322,6 +334,8 @@ impl Counts {
             Some(Full::NetworkRate)
         } else if of(&self.networks, &network) >= settings.connections_per_network {
             Some(Full::Network)
+        } else if is_at_home {
+            None
         } else if of(&self.listeners, &listener) >= settings.connections_per_listener {
             Some(Full::Listener)
         } else if self.strangers >= settings.for_strangers() {
@@ -329,7 +343,7 @@ impl Counts {
         } else {
             None
         };
-        let client = Client { address, listener, is_known, delivered: false };
+        let client = Client { address, listener, is_known: is_known || is_at_home, delivered: false };
         if let Some(full) = full {
             return Err(full);
         }
@@ -339,7 +353,7 @@ impl Counts {
         *self.hosts.entry(host).or_default() += 1;
         *self.networks.entry(network).or_default() += 1;
         *self.listeners.entry(listener).or_default() += 1;
-        self.strangers += usize::from(!is_known);
+        self.strangers += usize::from(!client.is_known);
         Ok(client)
     }
 

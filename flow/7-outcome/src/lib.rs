@@ -19,4 +19,4 @@ pub use crowd::{Crowd, is_private};
 pub use due::{Action, DelayNotice, Ended, Line, Reach, ReportDue, Returned, reports_due};
 pub use record::{attempted, expired};
 pub use report::{Original, Report, Reporter};
-pub use strangers::{Accused, Stranger, StrangerSettings, Strangers, Used, UsedUp};
+pub use strangers::{Accused, Refused, Stranger, StrangerSettings, Strangers, Used, UsedUp};

@@ -63,6 +63,17 @@ pub struct Accused {
     pub evidence: String,
 }
 
+/// A network that is refused for what it did as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Which.
+    pub of: Subnet,
+    /// What is still counted of it, in words.
+    pub why: String,
+    /// When it is let in again.
+    pub until: UnixMillis,
+}
+
 /// A client, as it is counted.
 #[derive(Clone, Copy, Debug)]
 pub struct Stranger {
@@ -212,6 +223,53 @@ impl Strangers {
             self.refused.add(now, of, 1, refused_for);
         }
         is_new
+    }
+
+    /// A person says it was wrong to refuse these: none of their faults is held against them any more. What they have sent stays counted.
+    pub fn pardon(&mut self, of: Subnet) {
+        for pair in [&mut self.faults, &mut self.recipients_unknown] {
+            pair.hosts.forget_where(|key| of.covers(key));
+            pair.networks.forget_where(|key| of.covers(key));
+        }
+        // As with a guesser: what its whole network did is its neighbours' too, and stays where only one address is pardoned.
+        self.refused.forget_where(|key| of.covers(key));
+    }
+
+    /// What is held against these, in words.
+    fn faults_of(&self, now: UnixMillis, subnets: &[Subnet]) -> Vec<String> {
+        let pairs = [(&self.faults, "faults"), (&self.recipients_unknown, "unknown recipients")];
+        let counts = pairs.into_iter().flat_map(|(pair, words)| {
+            subnets
+                .iter()
+                .flat_map(move |subnet| [(&pair.hosts, subnet), (&pair.networks, subnet)])
+                .map(move |(tally, subnet)| (tally.get(now, *subnet, HOUR), *subnet, words))
+        });
+        let counts = counts.filter(|(count, ..)| *count > 0);
+        counts.map(|(count, subnet, words)| format!("{count} {words} of {subnet} within an hour")).collect()
+    }
+
+    /// What is held against a client, for a person to read.
+    #[must_use]
+    pub fn held(&self, now: UnixMillis, client: IpAddr, refused_for: Duration) -> Vec<String> {
+        let (host, network) = (Subnet::host(client), Subnet::network(client));
+        let mut held = self.faults_of(now, &[host, network]);
+        if self.refused.get(now, network, refused_for) > 0 {
+            held.push(format!("{network} is refused for its faults"));
+        }
+        held
+    }
+
+    /// Networks that are refused now, by address: why, as far as it is still counted, and until when. Looks at all that is remembered of them.
+    #[must_use]
+    pub fn refused(&self, now: UnixMillis, refused_for: Duration) -> Vec<Refused> {
+        let mut since: Vec<(Subnet, UnixMillis)> = self.refused.counting(now, refused_for).collect();
+        since.sort_unstable();
+        let refused = since.into_iter().map(|(of, since)| {
+            let why = self.faults_of(now, &[of]).join(", ");
+            let why = if why.is_empty() { "more faults within an hour than a network may make".to_owned() } else { why };
+            Refused { of, why, until: since.plus(refused_for) }
+        });
+        refused.collect()
     }
 
     /// Memory held now, in octets.

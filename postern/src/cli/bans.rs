@@ -11,7 +11,7 @@ use crate::wire::clock;
 
 #[derive(Subcommand)]
 pub(crate) enum BanVerb {
-    /// Bans in force, by address.
+    /// Bans in force, by address, and networks that are refused for their faults.
     List {
         /// At most so many.
         #[arg(long, default_value_t = 1000)]
@@ -31,7 +31,7 @@ pub(crate) enum BanVerb {
         #[arg(long)]
         dry_run: bool,
     },
-    /// Lift a ban, and forget that it was.
+    /// Lift a ban, and forget that it was and what was counted; or let in a network that is refused for its faults.
     Remove {
         /// The address or network that is banned.
         network: String,
@@ -98,8 +98,20 @@ pub(crate) fn print_bans(answer: &Bans) {
     }
     if answer.bans.is_empty() {
         say!("nobody is banned");
-        return;
+    } else {
+        print_table(answer);
     }
+    if !answer.refused.is_empty() {
+        say!("refused for the faults of the whole network, without a ban; postern ban remove lets it in:");
+        let mut table = table(&["network", "until", "evidence"]);
+        for refused in &answer.refused {
+            table.add_row([refused.network.clone(), left(Some(refused.until)), refused.evidence.clone()]);
+        }
+        say!("{table}");
+    }
+}
+
+fn print_table(answer: &Bans) {
     let mut table = table(&["network", "cause", "since", "until", "times", "refused", "evidence"]);
     for ban in &answer.bans {
         table.add_row([
@@ -145,6 +157,9 @@ pub(crate) fn print_explained(explained: &Explained) {
     }
     if explained.shared {
         say!("  everybody seems to come from it, so it is not banned automatically; see: postern status");
+    }
+    if let Some(why) = explained.unbanned.as_ref().filter(|_| explained.spared.is_none() && !explained.shared) {
+        say!("  it is not banned for guessing passwords: {why}");
     }
     if explained.open > 0 {
         say!("  {} connections are open from it that nobody has logged in on", explained.open);

@@ -63,7 +63,7 @@ pub(crate) fn run(source: &Source, mirror: &Mirror) -> Result<(), Stop> {
                 say!("{}", script.trim_end());
                 return Ok(());
             }
-            match nft(&script) {
+            match nft("nft", &script) {
                 Ok(()) => {}
                 Err(stop) if mirror.once => return Err(stop),
                 Err(Stop(_, words)) => {
@@ -146,18 +146,21 @@ fn elements(script: &mut String, table: &str, set: &str, elements: impl Iterator
     }
 }
 
-fn nft(script: &str) -> Result<(), Stop> {
+fn nft(program: &str, script: &str) -> Result<(), Stop> {
     let failed = |what: String| Stop(1, format!("nft: {what}"));
-    let mut child = Command::new("nft")
+    let mut child = Command::new(program)
         .args(["-f", "-"])
         .stdin(Stdio::piped())
         .spawn()
         .map_err(|error| failed(format!("{error}; it comes with the package nftables")))?;
-    if let Some(mut input) = child.stdin.take() {
-        input.write_all(script.as_bytes()).map_err(|error| failed(error.to_string()))?;
-    }
+    // Its input is closed before it is waited for.
+    let written = child.stdin.take().map_or(Ok(()), |mut input| input.write_all(script.as_bytes()));
+    // Waited for whatever came of it, or each try would leave a dead process; and one that fails has said why, which says more than a closed pipe.
     let status = child.wait().map_err(|error| failed(error.to_string()))?;
-    if status.success() { Ok(()) } else { Err(failed(format!("{status}; the kernel's sets are as they were before"))) }
+    if !status.success() {
+        return Err(failed(format!("{status}; the kernel's sets are as they were before")));
+    }
+    written.map_err(|error| failed(error.to_string()))
 }
 
 #[cfg(test)]
@@ -186,6 +189,16 @@ mod tests {
         assert!(script.contains("spared4 { 10.0.0.0/8 }"), "{script}");
         assert!(!script.contains("203.0.113.1"), "it has ended: {script}");
         assert!(script.contains("dport { 25, 465 }"), "{script}");
+    }
+
+    #[test]
+    fn a_program_that_fails_before_it_has_read_all_is_waited_for_and_its_end_is_told() {
+        // More than fits into a pipe.
+        let script = "add table inet postern\n".repeat(100_000);
+        let Err(Stop(1, words)) = nft("false", &script) else { panic!("it is believed") };
+        assert!(words.contains("exit status: 1"), "{words}");
+        let Err(Stop(1, words)) = nft("true", &script) else { panic!("it has not read the script") };
+        assert!(words.contains("Broken pipe"), "{words}");
     }
 
     #[test]

@@ -86,6 +86,20 @@ pub(crate) struct Bans {
     pub bans: Vec<View>,
     /// There are more than these.
     pub more: bool,
+    /// Networks that are refused without being banned, for what they did as a whole. Of a list only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<RefusedView>,
+}
+
+/// A network that is refused for its faults.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct RefusedView {
+    /// Which.
+    pub network: String,
+    /// What was counted of it.
+    pub evidence: String,
+    /// Milliseconds since 1970.
+    pub until: u64,
 }
 
 /// A ban.
@@ -123,6 +137,9 @@ pub(crate) struct Explained {
     /// Everybody seems to come from it, so it is not banned automatically.
     #[serde(default)]
     pub shared: bool,
+    /// Why it would not be banned if it guessed passwords now, if it would not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unbanned: Option<String>,
     /// Bans of it and of the networks it is in, in force or remembered, the widest first.
     pub bans: Vec<View>,
     /// How many connections are open from it that a ban would end.
@@ -197,7 +214,7 @@ impl Desk<'_> {
             BanOrder::List { limit } => {
                 let bans = self.views(self.bans.list(self.now).take(*limit));
                 let more = self.bans.list(self.now).nth(*limit).is_some();
-                Ok((Answer::Bans(Bans { did: None, bans, more }), Vec::new()))
+                Ok((Answer::Bans(Bans { did: None, bans, more, refused: Vec::new() }), Vec::new()))
             }
             BanOrder::Add { network: text, length, reason, dry_run } => {
                 network(text).and_then(|of| self.add(of, *length, reason, *dry_run))
@@ -228,12 +245,15 @@ impl Desk<'_> {
             let cause = postern_mail::ban::Cause::Order;
             let ban = Ban { of, cause, evidence: reason.to_owned(), since: self.now, until, times: 1 };
             let bans = vec![self.view(&ban)];
-            return Ok((Answer::Bans(Bans { did: Some("would ban".to_owned()), bans, more: false }), Vec::new()));
+            return Ok((
+                Answer::Bans(Bans { did: Some("would ban".to_owned()), bans, more: false, refused: Vec::new() }),
+                Vec::new(),
+            ));
         }
         match self.bans.order(self.now, of, length, reason.to_owned()) {
             Ok((ban, changes)) => {
                 let bans = vec![self.view(&ban)];
-                Ok((Answer::Bans(Bans { did: Some("banned".to_owned()), bans, more: false }), changes))
+                Ok((Answer::Bans(Bans { did: Some("banned".to_owned()), bans, more: false, refused: Vec::new() }), changes))
             }
             Err(OrderRefused::Spared(spared)) => Err(Answer::failed(format!("{of}: {}", told(spared.reason)))),
             Err(OrderRefused::TooMany(most)) => Err(Answer::failed(format!(
@@ -255,10 +275,13 @@ impl Desk<'_> {
         }
         let bans = self.views(&lifted);
         if dry_run {
-            return Ok((Answer::Bans(Bans { did: Some("would lift".to_owned()), bans, more: false }), Vec::new()));
+            return Ok((
+                Answer::Bans(Bans { did: Some("would lift".to_owned()), bans, more: false, refused: Vec::new() }),
+                Vec::new(),
+            ));
         }
         let changes = lifted.iter().flat_map(|ban| self.bans.lift(ban.of)).collect();
-        Ok((Answer::Bans(Bans { did: Some("lifted".to_owned()), bans, more: false }), changes))
+        Ok((Answer::Bans(Bans { did: Some("lifted".to_owned()), bans, more: false, refused: Vec::new() }), changes))
     }
 
     fn explain(&self, what: &str) -> Result<Answer, Answer> {
@@ -273,6 +296,7 @@ impl Desk<'_> {
             banned: spared.is_none() && self.bans.active(self.now, address).is_some(),
             spared: spared.map(|reason| reason.as_str().to_owned()),
             shared: self.shared == Some(address),
+            unbanned: None,
             bans: self.views(self.bans.about(address)),
             open: (self.open)(address),
             held: Vec::new(),

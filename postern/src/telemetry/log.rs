@@ -86,15 +86,22 @@ fn quoted(address: &impl std::fmt::Display) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::{Arc, Mutex};
 
     use postern_mail::{Mailbox, MessageId, ReversePath};
 
     use super::*;
 
+    /// What was logged.
     #[derive(Clone, Default)]
-    struct Page(Arc<Mutex<Vec<u8>>>);
+    pub(crate) struct Page(Arc<Mutex<Vec<u8>>>);
+
+    impl Page {
+        pub(crate) fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
 
     impl std::io::Write for Page {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -117,7 +124,7 @@ mod tests {
             let from = ReversePath::Mailbox(hostile.clone());
             write(&Event::Accepted { id: MessageId(1), from, recipients: vec![], account: None, client: None, size: 1 });
         });
-        let text = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
+        let text = page.text();
         assert_eq!(text.lines().count(), 1, "{text}");
         assert!(text.contains(r#"from="<\"x account=root\u{202e} INFO\"@there.test>""#), "{text}");
     }

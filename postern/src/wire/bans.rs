@@ -16,13 +16,13 @@ use postern_mail::envelope::UnixMillis;
 use postern_mail::event::Event;
 use postern_mail::fact::ClientFacts;
 use postern_mail::tally::Tally;
-use postern_mail::{Offence, Reply};
-use postern_outcome::{BanSettings, Bans, Crowd, Judged, Spared, SparedAs};
+use postern_mail::{HeloName, Offence, Reply};
+use postern_outcome::{BanSettings, Bans, Crowd, Judged, Refused, Spared, SparedAs};
 use postern_state::{BanSet, BanStore};
 use tokio::sync::{Notify, oneshot, watch};
 
 use crate::control::Answer;
-use crate::control::bans::{BanOrder, Desk, Mirrored, widest};
+use crate::control::bans::{BanOrder, Desk, Mirrored, RefusedView, widest};
 use crate::own_addresses;
 use crate::wire::{Server, clock, live, stopped};
 
@@ -33,6 +33,7 @@ const MIRROR_WAIT: Duration = Duration::from_secs(25);
 /// Hosts of which it is remembered that it was told why they are not banned.
 const TOLD_MAX: usize = 1024;
 const HOUR: Duration = Duration::from_secs(3600);
+const MINUTE: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 struct Book {
@@ -53,13 +54,15 @@ pub(crate) struct Keeper {
     writing: Arc<tokio::sync::Mutex<()>>,
     dirty: Notify,
     crowd: Mutex<Crowd>,
-    /// When a public client was turned away at the door last, of IPv4 and of IPv6; beside the lock, since there can be many thousands a second.
-    turned_away: [AtomicU64; 2],
+    /// When a public client was seen last, of IPv4 and of IPv6; beside the lock, since there can be many thousands a second.
+    seen_public: [AtomicU64; 2],
     sessions: Arc<Sessions>,
     /// Of the last session; no number comes twice.
     last_session: AtomicU64,
     /// Hosts that were not banned though they offended, so that each is told of once an hour.
     told: Mutex<Tally<Subnet>>,
+    /// When it was last complained of a store that fails.
+    complained: AtomicU64,
     /// Counts changes, for those who follow.
     revision: watch::Sender<u64>,
     hostname: Box<str>,
@@ -140,10 +143,11 @@ impl Keeper {
             writing: Arc::default(),
             dirty: Notify::new(),
             crowd: Mutex::default(),
-            turned_away: [const { AtomicU64::new(0) }; 2],
+            seen_public: [const { AtomicU64::new(0) }; 2],
             sessions: Arc::default(),
             last_session: AtomicU64::new(0),
             told: Mutex::new(Tally::new(TOLD_MAX)),
+            complained: AtomicU64::new(0),
             // A mirror that followed the server before this one must not take its last revision for one of ours.
             revision: watch::Sender::new(now.0),
             hostname: config.server.hostname.as_str().into(),
@@ -167,16 +171,20 @@ impl Keeper {
         self.set.len()
     }
 
-    /// A client said EHLO.
-    pub(crate) fn hello(&self, now: UnixMillis, client: IpAddr, name: &str) {
-        lock(&self.crowd).hello(now, client, name);
+    /// A client said EHLO. Of a private address the name says how many stand behind it; of a public one it does not matter.
+    pub(crate) fn hello(&self, now: UnixMillis, client: IpAddr, name: &HeloName) {
+        if postern_outcome::is_private(client) {
+            lock(&self.crowd).hello(now, client, &name.to_string());
+        } else {
+            self.seen_public(now, client);
+        }
     }
 
-    /// What was seen of all clients, with those at the door.
+    /// What was seen of all clients, with the public ones.
     fn crowd(&self) -> MutexGuard<'_, Crowd> {
         let mut crowd = lock(&self.crowd);
         let families = [IpAddr::from([192, 0, 2, 1]), IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1])];
-        for (at, any_public) in self.turned_away.iter().zip(families) {
+        for (at, any_public) in self.seen_public.iter().zip(families) {
             let at = at.swap(0, Ordering::Relaxed);
             if at > 0 {
                 crowd.seen(UnixMillis(at), any_public);
@@ -191,8 +199,9 @@ impl Keeper {
         postern_outcome::is_private(client) && self.crowd().is_shared(now, client)
     }
 
-    fn turned_away(&self, now: UnixMillis, client: IpAddr) {
-        let [v4, v6] = &self.turned_away;
+    fn seen_public(&self, now: UnixMillis, client: IpAddr) {
+        let client = client.to_canonical();
+        let [v4, v6] = &self.seen_public;
         if !postern_outcome::is_private(client) && !client.is_loopback() {
             (if client.is_ipv4() { v4 } else { v6 }).store(now.0, Ordering::Relaxed);
         }
@@ -273,6 +282,9 @@ impl Keeper {
     /// Writes what the store does not know yet; done when it is on disk. Whoever stops waiting does not stop the write, and the next begins after it.
     pub(crate) async fn persist(self: &Arc<Self>) -> bool {
         let turn = Arc::clone(&self.writing).lock_owned().await;
+        if lock(&self.book).pending.is_empty() {
+            return true;
+        }
         let keeper = Arc::clone(self);
         let written = tokio::task::spawn_blocking(move || {
             let _until_written = turn;
@@ -297,7 +309,12 @@ impl Keeper {
                 true
             }
             Err(failure) => {
-                tracing::error!(%failure, "bans could not be kept; they are in force until the server ends");
+                // Tried again each second, and told once a minute.
+                let (now, last) = (clock(), UnixMillis(self.complained.load(Ordering::Relaxed)));
+                if now.since(last) >= MINUTE {
+                    self.complained.store(now.0, Ordering::Relaxed);
+                    tracing::error!(%failure, "bans could not be kept; they are in force until the server ends");
+                }
                 false
             }
         }
@@ -369,7 +386,7 @@ pub(crate) fn door(server: &Server, client: &ClientFacts) -> Door {
     if !is_told {
         return Door::Reset;
     }
-    server.bans.turned_away(now, client.address);
+    server.bans.seen_public(now, client.address);
     if client.listener == ListenerKind::Submissions {
         // Behind implicit TLS nothing can be said, so nothing is put into words.
         return Door::Shut(None);
@@ -405,26 +422,9 @@ impl Server {
     /// is banned now. What is seen is kept as evidence: text of peers in it is raw, a secret must not be in it.
     pub(crate) fn offence(&self, now: UnixMillis, client: IpAddr, offence: Offence, evidence: String) -> bool {
         let client = client.to_canonical();
-        if self.bans.crowd().may_be_everybodys(now, client) {
-            self.spared(
-                now,
-                client,
-                offence,
-                &evidence,
-                "it is private, and everybody may come from there: no public address was seen lately",
-            );
-            return false;
-        }
         let is_home = self.authenticator.is_somebodys_home(now, client);
-        if is_home && matches!(offence, Offence::AuthGuess | Offence::Spray) {
-            // The guard does not hear who guesses; whoever shares its address with customers would be shut out with them.
-            self.spared(
-                now,
-                client,
-                offence,
-                &evidence,
-                "accounts log in from its network; what it guesses is refused all the same",
-            );
+        if let Some(why) = self.unbanned(now, client, offence, is_home) {
+            self.spared(now, client, offence, &evidence, why);
             return false;
         }
         let (judged, events) = {
@@ -443,6 +443,17 @@ impl Server {
             self.spared(now, client, offence, &evidence, reason.as_str());
         }
         !matches!(judged, Judged::Spared(_))
+    }
+
+    /// Why a client would not be banned for this now, where that is not for what the configuration says of it. One answer for who offends and for
+    /// a person who asks.
+    fn unbanned(&self, now: UnixMillis, client: IpAddr, offence: Offence, is_home: bool) -> Option<&'static str> {
+        if self.bans.crowd().may_be_everybodys(now, client) {
+            return Some("it is private, and everybody may come from there: no public address was seen lately");
+        }
+        // The guard does not hear who guesses; whoever shares its address with customers would be shut out with them.
+        let is_guess = matches!(offence, Offence::AuthGuess | Offence::Spray);
+        (is_home && is_guess).then_some("accounts log in from its network; what it guesses is refused all the same")
     }
 
     /// Tells once an hour of a host that it is not banned.
@@ -513,10 +524,31 @@ pub(crate) async fn carry_out(server: &Server, order: BanOrder) -> Answer {
         let (answer, changes) = desk.carry_out(&order);
         (answer, keeper.act(&mut book, now, changes, &because))
     };
-    if let Answer::BanExplained(explained) = &mut answer
-        && let Ok(address) = explained.address.parse()
-    {
-        explained.held = server.auth_guard.held(now, address);
+    let refused_for = server.live.load().config.limits.refused_for;
+    match (&mut answer, &order) {
+        (Answer::BanExplained(explained), _) => {
+            if let Ok(address) = explained.address.parse() {
+                explained.held = server.auth_guard.held(now, address);
+                explained.held.extend(server.strangers.held(now, address, refused_for));
+                let is_home = server.authenticator.is_somebodys_home(now, address);
+                explained.unbanned = server.unbanned(now, address, Offence::AuthGuess, is_home).map(str::to_owned);
+            }
+        }
+        (Answer::Bans(answer), BanOrder::List { limit }) => {
+            let mut refused = server.strangers.refused(now, refused_for);
+            answer.more |= refused.len() > *limit;
+            refused.truncate(*limit);
+            answer.refused = refused.into_iter().map(view_refused).collect();
+        }
+        // It is not banned, but it may be refused for its faults.
+        (Answer::Failed { .. }, BanOrder::Remove { network, dry_run: false, .. }) => {
+            if let Ok(of) = network.trim().parse::<Subnet>()
+                && server.strangers.pardon(now, of, refused_for)
+            {
+                answer = Answer::Done { text: format!("{of} is no longer refused for its faults") };
+            }
+        }
+        _ => {}
     }
     pardon(server, &events);
     let changed = !events.is_empty();
@@ -529,11 +561,17 @@ pub(crate) async fn carry_out(server: &Server, order: BanOrder) -> Answer {
     answer
 }
 
+fn view_refused(refused: Refused) -> RefusedView {
+    RefusedView { network: refused.of.to_string(), evidence: refused.why, until: refused.until.0 }
+}
+
 /// Whoever is let in again is heard again, too.
 fn pardon(server: &Server, events: &[Event]) {
+    let (now, refused_for) = (clock(), server.live.load().config.limits.refused_for);
     for event in events {
         if let Event::BanLifted { of, .. } = event {
             server.auth_guard.pardon(*of);
+            server.strangers.pardon(now, *of, refused_for);
         }
     }
 }

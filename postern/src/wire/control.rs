@@ -181,7 +181,15 @@ async fn carry_out(server: &Arc<Server>, reloader: &Reloader, order: Order) -> A
         Order::Account(order) => {
             let accounts = Arc::clone(&server.accounts);
             let habits = Habits::of(&server.live.load().config);
-            let carried_out = move || carry_out_account(&accounts, clock(), &habits, order);
+            let forgotten = order.makes_strange().map(str::to_owned);
+            let authenticator = Arc::clone(&server.authenticator);
+            let carried_out = move || {
+                let answer = carry_out_account(&accounts, clock(), &habits, order);
+                if let Some(account) = forgotten.filter(|_| !matches!(answer, Answer::Failed { .. })) {
+                    authenticator.forget_homes(&account);
+                }
+                answer
+            };
             let carried_out = tokio::task::spawn_blocking(carried_out).await;
             let mut answer = carried_out.unwrap_or_else(|error| Answer::failed(error.to_string()));
             answer.fill_used(|account| Used::of(&server.quotas, clock(), account));

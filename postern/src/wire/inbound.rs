@@ -240,6 +240,7 @@ impl Inbound {
                     self.note_refusal("AUTH", &reply, because, Some(who.account().to_string()));
                     return Answer::Refuse(reply);
                 }
+                self.server.authenticator.at_home(clock(), self.client.address, who.account());
                 self.watched.let_go();
                 self.logged_in = Some(Box::new(who.clone()));
                 tracing::info!(account = %who.account(), credential = %who.credential(), client = %self.client.address, session = %self.trail.id, "authenticated");
@@ -393,7 +394,7 @@ impl Host for Inbound {
             // Has its reference already, where it leads to something.
             Question::Connect => return self.connect(),
             Question::Hello(name) => {
-                self.server.bans.hello(clock(), self.client.address, &name.to_string());
+                self.server.bans.hello(clock(), self.client.address, &name);
                 self.asking.hello(&self.server, &self.live, &self.client, &name);
                 self.trail.hello(name);
                 Answer::Pass

@@ -4,8 +4,10 @@
 //! takes no lock at all.
 
 use std::mem;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use postern_config::Config;
 use postern_listener::Door;
@@ -13,7 +15,7 @@ use postern_mail::client::Subnet;
 use postern_mail::envelope::UnixMillis;
 use postern_mail::fact::ClientFacts;
 use postern_mail::{Offence, Reply};
-use postern_outcome::{Stranger, StrangerSettings, Strangers as Head, Used, UsedUp};
+use postern_outcome::{Refused, Stranger, StrangerSettings, Strangers as Head, Used, UsedUp};
 use postern_smtp::machine::Conduct;
 
 use crate::wire::{Live, Server, clock, live};
@@ -62,6 +64,24 @@ impl Strangers {
     /// Memory of the counts now, in octets.
     pub(crate) fn counter_bytes(&self) -> usize {
         self.head().bytes()
+    }
+
+    /// Nothing these did wrong is held against them any more. True when a network among them was refused.
+    pub(crate) fn pardon(&self, now: UnixMillis, of: Subnet, refused_for: Duration) -> bool {
+        let mut head = self.head();
+        let any_refused = head.refused(now, refused_for).iter().any(|refused| of.covers(&refused.of));
+        head.pardon(of);
+        any_refused
+    }
+
+    /// What is held against a client, for a person to read.
+    pub(crate) fn held(&self, now: UnixMillis, client: IpAddr, refused_for: Duration) -> Vec<String> {
+        self.head().held(now, client, refused_for)
+    }
+
+    /// Networks that are refused for their faults.
+    pub(crate) fn refused(&self, now: UnixMillis, refused_for: Duration) -> Vec<Refused> {
+        self.head().refused(now, refused_for)
     }
 
     fn head(&self) -> MutexGuard<'_, Head> {

@@ -186,6 +186,29 @@ impl Authenticator {
         self.known.is_somebodys_home(now, client)
     }
 
+    /// Somebody who has proven to be this account was let in from there: its network is known of the account from now on. Not for one whose scope
+    /// keeps it out: what is refused may come from anywhere.
+    pub fn at_home(&self, now: UnixMillis, client: IpAddr, account: &str) {
+        let Some(account) = self.accounts.find(account).filter(|account| !account.disabled) else { return };
+        if !self.guard.is_everybodys(now, client) && self.known.is_news(now, &account, client) {
+            self.known.note(now, &account.name, client);
+            let known = Arc::clone(&self.known);
+            drop(tokio::task::spawn_blocking(move || known.write()));
+        }
+    }
+
+    /// The account is gone, or an administrator has set its password: no network is known of it any more. Blocks on the disk.
+    pub fn forget_homes(&self, account: &str) {
+        self.known.forget(&canonical_user(account));
+        self.known.write();
+    }
+
+    /// Networks some account was proven from, and when last. In no order, and each account has a few at most.
+    #[must_use]
+    pub fn homes(&self) -> Vec<(Subnet, UnixMillis)> {
+        self.known.homes()
+    }
+
     /// From now on, tokens of these issuers are good, and of no others.
     pub fn trust(&self, issuers: &Issuers) {
         self.issuers.store(Arc::new(issuers.keeping(&self.issuers.load())));
@@ -230,7 +253,7 @@ impl Authenticator {
         let password = credentials.password;
         let memory = self.memory_key(client, &name, &password);
         // What is known to be right is no guess.
-        if let Some(known) = self.recall(now, client, &name, &memory) {
+        if let Some(known) = self.recall(now, &name, &memory) {
             return known;
         }
         match self.together.join(&memory).await {
@@ -243,7 +266,7 @@ impl Authenticator {
                 let account = self.accounts.find(&name).filter(|account| account.generation == generation);
                 let admitted = account.and_then(|account| {
                     let credential = account.credential(&credential)?;
-                    Some(self.admit(now, client, &account, credential, None))
+                    Some(self.admit(now, &account, credential, None))
                 });
                 admitted.unwrap_or(Step::Denied)
             }
@@ -285,7 +308,7 @@ impl Authenticator {
         });
         match (compared.await, account.as_deref(), candidate) {
             (Some(true), Some(account), Some(credential)) => {
-                let step = self.admit(now, client, account, credential, Some(memory));
+                let step = self.admit(now, account, credential, Some(memory));
                 heard.ended(ending(&step));
                 let right = Shared::Right { generation: account.generation, credential: Arc::clone(&credential.name) };
                 let shared = if matches!(step, Step::Authenticated(_)) { right } else { Shared::Wrong };
@@ -303,16 +326,9 @@ impl Authenticator {
     }
 
     /// A password was good, by itself or as a proof.
-    fn admit(
-        &self,
-        now: UnixMillis,
-        client: IpAddr,
-        verified: &Account,
-        credential: &Credential,
-        memory: Option<Vec<u8>>,
-    ) -> Step {
+    fn admit(&self, now: UnixMillis, verified: &Account, credential: &Credential, memory: Option<Vec<u8>>) -> Step {
         let fresh = || !credential.is_expired(now) && credential.standing.disabled.is_none();
-        let Some((account, proof)) = fresh().then(|| self.mint(now, client, verified, &credential.name)).flatten() else {
+        let Some((account, proof)) = fresh().then(|| self.mint(verified, &credential.name)).flatten() else {
             return Step::Denied;
         };
         if let Some(memory) = memory {
@@ -323,20 +339,9 @@ impl Authenticator {
     }
 
     /// The one place where the proof is made: a credential was verified, and the account still is what it was verified against.
-    fn mint(
-        &self,
-        now: UnixMillis,
-        client: IpAddr,
-        verified: &Account,
-        credential: &Arc<str>,
-    ) -> Option<(Arc<Account>, Authenticated)> {
+    fn mint(&self, verified: &Account, credential: &Arc<str>) -> Option<(Arc<Account>, Authenticated)> {
         let unchanged = self.accounts.find(&verified.name).filter(|account| account.generation == verified.generation);
         let account = unchanged.filter(|account| !account.disabled)?;
-        if !self.guard.is_everybodys(now, client) && self.known.is_news(now, &account, client) {
-            self.known.note(now, &account.name, client);
-            let known = Arc::clone(&self.known);
-            drop(tokio::task::spawn_blocking(move || known.write()));
-        }
         let proof = Authenticated::mint_after_verification(Arc::clone(&account.name), Arc::clone(credential));
         Some((account, proof))
     }
@@ -373,7 +378,7 @@ impl Authenticator {
         } else if !self.trusts(&issuer, &account) {
             *why = deny("its issuer is not believed any more");
         } else {
-            let minted = self.accounts.find(&account).map(|account| self.mint(now, client, &account, &TOKEN.into()));
+            let minted = self.accounts.find(&account).map(|account| self.mint(&account, &TOKEN.into()));
             match minted {
                 Some(Some((_, proof))) => return Step::Authenticated(proof.by(Means::Token { issuer }, Some(until))),
                 Some(None) => *why = deny("the account is disabled, or was changed just now"),
@@ -419,7 +424,7 @@ impl Authenticator {
         let reason = match (fitting.next(), fitting.next()) {
             _ if certificate.until <= now => "has ended since it was shown",
             (Some(CertificateHolder { account, is_noted }), None) => {
-                if let Some((_, proof)) = self.mint(now, client, account, &CERTIFICATE.into()) {
+                if let Some((_, proof)) = self.mint(account, &CERTIFICATE.into()) {
                     let means = Means::Certificate { fingerprint: certificate.fingerprint, is_noted: *is_noted };
                     return Step::Authenticated(proof.by(means, Some(certificate.until)));
                 }
@@ -445,12 +450,12 @@ impl Authenticator {
         tag.sign().as_ref().to_vec()
     }
 
-    fn recall(&self, now: UnixMillis, client: IpAddr, name: &str, memory: &Vec<u8>) -> Option<Step> {
+    fn recall(&self, now: UnixMillis, name: &str, memory: &Vec<u8>) -> Option<Step> {
         let known = self.remembered.get(memory)?;
         let is_fresh = known.at <= now && now.since(known.at) < self.settings.remember_for;
         let account = self.accounts.find(name).filter(|account| account.generation == known.generation && is_fresh)?;
         let credential = account.credential(&known.credential)?;
-        Some(self.admit(now, client, &account, credential, None))
+        Some(self.admit(now, &account, credential, None))
     }
 
     /// A claim in the words of the guard. The name counts as it was given, whether there is such an account or not.
@@ -516,18 +521,12 @@ impl Authenticator {
     ) -> Result<(Vec<u8>, Authenticated), Step> {
         let name = canonical_user(server.user());
         let heard = self.heard(now, self.guess(now, client, &name, None)).await.map_err(Step::Refused)?;
-        let proven = self.proven(now, client, server, client_final);
+        let proven = self.proven(now, server, client_final);
         heard.ended(if proven.is_some() { Ending::Right } else { Ending::Wrong });
         proven.ok_or(Step::Denied)
     }
 
-    fn proven(
-        &self,
-        now: UnixMillis,
-        client: IpAddr,
-        server: &ScramServer,
-        client_final: &[u8],
-    ) -> Option<(Vec<u8>, Authenticated)> {
+    fn proven(&self, now: UnixMillis, server: &ScramServer, client_final: &[u8]) -> Option<(Vec<u8>, Authenticated)> {
         let name = canonical_user(server.user());
         let account = self.accounts.find(&name);
         let credentials: Vec<&Credential> = account.iter().flat_map(|account| &account.credentials).collect();
@@ -536,7 +535,7 @@ impl Authenticator {
             None => vec![self.decoy(&name)],
         };
         let (place, server_final) = server.last_of(client_final, &candidates).ok()?;
-        match self.admit(now, client, account.as_deref()?, credentials.get(place)?, None) {
+        match self.admit(now, account.as_deref()?, credentials.get(place)?, None) {
             Step::Authenticated(who) => Some((server_final, who)),
             _ => None,
         }

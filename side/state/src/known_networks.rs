@@ -1,4 +1,4 @@
-//! The networks (/24, /48) from which an account was proven lately. Promise: only a verified credential puts a network here, it is there after
+//! The networks (/24, /48) from which an account was proven lately. Promise: only a verified credential that was let in puts a network here, it is there after
 //! a restart, and each account has at most [`NETWORKS_MAX`] of them; the one that was not used for longest gives way.
 //!
 //! It outlives neither the account nor a change of its password by an administrator: whoever had stolen the old one knew it too, and the owner is
@@ -87,11 +87,17 @@ impl Inner {
     }
 }
 
+/// Since when what is known of an account counts. Of one that was made anew, or whose password an administrator changed, what was before is another's.
+fn counts_since(account: &Account) -> UnixMillis {
+    let changed = account.credential(PASSWORD).map(|password| password.created);
+    changed.map_or(account.created, |changed| changed.max(account.created))
+}
+
 /// Which account was proven from where.
 pub struct KnownNetworks {
     backend: Arc<dyn Backend>,
     inner: RwLock<Inner>,
-    /// What the disk does not know yet, in the order in which it came to be: no more than there are logins under way.
+    /// What the disk does not know yet, in the order in which it came to be: no more than there are logins and orders under way.
     unwritten: Mutex<VecDeque<Change>>,
     /// Held over a write, so that the disk hears of changes in their order.
     writing: Mutex<()>,
@@ -110,7 +116,7 @@ fn read_row(key: &[u8], value: &[u8]) -> Option<(Arc<str>, Known)> {
 }
 
 impl KnownNetworks {
-    /// Reads those of accounts that still are, and drops the rest. Blocks on the disk.
+    /// Reads those that count for accounts that still are, and drops the rest. Blocks on the disk.
     ///
     /// # Errors
     /// When the disk fails.
@@ -127,7 +133,10 @@ impl KnownNetworks {
         )?;
         for (key, value) in rows {
             // What does not read is forgotten: the account has to prove itself from there again, no more.
-            match read_row(&key, &value).filter(|(account, _)| accounts.find(account).is_some()) {
+            let counts = |(name, known): &(Arc<str>, Known)| {
+                accounts.find(name).is_some_and(|account| known.last >= counts_since(&account))
+            };
+            match read_row(&key, &value).filter(counts) {
                 Some((account, known)) => {
                     // More than there may be stand there only where two writes were torn apart by a kill.
                     if let Some(gone) = inner.note(&account, known.network, known.last) {
@@ -148,11 +157,7 @@ impl KnownNetworks {
         let network = Subnet::network(client);
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
         let known = inner.by_account.get(name).and_then(|all| all.iter().find(|known| known.network == network));
-        // Of an account that was made anew, or whose password an administrator changed, what was before is another's.
-        let counts_since = account.map(|account| {
-            let changed = account.credential(PASSWORD).map(|password| password.created);
-            changed.map_or(account.created, |changed| changed.max(account.created))
-        });
+        let counts_since = account.map(counts_since);
         known.map(|known| known.last).filter(|last| counts_since.is_some_and(|since| *last >= since))
     }
 
@@ -183,6 +188,23 @@ impl KnownNetworks {
         let mut unwritten = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
         unwritten.push_back(Change::Put(Keyspace::Meta, row_key(account, network), now.0.to_string().into_bytes()));
         unwritten.extend(gone.map(|gone| Change::Remove(Keyspace::Meta, row_key(account, gone))));
+    }
+
+    /// Nothing is known of the account any more: it is gone, or its password was changed by an administrator. [`KnownNetworks::write`] is to follow.
+    pub(crate) fn forget(&self, account: &str) {
+        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        let gone = inner.by_account.remove(account).unwrap_or_default();
+        let mut unwritten = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
+        for Known { network, .. } in gone {
+            inner.leave(network);
+            unwritten.push_back(Change::Remove(Keyspace::Meta, row_key(account, network)));
+        }
+    }
+
+    /// See [`crate::Authenticator::homes`].
+    pub(crate) fn homes(&self) -> Vec<(Subnet, UnixMillis)> {
+        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        inner.homes.iter().map(|(network, home)| (*network, home.last)).collect()
     }
 
     /// Writes what is noted. Losing it costs a stranger's treatment at worst, so it is not synced. Blocks on the disk.
@@ -306,6 +328,39 @@ mod tests {
         known.write();
         let reopened = KnownNetworks::open(&store, &accounts, KEEP).unwrap();
         assert!(!reopened.is_somebodys_home(NOW.plus(STEP), client(0)) && reopened.is_somebodys_home(NOW.plus(STEP), client(1)));
+    }
+
+    #[test]
+    fn the_homes_of_an_account_go_with_it_and_those_of_others_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, accounts) = opened(folder.path());
+        let alice = add(&accounts, NOW);
+        let known = KnownNetworks::open(&store, &accounts, KEEP).unwrap();
+        known.note(NOW, &alice.name, client(1));
+        known.note(NOW, &alice.name, client(2));
+        known.note(NOW, &"bob@example.org".into(), client(2));
+        known.write();
+        accounts.remove(ALICE).unwrap();
+        known.forget(ALICE);
+        assert!(!known.is_somebodys_home(NOW, client(1)) && known.is_somebodys_home(NOW, client(2)));
+        known.write();
+        let rows = store.backend().scan(Keyspace::Meta, PREFIX, Some(PREFIX_END), Order::Ascending, 10).unwrap();
+        assert_eq!(rows.len(), 1, "only bob's");
+    }
+
+    #[test]
+    fn what_was_known_before_a_password_was_changed_is_nobodys_home_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, accounts) = opened(folder.path());
+        let alice = add(&accounts, NOW);
+        let known = KnownNetworks::open(&store, &accounts, KEEP).unwrap();
+        known.note(NOW, &alice.name, client(1));
+        known.write();
+        // As without a running server, where nobody else hears of it.
+        let now = NOW.plus(Duration::from_secs(60));
+        accounts.set_password(now, ALICE, Some(Secret::new(b"another plain sentence".to_vec()))).unwrap();
+        let reopened = KnownNetworks::open(&store, &accounts, KEEP).unwrap();
+        assert!(!reopened.is_somebodys_home(now, client(1)));
     }
 
     #[test]

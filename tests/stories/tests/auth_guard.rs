@@ -91,3 +91,31 @@ fn behind_one_address_with_an_owner_a_guesser_is_refused_and_nobody_is_banned() 
     let explained = postern.order(&["ban", "explain", "127.8.0.1"]);
     assert!(explained.contains("is not banned") && explained.contains("5 wrong passwords"), "{explained}");
 }
+
+#[test]
+fn who_is_kept_out_by_a_scope_makes_nobodys_home_of_where_it_comes_from() {
+    let postern = with_alice(Setup::new());
+    postern.order(&["account", "scope", ALICE, "--networks", "192.0.2.0/24"]);
+    attempt(&postern, "127.9.0.1", ALICE, PASSWORD);
+    for number in 0..5 {
+        attempt(&postern, "127.9.0.1", &format!("user{number}@here.test"), &format!("wrong {number}"));
+    }
+    let explained = postern.order(&["ban", "explain", "127.9.0.1"]);
+    assert!(explained.contains("127.9.0.1 is banned"), "{explained}");
+}
+
+#[test]
+fn homes_go_with_the_account_and_with_its_password_and_a_person_is_told_what_they_spare() {
+    let postern = with_alice(Setup::new());
+    let explain = || postern.order(&["ban", "explain", "127.10.0.1"]);
+    let spares = |explained: &str| explained.contains("not banned for guessing passwords: accounts log in from its network");
+    for (order, again) in [(["account", "password", ALICE], true), (["account", "remove", ALICE], false)] {
+        assert!(!spares(&explain()), "{}", explain());
+        if again {
+            assert_eq!(attempt(&postern, "127.10.0.1", ALICE, PASSWORD), 235);
+            assert!(spares(&explain()), "{}", explain());
+        }
+        postern.order(&order);
+    }
+    assert!(!spares(&explain()), "{}", explain());
+}

@@ -84,6 +84,20 @@ fn a_client_that_logs_in_gives_its_place_among_strangers_back_and_is_known_for_a
 }
 
 #[test]
+fn after_a_restart_the_reserve_is_open_to_the_networks_accounts_were_proven_from() {
+    let ceiling = Ceiling::new(CeilingSettings { reserved: 3, ..settings() });
+    let now = from("192.0.2.1").now;
+    let home = |address: &str| Subnet::network(address.parse().unwrap());
+    ceiling.take_up_homes(now, [(home("192.0.2.1"), now), (home("198.51.100.1"), UnixMillis(0))]);
+    let limit = settings().connections - 3;
+    let strangers: Vec<_> = (1..=limit).map(|n| ceiling.enter(from(&format!("203.0.{n}.1"))).unwrap()).collect();
+    assert_eq!(full(&ceiling, from("198.51.100.1")), Some(Full::Reserve), "too long ago");
+    let _at_home = ceiling.enter(from("192.0.2.99")).unwrap();
+    assert!(!ceiling.is_known(now, "192.0.2.99".parse().unwrap()), "its limits are a stranger's");
+    drop(strangers);
+}
+
+#[test]
 fn a_flood_of_deliveries_does_not_make_us_forget_who_logged_in() {
     let ceiling = Ceiling::new(settings());
     ceiling.enter(from("192.0.2.1")).unwrap().logged_in(NOW);

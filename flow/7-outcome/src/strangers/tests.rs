@@ -130,6 +130,29 @@ fn a_network_is_refused_for_its_time_and_so_is_no_other() {
 }
 
 #[test]
+fn who_is_refused_is_listed_with_why_and_until_when_and_is_let_in_by_a_pardon() {
+    let mut strangers = Strangers::new(settings());
+    for n in 1..=11 {
+        strangers.misbehaved(NOW, at(&format!("192.0.2.{n}")), &[(Offence::EarlyTalk, 1), (Offence::UnknownRecipient, 1)]);
+    }
+    let address: IpAddr = "192.0.2.1".parse().unwrap();
+    strangers.refuse(NOW, Subnet::network(address), LATER);
+    let refused = strangers.refused(minutes(5), LATER);
+    let why = "11 faults of 192.0.2.0/24 within an hour, 11 unknown recipients of 192.0.2.0/24 within an hour".to_owned();
+    assert_eq!(refused, [Refused { of: Subnet::network(address), why, until: NOW.plus(LATER) }]);
+    assert!(strangers.refused(minutes(11), LATER).is_empty());
+    let held = strangers.held(NOW, address, LATER);
+    assert!(held.contains(&"1 faults of 192.0.2.1/32 within an hour".to_owned()), "{held:?}");
+    assert!(held.contains(&"192.0.2.0/24 is refused for its faults".to_owned()), "{held:?}");
+    strangers.pardon(Subnet::host(address));
+    assert!(strangers.refuses(NOW, address, LATER), "what its network did is not pardoned with one host");
+    assert!(!strangers.held(NOW, address, LATER).iter().any(|held| held.contains("192.0.2.1/32")));
+    strangers.pardon(Subnet::network(address));
+    assert!(!strangers.refuses(NOW, address, LATER) && strangers.held(NOW, address, LATER).is_empty());
+    assert!(strangers.refused(NOW, LATER).is_empty());
+}
+
+#[test]
 fn memory_is_bounded_however_many_come() {
     let mut strangers = Strangers::new(settings());
     for n in 0..3_000_u32 {

@@ -5,6 +5,7 @@ use tokio::sync::oneshot::error::TryRecvError;
 
 use super::*;
 use crate::control::Answer;
+use crate::telemetry::log::tests::Page;
 use crate::wire::tests::Town;
 
 fn ip(text: &str) -> IpAddr {
@@ -89,7 +90,7 @@ async fn an_address_that_everybody_has_is_not_banned_and_the_operator_hears_of_i
     lock(&town.server.bans.book).bans.load(clock(), [ban]);
     town.server.bans.set.put("172.17.0.1".parse().unwrap(), None);
     for n in 0..8 {
-        town.server.bans.hello(clock(), ip("172.17.0.1"), &format!("mx{n}.example"));
+        town.server.bans.hello(clock(), ip("172.17.0.1"), &HeloName::parse(&format!("mx{n}.example")).unwrap());
     }
     let shared = lock(&town.server.bans.crowd).shared(clock());
     assert_eq!(shared, Some(ip("172.17.0.1")));
@@ -177,4 +178,100 @@ async fn a_network_that_becomes_trusted_is_let_in_by_a_reload() {
     adjust(&town.server, &config, &[]);
     assert!(!is_shut(&town.server, "198.51.100.7"));
     assert!(!guess(&town.server, "198.51.100.8"));
+}
+
+#[tokio::test]
+async fn a_ban_that_is_removed_takes_the_faults_of_the_client_with_it_and_a_refused_network_is_listed_and_let_in() {
+    use crate::wire::strangers;
+    use postern_smtp::machine::Conduct;
+
+    let town = Town::new("[limits]\nfaults_per_hour = 3\nnetwork_factor = 1");
+    let server = &town.server;
+    let fault = || strangers::behaved(server, &facts("198.51.100.7"), Conduct { syntax: 1, ..Conduct::default() });
+    let remove = |network: &str| {
+        let network = network.to_owned();
+        carry_out(server, BanOrder::Remove { network, within: false, reason: String::new(), dry_run: false })
+    };
+    (0..4).for_each(|_| fault());
+    assert!(is_shut(server, "198.51.100.7"));
+    assert_eq!(strangers::door(server, &facts("198.51.100.8")), strangers::door(server, &facts("198.51.100.7")));
+    let Answer::BanExplained(explained) = carry_out(server, BanOrder::Explain { what: "198.51.100.7".to_owned() }).await else {
+        panic!("no explanation")
+    };
+    assert!(explained.held.iter().any(|held| held == "4 faults of 198.51.100.7/32 within an hour"), "{:?}", explained.held);
+    let Answer::Bans(listed) = carry_out(server, BanOrder::List { limit: 10 }).await else { panic!("no list") };
+    assert_eq!(listed.refused.len(), 1, "{listed:?}");
+    assert_eq!(listed.refused[0].network, "198.51.100.0/24");
+    assert!(listed.refused[0].evidence.contains("4 faults") && listed.refused[0].until > clock().0, "{listed:?}");
+    assert!(matches!(remove("198.51.100.7").await, Answer::Bans(_)));
+    assert!(matches!(remove("198.51.100.0/24").await, Answer::Done { .. }));
+    assert_eq!(strangers::door(server, &facts("198.51.100.7")), Door::Open);
+    fault();
+    assert!(!is_shut(server, "198.51.100.7"), "it begins anew");
+    assert!(matches!(remove("198.51.100.0/24").await, Answer::Failed { .. }), "it is neither banned nor refused");
+}
+
+#[tokio::test]
+async fn a_person_hears_why_a_guesser_is_not_banned() {
+    let town = Town::new("");
+    let unbanned = async |what: &str| {
+        let Answer::BanExplained(explained) = carry_out(&town.server, BanOrder::Explain { what: what.to_owned() }).await else {
+            panic!("no explanation")
+        };
+        explained.unbanned
+    };
+    let why = unbanned("172.17.0.1").await;
+    assert!(why.is_some_and(|why| why.contains("everybody may come from there")));
+    assert_eq!(unbanned("198.51.100.7").await, None);
+}
+
+#[tokio::test]
+async fn the_ehlo_of_a_public_client_waits_for_nobody() {
+    let town = Town::new("");
+    let bans = Arc::clone(&town.server.bans);
+    let crowd = lock(&town.server.bans.crowd);
+    let (done, waiting) = std::sync::mpsc::sync_channel(1);
+    let greeting = std::thread::spawn(move || {
+        bans.hello(clock(), ip("198.51.100.7"), &HeloName::parse("mx.there.test").unwrap());
+        done.send(())
+    });
+    assert!(waiting.recv_timeout(Duration::from_secs(10)).is_ok(), "it takes the lock");
+    drop(crowd);
+    greeting.join().unwrap().unwrap();
+    assert!(guess(&town.server, "172.17.0.1"), "and was seen");
+}
+
+/// Keeps nothing.
+struct FullStore;
+
+impl BanStore for FullStore {
+    fn load(&self) -> Result<Vec<Ban>, postern_state::StateFailure> {
+        Ok(Vec::new())
+    }
+
+    fn keep(&self, changes: &[BanChange]) -> Result<(), postern_state::StateFailure> {
+        if changes.is_empty() { Ok(()) } else { Err(postern_state::StateFailure::Disk("full".to_owned())) }
+    }
+}
+
+#[test]
+fn a_store_that_fails_is_complained_of_once_a_minute_and_tried_again_each_time() {
+    let machine = postern_config::Machine::named("mx.here.test");
+    let config = postern_config::load("", "f", &machine).unwrap();
+    let keeper = Keeper::open(Box::new(FullStore), &config, &[]).unwrap();
+    let page = Page::default();
+    let to = page.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || to.clone()).finish();
+    tracing::subscriber::with_default(subscriber, || {
+        let of: Subnet = "198.51.100.7".parse().unwrap();
+        lock(&keeper.book).pending.insert(of, BanChange::Forget(of));
+        for _ in 0..5 {
+            assert!(!keeper.write());
+            assert_eq!(lock(&keeper.book).pending.len(), 1, "it is still to be written");
+        }
+        assert_eq!(page.text().matches("could not be kept").count(), 1, "{}", page.text());
+        keeper.complained.store(clock().0 - 60_000, Ordering::Relaxed);
+        assert!(!keeper.write());
+    });
+    assert_eq!(page.text().matches("could not be kept").count(), 2, "{}", page.text());
 }

@@ -532,6 +532,7 @@ async fn the_guard_is_told_once_how_each_claim_ended_and_a_proven_network_is_fam
     assert_eq!(desk.plain(ALICE, "wrong password").await, Step::Denied);
     assert_eq!(desk.plain("nobody@example.org", PASSPHRASE).await, Step::Denied);
     assert!(who(&desk.plain(ALICE, PASSPHRASE).await).is_some());
+    desk.authenticator.at_home(NOW, CLIENT, ALICE);
     assert_eq!(desk.scram(NOW, ALICE, "wrong password").await.1, Step::Denied);
     assert!(who(&desk.scram(NOW, ALICE, PASSPHRASE).await.1).is_some());
     let expected =
@@ -730,4 +731,15 @@ async fn the_time_an_attempt_takes_tells_nobody_whether_there_is_an_account() {
     }
     let distance = rank_distance(&known, &skipped);
     assert!(distance > 10.0, "the measurement sees nothing: {distance}");
+}
+
+#[tokio::test]
+async fn a_network_is_known_once_somebody_was_let_in_from_there_and_a_right_password_alone_is_not_enough() {
+    let desk = desk();
+    assert!(matches!(desk.plain(ALICE, PASSPHRASE).await, Step::Authenticated(_)));
+    assert!(!desk.authenticator.is_somebodys_home(NOW, CLIENT), "its scope may keep it out");
+    desk.authenticator.at_home(NOW, CLIENT, ALICE);
+    assert!(desk.authenticator.is_somebodys_home(NOW, CLIENT));
+    desk.authenticator.forget_homes("Alice@EXAMPLE.org");
+    assert!(!desk.authenticator.is_somebodys_home(NOW, CLIENT));
 }
