@@ -278,6 +278,9 @@ pub(crate) enum Answer {
     Reviews {
         /// By account.
         reviews: Vec<Review>,
+        /// Ways to log in that no row tells of, a sentence each.
+        #[serde(default)]
+        beside: Vec<String>,
     },
     /// Messages.
     Messages {
@@ -350,7 +353,7 @@ impl Answer {
     pub(crate) fn fill_used(&mut self, used: impl Fn(&str) -> Used) {
         match self {
             Self::Accounts { accounts } => accounts.iter_mut().for_each(|account| account.used = Some(used(&account.name))),
-            Self::Reviews { reviews } => reviews.iter_mut().for_each(|review| review.used = Some(used(&review.account))),
+            Self::Reviews { reviews, .. } => reviews.iter_mut().for_each(|review| review.used = Some(used(&review.account))),
             _ => {}
         }
     }
@@ -422,7 +425,7 @@ pub(crate) struct Account {
     /// What it may do.
     #[serde(default)]
     pub scope: ScopeRow,
-    /// Its password and app passwords.
+    /// Its password, its app passwords and, as `certificate FINGERPRINT`, the certificates noted for it.
     pub credentials: Vec<Credential>,
     /// SHA-256 of the certificates noted for it.
     #[serde(default)]
@@ -432,7 +435,7 @@ pub(crate) struct Account {
 /// A credential of an account.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Credential {
-    /// `password`, or what the app password is called.
+    /// `password`, what the app password is called, or `certificate FINGERPRINT`.
     pub label: String,
     /// Milliseconds since 1970.
     pub created: u64,
@@ -587,7 +590,7 @@ pub(crate) fn carry_out_account(
         },
         AccountOrder::AddCertificate { name, fingerprint } => match postern_state::account::parse_fingerprint(&fingerprint) {
             None => return Answer::Failed { exit: 2, error: no_fingerprint(&fingerprint) },
-            Some(print) => accounts.add_certificate(&name, print).map(|()| done(&name, "certificate added")),
+            Some(print) => accounts.add_certificate(now, &name, print).map(|()| done(&name, "certificate added")),
         },
         AccountOrder::RemoveCertificate { name, fingerprint } => match postern_state::account::parse_fingerprint(&fingerprint) {
             None => return Answer::Failed { exit: 2, error: no_fingerprint(&fingerprint) },
@@ -602,7 +605,9 @@ pub(crate) fn carry_out_account(
             };
             changed.and_then(|()| accounts.show(&name)).map(|account| Answer::Accounts { accounts: vec![view(&account)] })
         }
-        AccountOrder::Review => Ok(Answer::Reviews { reviews: scopes::review(accounts, now, habits) }),
+        AccountOrder::Review => {
+            Ok(Answer::Reviews { reviews: scopes::review(accounts, now, habits), beside: habits.beside.clone() })
+        }
         AccountOrder::Disable { name } => accounts.disable(&name).map(|()| done(&name, "disabled")),
         AccountOrder::Enable { name } => accounts.enable(now, &name).map(|()| done(&name, "enabled")),
         AccountOrder::Remove { name } => accounts.remove(&name).map(|()| done(&name, "removed")),
@@ -644,17 +649,20 @@ fn view(account: &postern_state::Account) -> Account {
         addresses: account.addresses.iter().map(ToString::to_string).collect(),
         scope: ScopeRow::of(&account.scope),
         credentials: account
-            .credentials
-            .iter()
-            .map(|credential| Credential {
-                label: credential.name.to_string(),
-                created: credential.created.0,
-                expires: credential.expires.map(|at| at.0),
-                last_used: credential.last_used.map(|at| at.0),
-                scope: ScopeRow::of(&credential.standing.scope),
-                disabled: credential.standing.disabled.map(|at| at.0),
+            .ways()
+            .map(|(name, way)| Credential {
+                label: name.to_string(),
+                created: way.created.0,
+                expires: way.expires.map(|at| at.0),
+                last_used: way.last_used.map(|at| at.0),
+                scope: ScopeRow::of(&way.standing.scope),
+                disabled: way.standing.disabled.map(|at| at.0),
             })
             .collect(),
-        certificates: account.certificates.iter().map(postern_state::account::print_fingerprint).collect(),
+        certificates: account
+            .certificates
+            .iter()
+            .map(|certificate| postern_state::account::print_fingerprint(&certificate.fingerprint))
+            .collect(),
     }
 }

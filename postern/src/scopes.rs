@@ -9,9 +9,9 @@ use postern_mail::envelope::UnixMillis;
 use postern_mail::message::date::MailDate;
 use postern_mail::netset::Network;
 use postern_mail::scope::{AccountScope, Addresses, ENTRIES_MAX, Part, UNLIMITED};
-use postern_state::account::PASSWORD;
+use postern_state::account::{PASSWORD, print_fingerprint};
 use postern_state::accounts::{NETWORK, network_name};
-use postern_state::{Account, Accounts, Credential, Owned, Quotas, ScopeRow};
+use postern_state::{Account, Accounts, Owned, Quotas, ScopeRow, Way};
 use serde::{Deserialize, Serialize};
 
 /// What the review goes by.
@@ -24,6 +24,8 @@ pub(crate) struct Habits {
     pub recipients_per_day: u32,
     /// The names of the accounts of the relay networks.
     pub networks: Vec<String>,
+    /// Ways to log in that leave no credential here, a sentence each.
+    pub beside: Vec<String>,
 }
 
 impl Habits {
@@ -35,6 +37,7 @@ impl Habits {
             new_networks_per_day: config.auth.new_networks_per_day,
             messages_per_hour: config.outbound.messages_per_hour,
             recipients_per_day: config.outbound.recipients_per_day,
+            beside: beside(config),
             networks: config.server.relay_networks.iter().map(|network| format!("{NETWORK}{}", network.trunc())).collect(),
         }
     }
@@ -57,12 +60,27 @@ impl Habits {
     }
 }
 
+/// What no row of a review can tell of.
+fn beside(config: &postern_config::Config) -> Vec<String> {
+    let issuers = config.auth.oidc.iter().map(|oidc| {
+        format!(
+            "by tokens of {}, the accounts of its domains log in without a credential kept here: when, postern trace and the log tell, and the issuer takes it away",
+            oidc.issuer.as_str()
+        )
+    });
+    let by_address = config.tls.client_ca.is_some() && config.tls.client_identity == postern_config::ClientIdentity::Address;
+    let by_address = by_address.then(|| {
+        "by a certificate of [tls] client_ca that names its address, an account logs in without one noted here: [tls] client_crl takes it away".to_owned()
+    });
+    issuers.chain(by_address).collect()
+}
+
 /// One way to send, and what there is to say of it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Review {
     /// Whose.
     pub account: String,
-    /// `password`, or what the app password is called; none for a relay network.
+    /// `password`, what the app password is called, or `certificate FINGERPRINT`; none for a relay network.
     pub credential: Option<String>,
     /// What it may send as, by what the account owns and both scopes allow; `anyone` for a relay network without such a scope.
     pub may_send_as: Vec<String>,
@@ -198,10 +216,8 @@ impl Used {
 pub(crate) fn review(accounts: &Accounts, now: UnixMillis, habits: &Habits) -> Vec<Review> {
     let all = accounts.list();
     let one = |account: &Arc<Account>| -> Vec<Review> {
-        if account.credentials.is_empty() {
-            return vec![row(account, None, now, habits)];
-        }
-        account.credentials.iter().map(|credential| row(account, Some(credential), now, habits)).collect()
+        let rows: Vec<Review> = account.ways().map(|way| row(account, Some(way), now, habits)).collect();
+        if rows.is_empty() { vec![row(account, None, now, habits)] } else { rows }
     };
     let mut reviews: Vec<Review> = all.iter().flat_map(one).collect();
     // Whoever is in a relay network may send without an account in the store.
@@ -258,21 +274,21 @@ fn within(owned: Vec<Owned>, scope: &AccountScope) -> Vec<Owned> {
     owned.into_iter().flat_map(narrow).collect()
 }
 
-fn may_send_as(account: &Account, credential: Option<&Credential>) -> Vec<String> {
+fn may_send_as(account: &Account, way: Option<Way<'_>>) -> Vec<String> {
     if account.name.starts_with(NETWORK) {
         let senders = account.scope.senders.as_ref();
         return senders.map_or(vec![ANYONE.to_owned()], |senders| senders.iter().map(ToString::to_string).collect());
     }
     let mut owned = within(account.addresses.clone(), &account.scope);
-    if let Some(credential) = credential {
-        owned = within(owned, &credential.standing.scope);
+    if let Some(way) = way {
+        owned = within(owned, &way.standing.scope);
     }
     owned.iter().map(ToString::to_string).collect()
 }
 
 /// What there is to say of a credential, and whether it had better be taken away.
-fn look_at(credential: &Credential, now: UnixMillis, habits: &Habits) -> (Vec<String>, bool) {
-    let (standing, idle) = (&credential.standing, now.since(credential.last_needed()));
+fn look_at(way: Way<'_>, now: UnixMillis, habits: &Habits) -> (Vec<String>, bool) {
+    let (standing, idle) = (way.standing, now.since(way.last_needed()));
     let (mut remarks, mut doubtful) = (Vec::new(), false);
     let days = idle.as_secs() / 86_400;
     if standing.disabled.is_some() {
@@ -281,10 +297,10 @@ fn look_at(credential: &Credential, now: UnixMillis, habits: &Habits) -> (Vec<St
     } else if !habits.unused_after.is_zero() && idle >= habits.unused_after.saturating_sub(habits.unused_notice) {
         remarks.push(format!("unused for {days} days: will be disabled"));
         doubtful = true;
-    } else if credential.last_used.is_none() {
+    } else if way.last_used.is_none() {
         remarks.push("never used".to_owned());
     }
-    if credential.is_expired(now) || standing.scope.valid_until.is_some_and(|until| until <= now) {
+    if way.is_expired(now) || standing.scope.valid_until.is_some_and(|until| until <= now) {
         remarks.push("has ended".to_owned());
         doubtful = true;
     }
@@ -305,14 +321,17 @@ fn look_at(credential: &Credential, now: UnixMillis, habits: &Habits) -> (Vec<St
 
 /// What takes a credential away, to be copied into a shell. The account's own password is replaced, and only where nothing of the account is
 /// beyond doubt, all of it is shut.
-fn revocation(account: &Account, credential: &Credential, now: UnixMillis, habits: &Habits) -> String {
+fn revocation(account: &Account, credential: &str, now: UnixMillis, habits: &Habits) -> String {
     let name = shell(&account.name);
     // A name that begins with a dash would be taken for an option.
-    let dashes = if account.name.starts_with('-') || credential.name.starts_with('-') { "-- " } else { "" };
-    if &*credential.name != PASSWORD {
-        return format!("postern account app-password --remove {dashes}{name} {}", shell(&credential.name));
+    let dashes = if account.name.starts_with('-') || credential.starts_with('-') { "-- " } else { "" };
+    if let Some(certificate) = account.certificates.iter().find(|certificate| *certificate.name() == *credential) {
+        return format!("postern account certificate {dashes}{name} remove {}", print_fingerprint(&certificate.fingerprint));
     }
-    let all = account.credentials.iter().all(|credential| look_at(credential, now, habits).1);
+    if credential != PASSWORD {
+        return format!("postern account app-password --remove {dashes}{name} {}", shell(credential));
+    }
+    let all = account.ways().all(|(_, way)| look_at(way, now, habits).1);
     format!("postern account {} {dashes}{name}", if all { "disable" } else { "password" })
 }
 
@@ -322,7 +341,8 @@ fn shell(word: &str) -> String {
     if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
-fn row(account: &Account, credential: Option<&Credential>, now: UnixMillis, habits: &Habits) -> Review {
+fn row(account: &Account, credential: Option<(Arc<str>, Way<'_>)>, now: UnixMillis, habits: &Habits) -> Review {
+    let way = credential.as_ref().map(|(_, way)| *way);
     let mut remarks = Vec::new();
     if account.disabled {
         remarks.push("the account is disabled".to_owned());
@@ -330,29 +350,27 @@ fn row(account: &Account, credential: Option<&Credential>, now: UnixMillis, habi
     if account.name.starts_with(NETWORK) && !habits.networks.iter().any(|name| **name == *account.name) {
         remarks.push("not in server.relay_networks: nobody can use it".to_owned());
     }
-    if account.scope.is_empty() && credential.is_none_or(|credential| credential.standing.scope.is_empty()) {
+    if account.scope.is_empty() && way.is_none_or(|way| way.standing.scope.is_empty()) {
         remarks.push(no_scope(habits));
     }
     if account.scope.valid_until.is_some_and(|until| until <= now) {
         remarks.push("the scope of the account has ended".to_owned());
     }
-    let revoke = credential.and_then(|credential| {
-        let (more, doubtful) = look_at(credential, now, habits);
+    let revoke = credential.as_ref().and_then(|(name, way)| {
+        let (more, doubtful) = look_at(*way, now, habits);
         remarks.extend(more);
-        doubtful.then(|| revocation(account, credential, now, habits))
+        doubtful.then(|| revocation(account, name, now, habits))
     });
     Review {
         account: account.name.to_string(),
-        credential: credential.map(|credential| credential.name.to_string()),
-        may_send_as: may_send_as(account, credential),
+        credential: credential.as_ref().map(|(name, _)| name.to_string()),
+        may_send_as: may_send_as(account, way),
         used: None,
         scope: ScopeRow::of(&account.scope),
-        credential_scope: credential.map(|credential| ScopeRow::of(&credential.standing.scope)).unwrap_or_default(),
-        created: credential.map_or(account.created, |credential| credential.created).0,
-        last_used: credential.and_then(|credential| credential.last_used).map(|at| at.0),
-        networks: credential
-            .map(|credential| credential.standing.places.iter().map(|seen| seen.place.clone()).collect())
-            .unwrap_or_default(),
+        credential_scope: way.map(|way| ScopeRow::of(&way.standing.scope)).unwrap_or_default(),
+        created: way.map_or(account.created, |way| way.created).0,
+        last_used: way.and_then(|way| way.last_used).map(|at| at.0),
+        networks: way.map(|way| way.standing.places.iter().map(|seen| seen.place.clone()).collect()).unwrap_or_default(),
         remarks,
         revoke,
     }
@@ -414,6 +432,7 @@ mod tests {
         messages_per_hour: 200,
         recipients_per_day: 2_000,
         networks: Vec::new(),
+        beside: Vec::new(),
     };
 
     fn accounts() -> (tempfile::TempDir, Accounts) {
@@ -465,6 +484,20 @@ mod tests {
         }
         let elsewhere = Habits { networks: Vec::new(), ..HABITS };
         assert_eq!(elsewhere.is_somebody(&accounts, "network:10.0.0.0/8"), Ok(()), "its row can still be changed");
+    }
+
+    #[test]
+    fn a_review_tells_of_a_certificate_what_it_tells_of_a_password() {
+        let (_folder, accounts) = accounts();
+        accounts.add_certificate(NOW, "alice@example.org", [7; 32]).unwrap();
+        let later = NOW.plus(Duration::from_secs(80 * 86_400));
+        accounts.note_used(later, "alice@example.org", PASSWORD);
+        let told = &review(&accounts, later, &HABITS)[1];
+        let fingerprint = "07".repeat(32);
+        assert_eq!(told.credential, Some(format!("certificate {fingerprint}")));
+        assert_eq!((told.created, told.last_used, told.may_send_as.len()), (NOW.0, None, 3));
+        assert_eq!(told.remarks.last().unwrap(), "unused for 80 days: will be disabled");
+        assert_eq!(told.revoke, Some(format!("postern account certificate alice@example.org remove {fingerprint}")));
     }
 
     #[test]

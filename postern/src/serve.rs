@@ -19,6 +19,7 @@ use postern_mail::client::ListenerKind;
 use postern_mail::session_id::SessionIds;
 use postern_scheduler::Scheduler;
 use postern_spool::{RealDisk, RecoveredMessage, Spool};
+use postern_state::audit::Keep;
 use postern_state::password::Argon2id;
 use postern_state::{
     Accounts, Audit, AuthenticationSettings, Authenticator, BanRows, Guard, History, HistorySettings, Lists, Quotas, Store,
@@ -288,7 +289,7 @@ struct State {
 fn open_state(
     data_dir: &Path,
     (authentication, guard): (AuthenticationSettings, Arc<dyn Guard>),
-    history: &HistorySettings,
+    (history, keep): (&HistorySettings, Keep),
     fatal: mpsc::Sender<String>,
 ) -> Result<State, String> {
     let words = |failure: postern_state::StateFailure| failure.to_string();
@@ -302,7 +303,7 @@ fn open_state(
         let _ = fatal.try_send(format!("history: {failure}"));
     })
     .map_err(words)?;
-    let audit = Audit::open(data_dir, clock()).map_err(|error| format!("audit log: {error}"))?;
+    let audit = Audit::open(data_dir, clock(), keep).map_err(|error| format!("audit log: {error}"))?;
     Ok(State { accounts, authenticator, lists, quotas, history, audit: Arc::new(audit), bans: BanRows::of(&store) })
 }
 
@@ -336,7 +337,9 @@ async fn serve(
     // Beside the spool, since each reads for seconds after a crash in a rush.
     let auth_guard = Arc::new(AuthGuard::new(&config));
     let (state_dir, state_authentication) = (data_dir.clone(), (authentication(&config), Arc::clone(&auth_guard) as Arc<_>));
-    let state = tokio::task::spawn_blocking(move || open_state(&state_dir, state_authentication, &history_settings, fatal));
+    let keep = live::audit_keep(&config);
+    let state =
+        tokio::task::spawn_blocking(move || open_state(&state_dir, state_authentication, (&history_settings, keep), fatal));
 
     let files = match (&config.tls.certificate, &config.tls.key) {
         (Some(certificate), Some(key)) => Files { certificate: certificate.clone(), key: key.clone() },

@@ -60,5 +60,17 @@ section! {
         /// Events waiting to be written. Beyond it they are dropped and counted, since mail must not wait for its story.
         #[key(example = "10000", why = "about five seconds of a busy server", within = 100..=10_000_000, restart = true)]
         pub queue_max: u32 = 10_000;
+        /// How large a file of the audit log may become; then it is set aside, and the chain goes on in a new one.
+        #[key(
+            example = "\"64MiB\"",
+            why = "half a year of a thousand acts a day, and read through in a second",
+            within = Size::kib(64)..=Size::gib(64),
+            restart = true
+        )]
+        pub audit_size_max: Size = Size::mib(64);
+        /// How many files of the audit log that are full are kept, the oldest being removed first. What is to be kept for longer is copied
+        /// elsewhere: nothing ever changes in them.
+        #[key(example = "15", why = "1 GiB with the one that is written", within = 1..=10_000, restart = true)]
+        pub audit_files: u32 = 15;
     }
 }

@@ -56,7 +56,8 @@ pub(crate) fn ask(source: &Source, order: Order) -> Result<Answer, Stop> {
                 if let Some((what, reason)) = act {
                     let result = acts::result(&answer);
                     let act = Act { who: &who, what: &what, reason: &reason, result: &result };
-                    let written = Audit::open(&data_dir, clock()).and_then(|audit| audit.append(clock(), act));
+                    let written =
+                        Audit::open(&data_dir, clock(), live::audit_keep(&config)).and_then(|audit| audit.append(clock(), act));
                     let written =
                         written.map(drop).map_err(|error| format!("it could not be written into the audit log: {error}"));
                     return Ok(acts::answered(written, answer));

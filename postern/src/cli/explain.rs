@@ -161,7 +161,7 @@ pub(crate) enum AuditVerb {
 
 pub(crate) fn audit(verb: &AuditVerb, source: &Source, as_json: bool) -> Result<(), Stop> {
     let file = audit::path(&source.load()?.server.data_dir);
-    if !file.exists() {
+    if audit::files(&file).is_ok_and(|files| files.is_empty()) {
         return Err(Stop(3, format!("{}: there is no audit log yet", file.display())));
     }
     let (limit, head) = match verb {
@@ -198,14 +198,18 @@ pub(crate) fn audit(verb: &AuditVerb, source: &Source, as_json: bool) -> Result<
                 if as_json {
                     say!(
                         "{}",
-                        json!({ "v": 1, "whole": true, "entries": found.entries, "head": found.head, "kept": found.kept })
+                        json!({ "v": 1, "whole": true, "entries": found.entries, "from": found.first, "head": found.head, "kept": found.kept })
                     );
                 } else {
                     let kept = found.kept.map_or_else(
                         || "whether entries were cut off its end only a hash kept elsewhere can tell: --head".to_owned(),
                         |entry| format!("the hash that was kept is that of entry {entry}"),
                     );
-                    say!("{} entries, the chain is whole; {kept}\nhead {}", found.entries, found.head);
+                    let from = match found.first {
+                        0 | 1 => String::new(),
+                        first => format!(" from entry {first} on, and what was before it is not kept any more"),
+                    };
+                    say!("{} entries, the chain is whole{from}; {kept}\nhead {}", found.entries, found.head);
                 }
             }
             Ok(())

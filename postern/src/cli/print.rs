@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use postern_mail::Quoted;
 
 use crate::cli::{Stop, bans, dnsbl, explain, lists, scope};
-use crate::control::{Account, Answer, Lane, Message, Status, Story};
+use crate::control::{Account, Answer, Credential, Lane, Message, Status, Story};
 
 pub(crate) fn print(answer: Answer, as_json: bool) -> Result<(), Stop> {
     if let Answer::Failed { exit, error } = answer {
@@ -32,7 +32,12 @@ pub(crate) fn print(answer: Answer, as_json: bool) -> Result<(), Stop> {
             print_accounts(&accounts);
             scope::print(&accounts);
         }
-        Answer::Reviews { reviews } => scope::print_reviews(&reviews),
+        Answer::Reviews { reviews, beside } => {
+            scope::print_reviews(&reviews);
+            for sentence in beside {
+                say!("{}", Quoted::text(&sentence));
+            }
+        }
         Answer::Messages { messages, more } => print_messages(&messages, more),
         Answer::Lanes { lanes } => print_lanes(&lanes),
         Answer::Stories { stories, refusals } => {
@@ -122,6 +127,7 @@ fn print_accounts(accounts: &[Account]) {
         let credentials: Vec<String> = account
             .credentials
             .iter()
+            .filter(|credential| !is_certificate(account, credential))
             .map(|credential| match credential.expires {
                 Some(end) => format!("{} (until {})", Quoted::text(&credential.label), when(end)),
                 None => credential.label.clone(),
@@ -133,10 +139,18 @@ fn print_accounts(accounts: &[Account]) {
     }
     say!("{table}");
     for account in accounts {
-        for certificate in &account.certificates {
-            say!("{}: certificate {}", account.name, Quoted::text(certificate));
+        for certificate in account.credentials.iter().filter(|credential| is_certificate(account, credential)) {
+            let last = certificate.last_used.map_or("never used".to_owned(), |at| format!("last used {}", when(at)));
+            let disabled = certificate.disabled.map(|at| format!(", disabled since {}", when(at))).unwrap_or_default();
+            let label = Quoted::text(&certificate.label);
+            say!("{}: {label}, added {}, {last}{disabled}", account.name, when(certificate.created));
         }
     }
+}
+
+fn is_certificate(account: &Account, credential: &Credential) -> bool {
+    let fingerprint = credential.label.strip_prefix("certificate ");
+    fingerprint.is_some_and(|fingerprint| account.certificates.iter().any(|own| own == fingerprint))
 }
 
 fn print_messages(messages: &[Message], more: bool) {

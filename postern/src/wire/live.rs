@@ -27,6 +27,13 @@ pub(crate) fn number(value: u32) -> usize {
     usize::try_from(value).unwrap_or(usize::MAX)
 }
 
+/// How much of the audit log is kept.
+#[must_use]
+pub(crate) fn audit_keep(config: &Config) -> postern_state::audit::Keep {
+    let history = &config.history;
+    postern_state::audit::Keep { bytes: history.audit_size_max.0, files: number(history.audit_files) }
+}
+
 /// A size of the configuration.
 #[must_use]
 pub(crate) fn size(value: postern_config::Size) -> usize {

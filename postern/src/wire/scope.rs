@@ -17,7 +17,7 @@ use postern_mail::scope::{AccountScope, Breach, Narrowed, Quota, QuotaFull};
 use postern_mail::trouble::Outage;
 use postern_mail::{Envelope, Reply};
 use postern_policy::rules::scope::Scopes;
-use postern_state::{Account, Claim, Counted, Credential, Reservation};
+use postern_state::{Account, Claim, Counted, Credential, Reservation, Way};
 
 use crate::wire::{Live, Server, clock};
 
@@ -59,7 +59,7 @@ fn standing(server: &Server, who: &Authenticated, now: UnixMillis) -> Result<Arc
             Some(credential) if credential.mark() != *mark => Some("the password was changed"),
             None => Some("the password was taken back"),
             Some(credential) if credential.standing.disabled.is_some() => Some("the password is disabled"),
-            Some(credential) if credential.is_expired(now) => Some("the password has ended"),
+            Some(credential) if credential.way().is_expired(now) => Some("the password has ended"),
             Some(_) => None,
         },
         Some(Means::Token { .. }) if has_ended(who, now) => Some("the token has ended"),
@@ -70,10 +70,13 @@ fn standing(server: &Server, who: &Authenticated, now: UnixMillis) -> Result<Arc
         Some(Means::Certificate { fingerprint, is_noted }) => {
             let live = server.live.load();
             let tls = &live.config.tls;
+            let own = account.certificate(fingerprint);
             if tls.client_ca.is_none() {
                 Some("certificates are not taken any more")
+            } else if own.is_some_and(|own| own.standing.disabled.is_some()) {
+                Some("the certificate is disabled")
             } else if *is_noted {
-                (!account.certificates.contains(fingerprint)).then_some("the certificate was taken back")
+                own.is_none().then_some("the certificate was taken back")
             } else {
                 let believes = tls.client_identity == ClientIdentity::Address;
                 (!believes).then_some("addresses in certificates are not believed any more")
@@ -91,6 +94,15 @@ fn has_ended(who: &Authenticated, now: UnixMillis) -> bool {
 /// The password a client proved to be the account by. By a token or a certificate none is meant, whatever an app password may be called.
 fn password_of<'a>(account: &'a Account, who: &Authenticated) -> Option<&'a Credential> {
     account.credential(who.password()?)
+}
+
+/// What is kept of what a client proved to be the account by, and what it is called: a password, or a certificate noted for the account. Of
+/// tokens, and of certificates that are believed by the address in them, nothing is.
+fn way_of<'a>(account: &'a Account, who: &Authenticated) -> Option<(Arc<str>, Way<'a>)> {
+    if let Some(Means::Certificate { fingerprint, .. }) = who.means() {
+        return account.certificate(fingerprint).map(|certificate| (certificate.name(), certificate.way()));
+    }
+    password_of(account, who).map(|password| (Arc::clone(&password.name), password.way()))
 }
 
 impl Holder {
@@ -188,26 +200,30 @@ pub(crate) async fn count(reservation: Option<Box<Reservation>>) -> Result<Optio
 pub(crate) fn login_refused(server: &Arc<Server>, client: &ClientFacts, who: &Authenticated) -> Option<(Reply, String)> {
     let now = clock();
     let account = standing(server, who, now).ok()?;
-    let credential = password_of(&account, who);
-    let narrowed = Narrowed { account: &account.scope, credential: credential.map(|credential| &credential.standing.scope) };
+    let way = way_of(&account, who);
+    let scope = way.as_ref().map(|(_, way)| &way.standing.scope);
+    let narrowed = Narrowed { account: &account.scope, credential: scope };
+    let name = way.as_ref().map_or_else(|| Arc::clone(who.credential()), |(name, _)| Arc::clone(name));
     if let Err(breach) = narrowed.place(now, client) {
-        let because = format!("the credential {} is right, but: {}: {}", who.credential(), breach.part, breach.words);
-        strayed(server, client, who, &breach, now);
+        let because = format!("the credential {name} is right, but: {}: {}", breach.part, breach.words);
+        strayed(server, client, (who.account(), name), &breach, now);
         return Some((Reply::login_out_of_scope(&breach), because));
     }
-    if credential.is_some() && server.accounts.is_news(now, &account, who.credential()) {
-        // Only here: whoever is refused by the scope must not keep a forgotten password alive.
-        let (accounts, who) = (Arc::clone(&server.accounts), who.clone());
-        drop(tokio::task::spawn_blocking(move || accounts.note_used(now, who.account(), who.credential())));
+    let (_, way) = way?;
+    if server.accounts.is_news(now, &account, &name) {
+        // Only here: whoever is refused by the scope must not keep a forgotten credential alive.
+        let (accounts, who, name) = (Arc::clone(&server.accounts), who.clone(), Arc::clone(&name));
+        drop(tokio::task::spawn_blocking(move || accounts.note_used(now, who.account(), &name)));
     }
     let place = Subnet::network(client.address).to_string();
-    if credential.is_some_and(|credential| credential.standing.is_news(now, &place)) {
+    if way.standing.is_news(now, &place) {
         let (server, who) = (Arc::clone(server), who.clone());
         // It writes to the disk. Nobody waits for it.
         drop(tokio::task::spawn_blocking(move || {
             let new_max = server.live.load().config.auth.new_networks_per_day;
-            if server.accounts.note_place(now, who.account(), who.credential(), &place, new_max) {
-                noted(&server, &who, "new-networks", format!("used from more new networks within a day than usual, now {place}"));
+            if server.accounts.note_place(now, who.account(), &name, &place, new_max) {
+                let because = format!("used from more new networks within a day than usual, now {place}");
+                noted(&server, who.account(), &name, "new-networks", because);
             }
         }));
     }
@@ -215,24 +231,26 @@ pub(crate) fn login_refused(server: &Arc<Server>, client: &ClientFacts, who: &Au
 }
 
 /// Somebody has a password and is not where it may be used: a thief, or an owner who moved.
-fn strayed(server: &Arc<Server>, client: &ClientFacts, who: &Authenticated, breach: &Breach, now: UnixMillis) {
+fn strayed(
+    server: &Arc<Server>,
+    client: &ClientFacts,
+    (account, credential): (&AccountName, Arc<str>),
+    breach: &Breach,
+    now: UnixMillis,
+) {
     let place = Subnet::network(client.address).to_string();
-    let (server, who, words) = (Arc::clone(server), who.clone(), breach.words.clone());
+    let (server, account, words) = (Arc::clone(server), Arc::clone(account), breach.words.clone());
     // It writes to the disk. Nobody waits for it.
     drop(tokio::task::spawn_blocking(move || {
-        if server.accounts.note_strayed(now, who.account(), who.credential(), &place) {
-            noted(&server, &who, "out-of-scope", format!("the right password from {place}, which its scope refuses: {words}"));
+        if server.accounts.note_strayed(now, &account, &credential, &place) {
+            let because = format!("the right credential from {place}, which its scope refuses: {words}");
+            noted(&server, &account, &credential, "out-of-scope", because);
         }
     }));
 }
 
-fn noted(server: &Server, who: &Authenticated, what: &'static str, because: String) {
-    server.emit(Event::Credential {
-        account: Arc::clone(who.account()),
-        credential: Arc::clone(who.credential()),
-        what,
-        because,
-    });
+fn noted(server: &Server, account: &AccountName, credential: &Arc<str>, what: &'static str, because: String) {
+    server.emit(Event::Credential { account: Arc::clone(account), credential: Arc::clone(credential), what, because });
 }
 
 /// What ends a session from outside: `None` as long as it may go on, and then until when.
@@ -259,7 +277,13 @@ pub(crate) fn revocation(server: Arc<Server>, hostname: Arc<str>, client: Client
             let left = match ends(&server, &client, &who, now) {
                 Ok(until) => until.map_or(FOREVER, |until| until.since(now).min(FOREVER)),
                 Err(why) => {
-                    noted(&server, &who, "session-ended", format!("{} was logged in: {why}", client.address));
+                    noted(
+                        &server,
+                        who.account(),
+                        who.credential(),
+                        "session-ended",
+                        format!("{} was logged in: {why}", client.address),
+                    );
                     return Reply::authority_ended(&hostname, &why);
                 }
             };

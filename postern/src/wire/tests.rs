@@ -72,7 +72,7 @@ impl Town {
             quotas,
             history,
             session_ids: SessionIds::default(),
-            audit: Arc::new(Audit::open(folder.path(), clock()).unwrap()),
+            audit: Arc::new(Audit::open(folder.path(), clock(), postern_state::audit::Keep::default()).unwrap()),
             dispatcher,
             maildirs: Maildirs::new("mx.here.test", 1),
             tls,

@@ -139,6 +139,66 @@ impl Credential {
         self.verifier.stored_key.first_chunk().map_or(0, |start| u64::from_be_bytes(*start))
     }
 
+    /// As far as its use goes.
+    #[must_use]
+    pub fn way(&self) -> Way<'_> {
+        Way { created: self.created, expires: self.expires, last_used: self.last_used, standing: &self.standing }
+    }
+
+    /// True when it is past its end.
+    #[must_use]
+    pub fn is_expired(&self, now: UnixMillis) -> bool {
+        self.expires.is_some_and(|end| end <= now)
+    }
+}
+
+/// A certificate noted for an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// Which.
+    pub fingerprint: Fingerprint,
+    /// When it was noted; of one that an older version noted, when its account was made.
+    pub added: UnixMillis,
+    /// About when it was last good, to the hour.
+    pub last_used: Option<UnixMillis>,
+    /// What is known of its use. It has no scope of its own.
+    pub standing: Standing,
+}
+
+impl Certificate {
+    /// Noted just now.
+    #[must_use]
+    pub fn new(fingerprint: Fingerprint, added: UnixMillis) -> Self {
+        Self { fingerprint, added, last_used: None, standing: Standing::default() }
+    }
+
+    /// What it is called among the ways to be its account: longer than the name of any app password, so it is none.
+    #[must_use]
+    pub fn name(&self) -> Arc<str> {
+        format!("{CERTIFICATE} {}", print_fingerprint(&self.fingerprint)).into()
+    }
+
+    /// As far as its use goes. When it ends it says itself, in the handshake.
+    #[must_use]
+    pub fn way(&self) -> Way<'_> {
+        Way { created: self.added, expires: None, last_used: self.last_used, standing: &self.standing }
+    }
+}
+
+/// A way to prove to be an account, by a password or a certificate, as far as its use goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Way<'a> {
+    /// When it was made or noted.
+    pub created: UnixMillis,
+    /// From then on it is refused.
+    pub expires: Option<UnixMillis>,
+    /// About when it was last good.
+    pub last_used: Option<UnixMillis>,
+    /// Its scope, and what is known of its use.
+    pub standing: &'a Standing,
+}
+
+impl Way<'_> {
     /// When it was last known to be needed: used, made, or enabled again.
     #[must_use]
     pub fn last_needed(&self) -> UnixMillis {
@@ -166,7 +226,7 @@ pub struct Account {
     /// Its password and its app passwords.
     pub credentials: Vec<Credential>,
     /// The certificates noted for it.
-    pub certificates: Vec<Fingerprint>,
+    pub certificates: Vec<Certificate>,
     /// When it was made.
     pub created: UnixMillis,
     /// One for all credentials, so that a SCRAM proof can be checked against each.
@@ -192,6 +252,28 @@ impl Account {
         self.credentials.iter().find(|credential| &*credential.name == name)
     }
 
+    /// By its fingerprint.
+    #[must_use]
+    pub fn certificate(&self, fingerprint: &Fingerprint) -> Option<&Certificate> {
+        self.certificates.iter().find(|certificate| certificate.fingerprint == *fingerprint)
+    }
+
+    /// All ways to prove to be it that are kept here, by their names.
+    pub fn ways(&self) -> impl Iterator<Item = (Arc<str>, Way<'_>)> {
+        let passwords = self.credentials.iter().map(|credential| (Arc::clone(&credential.name), credential.way()));
+        passwords.chain(self.certificates.iter().map(|certificate| (certificate.name(), certificate.way())))
+    }
+
+    /// When one of them was last used, and its standing, to be changed.
+    pub(crate) fn way_mut(&mut self, name: &str) -> Option<(&mut Option<UnixMillis>, &mut Standing)> {
+        let password = self.credentials.iter_mut().find(|credential| &*credential.name == name);
+        let password = password.map(|credential| (&mut credential.last_used, &mut credential.standing));
+        password.or_else(|| {
+            let certificate = self.certificates.iter_mut().find(|certificate| *certificate.name() == *name)?;
+            Some((&mut certificate.last_used, &mut certificate.standing))
+        })
+    }
+
     pub(crate) fn keys(&self, credential: &Credential) -> ScramKeys {
         ScramKeys {
             salt: self.salt.clone(),
@@ -212,10 +294,25 @@ struct AccountRow {
     scope: ScopeRow,
     credentials: Vec<CredentialRow>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    certificates: Vec<String>,
+    certificates: Vec<CertificateRow>,
     created: u64,
     salt: String,
     iterations: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum CertificateRow {
+    /// As it was kept before anything but the fingerprint was.
+    Plain(String),
+    Known {
+        fingerprint: String,
+        added: u64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        last_used: Option<u64>,
+        #[serde(default, skip_serializing_if = "is_default")]
+        standing: Box<StandingRow>,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -258,7 +355,7 @@ impl Account {
             addresses: self.addresses.iter().map(ToString::to_string).collect(),
             scope: ScopeRow::of(&self.scope),
             credentials: credentials.collect(),
-            certificates: self.certificates.iter().map(print_fingerprint).collect(),
+            certificates: self.certificates.iter().map(CertificateRow::of).collect(),
             created: self.created.0,
             salt: BASE64.encode(&self.salt),
             iterations: self.iterations,
@@ -277,13 +374,36 @@ impl Account {
             credentials: row.credentials.into_iter().map(CredentialRow::read).collect::<Result<_, _>>()?,
             certificates: row
                 .certificates
-                .iter()
-                .map(|text| parse_fingerprint(text).ok_or("a fingerprint has not 32 octets".to_owned()))
+                .into_iter()
+                .map(|certificate| certificate.read(UnixMillis(row.created)))
                 .collect::<Result<_, _>>()?,
             created: UnixMillis(row.created),
             salt: BASE64.decode(&row.salt).map_err(|e| e.to_string())?,
             iterations: row.iterations,
             generation: 0,
+        })
+    }
+}
+
+impl CertificateRow {
+    fn of(certificate: &Certificate) -> Self {
+        Self::Known {
+            fingerprint: print_fingerprint(&certificate.fingerprint),
+            added: certificate.added.0,
+            last_used: certificate.last_used.map(|time| time.0),
+            standing: Box::new(StandingRow::of(&certificate.standing)),
+        }
+    }
+
+    fn read(self, account_created: UnixMillis) -> Result<Certificate, String> {
+        let print = |text: &str| parse_fingerprint(text).ok_or("a fingerprint has not 32 octets".to_owned());
+        Ok(match self {
+            Self::Plain(text) => Certificate::new(print(&text)?, account_created),
+            Self::Known { fingerprint, added, last_used, standing } => Certificate {
+                last_used: last_used.map(UnixMillis),
+                standing: standing.read()?,
+                ..Certificate::new(print(&fingerprint)?, UnixMillis(added))
+            },
         })
     }
 }
@@ -335,7 +455,11 @@ mod tests {
             addresses: addresses.iter().map(|text| Owned::parse(text).unwrap()).collect(),
             scope: AccountScope { valid_until: Some(UnixMillis(9)), ..AccountScope::default() },
             credentials: vec![credential(PASSWORD, None), credential("phone", Some("abc234"))],
-            certificates: vec![[3; 32]],
+            certificates: vec![Certificate {
+                last_used: Some(UnixMillis(8)),
+                standing: Standing { noticed: Some(UnixMillis(7)), ..Standing::default() },
+                ..Certificate::new([3; 32], UnixMillis(6))
+            }],
             created: UnixMillis(5),
             salt: vec![1, 2, 3],
             iterations: 4096,
@@ -373,6 +497,15 @@ mod tests {
         let account = Account::from_row(row.as_bytes()).unwrap();
         assert!(account.scope.is_empty() && account.certificates.is_empty());
         assert_eq!(account.credential(PASSWORD).unwrap().standing, Standing::default());
+    }
+
+    #[test]
+    fn a_certificate_of_which_only_the_fingerprint_was_kept_counts_as_noted_when_its_account_was_made() {
+        let one = account(&[]);
+        let row: serde_json::Value = serde_json::from_slice(&one.to_row().unwrap()).unwrap();
+        let plain = serde_json::json!([print_fingerprint(&[3; 32])]);
+        let old = Account::from_row(row.to_string().replace(&row["certificates"].to_string(), &plain.to_string()).as_bytes());
+        assert_eq!(old, Ok(Account { certificates: vec![Certificate::new([3; 32], UnixMillis(5))], ..one }));
     }
 
     #[test]

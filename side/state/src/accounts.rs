@@ -20,7 +20,8 @@ use postern_smtp::sasl::scram::ScramKeys;
 use tokio::sync::watch;
 
 use crate::account::{
-    Account, CERTIFICATE, Credential, Fingerprint, Owned, PASSWORD, TOKEN, Verifier, canonical, is_folded_plainly,
+    Account, CERTIFICATE, Certificate, Credential, Fingerprint, Owned, PASSWORD, TOKEN, Verifier, Way, canonical,
+    is_folded_plainly,
 };
 use crate::backend::{Backend, Change, Durability, Keyspace, Order};
 use crate::password::{self, Hashing};
@@ -114,19 +115,19 @@ struct Snapshot {
 impl Snapshot {
     fn put(&mut self, account: Account) {
         self.take(&account.name);
-        for fingerprint in &account.certificates {
-            self.by_fingerprint.entry(*fingerprint).or_default().push(Arc::clone(&account.name));
+        for certificate in &account.certificates {
+            self.by_fingerprint.entry(certificate.fingerprint).or_default().push(Arc::clone(&account.name));
         }
         self.by_name.insert(Arc::clone(&account.name), Arc::new(account));
     }
 
     fn take(&mut self, name: &str) {
         let Some(old) = self.by_name.remove(name) else { return };
-        for fingerprint in &old.certificates {
-            if let Some(names) = self.by_fingerprint.get_mut(fingerprint) {
+        for fingerprint in old.certificates.iter().map(|certificate| certificate.fingerprint) {
+            if let Some(names) = self.by_fingerprint.get_mut(&fingerprint) {
                 names.retain(|holder| **holder != *name);
                 if names.is_empty() {
-                    self.by_fingerprint.remove(fingerprint);
+                    self.by_fingerprint.remove(&fingerprint);
                 }
             }
         }
@@ -138,6 +139,8 @@ pub(crate) struct CertificateHolder {
     pub(crate) account: Arc<Account>,
     /// It was noted for the account; otherwise an authority says that it is for the account's address.
     pub(crate) is_noted: bool,
+    /// It was noted, and nobody used it for so long that it is refused.
+    pub(crate) is_disabled: bool,
 }
 
 /// The accounts.
@@ -173,13 +176,13 @@ pub struct Unused {
 
 /// Whether there is something to do about a credential: `Some(true)` to disable it, `Some(false)` to give notice first. Use takes the
 /// notice back, since the time since the last use is then short again.
-fn unused(credential: &Credential, now: UnixMillis, after: Duration, notice: Duration) -> Option<bool> {
-    let standing = &credential.standing;
-    let idle = now.since(credential.last_needed());
-    if standing.disabled.is_some() || credential.is_expired(now) || idle < after.saturating_sub(notice) {
+fn unused(way: Way<'_>, now: UnixMillis, after: Duration, notice: Duration) -> Option<bool> {
+    let standing = way.standing;
+    let idle = now.since(way.last_needed());
+    if standing.disabled.is_some() || way.is_expired(now) || idle < after.saturating_sub(notice) {
         return None;
     }
-    match standing.noticed.filter(|noticed| *noticed >= credential.last_needed()) {
+    match standing.noticed.filter(|noticed| *noticed >= way.last_needed()) {
         None => Some(false),
         Some(noticed) => (idle >= after && now.since(noticed) >= notice).then_some(true),
     }
@@ -395,13 +398,21 @@ impl Accounts {
         let snapshot = self.snapshot.load();
         let noted = snapshot.by_fingerprint.get(&certificate.fingerprint).into_iter().flatten();
         let noted = noted.filter_map(|name| snapshot.by_name.get(name));
-        let mut holders: Vec<_> =
-            noted.map(|account| CertificateHolder { account: Arc::clone(account), is_noted: true }).collect();
+        let is_disabled = |account: &Account| {
+            let own = account.certificate(&certificate.fingerprint);
+            own.is_some_and(|own| own.standing.disabled.is_some())
+        };
+        let holder = |account: &Arc<Account>, is_noted| CertificateHolder {
+            is_disabled: is_disabled(account),
+            account: Arc::clone(account),
+            is_noted,
+        };
+        let mut holders: Vec<_> = noted.map(|account| holder(account, true)).collect();
         // Its authority may have let its holder choose the name.
         let addresses = certificate.addresses.iter().filter(|address| is_folded_plainly(&address.to_string()));
         for account in addresses.filter_map(|address| snapshot.by_name.get(&*canonical(address))) {
             if !holders.iter().any(|holder| holder.account.name == account.name) {
-                holders.push(CertificateHolder { account: Arc::clone(account), is_noted: false });
+                holders.push(holder(account, false));
             }
         }
         holders
@@ -411,16 +422,16 @@ impl Accounts {
     ///
     /// # Errors
     /// When there is no such account, or it has too many.
-    pub fn add_certificate(&self, name: &str, fingerprint: Fingerprint) -> Result<(), AccountFailure> {
+    pub fn add_certificate(&self, now: UnixMillis, name: &str, fingerprint: Fingerprint) -> Result<(), AccountFailure> {
         not_a_network(name)?;
         self.change(name, |account| {
-            if account.certificates.contains(&fingerprint) {
+            if account.certificate(&fingerprint).is_some() {
                 return Ok(());
             }
             if account.certificates.len() >= CERTIFICATES_MAX {
                 return Err(AccountFailure::TooMany("certificates of one account", CERTIFICATES_MAX));
             }
-            account.certificates.push(fingerprint);
+            account.certificates.push(Certificate::new(fingerprint, now));
             Ok(())
         })
     }
@@ -432,7 +443,7 @@ impl Accounts {
     pub fn remove_certificate(&self, name: &str, fingerprint: Fingerprint) -> Result<(), AccountFailure> {
         self.change(name, |account| {
             let before = account.certificates.len();
-            account.certificates.retain(|own| *own != fingerprint);
+            account.certificates.retain(|own| own.fingerprint != fingerprint);
             if account.certificates.len() == before { Err(AccountFailure::UnknownCertificate) } else { Ok(()) }
         })
     }
@@ -455,12 +466,13 @@ impl Accounts {
     pub fn enable(&self, now: UnixMillis, name: &str) -> Result<(), AccountFailure> {
         self.change(name, |account| {
             let was_disabled = std::mem::take(&mut account.disabled);
-            // While nobody could use the account, nobody could use its passwords either: their time begins anew.
-            let again = |credential: &&mut Credential| was_disabled || credential.standing.disabled.is_some();
-            for credential in account.credentials.iter_mut().filter(again) {
-                credential.standing.disabled = None;
-                credential.standing.noticed = None;
-                credential.standing.enabled = Some(now);
+            // While nobody could use the account, nobody could use what proves to be it either: its time begins anew.
+            let passwords = account.credentials.iter_mut().map(|credential| &mut credential.standing);
+            let all = passwords.chain(account.certificates.iter_mut().map(|certificate| &mut certificate.standing));
+            for standing in all.filter(|standing| was_disabled || standing.disabled.is_some()) {
+                standing.disabled = None;
+                standing.noticed = None;
+                standing.enabled = Some(now);
             }
             Ok(())
         })
@@ -498,7 +510,8 @@ impl Accounts {
     /// True when the store does not know yet that this credential was good about now.
     #[must_use]
     pub fn is_news(&self, now: UnixMillis, account: &Account, credential: &str) -> bool {
-        account.credential(credential).is_some_and(|used| used.last_used.is_none_or(|last| now.since(last) >= LAST_USED_STEP))
+        let way = account.ways().find(|(name, _)| **name == *credential);
+        way.is_some_and(|(_, way)| way.last_used.is_none_or(|last| now.since(last) >= LAST_USED_STEP))
     }
 
     /// Remembers that a credential was good, and good for something, if that is news by now. Losing it costs nothing, so it is not synced.
@@ -510,8 +523,8 @@ impl Accounts {
         if !self.is_news(now, &account, credential) {
             return;
         }
-        for used in account.credentials.iter_mut().filter(|used| &*used.name == credential) {
-            used.last_used = Some(now);
+        if let Some((last_used, _)) = account.way_mut(credential) {
+            *last_used = Some(now);
         }
         if let Err(failure) = self.write(account, Durability::Buffered) {
             tracing::error!(%failure, "the last use of a credential could not be written");
@@ -624,11 +637,11 @@ impl Accounts {
     pub fn note_place(&self, now: UnixMillis, name: &str, credential: &str, place: &str, new_max: u32) -> bool {
         let _held = self.lock();
         let Some(mut account) = self.find(name).map(|account| Account::clone(&account)) else { return false };
-        let Some(used) = account.credentials.iter_mut().find(|used| &*used.name == credential) else { return false };
-        if !used.standing.is_news(now, place) {
+        let Some((_, standing)) = account.way_mut(credential) else { return false };
+        if !standing.is_news(now, place) {
             return false;
         }
-        let unusual = used.standing.note(now, place, new_max);
+        let unusual = standing.note(now, place, new_max);
         if let Err(failure) = self.write(account, Durability::Buffered) {
             tracing::error!(%failure, "the place a credential was used from could not be written");
         }
@@ -640,8 +653,8 @@ impl Accounts {
     pub fn note_strayed(&self, now: UnixMillis, name: &str, credential: &str, place: &str) -> bool {
         let _held = self.lock();
         let Some(mut account) = self.find(name).map(|account| Account::clone(&account)) else { return false };
-        let Some(used) = account.credentials.iter_mut().find(|used| &*used.name == credential) else { return false };
-        if !used.standing.stray(now, place) {
+        let Some((_, standing)) = account.way_mut(credential) else { return false };
+        if !standing.stray(now, place) {
             return false;
         }
         if let Err(failure) = self.write(account, Durability::Buffered) {
@@ -659,19 +672,20 @@ impl Accounts {
         let mut generation = self.lock();
         let (mut done, mut changes, mut snapshot) = (Vec::new(), Vec::new(), Snapshot::clone(&self.snapshot.load()));
         let wants = |account: &&mut Arc<Account>| {
-            !account.disabled && account.credentials.iter().any(|credential| unused(credential, now, after, notice).is_some())
+            !account.disabled && account.ways().any(|(_, way)| unused(way, now, after, notice).is_some())
         };
         for account in snapshot.by_name.values_mut().filter(wants).take(UNUSED_TOGETHER_MAX) {
             let account = Arc::make_mut(account);
             *generation += 1;
             account.generation = *generation;
-            for credential in &mut account.credentials {
-                let Some(disable) = unused(credential, now, after, notice) else { continue };
-                let since = credential.last_needed();
-                let at = if disable { &mut credential.standing.disabled } else { &mut credential.standing.noticed };
-                *at = Some(now);
-                let (account, credential) = (Arc::clone(&account.name), Arc::clone(&credential.name));
-                done.push(Unused { account, credential, since, disabled: disable });
+            let found =
+                account.ways().filter_map(|(name, way)| Some((name, way.last_needed(), unused(way, now, after, notice)?)));
+            for (credential, since, disabled) in found.collect::<Vec<_>>() {
+                if let Some((_, standing)) = account.way_mut(&credential) {
+                    let at = if disabled { &mut standing.disabled } else { &mut standing.noticed };
+                    *at = Some(now);
+                    done.push(Unused { account: Arc::clone(&account.name), credential, since, disabled });
+                }
             }
             let row = account.to_row().map_err(StateFailure::Corrupt)?;
             changes.push(Change::Put(Keyspace::Accounts, account.name.as_bytes().to_vec(), row));

@@ -327,7 +327,7 @@ impl Authenticator {
 
     /// A password was good, by itself or as a proof.
     fn admit(&self, now: UnixMillis, verified: &Account, credential: &Credential, memory: Option<Vec<u8>>) -> Step {
-        let fresh = || !credential.is_expired(now) && credential.standing.disabled.is_none();
+        let fresh = || !credential.way().is_expired(now) && credential.standing.disabled.is_none();
         let Some((account, proof)) = fresh().then(|| self.mint(verified, &credential.name)).flatten() else {
             return Step::Denied;
         };
@@ -423,7 +423,8 @@ impl Authenticator {
         let mut fitting = candidates.iter().filter(|holder| acts_for_itself(authzid, &holder.account.name));
         let reason = match (fitting.next(), fitting.next()) {
             _ if certificate.until <= now => "has ended since it was shown",
-            (Some(CertificateHolder { account, is_noted }), None) => {
+            (Some(CertificateHolder { is_disabled: true, .. }), None) => "is disabled, since nobody used it",
+            (Some(CertificateHolder { account, is_noted, .. }), None) => {
                 if let Some((_, proof)) = self.mint(account, &CERTIFICATE.into()) {
                     let means = Means::Certificate { fingerprint: certificate.fingerprint, is_noted: *is_noted };
                     return Step::Authenticated(proof.by(means, Some(certificate.until)));

@@ -28,7 +28,7 @@ mod together;
 pub mod trouble;
 mod turns;
 
-pub use account::{Account, Credential, Owned};
+pub use account::{Account, Certificate, Credential, Owned, Way};
 pub use accounts::{AccountFailure, Accounts, NewAccount, Unused};
 pub use audit::Audit;
 pub use authenticate::{AuthenticationSettings, Authenticator, Exchange, Start, Step};

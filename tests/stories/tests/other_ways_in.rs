@@ -220,6 +220,13 @@ fn a_certificate_that_was_noted_lets_its_holder_in() {
     assert!(postern.order(&["account", "certificate", ALICE, "list"]).contains(&holder.fingerprint));
     let said = external(&postern, folder.path(), ALICE);
     assert!(said.contains("235 2.7.0"), "{said}\n{}", postern.log());
+    let name = format!("certificate {}", holder.fingerprint.replace(':', "").to_lowercase());
+    until("its use to be in the review", LONG, || {
+        let review = postern.json(&["account", "review"]);
+        let row = review["reviews"].as_array().unwrap().iter().find(|row| row["credential"] == name).unwrap().clone();
+        (row["last_used"].is_u64() && row["networks"] == serde_json::json!(["127.0.0.0/24"])).then_some(())
+    });
+    assert!(postern.order(&["account", "certificate", ALICE, "list"]).contains("last used"));
     let said = external(&postern, folder.path(), BOB);
     assert!(said.contains("535 5.7.8"), "nobody acts for another: {said}");
     let mut session = SmtpClient::hello_tls_showing(postern.submission(), folder.path());
@@ -235,6 +242,27 @@ fn a_certificate_that_was_noted_lets_its_holder_in() {
     alice(&postern).expect("QUIT", 221);
     let said = openssl_s_client(postern.mx(), &["-starttls", "smtp"], "QUIT\n");
     assert!(said.contains("No client certificate CA names sent"), "{said}");
+}
+
+#[test]
+fn a_certificate_that_nobody_uses_is_disabled_and_its_session_ends() {
+    require!(have_openssl());
+    let folder = open_folder();
+    let authority = Authority::new(folder.path(), "client-ca.pem");
+    let ca = quoted(&folder.path().join("client-ca.pem"));
+    // The address in it is believed as well: that must not let in what is disabled.
+    let setup = Setup::new().with("tls", "client_ca", &ca).with("tls", "client_identity", "\"address\"");
+    let mut postern = with_alice(setup.with("auth", "unused_after", "\"3s\"").with("auth", "unused_notice", "\"1s\""));
+    let holder = authority.client(folder.path(), ALICE, false);
+    postern.order(&["account", "certificate", ALICE, "add", &holder.fingerprint]);
+    let mut session = SmtpClient::hello_tls_showing(postern.submission(), folder.path());
+    session.expect("AUTH EXTERNAL =", 235);
+    assert!(postern.order(&["account", "review"]).contains("names its address"), "what no row tells of is said");
+    let reply = session.reply();
+    assert!(reply.codes() == "421 4.7.0" && reply.text().contains("the certificate is disabled"), "{reply:?}");
+    let mut again = SmtpClient::hello_tls_showing(postern.submission(), folder.path());
+    again.expect("AUTH EXTERNAL =", 535);
+    postern.wait_for_log("is disabled, since nobody used it");
 }
 
 #[test]

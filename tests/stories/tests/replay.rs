@@ -117,7 +117,8 @@ fn points_of_lists_and_their_limits_are_those_of_the_new_file() {
     let file = list.to_str().unwrap().to_owned();
     let text = std::fs::read_to_string(postern.configuration_file()).unwrap();
     let with = |points: &str| {
-        std::fs::write(postern.configuration_file(), format!("{text}\n[[policy.list]]\nfile = {file:?}\npoints = {points}\n")).unwrap();
+        std::fs::write(postern.configuration_file(), format!("{text}\n[[policy.list]]\nfile = {file:?}\npoints = {points}\n"))
+            .unwrap();
         postern.json(&["policy", "replay"])
     };
     let held = with("7.0");

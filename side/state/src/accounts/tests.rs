@@ -232,6 +232,41 @@ fn an_unused_credential_gets_notice_first_and_use_takes_it_back() {
 }
 
 #[test]
+fn a_certificate_that_nobody_uses_gets_notice_is_refused_and_enabled_like_a_password() {
+    let (folder, accounts) = with_alice();
+    let day = |days: u64| UnixMillis(NOW.0 + days * 86_400_000);
+    let look = |accounts: &Accounts, at: u64| {
+        // The password is used each time, so that only the certificate is looked at.
+        accounts.note_used(day(at), "alice@example.org", PASSWORD);
+        let done = accounts.disable_unused(day(at), Duration::from_secs(90 * 86_400), Duration::from_secs(14 * 86_400)).unwrap();
+        done.iter().map(|unused| (unused.credential.to_string(), unused.disabled)).collect::<Vec<_>>()
+    };
+    accounts.add_certificate(NOW, "alice@example.org", [7; 32]).unwrap();
+    let certificate = |accounts: &Accounts| accounts.find("alice@example.org").unwrap().certificates[0].clone();
+    let name = certificate(&accounts).name();
+    assert!(name.len() > LABEL_CHARS_MAX, "no app password can be called so");
+    assert_eq!(look(&accounts, 76), [(name.to_string(), false)], "notice");
+    assert!(accounts.is_news(day(89), &accounts.find("alice@example.org").unwrap(), &name));
+    accounts.note_used(day(89), "alice@example.org", &name);
+    assert!(!accounts.note_place(day(89), "alice@example.org", &name, "192.0.2.0/24", 3));
+    assert_eq!(look(&accounts, 91), [], "used meanwhile");
+    let accounts = reopened(&folder, accounts);
+    assert_eq!((certificate(&accounts).added, certificate(&accounts).last_used), (NOW, Some(day(89))));
+    assert_eq!(certificate(&accounts).standing.places[0].place, "192.0.2.0/24");
+    assert_eq!((look(&accounts, 165), look(&accounts, 179)), (vec![(name.to_string(), false)], vec![(name.to_string(), true)]));
+    let shown = ClientCertificate {
+        fingerprint: [7; 32],
+        addresses: vec![Mailbox::parse("alice@example.org").unwrap()],
+        until: day(1000),
+    };
+    let is_disabled = |accounts: &Accounts| accounts.holders(&shown).iter().map(|holder| holder.is_disabled).collect::<Vec<_>>();
+    assert_eq!(is_disabled(&accounts), [true], "nor is its address good for what is disabled");
+    accounts.enable(day(180), "alice@example.org").unwrap();
+    assert_eq!(is_disabled(&accounts), [false]);
+    assert_eq!(look(&accounts, 255), [], "enabling counts as use");
+}
+
+#[test]
 fn whoever_watches_an_account_hears_of_its_changes_and_not_of_others() {
     let (_folder, accounts) = with_alice();
     accounts.add(NOW, new("bob@example.org")).unwrap();
@@ -327,6 +362,6 @@ fn a_relay_network_cannot_be_given_a_password_or_a_certificate() {
     accounts.set_scope(name, None, |_| Ok(())).unwrap();
     assert!(matches!(accounts.set_password(NOW, name, None), Err(AccountFailure::IsNetwork)));
     assert!(matches!(accounts.add_app_password(NOW, name, "phone", None), Err(AccountFailure::IsNetwork)));
-    assert!(matches!(accounts.add_certificate(name, [7; 32]), Err(AccountFailure::IsNetwork)));
+    assert!(matches!(accounts.add_certificate(NOW, name, [7; 32]), Err(AccountFailure::IsNetwork)));
     assert!(accounts.find(name).unwrap().credentials.is_empty());
 }

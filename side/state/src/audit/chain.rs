@@ -72,6 +72,19 @@ impl Link {
         self.hash.as_deref().unwrap_or(ZEROS)
     }
 
+    /// The number of the last line.
+    #[must_use]
+    pub const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Before this line, as it says itself: that it was so, only what came before could show.
+    #[must_use]
+    pub fn before(line: &[u8]) -> Self {
+        let entry = serde_json::from_slice::<Entry>(line).ok().filter(|entry| entry.n > 1);
+        entry.map_or(Self::FIRST, |entry| Self { number: entry.n - 1, hash: Some(entry.prev) })
+    }
+
     /// Behind this line, whether it is right or not: what is written from now on shows at least that it was there.
     #[must_use]
     pub fn behind(line: &[u8]) -> Self {

@@ -417,12 +417,12 @@ async fn a_certificate_is_good_for_the_one_account_it_was_noted_for_or_names() {
     assert_eq!(external(&desk, None, "").await, Step::Denied);
     assert_eq!(external(&desk, shown(1, None), ALICE).await, Step::Denied);
     assert_eq!(who(&external(&desk, shown(1, Some("Alice@Example.org")), "").await), Some((ALICE, CERTIFICATE)));
-    desk.accounts.add_certificate(ALICE, [1; 32]).unwrap();
+    desk.accounts.add_certificate(NOW, ALICE, [1; 32]).unwrap();
     for authzid in ["", ALICE, "ALICE@example.ORG"] {
         assert_eq!(who(&external(&desk, shown(1, None), authzid).await), Some((ALICE, CERTIFICATE)), "{authzid}");
     }
     assert_eq!(external(&desk, shown(1, None), "bob@example.org").await, Step::Denied);
-    desk.accounts.add_certificate("bob@example.org", [1; 32]).unwrap();
+    desk.accounts.add_certificate(NOW, "bob@example.org", [1; 32]).unwrap();
     assert_eq!(external(&desk, shown(1, None), "").await, Step::Denied, "one that is two accounts' must be told which");
     assert_eq!(who(&external(&desk, shown(1, None), ALICE).await), Some((ALICE, CERTIFICATE)));
     desk.accounts.remove("bob@example.org").unwrap();
@@ -444,10 +444,27 @@ async fn a_proof_by_certificate_says_which_and_how_and_until_when() {
         assert_eq!(who.means(), Some(&Means::Certificate { fingerprint: [7; 32], is_noted }));
         assert_eq!((who.until(), who.password()), (Some(later(60)), None));
         assert_eq!(external(&desk, shown(NOW), "").await, Step::Denied, "it has ended since the handshake");
-        desk.accounts.add_certificate(ALICE, [7; 32]).unwrap();
+        desk.accounts.add_certificate(NOW, ALICE, [7; 32]).unwrap();
     }
     let Step::Authenticated(who) = desk.plain(ALICE, PASSPHRASE).await else { panic!("denied") };
     assert_eq!((who.password().map(|name| &**name), who.until()), (Some(PASSWORD), None));
+}
+
+#[tokio::test]
+async fn a_certificate_that_was_disabled_since_nobody_used_it_is_refused_and_the_log_says_why() {
+    let desk = desk();
+    desk.accounts.add_certificate(NOW, ALICE, [7; 32]).unwrap();
+    let day = |days: u64| UnixMillis(NOW.0 + days * 86_400_000);
+    let shown = || ClientCertificate { fingerprint: [7; 32], addresses: vec![Mailbox::parse(ALICE).unwrap()], until: day(1000) };
+    assert!(who(&external(&desk, Some(shown()), "").await).is_some());
+    for at in [100, 101] {
+        let done = desk.accounts.disable_unused(day(at), Duration::from_secs(86_400), Duration::ZERO).unwrap();
+        assert_eq!(done.len(), 2, "its password as well");
+    }
+    let mut why = None;
+    let step = desk.authenticator.verify_certificate(day(102), CLIENT, Some(&shown()), None, &mut why).await;
+    assert_eq!(step, Step::Denied);
+    assert!(why.unwrap().ends_with("is disabled, since nobody used it"));
 }
 
 #[tokio::test]
@@ -471,7 +488,7 @@ async fn a_certificate_that_is_nobodys_is_one_fault_of_its_address_whomever_it_n
     }
     assert_eq!(clerk.endings(), [(false, Ending::Wrong); 2]);
     assert_eq!(external(&desk, shown(), ALICE).await, Step::Refused(Unheard::Account));
-    desk.accounts.add_certificate(ALICE, [7; 32]).unwrap();
+    desk.accounts.add_certificate(NOW, ALICE, [7; 32]).unwrap();
     assert!(who(&external(&desk, shown(), ALICE).await).is_some(), "whoever has the right one is heard in any case");
 }
 
