@@ -15,6 +15,9 @@ pub fn check(data: &[u8]) {
         .take(4)
         .collect();
     for id in accepted {
-        assert!(record.clone().about(id).entries.len() <= entries);
+        assert!(
+            record.clone().about(id).is_some_and(|about| about.entries.len() <= entries),
+            "what is accepted in it is told of"
+        );
     }
 }

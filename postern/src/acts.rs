@@ -24,7 +24,7 @@ pub(crate) fn act(order: &Order) -> Option<(String, String)> {
 
 fn account(order: &AccountOrder) -> Option<String> {
     Some(match order {
-        AccountOrder::List | AccountOrder::Show { .. } | AccountOrder::Review => return None,
+        AccountOrder::List | AccountOrder::Show { .. } | AccountOrder::Review | AccountOrder::DryRun(_) => return None,
         AccountOrder::Add { name, addresses, .. } => format!("account add {name}, may send as: {}", addresses.join(", ")),
         AccountOrder::Password { name, .. } => format!("account password {name}"),
         AccountOrder::AppPassword { name, label, .. } => format!("account app-password {name}: {label}"),

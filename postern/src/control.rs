@@ -159,6 +159,8 @@ pub(crate) enum AccountOrder {
         /// Its address.
         name: String,
     },
+    /// Only say what would come of it.
+    DryRun(Box<AccountOrder>),
 }
 
 impl std::fmt::Debug for AccountOrder {
@@ -549,6 +551,9 @@ pub(crate) fn carry_out_account(
         None => Answer::Done { text: format!("{account}: {text}") },
     };
     let done = |name: &str, text: &str| Answer::Done { text: format!("{name}: {text}") };
+    if let AccountOrder::DryRun(order) = order {
+        return dry_run(accounts, now, habits, *order);
+    }
     let changes = match &order {
         AccountOrder::Scope { name, clear, parts, .. } => Some(name).filter(|_| *clear || !parts.is_empty()),
         AccountOrder::Addresses { name, .. } | AccountOrder::Disable { name } | AccountOrder::Enable { name } => Some(name),
@@ -611,6 +616,7 @@ pub(crate) fn carry_out_account(
         AccountOrder::Disable { name } => accounts.disable(&name).map(|()| done(&name, "disabled")),
         AccountOrder::Enable { name } => accounts.enable(now, &name).map(|()| done(&name, "enabled")),
         AccountOrder::Remove { name } => accounts.remove(&name).map(|()| done(&name, "removed")),
+        AccountOrder::DryRun(_) => return Answer::Failed { exit: 2, error: "an order is rehearsed once".to_owned() },
     };
     result.unwrap_or_else(|failure| match failure {
         postern_state::AccountFailure::Unknown
@@ -619,6 +625,26 @@ pub(crate) fn carry_out_account(
         postern_state::AccountFailure::BadScope(why) => Answer::Failed { exit: 2, error: why },
         other => Answer::failed(other.to_string()),
     })
+}
+
+/// All is checked and done as it would be, on accounts of which nothing is kept.
+fn dry_run(
+    accounts: &postern_state::Accounts,
+    now: postern_mail::envelope::UnixMillis,
+    habits: &Habits,
+    order: AccountOrder,
+) -> Answer {
+    match order {
+        AccountOrder::Scope { .. }
+        | AccountOrder::Addresses { .. }
+        | AccountOrder::Disable { .. }
+        | AccountOrder::Enable { .. }
+        | AccountOrder::Remove { .. } => match carry_out_account(&accounts.rehearsal(), now, habits, order) {
+            Answer::Done { text } => Answer::Done { text: format!("nothing is changed; without --dry-run: {text}") },
+            answer => answer,
+        },
+        _ => Answer::Failed { exit: 2, error: "only scope, disable, enable and remove can be rehearsed".to_owned() },
+    }
 }
 
 /// What is taken back is what was noted; that an authority is believed is a matter of the configuration.

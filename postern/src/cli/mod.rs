@@ -24,7 +24,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::cli::scope::{ScopeArgs, ScopeParts};
+use crate::cli::scope::{ScopeArgs, ScopeParts, rehearsed};
 use crate::control::{AccountOrder, Change, MESSAGES_DEFAULT, Order, QueueOrder, Selection};
 use crate::offline::Source;
 use crate::serve;
@@ -79,6 +79,9 @@ enum Command {
         /// Why, for the audit log.
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
+        /// Only say whether it could: `config check`.
+        #[arg(long)]
+        dry_run: bool,
         #[command(flatten)]
         at: Where,
     },
@@ -236,16 +239,25 @@ enum AccountVerb {
     Disable {
         /// Its address.
         address: String,
+        /// Only say what would come of it.
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Take `disable` back.
     Enable {
         /// Its address.
         address: String,
+        /// Only say what would come of it.
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Forget it.
     Remove {
         /// Its address.
         address: String,
+        /// Only say what would come of it.
+        #[arg(long)]
+        dry_run: bool,
     },
 }
 
@@ -434,9 +446,9 @@ impl AccountVerb {
                 CertificateVerb::List => AccountOrder::Show { name },
                 CertificateVerb::Remove { fingerprint } => AccountOrder::RemoveCertificate { name, fingerprint },
             },
-            Self::Disable { address } => AccountOrder::Disable { name: address },
-            Self::Enable { address } => AccountOrder::Enable { name: address },
-            Self::Remove { address } => AccountOrder::Remove { name: address },
+            Self::Disable { address, dry_run } => rehearsed(AccountOrder::Disable { name: address }, dry_run),
+            Self::Enable { address, dry_run } => rehearsed(AccountOrder::Enable { name: address }, dry_run),
+            Self::Remove { address, dry_run } => rehearsed(AccountOrder::Remove { name: address }, dry_run),
         })
     }
 }
@@ -468,7 +480,10 @@ fn carry_out(command: Command) -> Result<(), Stop> {
         Command::Serve { config } => return Ok(serve::run(Source::named(config))?),
         Command::Config { verb, at } => return config::run(&verb, Source::named(at.config), at.json),
         Command::Status { at } => (Order::Status, at),
-        Command::Reload { reason, at } => (because(reason, Order::Reload), at),
+        Command::Reload { dry_run: true, at, .. } => {
+            return config::run(&ConfigVerb::Check, Source::named(at.config), at.json);
+        }
+        Command::Reload { reason, dry_run: false, at } => (because(reason, Order::Reload), at),
         Command::Account { verb, reason, at } => (because(reason, Order::Account(verb.order()?)), at),
         Command::Explain { asked, at } => (asked.order(&Source::named(at.config.clone()))?, at),
         Command::List { verb, at } => return lists::run(verb, &Source::named(at.config), at.json),

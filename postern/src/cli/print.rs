@@ -141,9 +141,8 @@ fn print_accounts(accounts: &[Account]) {
     for account in accounts {
         for certificate in account.credentials.iter().filter(|credential| is_certificate(account, credential)) {
             let last = certificate.last_used.map_or("never used".to_owned(), |at| format!("last used {}", when(at)));
-            let disabled = certificate.disabled.map(|at| format!(", disabled since {}", when(at))).unwrap_or_default();
             let label = Quoted::text(&certificate.label);
-            say!("{}: {label}, added {}, {last}{disabled}", account.name, when(certificate.created));
+            say!("{}: {label}, added {}, {last}", account.name, when(certificate.created));
         }
     }
 }

@@ -24,6 +24,9 @@ pub(super) struct ScopeArgs {
     /// Lift every restriction first.
     #[arg(long)]
     clear: bool,
+    /// Only show what it would be.
+    #[arg(long)]
+    dry_run: bool,
 }
 
 /// What a scope is made of.
@@ -86,17 +89,23 @@ impl ScopeParts {
 
 impl ScopeArgs {
     pub(super) fn order(self) -> Result<AccountOrder, Stop> {
-        let Self { address, app_password, addresses, clear, parts } = self;
+        let Self { address, app_password, addresses, clear, parts, dry_run } = self;
         let parts = parts.given();
         if addresses.is_empty() {
-            return Ok(AccountOrder::Scope { name: address, label: app_password, clear, parts });
+            let order = AccountOrder::Scope { name: address, label: app_password, clear, parts };
+            return Ok(rehearsed(order, dry_run));
         }
         // Two changes of a row that are not made together could be half made.
         if clear || app_password.is_some() || !parts.is_empty() {
             return Err(Stop(2, "--may-send-as is about the account as a whole: give it alone".to_owned()));
         }
-        Ok(AccountOrder::Addresses { name: address, addresses })
+        Ok(rehearsed(AccountOrder::Addresses { name: address, addresses }, dry_run))
     }
+}
+
+/// What it is with `--dry-run`.
+pub(super) fn rehearsed(order: AccountOrder, dry_run: bool) -> AccountOrder {
+    if dry_run { AccountOrder::DryRun(Box::new(order)) } else { order }
 }
 
 /// The scopes of accounts, where there are any.

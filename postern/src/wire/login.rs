@@ -67,6 +67,15 @@ struct Looked {
     warned: Option<(UnixMillis, bool)>,
 }
 
+impl Looked {
+    /// Whether there is something to tell of a list that ends then, and whether it is over: once shortly before, and once when it is.
+    fn warns(&mut self, end: UnixMillis, now: UnixMillis) -> Option<bool> {
+        let warning = (end, end <= now);
+        let is_news = end <= now.plus(WARN_BEFORE) && self.warned.replace(warning) != Some(warning);
+        is_news.then_some(warning.1)
+    }
+}
+
 /// TLS for clients: a plain one, and one that asks for certificates where the configuration names an authority. The latter is replaced as a
 /// whole when its files change: a list of revoked certificates is only good until its next update.
 pub(crate) struct TlsByKind {
@@ -141,11 +150,8 @@ impl TlsByKind {
 
     fn warn_of_next_update(&self, now: UnixMillis) {
         let Some(end) = self.asking.load().as_ref().and_then(|asking| asking.next_update) else { return };
-        let warning = (end, end <= now);
-        if end > now.plus(WARN_BEFORE) || self.looked().warned.replace(warning) == Some(warning) {
-            return;
-        }
-        if end <= now {
+        let Some(is_over) = self.looked().warns(end, now) else { return };
+        if is_over {
             tracing::error!(
                 "a list of [tls] client_crl is past its next update: no certificate it is for is taken until it is renewed"
             );
@@ -180,4 +186,23 @@ pub(crate) fn believed(config: &Config, certificate: Option<Box<ClientCertificat
 pub(crate) fn files(config: &Config) -> impl Iterator<Item = &PathBuf> {
     let issuers = config.auth.oidc.iter().filter_map(|oidc| oidc.ca_file.as_ref());
     [&config.tls.client_ca, &config.tls.client_crl].into_iter().flatten().chain(issuers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_that_is_about_to_end_is_told_of_once_a_day_before_and_once_when_it_is_over() {
+        let mut looked = Looked::default();
+        let now = UnixMillis(1_800_000_000_000);
+        let after = |hours: u64| now.plus(Duration::from_secs(hours * 3600));
+        assert_eq!(looked.warns(after(25), now), None);
+        assert_eq!(looked.warns(after(25), after(1)), Some(false));
+        assert_eq!(looked.warns(after(25), after(2)), None, "told already");
+        assert_eq!(looked.warns(after(25), after(25)), Some(true));
+        assert_eq!(looked.warns(after(25), after(26)), None);
+        assert_eq!(looked.warns(after(60), after(27)), None, "renewed");
+        assert_eq!(looked.warns(after(60), after(40)), Some(false), "and warned of anew");
+    }
 }

@@ -23,6 +23,7 @@ use crate::account::{
     Account, CERTIFICATE, Certificate, Credential, Fingerprint, Owned, PASSWORD, TOKEN, Verifier, Way, canonical,
     is_folded_plainly,
 };
+use crate::backend::rehearsal::Rehearsal;
 use crate::backend::{Backend, Change, Durability, Keyspace, Order};
 use crate::password::{self, Hashing};
 use crate::standing::Standing;
@@ -209,6 +210,20 @@ impl Accounts {
             writer: Mutex::new(0),
             watched: Mutex::new(Watched { by_name: HashMap::new(), sweep_at: WATCHED_MIN }),
         })
+    }
+
+    /// The same accounts as they are now, of which no change is kept or told to anybody: what is refused here would be refused, and how they
+    /// look after a change they would look.
+    #[must_use]
+    pub fn rehearsal(&self) -> Self {
+        Self {
+            backend: Arc::new(Rehearsal),
+            server_secret: self.server_secret.clone(),
+            hashing: Arc::clone(&self.hashing),
+            snapshot: ArcSwap::new(self.snapshot.load_full()),
+            writer: Mutex::new(0),
+            watched: Mutex::new(Watched { by_name: HashMap::new(), sweep_at: WATCHED_MIN }),
+        }
     }
 
     /// By its name in canonical form.

@@ -1,6 +1,7 @@
 //! Where the small facts are kept: rows of bytes in a few ordered keyspaces. This trait is all the rest knows of the engine.
 
 pub mod local;
+pub(crate) mod rehearsal;
 
 use crate::trouble::StateFailure;
 

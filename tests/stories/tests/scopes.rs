@@ -355,6 +355,32 @@ fn a_credential_that_nobody_uses_is_told_of_then_disabled_and_enabled_again_by_a
 }
 
 #[test]
+fn a_dry_run_says_what_would_come_of_it_and_changes_nothing_and_no_act_is_in_the_log() {
+    let (mut postern, _sink) = town();
+    let before = postern.json(&["account", "show", ALICE])["accounts"].clone();
+    for running in [true, false] {
+        if !running {
+            postern.terminate();
+        }
+        for (verb, what) in [("disable", "disabled"), ("remove", "removed"), ("enable", "enabled")] {
+            let said = postern.order(&["account", verb, ALICE, "--dry-run"]);
+            assert!(said.contains(&format!("nothing is changed; without --dry-run: {ALICE}: {what}")), "{said}");
+        }
+        let shown = postern.json(&["account", "scope", ALICE, "--recipients", "there.test", "--dry-run"]);
+        assert_eq!(shown["accounts"][0]["scope"]["recipients"], serde_json::json!(["there.test"]));
+        let wrong = ["account", "scope", ALICE, "--recipients", "", "--dry-run"];
+        assert_eq!(postern.run(&wrong).status.code(), Some(2), "it is checked as it would be");
+        assert_eq!(postern.run(&["account", "remove", "nobody@here.test", "--dry-run"]).status.code(), Some(3));
+        let after = postern.json(&["account", "show", ALICE])["accounts"].clone();
+        assert_eq!(after[0]["scope"], before[0]["scope"]);
+        assert_eq!(after[0]["disabled"], false);
+    }
+    assert!(postern.order(&["reload", "--dry-run"]).contains("valid"), "it takes no running server");
+    let log = postern.json(&["audit", "show"])["entries"].to_string();
+    assert!(!log.contains("account remove") && !log.contains("account disable") && !log.contains("reload"), "{log}");
+}
+
+#[test]
 fn a_review_tells_who_may_send_as_whom_and_where_it_was_used_from() {
     let (postern, _sink) = town();
     let _ = app_password(&postern, "phone");

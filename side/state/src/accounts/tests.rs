@@ -267,6 +267,19 @@ fn a_certificate_that_nobody_uses_gets_notice_is_refused_and_enabled_like_a_pass
 }
 
 #[test]
+fn a_rehearsal_says_what_would_come_of_a_change_and_keeps_nothing() {
+    let (folder, accounts) = with_alice();
+    let watched = accounts.watch(&"alice@example.org".into());
+    let rehearsal = accounts.rehearsal();
+    rehearsal.disable("alice@example.org").unwrap();
+    assert!(rehearsal.show("alice@example.org").unwrap().disabled && !accounts.show("alice@example.org").unwrap().disabled);
+    rehearsal.remove("alice@example.org").unwrap();
+    assert!(matches!(rehearsal.enable(NOW, "bob@example.org"), Err(AccountFailure::Unknown)));
+    assert!(!watched.has_changed().unwrap());
+    assert!(!reopened(&folder, accounts).show("alice@example.org").unwrap().disabled);
+}
+
+#[test]
 fn whoever_watches_an_account_hears_of_its_changes_and_not_of_others() {
     let (_folder, accounts) = with_alice();
     accounts.add(NOW, new("bob@example.org")).unwrap();
