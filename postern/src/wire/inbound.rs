@@ -258,7 +258,7 @@ impl Inbound {
             }
             Step::Authenticated(who) => {
                 if let Some((reply, because)) = scope::login_refused(&self.server, &self.client, &who) {
-                    self.trail.login(&self.client, Some(who.account()), "right, but out of scope here or now");
+                    self.trail.login(&self.client, Some(who.account()), &because);
                     self.note_refusal("AUTH", &reply, because, Some(who.account().to_string()));
                     return Answer::Refuse(reply);
                 }

@@ -184,10 +184,16 @@ pub(crate) async fn count(reservation: Option<Box<Reservation>>) -> Result<Optio
     reservation.count(clock()).await.map(Some).map_err(|failure| Outage::Disk(failure.to_string()))
 }
 
-/// After a right password: what its scope says against this place and time, and where it was used from.
+/// After a right proof: whether it still stands, what its scope says against this place and time, and where it was used from.
 pub(crate) fn login_refused(server: &Arc<Server>, client: &ClientFacts, who: &Authenticated) -> Option<(Reply, String)> {
     let now = clock();
-    let account = standing(server, who, now).ok()?;
+    let account = match standing(server, who, now) {
+        Ok(account) => account,
+        // It was taken back while it was verified. Not 235, which would count as a login of what proves nothing any more.
+        Err(Ended(why)) => {
+            return Some((Reply::authentication_failed(), format!("the credential {} is right, but {why}", who.credential())));
+        }
+    };
     let credential = password_of(&account, who);
     let narrowed = Narrowed { account: &account.scope, credential: credential.map(|credential| &credential.standing.scope) };
     if let Err(breach) = narrowed.place(now, client) {
