@@ -42,6 +42,8 @@ pub(crate) struct Inbound {
     server: Arc<Server>,
     live: Arc<Live>,
     client: ClientFacts,
+    /// See [`login::TlsByKind::epoch`].
+    epoch: u64,
     exchange: Option<Box<Exchange>>,
     message: Option<Box<Incoming>>,
     /// What the transaction under way may use of its account's quotas.
@@ -234,7 +236,7 @@ impl Inbound {
         certificate: Option<Box<ClientCertificate>>,
     ) -> Answer {
         let offered_plus = self.live.config.auth.mechanisms.contains(&Mechanism::ScramSha256Plus) && exporter.is_some();
-        let certificate = login::believed(&self.live.config, certificate);
+        let certificate = login::believed(&self.live.config, certificate, self.epoch);
         let start = Start { client: self.client.address, mechanism, initial, exporter, offered_plus, certificate };
         let (exchange, step) = self.server.authenticator.start(clock(), start).await;
         self.step(exchange, step)
@@ -551,11 +553,13 @@ impl Conversations for Gate {
         let live = self.0.live.load_full();
         let session = Session::new(live.session(client.listener), client.clone());
         let trail = SessionTrail::begin(&self.0, &live);
+        let epoch = self.0.tls.epoch();
         let (server, watched) = (Arc::clone(&self.0), self.0.bans.watch(clock(), client.address));
         let inbound = Inbound {
             server,
             live,
             client: client.clone(),
+            epoch,
             exchange: None,
             message: None,
             reservation: None,

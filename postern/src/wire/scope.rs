@@ -67,11 +67,13 @@ fn standing(server: &Server, who: &Authenticated, now: UnixMillis) -> Result<Arc
             (!server.authenticator.trusts(issuer, who.account())).then_some("the issuer of the token is not believed any more")
         }
         Some(Means::Certificate { .. }) if has_ended(who, now) => Some("the certificate has ended"),
-        Some(Means::Certificate { fingerprint, is_noted }) => {
+        Some(Means::Certificate { fingerprint, is_noted, epoch }) => {
             let live = server.live.load();
             let tls = &live.config.tls;
             if tls.client_ca.is_none() {
                 Some("certificates are not taken any more")
+            } else if *epoch != server.tls.epoch() {
+                Some("what certificates are verified by was changed; connect again")
             } else if *is_noted {
                 (!account.certificates.contains(fingerprint)).then_some("the certificate was taken back")
             } else {

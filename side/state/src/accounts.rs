@@ -575,7 +575,7 @@ impl Accounts {
     }
 
     /// Everybody who watches an account looks at it again: what all of them go by has changed.
-    pub(crate) fn tell_all(&self) {
+    pub fn tell_all(&self) {
         for changes in self.watched().by_name.values() {
             changes.send_modify(|count| *count = count.wrapping_add(1));
         }

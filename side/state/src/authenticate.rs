@@ -420,7 +420,8 @@ impl Authenticator {
             _ if certificate.until <= now => "has ended since it was shown",
             (Some(CertificateHolder { account, is_noted }), None) => {
                 if let Some((_, proof)) = self.mint(now, client, account, &CERTIFICATE.into()) {
-                    let means = Means::Certificate { fingerprint: certificate.fingerprint, is_noted: *is_noted };
+                    let (fingerprint, epoch) = (certificate.fingerprint, certificate.epoch);
+                    let means = Means::Certificate { fingerprint, is_noted: *is_noted, epoch };
                     return Step::Authenticated(proof.by(means, Some(certificate.until)));
                 }
                 "is that of an account that is disabled, or was changed just now"

@@ -302,3 +302,33 @@ fn a_list_of_revoked_certificates_is_taken_up_when_it_is_renewed_and_says_nothin
     read_anew(&mut postern, &broken, "are not taken");
     assert!(external(&postern, folder.path(), ALICE).contains("alert"), "what was in use stays");
 }
+
+#[test]
+fn whoever_logged_in_by_a_certificate_connects_again_when_what_it_is_verified_by_changes_and_for_nothing_else() {
+    require!(have_openssl());
+    let folder = open_folder();
+    let authority = Authority::new(folder.path(), "client-ca.pem");
+    let holder = authority.client(folder.path(), ALICE, false);
+    authority.revoke(folder.path(), &[]);
+    let file = |name: &str| quoted(&folder.path().join(name));
+    let setup = Setup::new().with("tls", "client_ca", &file("client-ca.pem")).with("tls", "client_crl", &file("client-crl.pem"));
+    let mut postern = with_alice(setup.with("tls", "check_interval", "\"1s\""));
+    postern.order(&["account", "certificate", ALICE, "add", &holder.fingerprint]);
+    let mut by_password = alice(&postern);
+    let mut session = SmtpClient::hello_tls_showing(postern.submission(), folder.path());
+    session.expect("AUTH EXTERNAL =", 235);
+    // It connected before the list is renewed, and has not logged in yet.
+    let mut late = SmtpClient::hello_tls_showing(postern.submission(), folder.path());
+    postern.change(|setup| setup.with("limits", "faults_per_session", "7"));
+    let _ = postern.reload("reloaded");
+    let before = postern.program().lines_said();
+    let list = folder.path().join("client-crl.pem");
+    std::fs::write(&list, std::fs::read(&list).unwrap()).unwrap();
+    let _ = postern.program().wait_for_line(before, "were read anew", LONG);
+    session.expect("NOOP", 250);
+    authority.revoke(folder.path(), &[&holder]);
+    let reply = session.reply();
+    assert!(reply.codes() == "421 4.7.0" && reply.text().contains("verified by was changed; connect again"), "{reply:?}");
+    late.expect("AUTH EXTERNAL =", 535);
+    by_password.expect("NOOP", 250);
+}
