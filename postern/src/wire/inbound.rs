@@ -283,10 +283,10 @@ impl Inbound {
                 self.note_refusal("AUTH", &reply, why.words().to_owned(), user);
                 answer
             }
-            Step::Unavailable => {
+            Step::Unavailable(why) => {
                 let reply = Reply::authentication_unavailable();
-                self.trail.login(&self.client, exchange.user(), "too many attempts wait for their turn, or an issuer is away");
-                self.note_refusal("AUTH", &reply, "too many attempts wait for their turn, or an issuer is away".to_owned(), None);
+                self.trail.login(&self.client, exchange.user(), why);
+                self.note_refusal("AUTH", &reply, why.to_owned(), exchange.user().map(str::to_owned));
                 Answer::Refuse(reply)
             }
         }

@@ -89,9 +89,11 @@ fn a_new_key_is_fetched_and_an_issuer_that_is_away_makes_nobody_wrong() {
     let issuer = TestIssuer::start(folder.path());
     for mood in [Mood::Away, Mood::Redirects, Mood::Huge, Mood::Another] {
         issuer.feel(mood);
-        let postern = believing(&issuer, folder.path());
+        let mut postern = believing(&issuer, folder.path());
         let token = issuer.token(ALICE, &json!({}));
         assert_eq!(login(&postern, &token), "454 4.7.0", "{mood:?}: {}", postern.log());
+        let line = postern.wait_for_log("an issuer of tokens cannot be reached");
+        assert!(line.contains(ALICE), "{line}");
         let asked = issuer.asked();
         assert_eq!(login(&postern, &token), "454 4.7.0");
         assert_eq!(issuer.asked(), asked, "it is asked once a minute");

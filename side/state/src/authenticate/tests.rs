@@ -379,7 +379,7 @@ async fn when_too_many_wait_the_next_is_told_to_come_again() {
     until(|| has_begun.try_recv().is_ok()).await;
     let waiting = spawn("two@example.org");
     until(|| desk.authenticator.turns.waiting() == 1).await;
-    assert_eq!(desk.plain("three@example.org", "some password").await, Step::Unavailable);
+    assert_eq!(desk.plain("three@example.org", "some password").await, Step::Unavailable(CROWDED));
     let_go.send(()).unwrap();
     let_go.send(()).unwrap();
     assert_eq!((running.await.unwrap(), waiting.await.unwrap()), (Step::Denied, Step::Denied));
@@ -393,7 +393,7 @@ async fn who_has_waited_long_enough_is_told_to_come_again() {
     let authenticator = Arc::clone(&desk.authenticator);
     let running = tokio::spawn(async move { plain_at(&authenticator, NOW, ALICE, "some password").await });
     until(|| has_begun.try_recv().is_ok()).await;
-    assert_eq!(desk.plain("two@example.org", "some password").await, Step::Unavailable);
+    assert_eq!(desk.plain("two@example.org", "some password").await, Step::Unavailable(CROWDED));
     let_go.send(()).unwrap();
     assert_eq!(running.await.unwrap(), Step::Denied);
 }
