@@ -174,12 +174,11 @@ pub struct Unused {
 /// Whether there is something to do about a credential: `Some(true)` to disable it, `Some(false)` to give notice first. Use takes the
 /// notice back, since the time since the last use is then short again.
 fn unused(credential: &Credential, now: UnixMillis, after: Duration, notice: Duration) -> Option<bool> {
-    let standing = &credential.standing;
-    let idle = now.since(credential.last_needed());
-    if standing.disabled.is_some() || credential.is_expired(now) || idle < after.saturating_sub(notice) {
+    if !credential.is_idle(now, after, notice) {
         return None;
     }
-    match standing.noticed.filter(|noticed| *noticed >= credential.last_needed()) {
+    let idle = now.since(credential.last_needed());
+    match credential.standing.noticed.filter(|noticed| *noticed >= credential.last_needed()) {
         None => Some(false),
         Some(noticed) => (idle >= after && now.since(noticed) >= notice).then_some(true),
     }
