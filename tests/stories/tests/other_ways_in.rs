@@ -327,10 +327,10 @@ fn whoever_logged_in_by_a_certificate_connects_again_when_what_it_is_verified_by
     let list = folder.path().join("client-crl.pem");
     std::fs::write(&list, std::fs::read(&list).unwrap()).unwrap();
     let _ = postern.program().wait_for_line(before, "were read anew", LONG);
-    session.expect("NOOP", 250);
+    session.expect(&format!("MAIL FROM:<{ALICE}>"), 250);
     authority.revoke(folder.path(), &[&holder]);
     let reply = session.reply();
     assert!(reply.codes() == "421 4.7.0" && reply.text().contains("verified by was changed; connect again"), "{reply:?}");
     late.expect("AUTH EXTERNAL =", 535);
-    by_password.expect("NOOP", 250);
+    by_password.expect(&format!("MAIL FROM:<{ALICE}>"), 250);
 }
