@@ -121,7 +121,7 @@ struct Pump {
 
 fn secured(moment: u8) -> TlsFacts {
     let certificate =
-        ClientCertificate { fingerprint: [moment; 32], addresses: Vec::new(), until: UnixMillis(u64::from(moment)) };
+        ClientCertificate { fingerprint: [moment; 32], addresses: Vec::new(), until: UnixMillis(u64::from(moment)), epoch: 0 };
     TlsFacts {
         version: "TLSv1.3",
         cipher: "TLS13_AES_256_GCM_SHA384".into(),

@@ -1,6 +1,9 @@
 //! Which orders are administrative acts, and what the audit log says of them. Promise: every order is named here, so a new one does not compile
 //! before somebody has decided; and no password comes near the log.
 
+use postern_mail::envelope::UnixMillis;
+use postern_mail::message::date::MailDate;
+
 use crate::control::{AccountOrder, Answer, Change, Order, QueueOrder};
 
 /// What is done and why, where the order changes anything.
@@ -27,15 +30,18 @@ fn account(order: &AccountOrder) -> Option<String> {
         AccountOrder::List | AccountOrder::Show { .. } | AccountOrder::Review | AccountOrder::DryRun(_) => return None,
         AccountOrder::Add { name, addresses, .. } => format!("account add {name}, may send as: {}", addresses.join(", ")),
         AccountOrder::Password { name, .. } => format!("account password {name}"),
-        AccountOrder::AppPassword { name, label, .. } => format!("account app-password {name}: {label}"),
+        AccountOrder::AppPassword { name, label, expires, parts } => {
+            let end = expires.map(|end| format!("; expires {}", MailDate(UnixMillis(end)))).unwrap_or_default();
+            let words = words(parts);
+            format!("account app-password {name}: {label}{end}{}{words}", if words.is_empty() { "" } else { ";" })
+        }
         AccountOrder::RemoveAppPassword { name, label } => format!("account app-password --remove {name}: {label}"),
         AccountOrder::Addresses { name, addresses } => format!("account scope {name}, may send as: {}", addresses.join(", ")),
         AccountOrder::Scope { clear: false, parts, .. } if parts.is_empty() => return None,
         AccountOrder::Scope { name, label, clear, parts } => {
             let of = label.as_deref().map(|label| format!(", {label}")).unwrap_or_default();
             let clear = if *clear { " cleared" } else { "" };
-            let parts: String = parts.iter().map(|(part, value)| format!(" {part} {value};")).collect();
-            format!("account scope {name}{of}:{clear}{parts}")
+            format!("account scope {name}{of}:{clear}{}", words(parts))
         }
         AccountOrder::AddCertificate { name, fingerprint } => format!("account certificate {name} add {fingerprint}"),
         AccountOrder::RemoveCertificate { name, fingerprint } => format!("account certificate {name} remove {fingerprint}"),
@@ -43,6 +49,11 @@ fn account(order: &AccountOrder) -> Option<String> {
         AccountOrder::Enable { name } => format!("account enable {name}"),
         AccountOrder::Remove { name } => format!("account remove {name}"),
     })
+}
+
+/// Parts of a scope, as they were told.
+fn words(parts: &[(String, String)]) -> String {
+    parts.iter().map(|(part, value)| format!(" {part} {value};")).collect()
 }
 
 fn queue(what: Change, which: &crate::control::Selection) -> String {
@@ -105,6 +116,20 @@ mod tests {
         assert_eq!((what.as_str(), reason.as_str()), ("account password a@b.test", "he forgot it"));
         let made = Answer::Password { account: String::new(), label: String::new(), password: "hunter2".to_owned() };
         assert_eq!(result(&made), "done");
+    }
+
+    #[test]
+    fn the_log_says_what_a_new_app_password_may_do_and_until_when() {
+        let said = |expires, parts: &[(&str, &str)]| {
+            let parts = parts.iter().map(|(part, value)| ((*part).to_owned(), (*value).to_owned())).collect();
+            let (name, label) = ("a@b.test".to_owned(), "scanner".to_owned());
+            act(&Order::Account(AccountOrder::AppPassword { name, label, expires, parts })).unwrap().0
+        };
+        assert_eq!(said(None, &[]), "account app-password a@b.test: scanner");
+        assert_eq!(
+            said(Some(0), &[("networks", "192.0.2.0/24"), ("messages-per-hour", "5")]),
+            "account app-password a@b.test: scanner; expires Thu, 1 Jan 1970 00:00:00 +0000; networks 192.0.2.0/24; messages-per-hour 5;"
+        );
     }
 
     #[test]

@@ -287,14 +287,14 @@ fn may_send_as(account: &Account, way: Option<Way<'_>>) -> Vec<String> {
 }
 
 /// What there is to say of a credential, and whether it had better be taken away.
-fn look_at(way: Way<'_>, now: UnixMillis, habits: &Habits) -> (Vec<String>, bool) {
+fn look_at(account: &Account, way: Way<'_>, now: UnixMillis, habits: &Habits) -> (Vec<String>, bool) {
     let (standing, idle) = (way.standing, now.since(way.last_needed()));
     let (mut remarks, mut doubtful) = (Vec::new(), false);
     let days = idle.as_secs() / 86_400;
     if standing.disabled.is_some() {
         remarks.push(format!("disabled, since nobody used it for {days} days"));
         doubtful = true;
-    } else if !habits.unused_after.is_zero() && idle >= habits.unused_after.saturating_sub(habits.unused_notice) {
+    } else if !account.disabled && way.is_idle(now, habits.unused_after, habits.unused_notice) {
         remarks.push(format!("unused for {days} days: will be disabled"));
         doubtful = true;
     } else if way.last_used.is_none() {
@@ -331,7 +331,7 @@ fn revocation(account: &Account, credential: &str, now: UnixMillis, habits: &Hab
     if credential != PASSWORD {
         return format!("postern account app-password --remove {dashes}{name} {}", shell(credential));
     }
-    let all = account.ways().all(|(_, way)| look_at(way, now, habits).1);
+    let all = account.ways().all(|(_, way)| look_at(account, way, now, habits).1);
     format!("postern account {} {dashes}{name}", if all { "disable" } else { "password" })
 }
 
@@ -357,7 +357,7 @@ fn row(account: &Account, credential: Option<(Arc<str>, Way<'_>)>, now: UnixMill
         remarks.push("the scope of the account has ended".to_owned());
     }
     let revoke = credential.as_ref().and_then(|(name, way)| {
-        let (more, doubtful) = look_at(*way, now, habits);
+        let (more, doubtful) = look_at(account, *way, now, habits);
         remarks.extend(more);
         doubtful.then(|| revocation(account, name, now, habits))
     });
@@ -461,6 +461,28 @@ mod tests {
         accounts.set_scope("alice@example.org", Some("scanner"), senders("scan@own.example,other@example.org")).unwrap();
         assert_eq!(told(0), ["alice@example.org", "own.example"]);
         assert_eq!(told(1), ["scan@own.example"]);
+    }
+
+    #[test]
+    fn a_review_announces_only_what_will_be_done() {
+        let (_folder, accounts) = accounts();
+        let name = "alice@example.org";
+        accounts.add_app_password(NOW, name, "ended", Some(NOW.plus(Duration::from_secs(1)))).unwrap();
+        let later = NOW.plus(HABITS.unused_after);
+        let announced = |habits: &Habits| {
+            let all = review(&accounts, later, habits);
+            let is_announced = |review: &Review| review.remarks.iter().any(|remark| remark.contains("will be disabled"));
+            all.iter().filter(|review| is_announced(review)).filter_map(|review| review.credential.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(announced(&HABITS), [PASSWORD], "what has ended is left alone");
+        assert!(announced(&Habits { unused_after: Duration::ZERO, ..HABITS }).is_empty());
+        accounts.disable(name).unwrap();
+        assert!(announced(&HABITS).is_empty(), "nothing of a disabled account is");
+        let done = accounts.disable_unused(later, HABITS.unused_after, HABITS.unused_notice).unwrap();
+        assert!(done.is_empty());
+        accounts.enable(NOW, name).unwrap();
+        let done = accounts.disable_unused(later, HABITS.unused_after, HABITS.unused_notice).unwrap();
+        assert_eq!(done.iter().map(|unused| &*unused.credential).collect::<Vec<_>>(), [PASSWORD]);
     }
 
     #[test]

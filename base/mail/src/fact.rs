@@ -46,6 +46,8 @@ pub struct ClientCertificate {
     pub addresses: Vec<Mailbox>,
     /// Its end (RFC 5280 §4.1.2.5, notAfter).
     pub until: UnixMillis,
+    /// How often what certificates are verified by had changed when the connection began. Whoever keeps the count fills it in.
+    pub epoch: u64,
 }
 
 /// What is fixed for a connection from its first moment.

@@ -76,6 +76,8 @@ pub enum Means {
         fingerprint: [u8; 32],
         /// It was noted for the account; otherwise an authority says that it is for the account's address.
         is_noted: bool,
+        /// How often what certificates are verified by had changed when the connection began.
+        epoch: u64,
     },
 }
 

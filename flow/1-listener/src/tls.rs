@@ -81,7 +81,7 @@ pub fn server_config(certificate: Arc<CertificateSlot>, oldest: OldestVersion) -
 }
 
 /// Whose certificates clients may show.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientAuthorities {
     /// The authorities, as PEM.
     pub certificates: Vec<u8>,
@@ -208,7 +208,7 @@ fn client_certificate(der: &CertificateDer<'_>) -> Option<ClientCertificate> {
         _ => None,
     });
     let addresses = addresses.take(ADDRESSES_MAX).collect();
-    Some(ClientCertificate { fingerprint, addresses, until: millis(certificate.validity().not_after) })
+    Some(ClientCertificate { fingerprint, addresses, until: millis(certificate.validity().not_after), epoch: 0 })
 }
 
 /// What is known once the handshake is done.

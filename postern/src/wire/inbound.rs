@@ -42,6 +42,8 @@ pub(crate) struct Inbound {
     server: Arc<Server>,
     live: Arc<Live>,
     client: ClientFacts,
+    /// See [`login::TlsByKind::epoch`].
+    epoch: u64,
     exchange: Option<Box<Exchange>>,
     message: Option<Box<Incoming>>,
     /// What the transaction under way may use of its account's quotas.
@@ -212,7 +214,7 @@ impl Inbound {
         certificate: Option<Box<ClientCertificate>>,
     ) -> Answer {
         let offered_plus = self.live.config.auth.mechanisms.contains(&Mechanism::ScramSha256Plus) && exporter.is_some();
-        let certificate = login::believed(&self.live.config, certificate);
+        let certificate = login::believed(&self.live.config, certificate, self.epoch);
         let start = Start { client: self.client.address, mechanism, initial, exporter, offered_plus, certificate };
         let (exchange, step) = self.server.authenticator.start(clock(), start).await;
         self.step(exchange, step)
@@ -236,7 +238,7 @@ impl Inbound {
             }
             Step::Authenticated(who) => {
                 if let Some((reply, because)) = scope::login_refused(&self.server, &self.client, &who) {
-                    self.trail.login(&self.client, Some(who.account()), "right, but out of scope here or now");
+                    self.trail.login(&self.client, Some(who.account()), &because);
                     self.note_refusal("AUTH", &reply, because, Some(who.account().to_string()));
                     return Answer::Refuse(reply);
                 }
@@ -260,10 +262,10 @@ impl Inbound {
                 self.note_refusal("AUTH", &reply, why.words().to_owned(), user);
                 answer
             }
-            Step::Unavailable => {
+            Step::Unavailable(why) => {
                 let reply = Reply::authentication_unavailable();
-                self.trail.login(&self.client, exchange.user(), "too many attempts wait for their turn, or an issuer is away");
-                self.note_refusal("AUTH", &reply, "too many attempts wait for their turn, or an issuer is away".to_owned(), None);
+                self.trail.login(&self.client, exchange.user(), why);
+                self.note_refusal("AUTH", &reply, why.to_owned(), exchange.user().map(str::to_owned));
                 Answer::Refuse(reply)
             }
         }
@@ -530,11 +532,13 @@ impl Conversations for Gate {
         let live = self.0.live.load_full();
         let session = Session::new(live.session(client.listener), client.clone());
         let trail = SessionTrail::begin(&self.0, &live);
+        let epoch = self.0.tls.epoch();
         let (server, watched) = (Arc::clone(&self.0), self.0.bans.watch(clock(), client.address));
         let inbound = Inbound {
             server,
             live,
             client: client.clone(),
+            epoch,
             exchange: None,
             message: None,
             reservation: None,

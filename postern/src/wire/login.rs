@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -47,6 +48,8 @@ pub(crate) fn issuers(config: &Config) -> Result<Issuers, String> {
 /// TLS for clients that are asked for a certificate, as it was made from its files.
 pub(crate) struct Asking {
     tls: Arc<ServerConfig>,
+    /// What a certificate is verified by, to the letter.
+    authorities: ClientAuthorities,
     next_update: Option<UnixMillis>,
     files: Times,
 }
@@ -83,6 +86,8 @@ pub(crate) struct TlsByKind {
     certificate: Arc<CertificateSlot>,
     oldest: OldestVersion,
     asking: ArcSwapOption<Asking>,
+    /// How often what certificates are verified by has changed.
+    epoch: AtomicU64,
     looked: Mutex<Looked>,
 }
 
@@ -95,8 +100,15 @@ impl TlsByKind {
         certificate: Arc<CertificateSlot>,
         oldest: OldestVersion,
     ) -> Result<Self, String> {
-        let tls = Self { plain, certificate, oldest, asking: ArcSwapOption::empty(), looked: Mutex::default() };
-        tls.put(tls.prepare(config)?);
+        let tls = Self {
+            plain,
+            certificate,
+            oldest,
+            asking: ArcSwapOption::empty(),
+            epoch: AtomicU64::new(0),
+            looked: Mutex::default(),
+        };
+        let _nobody_is_logged_in_yet = tls.put(tls.prepare(config)?);
         Ok(tls)
     }
 
@@ -112,13 +124,29 @@ impl TlsByKind {
         let authorities = ClientAuthorities { certificates: read("[tls] client_ca", path)?, revoked };
         let tls = asking_for_certificates(Arc::clone(&self.certificate), self.oldest, &authorities);
         let tls = tls.map_err(|why| format!("[tls] client_ca: {why}"))?;
-        Ok(Some(Asking { tls, next_update: authorities.next_update(), files }))
+        Ok(Some(Asking { tls, next_update: authorities.next_update(), authorities, files }))
     }
 
-    /// From the next handshake on.
-    pub(crate) fn put(&self, asking: Option<Asking>) {
+    /// From the next connection on. True when certificates are verified by something else from now on: whoever logged in by one must be made
+    /// to connect again then, since what let it in may have been revoked.
+    #[must_use]
+    pub(crate) fn put(&self, asking: Option<Asking>) -> bool {
         self.looked().files = asking.as_ref().map(|asking| asking.files.clone()).unwrap_or_default();
-        self.asking.store(asking.map(Arc::new));
+        let asking = asking.map(Arc::new);
+        let old = self.asking.swap(asking.clone());
+        let has_changed = old.as_ref().map(|old| &old.authorities) != asking.as_ref().map(|new| &new.authorities);
+        if has_changed {
+            // Behind the swap: who reads the new count before it takes its settings gets the new ones.
+            self.epoch.fetch_add(1, Ordering::SeqCst);
+        }
+        has_changed
+    }
+
+    /// How often what certificates are verified by has changed. A connection asks before it is given its settings, so that it can at worst be
+    /// taken for an older one than it is.
+    #[must_use]
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::SeqCst)
     }
 
     fn looked(&self) -> MutexGuard<'_, Looked> {
@@ -126,11 +154,13 @@ impl TlsByKind {
     }
 
     /// Takes up its files when they have changed; what cannot be used is left alone until it changes again. And says when a list of revoked
-    /// certificates comes to its end.
-    pub(crate) fn renew(&self, config: &Config, now: UnixMillis) {
+    /// certificates comes to its end. True as for [`TlsByKind::put`].
+    #[must_use]
+    pub(crate) fn renew(&self, config: &Config, now: UnixMillis) -> bool {
         if config.tls.client_ca.is_none() {
-            return;
+            return false;
         }
+        let mut is_other = false;
         let files = times(config);
         let has_changed = {
             let mut looked = self.looked();
@@ -139,13 +169,14 @@ impl TlsByKind {
         if has_changed {
             match self.prepare(config) {
                 Ok(asking) => {
-                    self.put(asking);
+                    is_other = self.put(asking);
                     tracing::info!("the authorities of clients' certificates, and what they revoked, were read anew");
                 }
                 Err(what) => tracing::error!("the changed authorities of clients' certificates are not taken: {what}"),
             }
         }
         self.warn_of_next_update(now);
+        is_other
     }
 
     fn warn_of_next_update(&self, now: UnixMillis) {
@@ -172,10 +203,11 @@ impl TlsByKind {
     }
 }
 
-/// What a certificate may say here of whose it is.
+/// What a certificate may say here of whose it is, and by which count of [`TlsByKind::epoch`] it was verified.
 #[must_use]
-pub(crate) fn believed(config: &Config, certificate: Option<Box<ClientCertificate>>) -> Option<Box<ClientCertificate>> {
-    let mut certificate = certificate?;
+pub(crate) fn believed(config: &Config, shown: Option<Box<ClientCertificate>>, epoch: u64) -> Option<Box<ClientCertificate>> {
+    let mut certificate = shown?;
+    certificate.epoch = epoch;
     if config.tls.client_identity == ClientIdentity::Fingerprint {
         certificate.addresses.clear();
     }

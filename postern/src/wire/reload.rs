@@ -128,7 +128,9 @@ impl Reloader {
                 // After the configuration is in force: sessions look at it when they are told to look again.
                 self.server.authenticator.trust(&issuers);
                 self.server.certificate.replace(certificate);
-                self.server.tls.put(asking);
+                if self.server.tls.put(asking) {
+                    self.server.accounts.tell_all();
+                }
                 bans::adjust(&self.server, &live.config, &self.own_addresses);
                 let _ = self.server.dispatcher.send(Order::Reload(scheduler)).await;
                 if changes.iter().any(|change| change.path.starts_with("domain") || change.path.starts_with("route")) {
@@ -169,7 +171,9 @@ impl Reloader {
     /// Takes up the certificate when its files have changed, and what clients' certificates are verified by. What cannot be loaded is left
     /// alone until it changes again.
     pub(crate) fn renew_certificate(&self) {
-        self.server.tls.renew(&self.server.live.load().config, clock());
+        if self.server.tls.renew(&self.server.live.load().config, clock()) {
+            self.server.accounts.tell_all();
+        }
         let Some(files) = self.files(&self.server.live.load().config) else { return };
         let changed = files.changed();
         {

@@ -67,12 +67,14 @@ fn standing(server: &Server, who: &Authenticated, now: UnixMillis) -> Result<Arc
             (!server.authenticator.trusts(issuer, who.account())).then_some("the issuer of the token is not believed any more")
         }
         Some(Means::Certificate { .. }) if has_ended(who, now) => Some("the certificate has ended"),
-        Some(Means::Certificate { fingerprint, is_noted }) => {
+        Some(Means::Certificate { fingerprint, is_noted, epoch }) => {
             let live = server.live.load();
             let tls = &live.config.tls;
             let own = account.certificate(fingerprint);
             if tls.client_ca.is_none() {
                 Some("certificates are not taken any more")
+            } else if *epoch != server.tls.epoch() {
+                Some("what certificates are verified by was changed; connect again")
             } else if own.is_some_and(|own| own.standing.disabled.is_some()) {
                 Some("the certificate is disabled")
             } else if *is_noted {
@@ -196,10 +198,16 @@ pub(crate) async fn count(reservation: Option<Box<Reservation>>) -> Result<Optio
     reservation.count(clock()).await.map(Some).map_err(|failure| Outage::Disk(failure.to_string()))
 }
 
-/// After a right password: what its scope says against this place and time, and where it was used from.
+/// After a right proof: whether it still stands, what its scope says against this place and time, and where it was used from.
 pub(crate) fn login_refused(server: &Arc<Server>, client: &ClientFacts, who: &Authenticated) -> Option<(Reply, String)> {
     let now = clock();
-    let account = standing(server, who, now).ok()?;
+    let account = match standing(server, who, now) {
+        Ok(account) => account,
+        // It was taken back while it was verified. Not 235, which would count as a login of what proves nothing any more.
+        Err(Ended(why)) => {
+            return Some((Reply::authentication_failed(), format!("the credential {} is right, but {why}", who.credential())));
+        }
+    };
     let way = way_of(&account, who);
     let scope = way.as_ref().map(|(_, way)| &way.standing.scope);
     let narrowed = Narrowed { account: &account.scope, credential: scope };

@@ -8,7 +8,8 @@ use postern_mail::attempt::{Attempt, Destination, LaneId};
 use postern_mail::envelope::DsnRequest;
 use postern_mail::fact::{Answer, ClientFacts, Question};
 use postern_mail::outcome::Evidence;
-use postern_mail::{Domain, Mailbox, Outcome, Recipient, ReversePath, Scope, Status};
+use postern_mail::proof::{Authenticated, Means};
+use postern_mail::{Domain, Mailbox, Outcome, Recipient, Reply, ReversePath, Scope, Secret, Status};
 use postern_outcome::{DelayNotice, Ended, Reach, reports_due};
 use postern_scheduler::{Disposition, Notice, NoticeKind};
 use postern_spool::{RealDisk, RecipientState, Spool};
@@ -158,6 +159,25 @@ async fn report_about(town: &Town, from: &str) -> Vec<String> {
     let live = town.server.live.load_full();
     report::send(&town.server, &live, id, &stored, &due).await.unwrap();
     town.others(id).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_right_and_ended_while_it_was_verified_is_refused_at_the_log_in() {
+    let town = Town::new(HERE);
+    let name = "alice@here.test";
+    let password = Secret::new(b"a plain sentence".to_vec());
+    town.server.accounts.add(clock(), NewAccount { name, password: Some(password), addresses: None }).unwrap();
+    let client = ClientFacts { address: [127, 0, 0, 1].into(), port: 40_000, listener: ListenerKind::Submission };
+    let account = town.server.accounts.find(name).unwrap();
+    let means = Means::Password { mark: account.credential("password").unwrap().mark() };
+    let who = Authenticated::mint_after_verification(name.into(), "password".into()).by(means, None);
+    assert_eq!(scope::login_refused(&town.server, &client, &who), None);
+    town.server.accounts.disable(name).unwrap();
+    let (reply, because) = scope::login_refused(&town.server, &client, &who).unwrap();
+    assert_eq!(
+        (reply, &*because),
+        (Reply::authentication_failed(), "the credential password is right, but the account is disabled")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

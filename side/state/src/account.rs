@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -203,6 +204,14 @@ impl Way<'_> {
     #[must_use]
     pub fn last_needed(&self) -> UnixMillis {
         [self.last_used, self.standing.enabled].into_iter().flatten().fold(self.created, UnixMillis::max)
+    }
+
+    /// True when nobody has used it for `after` less `notice`, so that it will be disabled. What cannot be used anyway is left alone; an `after`
+    /// of zero disables nothing.
+    #[must_use]
+    pub fn is_idle(&self, now: UnixMillis, after: Duration, notice: Duration) -> bool {
+        let can_be_used = self.standing.disabled.is_none() && !self.is_expired(now);
+        can_be_used && !after.is_zero() && now.since(self.last_needed()) >= after.saturating_sub(notice)
     }
 
     /// True when it is past its end.

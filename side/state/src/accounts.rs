@@ -178,12 +178,11 @@ pub struct Unused {
 /// Whether there is something to do about a credential: `Some(true)` to disable it, `Some(false)` to give notice first. Use takes the
 /// notice back, since the time since the last use is then short again.
 fn unused(way: Way<'_>, now: UnixMillis, after: Duration, notice: Duration) -> Option<bool> {
-    let standing = way.standing;
-    let idle = now.since(way.last_needed());
-    if standing.disabled.is_some() || way.is_expired(now) || idle < after.saturating_sub(notice) {
+    if !way.is_idle(now, after, notice) {
         return None;
     }
-    match standing.noticed.filter(|noticed| *noticed >= way.last_needed()) {
+    let idle = now.since(way.last_needed());
+    match way.standing.noticed.filter(|noticed| *noticed >= way.last_needed()) {
         None => Some(false),
         Some(noticed) => (idle >= after && now.since(noticed) >= notice).then_some(true),
     }
@@ -603,7 +602,7 @@ impl Accounts {
     }
 
     /// Everybody who watches an account looks at it again: what all of them go by has changed.
-    pub(crate) fn tell_all(&self) {
+    pub fn tell_all(&self) {
         for changes in self.watched().by_name.values() {
             changes.send_modify(|count| *count = count.wrapping_add(1));
         }

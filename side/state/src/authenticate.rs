@@ -104,9 +104,12 @@ pub enum Step {
     Denied,
     /// It was not verified, for this reason.
     Refused(Unheard),
-    /// Too many are waiting, or we are broken: 454, come again.
-    Unavailable,
+    /// It could not be verified now, for this reason, which is the operator's: 454, come again.
+    Unavailable(&'static str),
 }
+
+const CROWDED: &str = "too many attempts wait for their turn";
+const AWAY: &str = "an issuer of tokens cannot be reached";
 
 /// What came of a claim, for equal ones that waited for it.
 #[derive(Clone)]
@@ -297,7 +300,7 @@ impl Authenticator {
         };
         let class = if heard.guess.is_familiar { Class::Known } else { Class::Stranger };
         let turn = self.turns.take(class, Subnet::network(client), self.settings.wait).await;
-        let Some(turn) = turn else { return unverified(Step::Unavailable) };
+        let Some(turn) = turn else { return unverified(Step::Unavailable(CROWDED)) };
         let account = self.accounts.find(name);
         let candidate = account.as_deref().and_then(|account| candidate(account, password.expose()));
         let hash: Arc<str> = candidate.map_or_else(|| Arc::clone(&self.nobody), |found| (&*found.verifier.hash).into());
@@ -320,7 +323,7 @@ impl Authenticator {
             }
             (None, _, _) => {
                 tracing::error!("a password could not be verified");
-                unverified(Step::Unavailable)
+                unverified(Step::Unavailable("a thread for hashes failed"))
             }
         }
     }
@@ -357,7 +360,7 @@ impl Authenticator {
         let issuers = self.issuers.load_full();
         let named = match issuers.name_in(now, credentials.token.expose()).await {
             Ok(named) => named,
-            Err(Refusal::Away) => return Step::Unavailable,
+            Err(Refusal::Away) => return Step::Unavailable(AWAY),
             Err(Refusal::Unsigned(reason)) => {
                 *why = Some(format!("the token is not good: {reason}").into());
                 return self.unproven(now, client, &credentials.token).await;
@@ -426,7 +429,8 @@ impl Authenticator {
             (Some(CertificateHolder { is_disabled: true, .. }), None) => "is disabled, since nobody used it",
             (Some(CertificateHolder { account, is_noted, .. }), None) => {
                 if let Some((_, proof)) = self.mint(account, &CERTIFICATE.into()) {
-                    let means = Means::Certificate { fingerprint: certificate.fingerprint, is_noted: *is_noted };
+                    let (fingerprint, epoch) = (certificate.fingerprint, certificate.epoch);
+                    let means = Means::Certificate { fingerprint, is_noted: *is_noted, epoch };
                     return Step::Authenticated(proof.by(means, Some(certificate.until)));
                 }
                 "is that of an account that is disabled, or was changed just now"
@@ -678,7 +682,7 @@ impl Exchange {
     }
 
     fn scram_first(&mut self, message: &[u8], plus: bool, exporter: Option<&[u8; 32]>, offered_plus: bool) -> Step {
-        let Ok(nonce) = random::<18>() else { return Step::Unavailable };
+        let Ok(nonce) = random::<18>() else { return Step::Unavailable("the system gives no randomness") };
         let nonce = STANDARD_NO_PAD.encode(nonce);
         let keys = |user: &str| self.authenticator.keys(user);
         match ScramServer::first(message, plus, exporter, offered_plus, &nonce, keys) {

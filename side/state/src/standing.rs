@@ -47,11 +47,12 @@ fn coarse(now: UnixMillis) -> u64 {
 }
 
 impl Standing {
-    /// Remembers that it was right where its scope refuses it. True when that is news: another place, or another hour.
+    /// Remembers that it was right where its scope refuses it. True when that is news: at most once an hour, from however many places it comes,
+    /// since whoever has the password chooses them, and each is written down and told.
     pub fn stray(&mut self, now: UnixMillis, place: &str) -> bool {
         let at = coarse(now);
         match &mut self.strayed {
-            Some(seen) if seen.place == place && seen.last == at => false,
+            Some(seen) if seen.last == at => false,
             Some(seen) if seen.place == place => {
                 seen.last = at;
                 true
@@ -255,6 +256,17 @@ mod tests {
             assert_eq!((place.first % HOUR, place.last % HOUR), (0, 0), "{place:?}");
         }
         assert_eq!(StandingRow::of(&standing).read().unwrap(), standing);
+    }
+
+    #[test]
+    fn out_of_its_scope_from_two_places_by_turns_is_news_once_an_hour() {
+        let mut standing = Standing::default();
+        let turn = |standing: &mut Standing, n: u64, place: &str| standing.stray(UnixMillis(10 * DAY + n * 60_000), place);
+        let news = (0..120).filter(|n| {
+            let place = if n % 2 == 0 { "198.51.100.0/24" } else { "203.0.113.0/24" };
+            turn(&mut standing, *n, place)
+        });
+        assert_eq!(news.collect::<Vec<_>>(), [0, 60]);
     }
 
     #[test]

@@ -87,7 +87,7 @@ impl Desk {
                 "in"
             }
             Step::Challenge(_) | Step::Denied => "denied",
-            Step::Refused(_) | Step::Unavailable => "come again",
+            Step::Refused(_) | Step::Unavailable(_) => "come again",
         }
     }
 

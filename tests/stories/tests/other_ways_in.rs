@@ -89,9 +89,11 @@ fn a_new_key_is_fetched_and_an_issuer_that_is_away_makes_nobody_wrong() {
     let issuer = TestIssuer::start(folder.path());
     for mood in [Mood::Away, Mood::Redirects, Mood::Huge, Mood::Another] {
         issuer.feel(mood);
-        let postern = believing(&issuer, folder.path());
+        let mut postern = believing(&issuer, folder.path());
         let token = issuer.token(ALICE, &json!({}));
         assert_eq!(login(&postern, &token), "454 4.7.0", "{mood:?}: {}", postern.log());
+        let line = postern.wait_for_log("an issuer of tokens cannot be reached");
+        assert!(line.contains(ALICE), "{line}");
         let asked = issuer.asked();
         assert_eq!(login(&postern, &token), "454 4.7.0");
         assert_eq!(issuer.asked(), asked, "it is asked once a minute");
@@ -329,4 +331,34 @@ fn a_list_of_revoked_certificates_is_taken_up_when_it_is_renewed_and_says_nothin
     let broken = || std::fs::write(folder.path().join("client-crl.pem"), "no list").unwrap();
     read_anew(&mut postern, &broken, "are not taken");
     assert!(external(&postern, folder.path(), ALICE).contains("alert"), "what was in use stays");
+}
+
+#[test]
+fn whoever_logged_in_by_a_certificate_connects_again_when_what_it_is_verified_by_changes_and_for_nothing_else() {
+    require!(have_openssl());
+    let folder = open_folder();
+    let authority = Authority::new(folder.path(), "client-ca.pem");
+    let holder = authority.client(folder.path(), ALICE, false);
+    authority.revoke(folder.path(), &[]);
+    let file = |name: &str| quoted(&folder.path().join(name));
+    let setup = Setup::new().with("tls", "client_ca", &file("client-ca.pem")).with("tls", "client_crl", &file("client-crl.pem"));
+    let mut postern = with_alice(setup.with("tls", "check_interval", "\"1s\""));
+    postern.order(&["account", "certificate", ALICE, "add", &holder.fingerprint]);
+    let mut by_password = alice(&postern);
+    let mut session = SmtpClient::hello_tls_showing(postern.submission(), folder.path());
+    session.expect("AUTH EXTERNAL =", 235);
+    // It connected before the list is renewed, and has not logged in yet.
+    let mut late = SmtpClient::hello_tls_showing(postern.submission(), folder.path());
+    postern.change(|setup| setup.with("limits", "faults_per_session", "7"));
+    let _ = postern.reload("reloaded");
+    let before = postern.program().lines_said();
+    let list = folder.path().join("client-crl.pem");
+    std::fs::write(&list, std::fs::read(&list).unwrap()).unwrap();
+    let _ = postern.program().wait_for_line(before, "were read anew", LONG);
+    session.expect(&format!("MAIL FROM:<{ALICE}>"), 250);
+    authority.revoke(folder.path(), &[&holder]);
+    let reply = session.reply();
+    assert!(reply.codes() == "421 4.7.0" && reply.text().contains("verified by was changed; connect again"), "{reply:?}");
+    late.expect("AUTH EXTERNAL =", 535);
+    by_password.expect(&format!("MAIL FROM:<{ALICE}>"), 250);
 }

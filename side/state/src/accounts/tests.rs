@@ -258,6 +258,7 @@ fn a_certificate_that_nobody_uses_gets_notice_is_refused_and_enabled_like_a_pass
         fingerprint: [7; 32],
         addresses: vec![Mailbox::parse("alice@example.org").unwrap()],
         until: day(1000),
+        epoch: 0,
     };
     let is_disabled = |accounts: &Accounts| accounts.holders(&shown).iter().map(|holder| holder.is_disabled).collect::<Vec<_>>();
     assert_eq!(is_disabled(&accounts), [true], "nor is its address good for what is disabled");

@@ -379,7 +379,7 @@ async fn when_too_many_wait_the_next_is_told_to_come_again() {
     until(|| has_begun.try_recv().is_ok()).await;
     let waiting = spawn("two@example.org");
     until(|| desk.authenticator.turns.waiting() == 1).await;
-    assert_eq!(desk.plain("three@example.org", "some password").await, Step::Unavailable);
+    assert_eq!(desk.plain("three@example.org", "some password").await, Step::Unavailable(CROWDED));
     let_go.send(()).unwrap();
     let_go.send(()).unwrap();
     assert_eq!((running.await.unwrap(), waiting.await.unwrap()), (Step::Denied, Step::Denied));
@@ -393,7 +393,7 @@ async fn who_has_waited_long_enough_is_told_to_come_again() {
     let authenticator = Arc::clone(&desk.authenticator);
     let running = tokio::spawn(async move { plain_at(&authenticator, NOW, ALICE, "some password").await });
     until(|| has_begun.try_recv().is_ok()).await;
-    assert_eq!(desk.plain("two@example.org", "some password").await, Step::Unavailable);
+    assert_eq!(desk.plain("two@example.org", "some password").await, Step::Unavailable(CROWDED));
     let_go.send(()).unwrap();
     assert_eq!(running.await.unwrap(), Step::Denied);
 }
@@ -412,7 +412,7 @@ async fn a_certificate_is_good_for_the_one_account_it_was_noted_for_or_names() {
     desk.accounts.add(NOW, NewAccount { name: "bob@example.org", password: None, addresses: None }).unwrap();
     let shown = |print: u8, address: Option<&str>| {
         let addresses = address.map(|text| Mailbox::parse(text).unwrap()).into_iter().collect();
-        Some(ClientCertificate { fingerprint: [print; 32], addresses, until: later(60) })
+        Some(ClientCertificate { fingerprint: [print; 32], addresses, until: later(60), epoch: 3 })
     };
     assert_eq!(external(&desk, None, "").await, Step::Denied);
     assert_eq!(external(&desk, shown(1, None), ALICE).await, Step::Denied);
@@ -438,10 +438,10 @@ async fn a_certificate_is_good_for_the_one_account_it_was_noted_for_or_names() {
 async fn a_proof_by_certificate_says_which_and_how_and_until_when() {
     let desk = desk();
     let addresses = vec![Mailbox::parse(ALICE).unwrap()];
-    let shown = |until| Some(ClientCertificate { fingerprint: [7; 32], addresses: addresses.clone(), until });
+    let shown = |until| Some(ClientCertificate { fingerprint: [7; 32], addresses: addresses.clone(), until, epoch: 3 });
     for is_noted in [false, true] {
         let Step::Authenticated(who) = external(&desk, shown(later(60)), "").await else { panic!("denied") };
-        assert_eq!(who.means(), Some(&Means::Certificate { fingerprint: [7; 32], is_noted }));
+        assert_eq!(who.means(), Some(&Means::Certificate { fingerprint: [7; 32], is_noted, epoch: 3 }));
         assert_eq!((who.until(), who.password()), (Some(later(60)), None));
         assert_eq!(external(&desk, shown(NOW), "").await, Step::Denied, "it has ended since the handshake");
         desk.accounts.add_certificate(NOW, ALICE, [7; 32]).unwrap();
@@ -455,7 +455,12 @@ async fn a_certificate_that_was_disabled_since_nobody_used_it_is_refused_and_the
     let desk = desk();
     desk.accounts.add_certificate(NOW, ALICE, [7; 32]).unwrap();
     let day = |days: u64| UnixMillis(NOW.0 + days * 86_400_000);
-    let shown = || ClientCertificate { fingerprint: [7; 32], addresses: vec![Mailbox::parse(ALICE).unwrap()], until: day(1000) };
+    let shown = || ClientCertificate {
+        fingerprint: [7; 32],
+        addresses: vec![Mailbox::parse(ALICE).unwrap()],
+        until: day(1000),
+        epoch: 0,
+    };
     assert!(who(&external(&desk, Some(shown()), "").await).is_some());
     for at in [100, 101] {
         let done = desk.accounts.disable_unused(day(at), Duration::from_secs(86_400), Duration::ZERO).unwrap();
@@ -473,7 +478,7 @@ async fn an_address_in_a_certificate_that_only_folds_into_an_account_is_not_that
     desk.accounts.add(NOW, NewAccount { name: "kim@example.org", password: None, addresses: None }).unwrap();
     for (name, is_let_in) in [("kim@example.org", true), ("KIM@example.org", true), ("\u{212a}im@example.org", false)] {
         let addresses = vec![Mailbox::parse(name).unwrap()];
-        let shown = Some(ClientCertificate { fingerprint: [7; 32], addresses, until: later(60) });
+        let shown = Some(ClientCertificate { fingerprint: [7; 32], addresses, until: later(60), epoch: 3 });
         assert_eq!(who(&external(&desk, shown, "").await).is_some(), is_let_in, "{name}");
     }
 }
@@ -482,7 +487,7 @@ async fn an_address_in_a_certificate_that_only_folds_into_an_account_is_not_that
 async fn a_certificate_that_is_nobodys_is_one_fault_of_its_address_whomever_it_names() {
     let clerk = Clerk::letting_through(2);
     let desk = desk_guarded(AuthenticationSettings::default(), Arc::clone(&clerk) as Arc<dyn Guard>);
-    let shown = || Some(ClientCertificate { fingerprint: [7; 32], addresses: Vec::new(), until: later(60) });
+    let shown = || Some(ClientCertificate { fingerprint: [7; 32], addresses: Vec::new(), until: later(60), epoch: 3 });
     for authzid in [ALICE, "bob@example.org"] {
         assert_eq!(external(&desk, shown(), authzid).await, Step::Denied);
     }
