@@ -187,13 +187,17 @@ async fn a_ban_that_is_removed_takes_the_faults_of_the_client_with_it_and_a_refu
 
     let town = Town::new("[limits]\nfaults_per_hour = 3\nnetwork_factor = 1");
     let server = &town.server;
-    let fault = || strangers::behaved(server, &facts("198.51.100.7"), Conduct { syntax: 1, ..Conduct::default() });
+    let fault_of = |client: &str| strangers::behaved(server, &facts(client), Conduct { syntax: 1, ..Conduct::default() });
+    let fault = || fault_of("198.51.100.7");
     let remove = |network: &str| {
         let network = network.to_owned();
         carry_out(server, BanOrder::Remove { network, within: false, reason: String::new(), dry_run: false })
     };
     (0..4).for_each(|_| fault());
     assert!(is_shut(server, "198.51.100.7"));
+    // What a host does beyond its own limit is not its network's doing; a neighbour's fault is.
+    assert_eq!(strangers::door(server, &facts("198.51.100.8")), Door::Open);
+    fault_of("198.51.100.9");
     assert_eq!(strangers::door(server, &facts("198.51.100.8")), strangers::door(server, &facts("198.51.100.7")));
     let Answer::BanExplained(explained) = carry_out(server, BanOrder::Explain { what: "198.51.100.7".to_owned() }).await else {
         panic!("no explanation")
