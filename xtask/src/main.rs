@@ -92,7 +92,7 @@ fn main() -> ExitCode {
         ["rfc-table"] => docs::write_rfc(),
         ["packages"] => packages::install(),
         ["bench", rest @ ..] => {
-            let build = run(&cargo(), &["build", "--release", ANY_RUST, "--bin", "postern", "--bin", "postern-bench"]);
+            let build = run(&cargo(), &["build", "--release", ANY_RUST, "-p", "postern", "-p", "postern-bench", "--bins"]);
             build.and_then(|()| run("target/release/postern-bench", &[&["compare"], rest].concat()))
         }
         _ => {
