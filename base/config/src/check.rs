@@ -27,6 +27,7 @@ const RULES: &[Rule] = &[
     (auth, &["auth.mechanisms", "auth.oidc", "tls.client_ca", "listener"]),
     (lists::lists, &["policy.list"]),
     (dns_lists::lists, &["policy.dnsbl", "policy.uribl"]),
+    (numbers::points, &["policy.tag_at", "policy.hold_at", "policy.refuse_at"]),
     (other_ways_in, &["auth.mechanisms", "auth.oidc", "tls.client_ca", "tls.client_crl"]),
     (numbers::limits, &["limits"]),
     (

@@ -4,7 +4,7 @@
 use std::net::Ipv4Addr;
 
 use postern_mail::dns_list::{Bit, CodeRange, DnsListRule, Scoring};
-use postern_mail::{DnsTarget, Domain, Mode, Quoted, Secret};
+use postern_mail::{DnsTarget, Domain, Mode, Points, Quoted, Secret};
 use toml::de::DeValue;
 
 use crate::read::{Node, Report};
@@ -12,9 +12,6 @@ use crate::table::{Kind, section};
 use crate::value::{Secrets, Value, choice_value, path_word, print_table, quote, text_of};
 
 choice_value!(DnsTarget, [DnsTarget::Client, DnsTarget::Helo, DnsTarget::Ptr, DnsTarget::MailFrom, DnsTarget::HeaderFrom]);
-
-/// As many as a finding can say.
-const POINTS_MAX: f64 = 999.0;
 
 /// Codes and their points: `{ "127.0.0.2" = 10.0, "127.0.0.10-127.0.0.11" = 4.0 }`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -118,9 +115,8 @@ impl Uribl {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "checked to be within a thousand")]
 fn tenths(points: f64) -> Option<i16> {
-    (points.abs() <= POINTS_MAX).then(|| (points * 10.0).round() as i16)
+    (points.abs() <= Points::MAX).then(|| Points::nearest(points).0)
 }
 
 fn code_range(text: &str) -> Option<(Ipv4Addr, Ipv4Addr)> {
@@ -149,7 +145,7 @@ fn read_points<T>(
             continue;
         };
         let Some(tenths) = tenths(points) else {
-            report.wrong(&inner, format!("is out of range, which is -{POINTS_MAX} to {POINTS_MAX}"));
+            report.wrong(&inner, format!("is out of range, which is -{0} to {0}", Points::MAX));
             read = None;
             continue;
         };

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use postern_mail::client::ListenerKind;
 use postern_mail::list::Format;
 use postern_mail::netset::Action;
-use postern_mail::{Mode, Quoted};
+use postern_mail::{Mode, Points, Quoted};
 
 use crate::table::section;
 use crate::value::{choice, choice_value};
@@ -61,15 +61,10 @@ impl List {
     pub fn default_action(&self) -> Action {
         match (self.action, self.points) {
             (Some(ListAction::Allow), _) => Action::Allow,
-            (None | Some(ListAction::Score), Some(points)) => Action::Score(tenths(points)),
+            (None | Some(ListAction::Score), Some(points)) => Action::Score(Points::nearest(points).0),
             _ => Action::Block,
         }
     }
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "checked to be within a thousand")]
-fn tenths(points: f64) -> i16 {
-    (points.clamp(-999.0, 999.0) * 10.0).round() as i16
 }
 
 /// A path that is printed as it was written.

@@ -28,7 +28,8 @@ section! {
         /// Single rules that have a mode of their own, by their names: `[policy.rules.sender_identity]`, and in it `mode`.
         #[key(example = "{ sender_identity = { mode = \"observe\" } }", why = "all rules follow policy.mode")]
         pub rules: RuleModes = RuleModes::default();
-        /// From so many points on mail is marked with `X-Spam-Flag: YES` and `X-Spam-Score`, and delivered. Points come from lists and other rules.
+        /// From so many points on mail is marked with `X-Spam-Flag: YES` and `X-Spam-Score`, and delivered; mail of accounts, relay and
+        /// trusted networks is not. Points come from lists and other rules.
         #[key(example = "3.0", why = "readers can sort it away, and nothing is lost", within = 0.1..=999.0)]
         pub tag_at: f64 = 4.0;
         /// From so many points on a message is taken and held for a person: `postern held list`.

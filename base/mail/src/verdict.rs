@@ -37,6 +37,18 @@ pub enum Effect {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Points(pub i16);
 
+impl Points {
+    /// The most there are, as many as three digits before the point say.
+    pub const MAX: f64 = 999.0;
+
+    /// Of a number as a person writes it, to the nearest tenth; one beyond [`MAX`](Self::MAX) is taken for that.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "ten times 999 fits")]
+    pub fn nearest(points: f64) -> Self {
+        Self((points.clamp(-Self::MAX, Self::MAX) * 10.0).round() as i16)
+    }
+}
+
 impl fmt::Display for Points {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = if self.0 < 0 { "-" } else { "" };

@@ -1,10 +1,9 @@
 //! Rules on `[[policy.list]]`.
 
+use postern_mail::Points;
+
 use super::{Findings, twice};
 use crate::list::{List, ListAction};
-
-/// As many as an entry can say.
-const POINTS_MAX: f64 = 999.0;
 
 pub(super) fn lists(findings: &mut Findings<'_>) {
     let lists = &findings.config.policy.lists;
@@ -22,8 +21,8 @@ pub(super) fn lists(findings: &mut Findings<'_>) {
             }
             _ => {}
         }
-        if list.points.is_some_and(|points| points.abs() > POINTS_MAX) {
-            findings.error(&at("points"), &format!("is out of range, which is -{POINTS_MAX} to {POINTS_MAX}"));
+        if list.points.is_some_and(|points| points.abs() > Points::MAX) {
+            findings.error(&at("points"), &format!("is out of range, which is -{0} to {0}", Points::MAX));
         }
         if list.listeners.is_empty() {
             findings.error(&at("listeners"), "a list that is looked at nowhere; name a kind of listener, or set mode = \"off\"");

@@ -82,6 +82,16 @@ pub(super) fn unused(findings: &mut Findings<'_>) {
     }
 }
 
+/// What is refused is neither marked nor held.
+pub(super) fn points(findings: &mut Findings<'_>) {
+    let policy = &findings.config.policy;
+    for (path, limit) in [("policy.tag_at", policy.tag_at), ("policy.hold_at", policy.hold_at)] {
+        if limit > policy.refuse_at {
+            findings.warn(path, &format!("is never reached: refuse_at is {:?}", policy.refuse_at));
+        }
+    }
+}
+
 pub(super) fn lanes(findings: &mut Findings<'_>) {
     let lanes = &findings.config.outbound.lanes;
     if lanes.pause_first > lanes.pause_longest {

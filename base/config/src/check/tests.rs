@@ -189,6 +189,7 @@ fn limits_that_contradict_each_other_are_told() {
     one_error("[limits]\nstress_until = 0.8", "f:2:16: limits.stress_until", "stress begins at 0.75");
     assert_eq!(warnings("[limits]\nconnections = 10"), "", "a default beside a small limit is no contradiction");
     one_warning("[outbound]\ndelay_warning_after = \"6d\"", "f:2:23", "never reached");
+    one_warning("[policy]\nhold_at = 12.0", "f:2:11", "never reached: refuse_at is 10.0");
 }
 
 #[test]
