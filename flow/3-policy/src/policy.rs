@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use postern_mail::envelope::Admission;
-use postern_mail::{DnsListRule, Modes, Verdict};
+use postern_mail::{DnsListRule, Mode, Modes, Scored, Verdict};
 
 use crate::decide::{self, Panel};
 use crate::facts::{ConnectFacts, Directory, MessageFacts, RecipientFacts, SenderFacts};
@@ -37,7 +37,7 @@ pub struct Policy {
     pub message_bytes_max: u64,
     /// How many `Received` fields a message may have when it comes; [`loops::RECEIVED_MAX`] unless told otherwise.
     pub received_max: usize,
-    /// `policy.hold_at`, `policy.refuse_at`.
+    /// `policy.tag_at`, `policy.hold_at`, `policy.refuse_at`.
     pub limits: score::Limits,
     /// `policy.dnsbl`: what answers of lists are worth.
     pub dns_lists: Vec<DnsListRule>,
@@ -90,6 +90,17 @@ impl Policy {
         let panel = scope::judge(panel, facts.scope);
         let trusted = self.trusts(facts.client.address);
         panel.score(facts.earlier, |scored| score::judge(scored, self.limits, Holding::Possible, trusted)).verdict()
+    }
+
+    /// The fields that mark a message for its readers, where the points of its session and of its own verdict are enough for them. Like
+    /// every effect of points, there is none while the rule `score` is not enforced.
+    #[must_use]
+    pub fn marks(&self, earlier: &[Scored], verdict: &Verdict) -> Option<Vec<u8>> {
+        if self.modes.of(score::SCORE) != Mode::Enforce {
+            return None;
+        }
+        let scored: Vec<Scored> = earlier.iter().copied().chain(verdict.scored()).collect();
+        Some(score::sum(&scored)).filter(|sum| !scored.is_empty() && *sum >= self.limits.mark).map(score::marks)
     }
 
     /// Whether it is in one of `server.trusted_networks`.

@@ -16,7 +16,7 @@ use postern_mail::message::headers::{HeaderCollector, Headers};
 use postern_mail::message::received::{Received, protocol};
 use postern_mail::proof::{Authenticated, Committed};
 use postern_mail::trouble::Outage;
-use postern_mail::{Decision, DnsSaid, Envelope, Mailbox, Reply, ReversePath, Scored, Secret, Verdict};
+use postern_mail::{Decision, DnsSaid, Envelope, Mailbox, Reply, ReversePath, Secret, Verdict};
 use postern_policy::facts::{ConnectFacts, Identity, MessageFacts, OwnedAddresses, RecipientFacts, SenderFacts};
 use postern_policy::record::Asked;
 use postern_policy::rules::score::{self, Gathered};
@@ -75,6 +75,8 @@ struct Incoming {
     /// The header section until it is whole: only then can be added what a submission lacks, and taken out what only we say.
     section: Vec<u8>,
     size: u64,
+    /// From nobody we know: neither an account nor a relay network nor a trusted one.
+    is_strangers: bool,
     /// Why a person is to look at it before it goes on.
     held: Option<String>,
 }
@@ -318,12 +320,10 @@ impl Inbound {
         if verdict.decision() == Decision::Hold {
             message.held = verdict.decided_by().map(|finding| format!("{}: {}", finding.rule, finding.because));
         }
-        let scored: Vec<Scored> = self.points.all().iter().copied().chain(verdict.scored()).collect();
-        let sum = score::sum(&scored);
-        if let (true, Ok(writer)) =
-            (message.trace.who.is_none() && sum >= live::points(self.live.config.policy.tag_at), &mut message.writer)
+        if let (true, Ok(writer)) = (message.is_strangers, &mut message.writer)
+            && let Some(marks) = self.live.policy.marks(self.points.all(), verdict)
         {
-            writer.put_in_front(&score::marks(sum));
+            writer.put_in_front(&marks);
         }
     }
 }
@@ -372,7 +372,7 @@ impl Incoming {
             }
         }
         match &self.head {
-            Head::Whole(headers) if self.trace.who.is_none() => {
+            Head::Whole(headers) if self.is_strangers => {
                 whole.extend_from_slice(&headers.without(&self.section, |field| score::MARKS.iter().any(|mark| field.is(mark))));
                 self.section.clear();
             }
@@ -448,8 +448,11 @@ impl Host for Inbound {
             .write(&mut trace_header);
         }
         let head = Head::Collecting(HeaderCollector::new());
+        // An account's name stands in the envelope, that of a relay network too.
+        let is_strangers = envelope.account.is_none() && !self.live.policy.trusts(self.client.address);
+        let (section, size, held) = (Vec::new(), 0, None);
         self.message =
-            Some(Box::new(Incoming { envelope, trace, writer, head, trace_header, section: Vec::new(), size: 0, held: None }));
+            Some(Box::new(Incoming { envelope, trace, writer, head, trace_header, section, size, is_strangers, held }));
     }
 
     async fn body(&mut self, piece: &[u8]) {

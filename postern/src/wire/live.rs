@@ -123,13 +123,6 @@ fn bytes_per_connection(config: &Config) -> u64 {
     connection.saturating_add(message).saturating_add(message / 8).saturating_add(1 << 20)
 }
 
-/// Points of the configuration, as the rules count them.
-#[must_use]
-#[expect(clippy::cast_possible_truncation, reason = "the configuration has them within a thousand")]
-pub(crate) fn points(points: f64) -> Points {
-    Points((points.clamp(-999.0, 999.0) * 10.0).round() as i16)
-}
-
 /// How names are asked for.
 #[must_use]
 pub(crate) fn lookup(config: &Config) -> LookupSettings {
@@ -155,7 +148,11 @@ pub(crate) fn policy(config: &Config) -> Policy {
         outbound: if config.outbound.enabled { Outbound::Enabled } else { Outbound::Disabled },
         message_bytes_max: config.limits.message_size.0,
         received_max: number(config.limits.received_max),
-        limits: Limits { hold: points(config.policy.hold_at), refuse: points(config.policy.refuse_at) },
+        limits: Limits {
+            mark: Points::nearest(config.policy.tag_at),
+            hold: Points::nearest(config.policy.hold_at),
+            refuse: Points::nearest(config.policy.refuse_at),
+        },
         dns_lists: dnsbl::rules(config),
         modes: config.policy.modes(),
     }

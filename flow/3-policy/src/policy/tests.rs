@@ -492,3 +492,17 @@ fn points_of_a_list_are_added_up_with_what_comes_later_and_refuse_hold_or_mark()
         assert_eq!(trusting.message(&facts).decision(), Decision::Pass, "a trusted network is not held for points");
     }
 }
+
+#[test]
+fn a_message_is_marked_from_its_limit_on_and_not_while_points_have_no_effect() {
+    let earlier = |tenths| [Scored { rule: "list_score", points: Points(tenths) }];
+    let nothing = Verdict::of(Vec::new());
+    assert_eq!(policy().marks(&[], &nothing), None);
+    assert_eq!(policy().marks(&earlier(39), &nothing), None);
+    let marks = policy().marks(&earlier(40), &nothing).unwrap();
+    assert_eq!(marks, b"X-Spam-Flag: YES\r\nX-Spam-Score: 4.0\r\n");
+    for mode in [Mode::Observe, Mode::Off] {
+        let without = Policy { modes: Modes::new(Mode::Enforce, vec![("score", mode)]), ..policy() };
+        assert_eq!(without.marks(&earlier(90), &nothing), None, "{mode:?}");
+    }
+}

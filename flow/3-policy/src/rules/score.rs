@@ -11,6 +11,8 @@ pub const SCORE: RuleName = "score";
 /// From how many points on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
+    /// A message is marked for whoever reads it.
+    pub mark: Points,
     /// A message is kept back for a person.
     pub hold: Points,
     /// Refused.
@@ -18,9 +20,9 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// `policy.hold_at`, `policy.refuse_at`.
+    /// `policy.tag_at`, `policy.hold_at`, `policy.refuse_at`.
     fn default() -> Self {
-        Self { hold: Points(60), refuse: Points(100) }
+        Self { mark: Points(40), hold: Points(60), refuse: Points(100) }
     }
 }
 
