@@ -64,6 +64,11 @@ pub const RULES: &[Rule] = &[
     Rule { name: "list_allow", guards: None, helps: "postern list test ADDRESS names the list and the entry" },
     Rule { name: "list_score", guards: None, helps: "postern list test ADDRESS names the lists and the entries" },
     Rule { name: "list_observed", guards: None, helps: "set mode = \"enforce\" for the list, and what it says has an effect" },
+    Rule {
+        name: "links",
+        guards: None,
+        helps: "write links as they are: the domain that is shown is the one that is led to, by name, without a user before it",
+    },
 ];
 
 /// A rule by its name.

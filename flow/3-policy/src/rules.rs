@@ -1,6 +1,7 @@
 //! One rule a file. A rule is a pure function from facts and settings to a [`Finding`](postern_mail::Finding); its header says what it
 //! does when it cannot know.
 
+pub mod links;
 pub mod lists;
 pub mod loops;
 pub mod recipient;
