@@ -8,6 +8,7 @@ pub mod bdat;
 pub mod body;
 pub mod command;
 pub mod dialogue;
+pub mod inspect;
 pub mod line;
 pub mod list;
 pub mod record;

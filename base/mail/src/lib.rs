@@ -16,6 +16,7 @@ pub mod envelope;
 pub mod event;
 pub mod fact;
 pub mod guess;
+pub mod link;
 pub mod list;
 pub mod message;
 pub mod netset;

@@ -210,6 +210,17 @@ impl Reply {
         Self::with(550, (7, 1), format!("{asked} is listed by {zone}{reason}"))
     }
 
+    /// 550 for a message with a link as only cheats write them (RFC 3463 §3.8: 5.7.1). The name is not clickable, see [`crate::link::OddLink`].
+    #[must_use]
+    pub fn odd_link(link: &crate::link::OddLink) -> Self {
+        let tricks: Vec<&str> = link.tricks.iter().map(crate::link::Trick::words).collect();
+        Self::with(
+            550,
+            (7, 1),
+            format!("the message has a link to {} that is not acceptable: {}", link.name(), tricks.join(", ")),
+        )
+    }
+
     /// 421 when we stop, or are too busy to start.
     #[must_use]
     pub fn closing(hostname: &str, why: &str) -> Self {

@@ -79,6 +79,11 @@ pub const RULES: &[Rule] = &[
         helps: "postern dnsbl status shows whom the list would have refused; set mode = \"enforce\" for it, and it counts",
     },
     Rule { name: "list_observed", guards: None, helps: "set mode = \"enforce\" for the list, and what it says has an effect" },
+    Rule {
+        name: "links",
+        guards: None,
+        helps: "write links as they are: the domain that is shown is the one that is led to, by name, without a user before it",
+    },
 ];
 
 /// A rule by its name.

@@ -2,6 +2,7 @@
 //! does when it cannot know.
 
 pub mod dnsbl;
+pub mod links;
 pub mod lists;
 pub mod loops;
 pub mod recipient;

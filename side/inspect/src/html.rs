@@ -1,0 +1,219 @@
+//! Links in HTML: what a click leads to, what is loaded, where forms go, and what the text says. A tokenizer and no tree, so nothing nests.
+//! Promise: time in proportion to the octets, and no more of them than may be spent.
+
+use std::convert::Infallible;
+
+use html5gum::Tokenizer;
+use html5gum::emitters::callback::{CallbackEmitter, CallbackEvent};
+use url::Url;
+
+use crate::collect::Collector;
+use crate::{Kind, Trick, target, text};
+
+/// Characters of a link's text that are kept.
+const SHOWN_MAX: usize = 512;
+/// Octets of text that are gathered before they are searched.
+const RUN_MAX: usize = 64 * 1024;
+
+/// Elements that stand within a line: they cut no name into two.
+const INLINE: &[&[u8]] = &[
+    b"a", b"b", b"i", b"u", b"em", b"strong", b"span", b"font", b"small", b"big", b"sub", b"sup", b"wbr", b"mark", b"s", b"code",
+    b"tt", b"abbr", b"nobr", b"o:p", b"ins", b"bdo", b"bdi",
+];
+
+struct Page<'a, 'b> {
+    into: &'a mut Collector<'b>,
+    base: Option<Url>,
+    tag: Vec<u8>,
+    attribute: Vec<u8>,
+    refresh: Option<String>,
+    is_refresh: bool,
+    anchor: Option<target::Read>,
+    shown: String,
+    run: String,
+}
+
+/// Reads a page, whose octets have been counted already.
+pub(crate) fn search(html: &[u8], into: &mut Collector<'_>) {
+    let mut page = Page {
+        into,
+        base: None,
+        tag: Vec::new(),
+        attribute: Vec::new(),
+        refresh: None,
+        is_refresh: false,
+        anchor: None,
+        shown: String::new(),
+        run: String::new(),
+    };
+    let callback = |event: CallbackEvent<'_>, _: html5gum::Span<()>| -> Option<Infallible> {
+        page.event(event);
+        None
+    };
+    let mut emitter = CallbackEmitter::new(callback);
+    emitter.naively_switch_states(true);
+    let Ok(()) = Tokenizer::new_with_emitter(html, emitter).finish();
+    page.close_anchor();
+    page.close_run();
+}
+
+impl Page<'_, '_> {
+    fn event(&mut self, event: CallbackEvent<'_>) {
+        match event {
+            CallbackEvent::OpenStartTag { name } => {
+                self.boundary(name);
+                self.tag = name.to_ascii_lowercase();
+                (self.refresh, self.is_refresh) = (None, false);
+                if self.tag == b"a" || self.tag == b"area" {
+                    self.close_anchor();
+                }
+            }
+            CallbackEvent::AttributeName { name } => self.attribute = name.to_ascii_lowercase(),
+            CallbackEvent::AttributeValue { value } => self.attribute(&String::from_utf8_lossy(value)),
+            CallbackEvent::CloseStartTag { .. } => {
+                if self.is_refresh
+                    && let Some(content) = self.refresh.take()
+                {
+                    self.refresh(&content);
+                }
+                if self.tag == b"area" {
+                    self.close_anchor();
+                }
+            }
+            CallbackEvent::EndTag { name } => {
+                self.boundary(name);
+                if name.eq_ignore_ascii_case(b"a") {
+                    self.close_anchor();
+                }
+                self.tag.clear();
+            }
+            CallbackEvent::String { value } => self.text(value),
+            // Some programs show what stands in such comments.
+            CallbackEvent::Comment { value } => {
+                if value.trim_ascii_start().starts_with(b"[if") {
+                    self.into.later(value.iter().position(|b| *b == b'>').and_then(|at| value.get(at + 1..)).unwrap_or_default());
+                }
+            }
+            CallbackEvent::Doctype { .. } | CallbackEvent::Error(_) => {}
+        }
+    }
+
+    fn boundary(&mut self, name: &[u8]) {
+        if !INLINE.iter().any(|inline| name.eq_ignore_ascii_case(inline)) {
+            self.close_run();
+        }
+    }
+
+    fn close_run(&mut self) {
+        let run = std::mem::take(&mut self.run);
+        text::search(&run, Kind::Text, self.into);
+    }
+
+    fn close_anchor(&mut self) {
+        if let Some(read) = self.anchor.take() {
+            let shown = std::mem::take(&mut self.shown);
+            self.into.link(Kind::Anchor, read, &shown);
+        }
+        self.shown.clear();
+    }
+
+    fn text(&mut self, value: &[u8]) {
+        match self.tag.as_slice() {
+            b"style" => {
+                self.css(&String::from_utf8_lossy(value));
+                if value.contains(&b'<') {
+                    self.into.later(value);
+                }
+                return;
+            }
+            b"script" => return,
+            // Programs that run no scripts, or know no frames, show what is in these.
+            b"noscript" | b"noframes" | b"noembed" | b"iframe" | b"xmp" | b"title" | b"textarea" if value.contains(&b'<') => {
+                return self.into.later(value);
+            }
+            _ => {}
+        }
+        let text = String::from_utf8_lossy(value);
+        if self.anchor.is_some() {
+            let room = SHOWN_MAX.saturating_sub(self.shown.len());
+            self.shown.push_str(text.get(..text.floor_char_boundary(room)).unwrap_or(&text));
+            // What stands in a link is its text, and clicked as such.
+            return;
+        }
+        self.run.push_str(&text);
+        if self.run.len() > RUN_MAX {
+            self.close_run();
+        }
+    }
+
+    fn attribute(&mut self, value: &str) {
+        let tag = std::mem::take(&mut self.tag);
+        match self.attribute.as_slice() {
+            b"href" | b"xlink:href" => match tag.as_slice() {
+                b"base" => {
+                    // The first one counts.
+                    if self.base.is_none() {
+                        self.base = Url::parse(value.trim()).ok().filter(|base| base.has_host());
+                    }
+                }
+                b"link" | b"image" | b"use" => self.link(Kind::Resource, value),
+                _ => {
+                    if self.anchor.is_none() {
+                        self.anchor = target::read(value, self.base.as_ref());
+                    }
+                }
+            },
+            b"src" | b"background" | b"poster" | b"data" | b"lowsrc" | b"dynsrc" | b"codebase" | b"archive" => {
+                self.link(Kind::Resource, value)
+            }
+            b"action" | b"formaction" => self.link(Kind::Form, value),
+            b"ping" => self.link(Kind::Anchor, value),
+            b"srcset" | b"imagesrcset" => {
+                for one in value.split(',').filter_map(|one| one.split_whitespace().next()) {
+                    self.link(Kind::Resource, one);
+                }
+            }
+            b"style" => self.css(value),
+            b"srcdoc" => self.into.later(value.as_bytes()),
+            b"content" if tag == b"meta" => self.refresh = Some(value.to_owned()),
+            b"http-equiv" if tag == b"meta" => self.is_refresh = value.trim().eq_ignore_ascii_case("refresh"),
+            _ => {}
+        }
+        self.tag = tag;
+    }
+
+    fn link(&mut self, kind: Kind, value: &str) {
+        if let Some(read) = target::read(value, self.base.as_ref()) {
+            // Pictures as data are everywhere; only what is a page counts, and that was read.
+            if kind == Kind::Resource && read.tricks.has(Trick::Embedded) && read.html.is_none() {
+                return;
+            }
+            self.into.link(kind, read, "");
+        }
+    }
+
+    fn refresh(&mut self, content: &str) {
+        let lower = content.to_ascii_lowercase();
+        let Some(at) = lower.find("url") else { return };
+        let rest = content.get(at + 3..).unwrap_or_default().trim_start().trim_start_matches('=').trim();
+        self.link(Kind::Anchor, rest.trim_matches(['"', '\'']));
+    }
+
+    fn css(&mut self, css: &str) {
+        let lower = css.to_ascii_lowercase();
+        let mut from = 0;
+        while let Some(at) = lower.get(from..).and_then(|rest| rest.find("url(")) {
+            let start = from + at + 4;
+            let rest = css.get(start..).unwrap_or_default();
+            let inner = rest.find(')').and_then(|end| rest.get(..end)).unwrap_or_default();
+            self.link(Kind::Resource, inner.trim().trim_matches(['"', '\'']));
+            from = start + inner.len();
+        }
+        if let Some((_, rest)) = lower.split_once("@import") {
+            let quoted = rest.trim_start().strip_prefix(['"', '\'']).and_then(|rest| rest.split(['"', '\'']).next());
+            if let Some(url) = quoted {
+                self.link(Kind::Resource, url);
+            }
+        }
+    }
+}

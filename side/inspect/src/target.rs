@@ -1,0 +1,273 @@
+//! Reads one link as a browser does, and notes what a person would not have seen. Promise: what is printed of a link is printable ASCII and short.
+
+use std::borrow::Cow;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use postern_mail::domain::Domain;
+use unicode_security::{MixedScript as _, skeleton};
+use url::{Host, Url};
+
+use crate::{LinkHost, Trick, Tricks, URL_BYTES_MAX, names};
+
+/// Octets of a link that are read; a longer one is cut, since a browser would take it and a host stands at its beginning.
+const READ_BYTES_MAX: usize = 8 * 1024;
+
+/// A link as it was read.
+pub(crate) struct Read {
+    pub(crate) url: Option<Url>,
+    raw: String,
+    pub(crate) host: LinkHost,
+    pub(crate) tricks: Tricks,
+    /// A page that the link carries in itself.
+    pub(crate) html: Option<Vec<u8>>,
+}
+
+impl Read {
+    pub(crate) fn words(&self) -> Box<str> {
+        let text = self.url.as_ref().map_or(self.raw.as_str(), Url::as_str);
+        text.chars().take(URL_BYTES_MAX).map(|c| if c.is_ascii_graphic() { c } else { '?' }).collect()
+    }
+}
+
+/// Not seen, or nearly so, and dropped by programs when they read a host.
+pub(crate) fn is_unseen(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180b}'..='\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{2069}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// Read as a dot in a host.
+pub(crate) fn is_dot(c: char) -> bool {
+    matches!(c, '\u{3002}' | '\u{ff0e}' | '\u{ff61}')
+}
+
+/// Reads the value of an attribute, or what was found in text. `None`: not a link to anywhere else (a relative one, an address, an attachment).
+pub(crate) fn read(raw: &str, base: Option<&Url>) -> Option<Read> {
+    let raw = cut(raw.trim_matches(|c: char| c <= ' '), READ_BYTES_MAX);
+    let clean: Cow<'_, str> =
+        if raw.contains(['\t', '\r', '\n']) { raw.replace(['\t', '\r', '\n'], "").into() } else { raw.into() };
+    let scheme = clean.split_once(':').map_or("", |(scheme, _)| scheme).to_ascii_lowercase();
+    match scheme.as_str() {
+        "http" | "https" | "ftp" | "ws" | "wss" => Some(web(&clean, raw, None)),
+        "data" => {
+            let (kind, body) = clean.split_once(',')?;
+            let kind = kind.to_ascii_lowercase();
+            if !["html", "svg", "xml"].iter().any(|page| kind.contains(page)) {
+                return None;
+            }
+            let body = unescape(body);
+            let html = if kind.ends_with("base64") { mail_parser::Encoding::Base64.decode(&body).into_owned() } else { body };
+            Some(embedded(raw, Some(html)))
+        }
+        "javascript" | "vbscript" => Some(embedded(raw, None)),
+        _ if clean.starts_with("//") || clean.starts_with("\\\\") || clean.starts_with("/\\") || clean.starts_with("\\/") => {
+            Some(web(&format!("https:{clean}"), raw, None))
+        }
+        _ if clean.is_empty()
+            || clean.starts_with('#')
+            || ["mailto", "tel", "sms", "cid", "mid", "about", "xmpp"].contains(&&*scheme) =>
+        {
+            None
+        }
+        _ => base.map(|base| web(&clean, raw, Some(base))),
+    }
+}
+
+fn embedded(raw: &str, html: Option<Vec<u8>>) -> Read {
+    let mut tricks = Tricks::default();
+    tricks.add(Trick::Embedded);
+    Read { url: None, raw: cut(raw, 64).to_owned(), host: LinkHost::Invalid, tricks, html }
+}
+
+fn web(text: &str, raw: &str, base: Option<&Url>) -> Read {
+    let mut tricks = Tricks::default();
+    let parsed = base.map_or_else(|| Url::parse(text), |base| base.join(text));
+    let authority = if base.is_none() { authority(raw) } else { "" };
+    let written = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let bare = without_port(written);
+    if bare.chars().any(|c| is_unseen(c) || is_dot(c) || c.is_control()) || bare.contains('%') {
+        tricks.add(Trick::Hidden);
+    }
+    let Ok(url) = parsed else {
+        tricks.add(Trick::Invalid);
+        return Read { url: None, raw: text.to_owned(), host: LinkHost::Invalid, tricks, html: None };
+    };
+    if !url.username().is_empty() || url.password().is_some() {
+        tricks.add(Trick::Credentials);
+    }
+    let host = match url.host() {
+        Some(Host::Domain(name)) => {
+            let name = name.trim_end_matches('.');
+            match Domain::parse(name) {
+                Ok(domain) => {
+                    scripts(&domain, &mut tricks);
+                    if domain.as_str() == "localhost" || domain.as_str().ends_with(".localhost") {
+                        tricks.add(Trick::Private);
+                    }
+                    LinkHost::Name(domain)
+                }
+                Err(_) => {
+                    tricks.add(Trick::Invalid);
+                    LinkHost::Invalid
+                }
+            }
+        }
+        Some(Host::Ipv4(address)) => {
+            tricks.add(Trick::Literal);
+            if base.is_none() && bare.trim_end_matches('.') != address.to_string() {
+                tricks.add(Trick::OddLiteral);
+            }
+            if is_private(address) {
+                tricks.add(Trick::Private);
+            }
+            LinkHost::Address(address.into())
+        }
+        Some(Host::Ipv6(address)) => {
+            tricks.add(Trick::Literal);
+            match address.to_ipv4_mapped().or_else(|| embedded_v4(address)) {
+                Some(v4) => {
+                    tricks.add(Trick::OddLiteral);
+                    if is_private(v4) {
+                        tricks.add(Trick::Private);
+                    }
+                    LinkHost::Address(v4.into())
+                }
+                None => {
+                    if address.is_loopback()
+                        || address.is_unicast_link_local()
+                        || address.is_unique_local()
+                        || address.is_unspecified()
+                    {
+                        tricks.add(Trick::Private);
+                    }
+                    LinkHost::Address(IpAddr::V6(address))
+                }
+            }
+        }
+        None => {
+            tricks.add(Trick::Invalid);
+            LinkHost::Invalid
+        }
+    };
+    Read { url: Some(url), raw: String::new(), host, tricks, html: None }
+}
+
+/// 64:ff9b::/96, by which networks without IPv4 reach it.
+fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    let [a, b, c, d, e, f, high, low] = address.segments();
+    ([a, b, c, d, e, f] == [0x64, 0xff9b, 0, 0, 0, 0]).then(|| Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)))
+}
+
+fn is_private(address: Ipv4Addr) -> bool {
+    address.is_private()
+        || address.is_loopback()
+        || address.is_link_local()
+        || address.is_unspecified()
+        || (address.octets()[0] == 100 && address.octets()[1] & 0xc0 == 64)
+}
+
+/// What stands between the slashes.
+fn authority(raw: &str) -> &str {
+    let rest = raw
+        .split_once(':')
+        .filter(|(scheme, _)| scheme.len() < 12 && !scheme.contains(['/', '\\']))
+        .map_or(raw, |(_, rest)| rest);
+    let rest = rest.trim_start_matches(['/', '\\', '\t', '\r', '\n']);
+    rest.find(['/', '\\', '?', '#']).and_then(|end| rest.get(..end)).unwrap_or(rest)
+}
+
+fn without_port(written: &str) -> &str {
+    if written.starts_with('[') {
+        return written.split_inclusive(']').next().unwrap_or(written);
+    }
+    written.rsplit_once(':').map_or(written, |(host, _)| host)
+}
+
+/// Labels of several scripts, and labels of another script that look Latin. A name below a top-level domain that is not Latin itself is
+/// what it seems to be.
+fn scripts(domain: &Domain, tricks: &mut Tricks) {
+    if !domain.as_str().contains("xn--") {
+        return;
+    }
+    let (name, read) = url_unicode(domain.as_str());
+    if !read {
+        tricks.add(Trick::Invalid);
+    }
+    let foreign = name.rsplit('.').next().is_some_and(|top| !top.is_ascii());
+    for label in name.split('.').filter(|label| !label.is_ascii()) {
+        if !label.is_single_script() {
+            tricks.add(Trick::MixedScript);
+        }
+        if !foreign && skeleton(label).all(|c| c.is_ascii()) {
+            tricks.add(Trick::LookAlike);
+        }
+    }
+}
+
+fn url_unicode(name: &str) -> (String, bool) {
+    let (name, read) = idna::domain_to_unicode(name);
+    (name, read.is_ok())
+}
+
+/// A link that is written in the path, query or fragment of another.
+pub(crate) fn within(url: &Url) -> Option<Read> {
+    let rest = &url[url::Position::AfterPort..];
+    let mut text = Cow::Borrowed(rest);
+    for _ in 0..3 {
+        let lower = text.to_ascii_lowercase();
+        if let Some(at) = [lower.find("http://"), lower.find("https://")].into_iter().flatten().min() {
+            let inner = text.get(at..)?;
+            let end = inner.find(|c: char| c == '&' || c == '"' || c == '<' || c <= ' ').unwrap_or(inner.len());
+            return read(inner.get(..end)?, None).filter(|inner| inner.host != LinkHost::Invalid);
+        }
+        if !text.contains('%') {
+            return None;
+        }
+        text = Cow::Owned(String::from_utf8_lossy(&unescape(&text)).into_owned());
+    }
+    None
+}
+
+/// Percent escapes become what they stand for.
+fn unescape(text: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let escaped = after
+            .first_chunk::<2>()
+            .filter(|_| *first == b'%')
+            .and_then(|two| u8::from_str_radix(std::str::from_utf8(two).ok()?, 16).ok());
+        rest = match escaped {
+            Some(octet) => {
+                out.push(octet);
+                after.get(2..).unwrap_or_default()
+            }
+            None => {
+                out.push(*first);
+                after
+            }
+        };
+    }
+    out
+}
+
+/// The registered domain that the text of a link shows, where the text is an address of the web and nothing else.
+pub(crate) fn shown(text: &str) -> Option<Domain> {
+    let text: String = text.chars().filter(|c| !is_unseen(*c)).map(|c| if is_dot(c) { '.' } else { c }).collect();
+    let text = text.trim().trim_matches(['<', '>', '"', '\'', '(', ')', '[', ']', '»', '«', '.', ',']);
+    let lower = text.to_lowercase();
+    let first = lower.split_whitespace().next()?;
+    let has_scheme = first.starts_with("http://") || first.starts_with("https://");
+    if !has_scheme && (first.len() < lower.len() || first.contains('@')) {
+        return None;
+    }
+    let host = without_port(authority(if has_scheme { first } else { first.split('/').next()? }));
+    if !has_scheme && !crate::text::is_name(host, first.len() > host.len()) {
+        return None;
+    }
+    let domain = Domain::parse(host).ok()?;
+    names::has_known_suffix(domain.as_str()).then(|| names::registered(&domain)).flatten()
+}
+
+fn cut(text: &str, most: usize) -> &str {
+    text.get(..text.floor_char_boundary(most)).unwrap_or(text)
+}

@@ -1,0 +1,175 @@
+//! Links in text, as mail programs make text clickable. Promise: time in proportion to the text, and nothing is found in what people write with dots
+//! in it: file names, versions, code, abbreviations, addresses, sentences without a space.
+
+use crate::collect::Collector;
+use crate::target::{self, is_dot, is_unseen};
+use crate::{Kind, Trick, names};
+
+/// Top-level domains whose bare names are links. Others are words, endings of files, or both: with a scheme, `www.` or a path they count.
+const BARE: &[&str] = &[
+    "com", "net", "org", "biz", "edu", "gov", "xyz", "top", "online", "site", "shop", "club", "icu", "vip", "click", "buzz",
+    "store", "website", "tech", "space", "fun", "cyou", "sbs", "bond", "cfd", "loan", "win", "bid", "monster", "rest", "quest",
+    "ru", "cn", "de", "uk", "fr", "nl", "eu", "br", "jp", "kr", "pw", "tk", "ga", "cf", "gq", "su", "ua", "ch", "se", "dk", "cz",
+    "es", "ca", "au", "za", "mx", "ar", "co", "io", "ly", "cc", "tv", "ws", "gd", "gl",
+];
+/// Endings of files that are top-level domains as well: even with a path they are rather files.
+const FILES: &[&str] = &["rs", "py", "pl", "sh", "md", "zip", "mov", "so", "ps", "java"];
+/// Octets of a word that are looked at.
+const WORD_BYTES_MAX: usize = 8 * 1024;
+
+fn ends_word(c: char) -> bool {
+    c <= ' '
+        || matches!(c, '<' | '>' | '"' | '`' | '|' | '{' | '}' | '\u{85}' | '\u{a0}' | '\u{2028}' | '\u{2029}' | '\u{3000}')
+        || matches!(c, '\u{ab}' | '\u{bb}' | '\u{201c}'..='\u{201e}' | '\u{2018}'..='\u{201a}' | '\u{ff08}' | '\u{ff09}' | '\u{3001}' | '\u{300c}' | '\u{300d}')
+}
+
+/// Finds what is clickable in a text.
+pub(crate) fn search(text: &str, kind: Kind, into: &mut Collector<'_>) {
+    for word in text.split(ends_word) {
+        if into.is_full() {
+            return;
+        }
+        // Nearly every word ends here.
+        if !word.bytes().any(|b| b == b'.' || b == b':' || b >= 0x80) {
+            continue;
+        }
+        let word = word.get(..word.floor_char_boundary(WORD_BYTES_MAX)).unwrap_or(word);
+        let odd = word.chars().any(|c| is_unseen(c) || is_dot(c));
+        if odd {
+            let clean: String = word.chars().filter(|c| !is_unseen(*c)).map(|c| if is_dot(c) { '.' } else { c }).collect();
+            in_word(&clean, Some(word), kind, into);
+        } else {
+            in_word(word, None, kind, into);
+        }
+    }
+}
+
+fn in_word(word: &str, written: Option<&str>, kind: Kind, into: &mut Collector<'_>) {
+    let lower = word.to_ascii_lowercase();
+    let mut from = 0;
+    let mut any = false;
+    while let Some(at) = next_scheme(&lower, from) {
+        let rest = word.get(at..).unwrap_or_default();
+        let next = next_scheme(&lower, at + 7);
+        // Several stand one behind the other; one in the query of another is read with it.
+        let piece = match next {
+            Some(end)
+                if !word.get(at..end).unwrap_or_default().contains(['?', '=', '%', '#'])
+                    && word.get(..end).is_some_and(|w| w.ends_with([',', ';', ')', ']'])) =>
+            {
+                word.get(at..end).unwrap_or(rest)
+            }
+            _ => rest,
+        };
+        take(trimmed(piece), written, kind, into);
+        any = true;
+        from = at + piece.len();
+    }
+    if any {
+        return;
+    }
+    for piece in word.split([',', ';', '(', ')', '[', ']', '*', '\'', '=']) {
+        let called = word.contains("()") || word.contains('(') && !word.starts_with('(');
+        if !called {
+            bare(piece, written, kind, into);
+        }
+    }
+}
+
+fn next_scheme(lower: &str, from: usize) -> Option<usize> {
+    let rest = lower.get(from..)?;
+    ["http://", "https://", "ftp://", "http:\\\\", "https:\\\\", "http:/", "https:/"]
+        .iter()
+        .filter_map(|scheme| rest.find(scheme))
+        .min()
+        .map(|at| from + at)
+        .filter(|at| {
+            lower
+                .get(..*at)
+                .is_none_or(|before| !before.ends_with(|c: char| c.is_ascii_alphanumeric()) || before.ends_with("view-source:"))
+        })
+}
+
+/// What a sentence puts behind a link is not part of it.
+fn trimmed(mut piece: &str) -> &str {
+    loop {
+        let before = piece;
+        piece = piece.trim_end_matches(['.', ',', ';', ':', '!', '?', '\'', '*', '_', '\u{3002}', '\u{2026}']);
+        for (open, close) in [('(', ')'), ('[', ']')] {
+            if piece.ends_with(close) && piece.matches(close).count() > piece.matches(open).count() {
+                piece = piece.get(..piece.len() - 1).unwrap_or(piece);
+            }
+        }
+        if piece == before {
+            return piece;
+        }
+    }
+}
+
+fn bare(piece: &str, written: Option<&str>, kind: Kind, into: &mut Collector<'_>) {
+    let piece = trimmed(piece.trim_start_matches(['.', '-', '_', '~', ':', '!', '?']));
+    if piece.starts_with('/') || piece.starts_with('\\') || piece.len() < 4 {
+        return;
+    }
+    let host_end = piece.find(['/', '?', '#']).unwrap_or(piece.len());
+    let (host, path) = piece.split_at(host_end);
+    if host.contains('@') || host.contains('\\') {
+        return;
+    }
+    let (name, port) = host.split_once(':').map_or((host, ""), |(name, port)| (name, port));
+    if !port.bytes().all(|b| b.is_ascii_digit()) {
+        return;
+    }
+    if is_name(name, path.len() > 1 || path == "/" || (!port.is_empty() && name.contains('.'))) {
+        take(&format!("http://{piece}"), written, kind, into);
+    }
+}
+
+/// True for a name that programs make clickable without a scheme.
+pub(crate) fn is_name(name: &str, has_path: bool) -> bool {
+    let lower = name.to_lowercase();
+    let Some((head, top)) = lower.rsplit_once('.') else { return false };
+    let fits = |label: &str| {
+        !label.is_empty()
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.chars().all(|c| c.is_alphanumeric() || c == '-' || c == '_')
+    };
+    if !lower.split('.').all(fits) || top.bytes().all(|b| b.is_ascii_digit()) {
+        return false;
+    }
+    let top = idna::domain_to_ascii(top).unwrap_or_default();
+    if !names::has_known_suffix(&format!("x.{top}")) {
+        return false;
+    }
+    if head.strip_prefix("www.").is_some_and(|rest| !rest.is_empty()) {
+        return true;
+    }
+    // `End.Co` begins a sentence; a name in capitals is one.
+    let last = name.rsplit('.').next().unwrap_or_default();
+    let sentence = last.starts_with(char::is_uppercase) && name.chars().any(char::is_lowercase);
+    if sentence || FILES.contains(&&*top) {
+        return false;
+    }
+    has_path || BARE.contains(&&*top) || top.starts_with("xn--")
+}
+
+fn take(piece: &str, written: Option<&str>, kind: Kind, into: &mut Collector<'_>) {
+    let Some(mut read) = target::read(piece, None) else { return };
+    // A scheme and no host that could be one: a template, an ellipsis, a sentence about links.
+    let plausible = piece.split_once(':').is_some_and(|(_, rest)| rest.trim_start_matches(['/', '\\']).contains('.'))
+        || matches!(read.host, crate::LinkHost::Address(_))
+        || read.tricks.has(Trick::Private);
+    if !plausible {
+        return;
+    }
+    if written.is_some() {
+        let host = |c: char| c == '/' || c == '?' || c == '#';
+        let text = written.unwrap_or_default();
+        let text = text.split_once("://").map_or(text, |(_, rest)| rest);
+        if text.split(host).next().is_some_and(|host| host.chars().any(|c| is_unseen(c) || is_dot(c))) {
+            read.tricks.add(Trick::Hidden);
+        }
+    }
+    into.link(kind, read, "");
+}
