@@ -288,7 +288,8 @@ pub(crate) fn what_if(
         let (headers, size) = (Headers::parse(header.as_bytes()), asked.size.unwrap_or(0));
         let scope = scopes.map(|scopes| scopes.message(&client, &headers, size));
         let scope = scope.as_ref();
-        let facts = MessageFacts { client: &client, envelope: &envelope, identity, headers: &headers, size, scope };
+        let facts =
+            MessageFacts { client: &client, envelope: &envelope, identity, headers: &headers, size, scope, authenticity: None };
         steps.push(step(None, Stage::Message, format!("{from}, {size} octets"), &policy.message(&facts)));
     }
     let (client, listener) = (address.to_string(), listener.to_string());

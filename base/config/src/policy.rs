@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use postern_mail::rule::{RULES, rule};
-use postern_mail::{Mode, Modes, Quoted, RuleName};
+use postern_mail::{Domain, Mode, Modes, Quoted, RuleName};
 use toml::de::DeValue;
 
+use crate::authenticity::Authenticity;
 use crate::error::nearest;
 use crate::list::List;
 use crate::read::{Node, Report};
@@ -27,6 +28,12 @@ section! {
         /// Single rules that have a mode of their own, by their names: `[policy.rules.sender_identity]`, and in it `mode`.
         #[key(example = "{ sender_identity = { mode = \"observe\" } }", why = "all rules follow policy.mode")]
         pub rules: RuleModes = RuleModes::default();
+        /// What is found out about who mail is from.
+        #[key(example = "", why = "see its keys")]
+        pub authenticity: Authenticity;
+        /// Forwarders whose ARC seals are believed, by the domain that seals: mail that fails DMARC is taken when the last seal is theirs and the chain holds.
+        #[key(example = "[\"lists.example.net\"]", why = "anybody can seal, so nobody is believed unasked")]
+        pub arc_trusted: Vec<Domain> = Vec::new();
         /// Networks, AS numbers and countries in files.
         #[key(example = "", why = "the server comes without opinions about networks", name = "list")]
         pub lists: Vec<List> = Vec::new();

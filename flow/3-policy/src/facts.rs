@@ -1,5 +1,6 @@
 //! What the rules of each stage are given. Promise: plain values, so that a recorded decision can be made again.
 
+use postern_mail::authenticity::Authenticity;
 use postern_mail::envelope::UnixMillis;
 use postern_mail::fact::{ClientFacts, Fact};
 use postern_mail::message::headers::{HeaderFault, Headers};
@@ -87,6 +88,8 @@ pub struct MessageFacts<'a> {
     pub size: u64,
     /// What its account may do, where it has one.
     pub scope: Option<&'a ScopeSaid>,
+    /// What was found out about who it is from, where that was looked up.
+    pub authenticity: Option<&'a Authenticity>,
 }
 
 /// The addresses an account may send as, in the envelope and in From.

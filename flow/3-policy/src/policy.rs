@@ -11,7 +11,7 @@ use postern_mail::{Modes, Verdict};
 use crate::decide::{self, Panel};
 use crate::facts::{ConnectFacts, Directory, MessageFacts, RecipientFacts, SenderFacts};
 use crate::rules::recipient::Said;
-use crate::rules::{lists, loops, recipient, relay, scope, sender, sender_identity, size};
+use crate::rules::{authenticity, lists, loops, recipient, relay, scope, sender, sender_identity, size};
 
 /// Whether mail may leave for domains that are not ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub struct Policy {
     pub message_bytes_max: u64,
     /// How many `Received` fields a message may have when it comes; [`loops::RECEIVED_MAX`] unless told otherwise.
     pub received_max: usize,
+    /// What SPF, DKIM, DMARC, ARC and the client's name count.
+    pub authenticity: authenticity::Settings,
     /// `policy.mode` and `policy.rules`.
     pub modes: Modes,
 }
@@ -77,6 +79,7 @@ impl Policy {
             .rule(loops::LOOPS, || loops::judge(facts.headers, &facts.envelope.recipients, self.received_max))
             .rule(sender::SENDER, || sender::judge_message(facts))
             .rule(sender_identity::SENDER_IDENTITY, || sender_identity::judge_header(facts.headers, facts.identity));
+        let panel = authenticity::judge(panel, facts, &self.authenticity);
         scope::judge(panel, facts.scope).verdict()
     }
 

@@ -16,6 +16,7 @@ mod write;
 
 use std::sync::Arc;
 
+use postern_mail::authenticity::Authenticity;
 use postern_mail::envelope::UnixMillis;
 use postern_mail::fact::{ClientFacts, Fact};
 use postern_mail::message::headers::Headers;
@@ -104,6 +105,8 @@ pub enum Facts {
         size: u64,
         /// What its scope said.
         scope: Option<ScopeSaid>,
+        /// What was found out about who it is from.
+        authenticity: Option<Box<Authenticity>>,
     },
 }
 
@@ -153,9 +156,10 @@ impl Facts {
                 let facts = RecipientFacts { client, to, who: who.as_ref(), scope: scope.as_ref() };
                 Some(policy.recipient(&facts, hosted).0)
             }
-            Self::Message { envelope, identity, headers, size, scope } => {
+            Self::Message { envelope, identity, headers, size, scope, authenticity } => {
                 let identity = identity.as_ref().map(Known::identity);
-                Some(policy.message(&MessageFacts { client, envelope, identity, headers, size: *size, scope: scope.as_ref() }))
+                let (scope, authenticity) = (scope.as_ref(), authenticity.as_deref());
+                Some(policy.message(&MessageFacts { client, envelope, identity, headers, size: *size, scope, authenticity }))
             }
         }
     }

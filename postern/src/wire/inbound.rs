@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use postern_listener::pump::{Ended as HowEnded, Revocation};
 use postern_listener::{Conversations, Door, Host, PumpSettings};
+use postern_mail::authenticity::Authenticity;
 use postern_mail::client::ListenerKind;
 use postern_mail::event::Event;
 use postern_mail::fact::{Answer, ClientCertificate, ClientFacts, Fact, Mechanism, Question};
@@ -33,7 +34,7 @@ use crate::wire::directory::Directory;
 use crate::wire::scope::{Ended, Holder};
 use crate::wire::strangers::{self, Dues};
 use crate::wire::trail::SessionTrail;
-use crate::wire::{Live, Server, auth_guard, clock, lists, live, login, routing, scope};
+use crate::wire::{Live, Server, auth_guard, authenticity, clock, lists, live, login, routing, scope};
 
 /// Answers the questions of one session and takes its bodies.
 pub(crate) struct Inbound {
@@ -69,6 +70,8 @@ struct Incoming {
     /// A submission's header section until it is whole: what it lacks can only be added then.
     section: Vec<u8>,
     size: u64,
+    /// What was found out about who it is from.
+    authenticity: Option<Box<Authenticity>>,
 }
 
 enum Head {
@@ -260,6 +263,18 @@ impl Inbound {
         self.note_refusal("AUTH", &Reply::authentication_failed(), because.to_owned(), exchange.user().map(str::to_owned));
     }
 
+    /// What has to be asked of others before a message is judged.
+    async fn examine_message(&mut self) {
+        let Some(message) = &mut self.message else { return };
+        message.head.finish();
+        let Incoming { envelope, trace, head: Head::Whole(headers), writer: Ok(writer), authenticity, .. } = &mut **message
+        else {
+            return;
+        };
+        let about = (&*envelope, &*trace, &*headers);
+        *authenticity = authenticity::examine(&self.live, &self.client, about, writer).await.map(Box::new);
+    }
+
     fn judge_message(&mut self) -> Answer {
         let Some(message) = &mut self.message else {
             return Answer::Refuse(Reply::outage(&Outage::Bug("no message".to_owned())));
@@ -270,7 +285,8 @@ impl Inbound {
             return Answer::Pass;
         }
         message.head.finish();
-        let Some(Incoming { envelope, trace, head: Head::Whole(headers), size, .. }) = self.message.as_deref() else {
+        let Some(Incoming { envelope, trace, head: Head::Whole(headers), size, authenticity, .. }) = self.message.as_deref()
+        else {
             return Answer::Refuse(Reply::outage(&Outage::Bug("no headers".to_owned())));
         };
         let holder = match Holder::of(&self.server, &self.live, &self.client, trace.who.as_ref()) {
@@ -280,7 +296,8 @@ impl Inbound {
         let scope = holder.as_ref().map(|holder| holder.scopes().message(&self.client, headers, *size));
         let owned = trace.who.as_ref().map(|who| self.owned(who));
         let identity = trace.who.as_ref().zip(owned.as_ref()).map(|(who, owned)| Identity { who, owned });
-        let facts = MessageFacts { client: &self.client, envelope, identity, headers, size: *size, scope: scope.as_ref() };
+        let (client, size, scope, authenticity) = (&self.client, *size, scope.as_ref(), authenticity.as_deref());
+        let facts = MessageFacts { client, envelope, identity, headers, size, scope, authenticity };
         let verdict = self.live.policy.message(&facts);
         self.trail.judged(&self.client, Asked::Message(&facts), &verdict);
         self.refused("DATA", &verdict, Stage::Message, Some(envelope.from.to_string()));
@@ -358,7 +375,10 @@ impl Host for Inbound {
             }
             Question::Sender { from, who, size } => self.sender(&from, who, size),
             Question::Recipient { to, who, .. } => self.recipient(&to, who.as_ref()),
-            Question::Message => self.judge_message(),
+            Question::Message => {
+                Box::pin(self.examine_message()).await;
+                self.judge_message()
+            }
             // Boxed: only a few connections ever log in, and the rest should not carry the room for it.
             Question::AuthStart { mechanism, initial, exporter, certificate } => {
                 Box::pin(self.login((mechanism, initial), exporter, certificate)).await
@@ -403,7 +423,16 @@ impl Host for Inbound {
             .write(&mut trace_header);
         }
         let head = Head::Collecting(HeaderCollector::new());
-        self.message = Some(Box::new(Incoming { envelope, trace, writer, head, trace_header, section: Vec::new(), size: 0 }));
+        self.message = Some(Box::new(Incoming {
+            envelope,
+            trace,
+            writer,
+            head,
+            trace_header,
+            section: Vec::new(),
+            size: 0,
+            authenticity: None,
+        }));
     }
 
     async fn body(&mut self, piece: &[u8]) {

@@ -10,14 +10,14 @@ use postern_config::Config;
 use postern_delivery::tls_policy::{Roots, TlsClient};
 use postern_delivery::{Delivery, Settings as DeliverySettings};
 use postern_listener::{CeilingSettings, PumpSettings};
-use postern_lookup::{LookupSettings, Resolver};
+use postern_lookup::{Authenticator, LookupSettings, Resolver};
 use postern_mail::client::ListenerKind;
 use postern_policy::{Outbound, Policy};
 use postern_scheduler::{Backoff, Expiry, SchedulerSettings, Shaping};
 use postern_session::{Hurry, SessionSettings};
 use postern_spool::SpoolSettings;
 
-use crate::wire::strangers;
+use crate::wire::{authenticity, strangers};
 
 /// A count of the configuration.
 #[must_use]
@@ -43,6 +43,8 @@ pub(crate) struct Live {
     pub pump: Arc<PumpSettings>,
     /// Asks DNS.
     pub resolver: Resolver,
+    /// Looks up who mail is from.
+    pub authenticator: Authenticator,
     /// Speaks to next hops.
     pub delivery: Delivery,
     session: Arc<SessionSettings>,
@@ -97,12 +99,14 @@ impl Live {
             addresses_max: number(config.dns.addresses_max),
         })
         .map_err(|failure| failure.to_string())?;
+        let authenticator = Authenticator::new(&resolver).map_err(|failure| failure.to_string())?;
         let delivery = delivery(&config, own_addresses)?;
         Ok(Self {
             policy,
             hostname: config.server.hostname.as_str().into(),
             pump: Arc::new(pump),
             resolver,
+            authenticator,
             delivery,
             session: Arc::new(session),
             config,
@@ -132,6 +136,7 @@ pub(crate) fn policy(config: &Config) -> Policy {
         outbound: if config.outbound.enabled { Outbound::Enabled } else { Outbound::Disabled },
         message_bytes_max: config.limits.message_size.0,
         received_max: number(config.limits.received_max),
+        authenticity: authenticity::settings(config),
         modes: config.policy.modes(),
     }
 }

@@ -38,6 +38,7 @@ fn policy() -> Policy {
         outbound: Outbound::Enabled,
         message_bytes_max: 1_000,
         received_max: loops::RECEIVED_MAX,
+        authenticity: crate::rules::authenticity::Settings::default(),
         modes: Modes::default(),
     }
 }
@@ -301,6 +302,7 @@ impl Case<'_> {
             headers: &headers,
             size: self.size,
             scope: None,
+            authenticity: None,
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use postern_mail::authenticity::Authenticity;
 use postern_mail::client::ListenerKind;
 use postern_mail::envelope::UnixMillis;
 use postern_mail::fact::{ClientFacts, Fact};
@@ -118,6 +119,7 @@ impl<'a> Reader<'a> {
                     headers: self.headers()?,
                     size: self.number()?,
                     scope: self.scope()?,
+                    authenticity: self.authenticity()?,
                 }
             }
             // A record of before there were lists has none of this.
@@ -218,6 +220,14 @@ impl<'a> Reader<'a> {
     /// A record of before there were scopes has none of this.
     fn scope(&mut self) -> Option<Option<ScopeSaid>> {
         if self.at == self.end { Some(None) } else { self.option(Self::said) }
+    }
+
+    /// A record of before it was looked up has none of this.
+    fn authenticity(&mut self) -> Option<Option<Box<Authenticity>>> {
+        if self.at == self.end {
+            return Some(None);
+        }
+        self.option(|this| Authenticity::from_record(this.text()?).map(Box::new))
     }
 
     fn said(&mut self) -> Option<ScopeSaid> {

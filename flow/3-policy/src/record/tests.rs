@@ -18,6 +18,7 @@ fn policy() -> Policy {
         outbound: Outbound::Enabled,
         message_bytes_max: 1_000,
         received_max: 3,
+        authenticity: crate::rules::authenticity::Settings::default(),
         modes: Modes::default(),
     }
 }
@@ -44,6 +45,7 @@ struct Case {
     header: String,
     size: u64,
     scope: Option<ScopeSaid>,
+    authenticity: Option<Authenticity>,
 }
 
 impl Case {
@@ -58,6 +60,7 @@ impl Case {
             header: "Received: from somewhere\r\nFrom: Stranger <stranger@there.test>\r\nSubject: not kept\r\n\r\n".to_owned(),
             size: 500,
             scope: None,
+            authenticity: None,
         }
     }
 
@@ -79,7 +82,15 @@ impl Case {
             Envelope { client: Some(self.client.address), received: NOW, ..Envelope::plain(self.from.clone(), vec![to]) };
         let headers = Headers::parse(self.header.as_bytes());
         let (headers, size, scope) = (&headers, self.size, self.scope.as_ref());
-        let facts = MessageFacts { client: &self.client, envelope: &envelope, identity, headers, size, scope };
+        let facts = MessageFacts {
+            client: &self.client,
+            envelope: &envelope,
+            identity,
+            headers,
+            size,
+            scope,
+            authenticity: self.authenticity.as_ref(),
+        };
         let message = policy.message(&facts);
         recorder.judged(NOW, Asked::Message(&facts), &message);
         (recorder.take(), vec![sender, recipient, message])
@@ -129,6 +140,24 @@ fn what_lists_said_before_the_greeting_is_in_the_record() {
     let What::Judged(judged) = &record.entries[0].what else { panic!("{record:?}") };
     assert_eq!((&judged.verdict, verdict.decision()), (&verdict, Decision::Hangup));
     assert_eq!(judged.facts.judge(&record.client, &policy()), Some(verdict));
+}
+
+#[test]
+fn what_was_found_out_about_the_author_is_in_the_record_and_judged_again() {
+    use postern_mail::authenticity::{AuthResult, Disposition, Dmarc};
+    let dmarc = Dmarc {
+        domain: "there.test".into(),
+        result: AuthResult::Fail,
+        asked: Disposition::Reject,
+        testing: false,
+        aligned_spf: false,
+        aligned_dkim: false,
+        why: "no valid DKIM signature".into(),
+    };
+    let case = Case { authenticity: Some(Authenticity { dmarc: vec![dmarc], ..Authenticity::default() }), ..Case::stranger() };
+    let (_, verdicts) = case.run();
+    assert_eq!(verdicts.last().unwrap().decided_by().unwrap().rule, "dmarc");
+    let _ = case.check();
 }
 
 #[test]
@@ -300,7 +329,7 @@ proptest! {
             Some(ScopeSaid::Unreadable(HeaderFault::ALL[local.len() % HeaderFault::ALL.len()])),
             Some(ScopeSaid::Full { quota, now: NOW }),
         ][scope].clone();
-        let case = Case { client, from: ReversePath::Mailbox(address.clone()), who, owned, to: address, hosted, header, size: u64::from(size), scope };
+        let case = Case { client, from: ReversePath::Mailbox(address.clone()), who, owned, to: address, hosted, header, size: u64::from(size), scope, authenticity: None };
         let _ = case.check();
     }
 }

@@ -156,6 +156,7 @@ impl Recorder {
                 self.headers(facts.headers);
                 self.number(facts.size);
                 self.scope(facts.scope);
+                self.option(facts.authenticity, |this, found| this.text(&found.to_record()));
             }
         }
     }
