@@ -332,6 +332,7 @@ pub(crate) fn what_if(
             scope,
             earlier: &earlier,
             dns: DnsSaid::NOTHING,
+            authenticity: None,
         };
         steps.push(step(None, Stage::Message, format!("{from}, {size} octets"), &policy.message(&facts)));
     }

@@ -17,6 +17,9 @@ const TTL: u32 = 1;
 struct Zones {
     records: BTreeMap<(String, RecordType), Vec<Record>>,
     failing: BTreeSet<String>,
+    failing_otherwise: BTreeSet<String>,
+    existing: BTreeSet<String>,
+    not_remembered: bool,
     silent: BTreeSet<String>,
     asked: Vec<(String, RecordType)>,
     stopped: bool,
@@ -28,10 +31,18 @@ pub struct TestDns {
     zones: Arc<Mutex<Zones>>,
 }
 
+/// Any octets in labels, for zones of suites; a name that cannot be is the root.
 fn name(text: &str) -> Name {
-    let mut name = Name::from_ascii(text).unwrap();
+    let labels = text.trim_end_matches('.').split('.').map(str::as_bytes).filter(|label| !label.is_empty());
+    let mut name = Name::from_labels(labels).unwrap_or_default();
     name.set_fqdn(true);
     name
+}
+
+/// As it is written in zones: without the escapes of other writings.
+fn asked_name(name: &Name) -> String {
+    let labels: Vec<_> = name.iter().map(|label| String::from_utf8_lossy(label).to_ascii_lowercase()).collect();
+    labels.join(".")
 }
 
 fn key(text: &str) -> String {
@@ -39,10 +50,14 @@ fn key(text: &str) -> String {
 }
 
 impl Zones {
+    fn ttl(&self) -> u32 {
+        if self.not_remembered { 0 } else { TTL }
+    }
+
     fn answer(&mut self, query: &[u8]) -> Option<Vec<u8>> {
         let query = Message::from_vec(query).ok()?;
         let question = query.queries.first()?.clone();
-        let (owner, kind) = (key(&question.name().to_ascii()), question.query_type());
+        let (owner, kind) = (asked_name(question.name()), question.query_type());
         self.asked.push((owner.clone(), kind));
         if self.silent.contains(&owner) {
             return None;
@@ -56,12 +71,14 @@ impl Zones {
             Some(records) => {
                 response.add_answers(records.iter().cloned());
             }
+            None if self.failing_otherwise.contains(&owner) => response.metadata.response_code = ResponseCode::ServFail,
             None => {
-                if !self.records.keys().any(|(known, _)| *known == owner) {
+                if !self.existing.contains(&owner) && !self.records.keys().any(|(known, _)| *known == owner) {
                     response.metadata.response_code = ResponseCode::NXDomain;
                 }
-                let authority = SOA::new(name("ns.test"), name("root.test"), 1, 60, 60, 60, TTL);
-                response.add_authority(Record::from_rdata(name("test"), TTL, RData::SOA(authority)));
+                let ttl = self.ttl();
+                let authority = SOA::new(name("ns.test"), name("root.test"), 1, 60, 60, 60, ttl);
+                response.add_authority(Record::from_rdata(name("test"), ttl, RData::SOA(authority)));
             }
         }
         response.to_vec().ok()
@@ -124,8 +141,8 @@ impl TestDns {
     }
 
     fn add(&self, owner: &str, data: RData) -> &Self {
-        let record = Record::from_rdata(name(owner), TTL, data);
         let mut zones = self.zones.lock().unwrap();
+        let record = Record::from_rdata(name(owner), zones.ttl(), data);
         zones.records.entry((key(owner), record.record_type())).or_default().push(record);
         self
     }
@@ -151,6 +168,17 @@ impl TestDns {
         self.add(owner, RData::TXT(TXT::new(vec![text.to_owned()])))
     }
 
+    /// A text record of several strings of any octets.
+    pub fn txt_strings(&self, owner: &str, strings: &[Vec<u8>]) -> &Self {
+        let strings: Vec<&[u8]> = strings.iter().map(Vec::as_slice).collect();
+        self.add(owner, RData::TXT(TXT::from_bytes(strings)))
+    }
+
+    /// A pointer, wherever it stands.
+    pub fn ptr_at(&self, owner: &str, target: &str) -> &Self {
+        self.add(owner, RData::PTR(PTR(name(target))))
+    }
+
     /// The name of an address.
     ///
     /// # Panics
@@ -171,6 +199,35 @@ impl TestDns {
     /// Never.
     pub fn fails(&self, owner: &str) -> &Self {
         self.zones.lock().unwrap().failing.insert(key(owner));
+        self
+    }
+
+    /// From now on SERVFAIL for this name, but for the records it has.
+    ///
+    /// # Panics
+    /// Never.
+    pub fn fails_otherwise(&self, owner: &str) -> &Self {
+        self.zones.lock().unwrap().failing_otherwise.insert(key(owner));
+        self
+    }
+
+    /// A name without a record.
+    ///
+    /// # Panics
+    /// Never.
+    pub fn exists(&self, owner: &str) -> &Self {
+        self.zones.lock().unwrap().existing.insert(key(owner));
+        self
+    }
+
+    /// Forgets all names. What is told from now on may not be remembered by whoever asks.
+    ///
+    /// # Panics
+    /// Never.
+    pub fn clear(&self) -> &Self {
+        let mut zones = self.zones.lock().unwrap();
+        *zones = Zones { not_remembered: true, asked: std::mem::take(&mut zones.asked), ..Zones::default() };
+        drop(zones);
         self
     }
 

@@ -20,4 +20,5 @@ pub mod mmdb;
 pub mod peers;
 pub mod program;
 pub mod sink;
+pub mod vectors;
 pub mod wait;

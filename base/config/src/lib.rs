@@ -6,6 +6,7 @@
 #![warn(missing_docs)]
 
 mod auth;
+mod authenticity;
 mod check;
 mod delivery;
 mod dns;
@@ -42,6 +43,7 @@ use postern_mail::fact::Mechanism;
 use postern_mail::{Domain, Host, Mailbox};
 
 pub use auth::{Auth, BanReply};
+pub use authenticity::{Authenticity, DmarcQuarantine};
 pub use delivery::{Egress, Outbound, Timeouts};
 pub use dns::Dns;
 pub use dnsbl::{BitPoints, CodePoints, Dnsbl, TestPointSetting, Uribl};

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use postern_mail::rule::{RULES, rule};
-use postern_mail::{Mode, Modes, Quoted, RuleName};
+use postern_mail::{Domain, Mode, Modes, Quoted, RuleName};
 use toml::de::DeValue;
 
 use crate::dnsbl::{Dnsbl, Uribl};
+use crate::authenticity::Authenticity;
 use crate::error::nearest;
 use crate::list::List;
 use crate::read::{Node, Report};
@@ -38,6 +39,12 @@ section! {
         /// From so many points on it is refused, at MAIL already where they are reached there.
         #[key(example = "15.0", why = "several strong signs together, or a list that its operator trusts", within = 0.1..=999.0)]
         pub refuse_at: f64 = 10.0;
+        /// What is found out about who mail is from.
+        #[key(example = "", why = "see its keys")]
+        pub authenticity: Authenticity;
+        /// Forwarders whose ARC seals are believed, by the domain that seals: mail that fails DMARC is taken when the last seal is theirs and the chain holds.
+        #[key(example = "[\"lists.example.net\"]", why = "anybody can seal, so nobody is believed unasked")]
+        pub arc_trusted: Vec<Domain> = Vec::new();
         /// Networks, AS numbers and countries in files.
         #[key(example = "", why = "the server comes without opinions about networks", name = "list")]
         pub lists: Vec<List> = Vec::new();

@@ -7,6 +7,7 @@
 
 pub mod address;
 pub mod attempt;
+pub mod authenticity;
 pub mod ban;
 pub mod client;
 mod crockford;

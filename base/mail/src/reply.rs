@@ -544,6 +544,23 @@ impl Reply {
         Self::with(550, (7, 1), format!("refused for several reasons together: {rules}"))
     }
 
+    /// 550: the author's domain asks for mail to be refused that is not proven to be its own (RFC 9989).
+    #[must_use]
+    pub fn not_authentic(domain: &str, why: &str) -> Self {
+        let text = format!("{domain} asks that mail be refused which is not proven to be its own (DMARC): {why}");
+        Self::with(550, (7, 1), text.replace(|c: char| !matches!(c, ' '..='~'), "?"))
+    }
+
+    /// 550: there is nobody in From whose policy could be asked for.
+    #[must_use]
+    pub fn no_author(why: &str) -> Self {
+        Self::with(
+            550,
+            (7, 1),
+            format!("it cannot be told who this message is from: {why}").replace(|c: char| !matches!(c, ' '..='~'), "?"),
+        )
+    }
+
     /// 451: a rule deferred without words of its own.
     #[must_use]
     pub fn deferred_by_policy() -> Self {

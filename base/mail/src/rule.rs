@@ -78,6 +78,27 @@ pub const RULES: &[Rule] = &[
         guards: None,
         helps: "postern dnsbl status shows whom the list would have refused; set mode = \"enforce\" for it, and it counts",
     },
+    Rule {
+        name: "spf",
+        guards: None,
+        helps: "the sender's domain names the servers that may send for it: its SPF record must have the client; policy.authenticity.spf_fail_points says what it counts",
+    },
+    Rule {
+        name: "dkim",
+        guards: None,
+        helps: "the signature must match the message and the key in the DNS; policy.authenticity.dkim_fail_points says what it counts",
+    },
+    Rule {
+        name: "dmarc",
+        guards: None,
+        helps: "send from a server that the SPF record of the From domain has, or sign with a key of that domain; or name the forwarder in policy.arc_trusted",
+    },
+    Rule { name: "arc", guards: None, helps: "policy.arc_trusted names the forwarders whose seals are believed" },
+    Rule {
+        name: "reverse_dns",
+        guards: None,
+        helps: "the client's address must have a name (PTR) that has this address; policy.authenticity.reverse_dns_points says what it counts",
+    },
     Rule { name: "list_observed", guards: None, helps: "set mode = \"enforce\" for the list, and what it says has an effect" },
     Rule {
         name: "links",

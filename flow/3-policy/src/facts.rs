@@ -1,5 +1,6 @@
 //! What the rules of each stage are given. Promise: plain values, so that a recorded decision can be made again.
 
+use postern_mail::authenticity::Authenticity;
 use postern_mail::envelope::UnixMillis;
 use postern_mail::fact::{ClientFacts, Fact};
 use postern_mail::message::headers::{HeaderFault, Headers};
@@ -95,6 +96,8 @@ pub struct MessageFacts<'a> {
     pub earlier: &'a [Scored],
     /// What lists said of the domains in its header that were asked by DNS.
     pub dns: &'a DnsSaid,
+    /// What was found out about who it is from, where that was looked up.
+    pub authenticity: Option<&'a Authenticity>,
 }
 
 /// The addresses an account may send as, in the envelope and in From.

@@ -13,7 +13,7 @@ use crate::facts::{ConnectFacts, Directory, MessageFacts, RecipientFacts, Sender
 use crate::rules::dnsbl;
 use crate::rules::recipient::Said;
 use crate::rules::score::{self, Holding};
-use crate::rules::{lists, loops, recipient, relay, scope, sender, sender_identity, size};
+use crate::rules::{authenticity, lists, loops, recipient, relay, scope, sender, sender_identity, size};
 
 /// Whether mail may leave for domains that are not ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +41,8 @@ pub struct Policy {
     pub limits: score::Limits,
     /// `policy.dnsbl`: what answers of lists are worth.
     pub dns_lists: Vec<DnsListRule>,
+    /// What SPF, DKIM, DMARC, ARC and the client's name count.
+    pub authenticity: authenticity::Settings,
     /// `policy.mode` and `policy.rules`.
     pub modes: Modes,
 }
@@ -87,6 +89,7 @@ impl Policy {
             .rule(sender::SENDER, || sender::judge_message(facts))
             .rule(sender_identity::SENDER_IDENTITY, || sender_identity::judge_header(facts.headers, facts.identity));
         let panel = dnsbl::judge(panel, facts.dns, &self.dns_lists);
+        let panel = authenticity::judge(panel, facts, &self.authenticity);
         let panel = scope::judge(panel, facts.scope);
         let trusted = self.trusts(facts.client.address);
         panel.score(facts.earlier, |scored| score::judge(scored, self.limits, Holding::Possible, trusted)).verdict()

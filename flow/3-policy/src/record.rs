@@ -16,6 +16,7 @@ mod write;
 
 use std::sync::Arc;
 
+use postern_mail::authenticity::Authenticity;
 use postern_mail::envelope::UnixMillis;
 use postern_mail::fact::{ClientFacts, Fact};
 use postern_mail::message::headers::Headers;
@@ -112,6 +113,8 @@ pub enum Facts {
         earlier: Vec<Scored>,
         /// What lists said.
         dns: DnsSaid,
+        /// What was found out about who it is from.
+        authenticity: Option<Box<Authenticity>>,
     },
 }
 
@@ -171,10 +174,10 @@ impl Facts {
                 let facts = RecipientFacts { client, to, who: who.as_ref(), scope: scope.as_ref() };
                 Some(policy.recipient(&facts, hosted).0)
             }
-            Self::Message { envelope, identity, headers, size, scope, dns, .. } => {
+            Self::Message { envelope, identity, headers, size, scope, dns, authenticity, .. } => {
                 let identity = identity.as_ref().map(Known::identity);
-                let scope = scope.as_ref();
-                Some(policy.message(&MessageFacts { client, envelope, identity, headers, size: *size, scope, earlier, dns }))
+                let (size, scope, authenticity) = (*size, scope.as_ref(), authenticity.as_deref());
+                Some(policy.message(&MessageFacts { client, envelope, identity, headers, size, scope, earlier, dns, authenticity }))
             }
         }
     }

@@ -3,12 +3,18 @@
 
 pub mod dnsbl;
 pub mod links;
+pub mod arc;
+pub mod authenticity;
+pub mod dkim;
+pub mod dmarc;
 pub mod lists;
 pub mod loops;
 pub mod recipient;
 pub mod relay;
+pub mod reverse_dns;
 pub mod scope;
 pub mod score;
 pub mod sender;
 pub mod sender_identity;
 pub mod size;
+pub mod spf;

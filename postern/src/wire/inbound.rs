@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use postern_listener::pump::{Ended as HowEnded, Revocation};
 use postern_listener::{Conversations, Door, Host, PumpSettings};
+use postern_mail::authenticity::Authenticity;
 use postern_mail::client::ListenerKind;
 use postern_mail::event::Event;
 use postern_mail::fact::{Answer, ClientCertificate, ClientFacts, Fact, Mechanism, Question};
@@ -35,7 +36,7 @@ use crate::wire::dnsbl::{self, Asking};
 use crate::wire::scope::{Ended, Holder};
 use crate::wire::strangers::{self, Dues};
 use crate::wire::trail::SessionTrail;
-use crate::wire::{Live, Server, auth_guard, clock, lists, live, login, routing, scope};
+use crate::wire::{Live, Server, auth_guard, authenticity, clock, lists, live, login, routing, scope};
 
 /// Answers the questions of one session and takes its bodies.
 pub(crate) struct Inbound {
@@ -79,6 +80,8 @@ struct Incoming {
     is_strangers: bool,
     /// Why a person is to look at it before it goes on.
     held: Option<String>,
+    /// What was found out about who it is from.
+    authenticity: Option<Box<Authenticity>>,
 }
 
 enum Head {
@@ -280,6 +283,24 @@ impl Inbound {
         self.note_refusal("AUTH", &Reply::authentication_failed(), because.to_owned(), exchange.user().map(str::to_owned));
     }
 
+    /// What has to be asked of others before a message is judged.
+    async fn examine_message(&mut self) -> DnsSaid {
+        let Some(message) = &mut self.message else { return DnsSaid::default() };
+        message.head.finish();
+        let Incoming { envelope, trace, head: Head::Whole(headers), writer: Ok(writer), authenticity, .. } = &mut **message
+        else {
+            return DnsSaid::default();
+        };
+        let names = if trace.who.is_none() { dnsbl::header_names(&self.server, headers) } else { Vec::new() };
+        let about = (&*envelope, &*trace, &*headers);
+        let (dns, found) = tokio::join!(
+            Asking::message(&self.server, &self.live, &self.client, names),
+            authenticity::examine(&self.live, &self.client, about, writer)
+        );
+        *authenticity = found.map(Box::new);
+        dns
+    }
+
     async fn judge_message(&mut self) -> Answer {
         let Some(message) = &mut self.message else {
             return Answer::Refuse(Reply::outage(&Outage::Bug("no message".to_owned())));
@@ -290,12 +311,9 @@ impl Inbound {
             return Answer::Pass;
         }
         message.head.finish();
-        let names = match &message.head {
-            Head::Whole(headers) if message.trace.who.is_none() => dnsbl::header_names(&self.server, headers),
-            _ => Vec::new(),
-        };
-        let dns = Asking::message(&self.server, &self.live, &self.client, names).await;
-        let Some(Incoming { envelope, trace, head: Head::Whole(headers), size, .. }) = self.message.as_deref() else {
+        let dns = self.examine_message().await;
+        let Some(Incoming { envelope, trace, head: Head::Whole(headers), size, authenticity, .. }) = self.message.as_deref()
+        else {
             return Answer::Refuse(Reply::outage(&Outage::Bug("no headers".to_owned())));
         };
         let holder = match Holder::of(&self.server, &self.live, &self.client, trace.who.as_ref()) {
@@ -305,8 +323,9 @@ impl Inbound {
         let scope = holder.as_ref().map(|holder| holder.scopes().message(&self.client, headers, *size));
         let owned = trace.who.as_ref().map(|who| self.owned(who));
         let identity = trace.who.as_ref().zip(owned.as_ref()).map(|(who, owned)| Identity { who, owned });
-        let (client, earlier) = (&self.client, self.points.all());
-        let facts = MessageFacts { client, envelope, identity, headers, size: *size, scope: scope.as_ref(), earlier, dns: &dns };
+        let (client, earlier, size) = (&self.client, self.points.all(), *size);
+        let (scope, authenticity) = (scope.as_ref(), authenticity.as_deref());
+        let facts = MessageFacts { client, envelope, identity, headers, size, scope, earlier, dns: &dns, authenticity };
         let verdict = self.live.policy.message(&facts);
         self.trail.judged(&self.client, Asked::Message(&facts), &verdict);
         self.refused("DATA", &verdict, Stage::Message, Some(envelope.from.to_string()));
@@ -450,9 +469,18 @@ impl Host for Inbound {
         let head = Head::Collecting(HeaderCollector::new());
         // An account's name stands in the envelope, that of a relay network too.
         let is_strangers = envelope.account.is_none() && !self.live.policy.trusts(self.client.address);
-        let (section, size, held) = (Vec::new(), 0, None);
-        self.message =
-            Some(Box::new(Incoming { envelope, trace, writer, head, trace_header, section, size, is_strangers, held }));
+        self.message = Some(Box::new(Incoming {
+            envelope,
+            trace,
+            writer,
+            head,
+            trace_header,
+            section: Vec::new(),
+            size: 0,
+            is_strangers,
+            held: None,
+            authenticity: None,
+        }));
     }
 
     async fn body(&mut self, piece: &[u8]) {

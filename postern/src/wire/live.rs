@@ -10,7 +10,7 @@ use postern_config::Config;
 use postern_delivery::tls_policy::{Roots, TlsClient};
 use postern_delivery::{Delivery, Settings as DeliverySettings};
 use postern_listener::{CeilingSettings, PumpSettings};
-use postern_lookup::{LookupSettings, Resolver};
+use postern_lookup::{Authenticator, LookupSettings, Resolver};
 use postern_mail::Points;
 use postern_mail::client::ListenerKind;
 use postern_policy::rules::score::Limits;
@@ -19,7 +19,7 @@ use postern_scheduler::{Backoff, Expiry, SchedulerSettings, Shaping};
 use postern_session::{Hurry, SessionSettings};
 use postern_spool::SpoolSettings;
 
-use crate::wire::{dnsbl, strangers};
+use crate::wire::{authenticity, dnsbl, strangers};
 
 /// A count of the configuration.
 #[must_use]
@@ -52,6 +52,8 @@ pub(crate) struct Live {
     pub pump: Arc<PumpSettings>,
     /// Asks DNS.
     pub resolver: Resolver,
+    /// Looks up who mail is from.
+    pub authenticator: Authenticator,
     /// Speaks to next hops.
     pub delivery: Delivery,
     session: Arc<SessionSettings>,
@@ -97,12 +99,14 @@ impl Live {
         };
         let policy = policy(&config);
         let resolver = Resolver::new(lookup(&config)).map_err(|failure| failure.to_string())?;
+        let authenticator = Authenticator::new(&resolver).map_err(|failure| failure.to_string())?;
         let delivery = delivery(&config, own_addresses)?;
         Ok(Self {
             policy,
             hostname: config.server.hostname.as_str().into(),
             pump: Arc::new(pump),
             resolver,
+            authenticator,
             delivery,
             session: Arc::new(session),
             config,
@@ -154,6 +158,7 @@ pub(crate) fn policy(config: &Config) -> Policy {
             refuse: Points::nearest(config.policy.refuse_at),
         },
         dns_lists: dnsbl::rules(config),
+        authenticity: authenticity::settings(config),
         modes: config.policy.modes(),
     }
 }

@@ -1,6 +1,7 @@
 //! Joins the steps. What is decided here is only who is asked, in which order; the answers come from heads.
 
 pub(crate) mod auth_guard;
+pub(crate) mod authenticity;
 pub(crate) mod bans;
 pub(crate) mod control;
 pub(crate) mod deliver;

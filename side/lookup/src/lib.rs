@@ -6,12 +6,17 @@
 //! Exposure: parses what name servers, and through them strangers, send. The parsing itself is the library's; what comes out of it is
 //! turned into words of `base/mail` here or skipped.
 
+pub mod authenticity;
 mod cache;
 pub mod dnslist;
 pub mod mx;
 pub mod resolver;
+pub mod reverse_dns;
+pub mod seal;
+mod spf;
 
 pub use dnslist::{Change, DnsList, DnsListSettings, DnsLists, HealthSettings, Heard, Subject, TestPoint, View};
+pub use authenticity::{Authenticator, Authors, MessageAsked};
 pub use mx::{Exchange, MxAnswer, shuffle_equals};
 pub use resolver::{LookupFailure, LookupSettings, Resolver, SetupFailure};
 

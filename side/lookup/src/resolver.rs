@@ -88,6 +88,12 @@ impl std::error::Error for LookupFailure {}
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SetupFailure(String);
 
+impl SetupFailure {
+    pub(crate) fn because(why: &dyn std::fmt::Display) -> Self {
+        Self(why.to_string())
+    }
+}
+
 impl std::fmt::Display for SetupFailure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "DNS: {}", self.0)
@@ -115,15 +121,7 @@ impl Resolver {
     /// # Errors
     /// When no name server is known.
     pub fn new(settings: LookupSettings) -> Result<Self, SetupFailure> {
-        let servers = if settings.servers.is_empty() {
-            let (system, _) = hickory_resolver::system_conf::read_system_conf().map_err(|e| SetupFailure(e.to_string()))?;
-            system.name_servers
-        } else {
-            settings.servers.iter().map(|server| name_server(*server)).collect()
-        };
-        if servers.is_empty() {
-            return Err(SetupFailure("no name server is configured, neither here nor in the system".into()));
-        }
+        let servers = name_servers(&settings)?;
         let mut options = ResolverOpts::default();
         options.timeout = settings.timeout / settings.attempts.max(1);
         options.max_active_requests = QUESTIONS_AT_ONCE_MAX;
@@ -291,6 +289,20 @@ fn read(response: &DnsResponse, mut target: Name, kind: RecordType, seconds: &mu
         }
     }
     Read::Endless
+}
+
+/// The servers that are asked: those that are configured, else the system's.
+pub(crate) fn name_servers(settings: &LookupSettings) -> Result<Vec<NameServerConfig>, SetupFailure> {
+    let servers = if settings.servers.is_empty() {
+        let (system, _) = hickory_resolver::system_conf::read_system_conf().map_err(|e| SetupFailure::because(&e))?;
+        system.name_servers
+    } else {
+        settings.servers.iter().map(|server| name_server(*server)).collect()
+    };
+    if servers.is_empty() {
+        return Err(SetupFailure("no name server is configured, neither here nor in the system".into()));
+    }
+    Ok(servers)
 }
 
 fn name_server(address: SocketAddr) -> NameServerConfig {

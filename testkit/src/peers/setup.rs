@@ -38,6 +38,8 @@ const GIVEN: &[(&str, &str, &str)] = &[
     // A name server that is not there: nothing is asked of the world by accident.
     ("dns", "servers", "[\"127.0.0.1:9\"]"),
     ("dns", "timeout", "\"500ms\""),
+    // Without a name server nothing is to be found out about a sender.
+    ("policy.authenticity", "enabled", "false"),
 ];
 
 /// The configuration of a server that is not started yet.

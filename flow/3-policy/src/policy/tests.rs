@@ -41,6 +41,7 @@ fn policy() -> Policy {
         received_max: loops::RECEIVED_MAX,
         limits: score::Limits::default(),
         dns_lists: Vec::new(),
+        authenticity: crate::rules::authenticity::Settings::default(),
         modes: Modes::default(),
     }
 }
@@ -322,6 +323,7 @@ impl Case<'_> {
             scope: None,
             earlier: &[],
             dns: DnsSaid::NOTHING,
+            authenticity: None,
         })
     }
 }
@@ -484,6 +486,7 @@ fn points_of_a_list_are_added_up_with_what_comes_later_and_refuse_hold_or_mark()
             scope: None,
             earlier: &earlier,
             dns: DnsSaid::NOTHING,
+            authenticity: None,
         };
         assert_eq!(policy().message(&facts).decision(), at_data, "{tenths}");
         let watching = Policy { modes: Modes::new(Mode::Enforce, vec![("score", Mode::Observe)]), ..policy() };

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use postern_mail::authenticity::Authenticity;
 use postern_mail::client::ListenerKind;
 use postern_mail::dns_list::{DnsListed, DnsMute, DnsSaid, DnsUnheard};
 use postern_mail::envelope::UnixMillis;
@@ -123,6 +124,7 @@ impl<'a> Reader<'a> {
                     scope: self.scope()?,
                     earlier: self.earlier()?,
                     dns: self.dns()?,
+                    authenticity: self.authenticity()?,
                 }
             }
             // A record of before there were lists has none of this.
@@ -256,6 +258,14 @@ impl<'a> Reader<'a> {
     fn scored(&mut self) -> Option<Scored> {
         let rule = known_name(self.text()?);
         Some(Scored { rule, points: Points(i16::from_le_bytes(*self.take(2)?.first_chunk::<2>()?)) })
+    }
+
+    /// A record of before it was looked up has none of this.
+    fn authenticity(&mut self) -> Option<Option<Box<Authenticity>>> {
+        if self.at == self.end {
+            return Some(None);
+        }
+        self.option(|this| Authenticity::from_record(this.text()?).map(Box::new))
     }
 
     fn said(&mut self) -> Option<ScopeSaid> {

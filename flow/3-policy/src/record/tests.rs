@@ -21,6 +21,7 @@ fn policy() -> Policy {
         received_max: 3,
         limits: score::Limits::default(),
         dns_lists: Vec::new(),
+        authenticity: crate::rules::authenticity::Settings::default(),
         modes: Modes::default(),
     }
 }
@@ -48,6 +49,7 @@ struct Case {
     size: u64,
     scope: Option<ScopeSaid>,
     earlier: Vec<Scored>,
+    authenticity: Option<Authenticity>,
 }
 
 impl Case {
@@ -63,6 +65,7 @@ impl Case {
             size: 500,
             scope: None,
             earlier: Vec::new(),
+            authenticity: None,
         }
     }
 
@@ -100,6 +103,7 @@ impl Case {
             scope,
             earlier: &self.earlier,
             dns: DnsSaid::NOTHING,
+            authenticity: self.authenticity.as_ref(),
         };
         let message = policy.message(&facts);
         recorder.judged(NOW, Asked::Message(&facts), &message);
@@ -179,6 +183,24 @@ fn what_dns_lists_said_is_in_the_record_and_is_worth_what_the_rules_of_the_day_s
     assert_eq!(judged.facts.judge(&record.client, &with(100)).as_ref(), Some(&verdict));
     assert_eq!(judged.facts.judge(&record.client, &with(40)).unwrap().decision(), Decision::Pass);
     assert_eq!(judged.facts.judge(&record.client, &policy()).unwrap().decision(), Decision::Pass, "the list is no longer asked");
+}
+
+#[test]
+fn what_was_found_out_about_the_author_is_in_the_record_and_judged_again() {
+    use postern_mail::authenticity::{AuthResult, Disposition, Dmarc};
+    let dmarc = Dmarc {
+        domain: "there.test".into(),
+        result: AuthResult::Fail,
+        asked: Disposition::Reject,
+        testing: false,
+        aligned_spf: false,
+        aligned_dkim: false,
+        why: "no valid DKIM signature".into(),
+    };
+    let case = Case { authenticity: Some(Authenticity { dmarc: vec![dmarc], ..Authenticity::default() }), ..Case::stranger() };
+    let (_, verdicts) = case.run();
+    assert_eq!(verdicts.last().unwrap().decided_by().unwrap().rule, "dmarc");
+    let _ = case.check();
 }
 
 #[test]
@@ -366,7 +388,8 @@ proptest! {
             Some(ScopeSaid::Full { quota, now: NOW }),
         ][scope].clone();
         let earlier = points.into_iter().map(|tenths| Scored { rule: "list_score", points: postern_mail::Points(tenths) }).collect();
-        let case = Case { client, from: ReversePath::Mailbox(address.clone()), who, owned, to: address, hosted, header, size: u64::from(size), scope, earlier };
+        let from = ReversePath::Mailbox(address.clone());
+        let case = Case { client, from, who, owned, to: address, hosted, header, size: u64::from(size), scope, earlier, authenticity: None };
         let _ = case.check();
     }
 }

@@ -163,6 +163,7 @@ impl Recorder {
                 self.scope(facts.scope);
                 self.scored(facts.earlier);
                 self.dns(facts.dns);
+                self.option(facts.authenticity, |this, found| this.text(&found.to_record()));
             }
         }
     }
@@ -302,9 +303,6 @@ impl Recorder {
 
     /// Nothing where no list said anything, which is so for most.
     fn dns(&mut self, said: &DnsSaid) {
-        if said.is_empty() {
-            return;
-        }
         self.number(said.listed.len() as u64);
         for listed in &said.listed {
             self.text(&listed.zone);

@@ -1,0 +1,392 @@
+//! Who a message is from, as far as DNS and signatures tell: SPF, DKIM, DMARC, ARC and the client's name, all within one deadline. Promise: whatever a
+//! message and strangers' zones say, no more than [`SIGNATURES_MAX`] signatures and [`AUTHORS_MAX`] author domains are looked at, and what is not known when the
+//! time is over is `temperror`.
+//!
+//! Signatures, DMARC and ARC are the library's. It asks through a resolver of its own, which has the same name servers, times and bounds as ours and honours
+//! times to live; its memory is below the texts, so that a text that was read as one kind of record is read again as another. Unlike our resolver it answers
+//! `localhost` by itself, which nobody can publish a policy under.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hickory_resolver::config::{ResolveHosts, ResolverConfig, ResolverOpts};
+use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use mail_auth::crypto::Algorithm;
+use mail_auth::dkim::DkimError;
+use mail_auth::dmarc::Policy;
+use mail_auth::dmarc::verify::DmarcParameters;
+use mail_auth::{AuthenticatedMessage, DkimOutput, DkimResult, DmarcResult, Error, MessageAuthenticator, SpfOutput, SpfResult};
+use postern_mail::authenticity::{
+    AUTHORS_MAX, Arc as Chain, AuthResult, Authenticity, Disposition, Dkim, Dmarc, Iprev, SEALERS_MAX, SIGNATURES_MAX, Spf, Words,
+};
+use postern_mail::{Domain, ReversePath};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
+
+use crate::resolver::{LookupSettings, Resolver, SetupFailure, name_servers};
+use crate::spf::{self, SpfAsked};
+use crate::{reverse_dns, seal};
+
+/// Messages above this are hashed on a thread that may take its time.
+const INLINE_BYTES_MAX: usize = 256 * 1024;
+/// How many such at once.
+const LARGE_AT_ONCE_MAX: usize = 2;
+
+/// Whose domains the From field names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Authors {
+    /// Of each author, once.
+    Domains(Vec<Domain>),
+    /// There is nobody to go by, and why.
+    Nobody(&'static str),
+}
+
+/// A message to be looked at.
+#[derive(Clone, Debug)]
+pub struct MessageAsked {
+    /// The client.
+    pub client: IpAddr,
+    /// What it called itself.
+    pub helo: String,
+    /// MAIL FROM.
+    pub from: ReversePath,
+    /// Our own name.
+    pub receiver: Arc<str>,
+    /// Whose message it says it is.
+    pub authors: Authors,
+    /// For everything together.
+    pub within: Duration,
+}
+
+/// An answer of DNS.
+pub(crate) enum Asked {
+    Records(Vec<RData>),
+    Nothing,
+    Failed(String),
+}
+
+/// Looks messages up. Cheap to clone; clones share servers and memory.
+#[derive(Clone)]
+pub struct Authenticator {
+    pub(crate) library: MessageAuthenticator,
+    resolver: Resolver,
+    large: Arc<Semaphore>,
+}
+
+impl Authenticator {
+    /// With the servers and bounds of `resolver`.
+    ///
+    /// # Errors
+    /// When no name server is known.
+    pub fn new(resolver: &Resolver) -> Result<Self, SetupFailure> {
+        let settings: &LookupSettings = &resolver.settings;
+        let mut options = ResolverOpts::default();
+        let attempts = settings.attempts.max(1);
+        options.timeout = settings.timeout / attempts;
+        options.attempts = usize::try_from(attempts.saturating_sub(1)).unwrap_or(1);
+        options.ndots = 0;
+        options.use_hosts_file = ResolveHosts::Never;
+        options.cache_size = u64::try_from(settings.cache_entries_max).unwrap_or(u64::MAX);
+        options.positive_max_ttl = Some(settings.cache_time_max);
+        options.negative_max_ttl = Some(settings.cache_negative_time_max);
+        let config = ResolverConfig::from_parts(None, Vec::new(), name_servers(settings)?);
+        let library = MessageAuthenticator::new(config, options).map_err(|error| SetupFailure::because(&error))?;
+        Ok(Self { library, resolver: resolver.clone(), large: Arc::new(Semaphore::new(LARGE_AT_ONCE_MAX)) })
+    }
+
+    pub(crate) async fn ask(&self, name: Name, kind: RecordType) -> Asked {
+        match self.library.resolver().lookup(name.clone(), kind).await {
+            Ok(found) => {
+                let records: Vec<RData> = found
+                    .answers()
+                    .iter()
+                    .filter(|record| record.record_type() == kind)
+                    .map(|record| record.data.clone())
+                    .collect();
+                if records.is_empty() { Asked::Nothing } else { Asked::Records(records) }
+            }
+            Err(NetError::Dns(DnsError::NoRecordsFound(_))) => Asked::Nothing,
+            Err(error) => Asked::Failed(format!("{name} {kind}: {error}")),
+        }
+    }
+
+    /// Finds out all there is.
+    pub async fn examine<M: AsRef<[u8]> + Send + 'static>(&self, asked: MessageAsked, message: M) -> Authenticity {
+        let until = Instant::now() + asked.within;
+        if message.as_ref().len() <= INLINE_BYTES_MAX {
+            return self.look(&asked, message.as_ref(), until).await;
+        }
+        let Ok(Ok(turn)) = timeout_at(until, Arc::clone(&self.large).acquire_owned()).await else { return late(&asked) };
+        let (own, handle, question) = (self.clone(), tokio::runtime::Handle::current(), asked.clone());
+        let work = move || {
+            let found = handle.block_on(own.look(&question, message.as_ref(), until));
+            drop(turn);
+            found
+        };
+        tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| late(&asked))
+    }
+
+    async fn look(&self, asked: &MessageAsked, message: &[u8], until: Instant) -> Authenticity {
+        let mail_from = asked.from.mailbox().map(ToString::to_string);
+        let (spf_helo, spf_mail, signed, iprev) = tokio::join!(
+            self.spf(asked, None, until),
+            async {
+                match &mail_from {
+                    Some(path) => Some(self.spf(asked, Some(path), until).await),
+                    None => None,
+                }
+            },
+            self.signatures(message, until),
+            async { timeout_at(until, reverse_dns::iprev(&self.resolver, asked.client)).await.unwrap_or_else(|_| no_iprev()) },
+        );
+        let mut found = Authenticity {
+            spf_helo: Some(spf_helo),
+            spf_mail,
+            dkim: signed.dkim,
+            arc: signed.arc,
+            iprev: Some(iprev),
+            ..Authenticity::default()
+        };
+        match &asked.authors {
+            Authors::Nobody(why) => found.no_author = Words::new(why),
+            Authors::Domains(domains) if domains.len() > AUTHORS_MAX => {
+                found.no_author = Words::new("the From field names too many domains");
+            }
+            Authors::Domains(domains) => {
+                // RFC 9989 takes the domain of MAIL FROM, and RFC 7208 §2.4 that of HELO for mail without one.
+                let spf = found.spf_mail.as_ref().or(found.spf_helo.as_ref());
+                for domain in domains {
+                    let checked = timeout_at(until, self.dmarc(domain, spf, &signed.passes)).await;
+                    found.dmarc.push(checked.unwrap_or_else(|_| unknown_dmarc(domain)));
+                }
+            }
+        }
+        found
+    }
+
+    async fn spf(&self, asked: &MessageAsked, mail_from: Option<&str>, until: Instant) -> Spf {
+        let question =
+            SpfAsked { client: asked.client, helo: &asked.helo, mail_from, receiver: &asked.receiver, now: seal::seconds() };
+        match timeout_at(until, spf::check(self, &question)).await {
+            Ok(spf) => spf,
+            Err(_) => no_spf(mail_from.and_then(|path| path.rsplit_once('@')).map_or(&asked.helo, |(_, domain)| domain)),
+        }
+    }
+
+    async fn signatures(&self, message: &[u8], until: Instant) -> Signed {
+        let Some(mut message) = AuthenticatedMessage::parse(message) else {
+            return Signed { dkim: Vec::new(), passes: Vec::new(), arc: None };
+        };
+        let mut dkim = Vec::new();
+        let unreadable = message.errors().iter().filter(|error| matches!(error.header, Error::Dkim(_))).count();
+        let mut looked_at = 0;
+        message.retain_dkim_signatures(|signature| {
+            looked_at += 1;
+            match unacceptable(signature) {
+                _ if looked_at > SIGNATURES_MAX => {}
+                Some((result, why)) => dkim.push(word(signature, result, why)),
+                None => return Ok(()),
+            }
+            Err(DkimError::UnsupportedAlgorithm)
+        });
+        let mut passes = Vec::new();
+        match timeout_at(until, self.library.verify_dkim(&message)).await {
+            Ok(outputs) => {
+                let (without, with): (Vec<_>, Vec<_>) = outputs.into_iter().partition(|output| output.signature().is_none());
+                for output in &with {
+                    if let Some(signature) = output.signature() {
+                        let (result, why) = dkim_result(output.result());
+                        dkim.push(word(signature, result, &why));
+                        passes.push(Pass { domain: signature.d.clone(), result });
+                    }
+                }
+                for output in without.iter().take(unreadable) {
+                    let (result, why) = dkim_result(output.result());
+                    let none = Words::default;
+                    dkim.push(Dkim {
+                        domain: none(),
+                        selector: none(),
+                        algorithm: none(),
+                        signature: none(),
+                        result,
+                        why: Words::new(&why),
+                    });
+                }
+            }
+            Err(_) => {
+                for header in message.dkim_signatures() {
+                    dkim.push(word(&header.header, AuthResult::TempError, "no answer in time"));
+                    passes.push(Pass { domain: header.header.d.clone(), result: AuthResult::TempError });
+                }
+            }
+        }
+        dkim.truncate(SIGNATURES_MAX);
+        let arc = match timeout_at(until, self.chain(&message)).await {
+            Ok(arc) => arc,
+            Err(_) => Some(Chain { result: AuthResult::TempError, sealers: Vec::new(), why: Words::new("no answer in time") }),
+        };
+        Signed { dkim, passes, arc }
+    }
+
+    /// RFC 8617 §4.4: a chain is there and holds, is there and is broken, or is not there.
+    async fn chain(&self, message: &AuthenticatedMessage<'_>) -> Option<Chain> {
+        let is_arc = |name: &[u8]| name.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"ARC-"));
+        if !message.headers().iter().any(|(name, _)| is_arc(name)) {
+            return None;
+        }
+        let output = self.library.verify_arc(message).await;
+        let sealers = message.arc_seals().iter().take(SEALERS_MAX).map(|seal| Words::new(&seal.header.d)).collect();
+        let (result, why) = match dkim_result(output.result()) {
+            (AuthResult::None, _) => (AuthResult::Fail, "an incomplete set".to_owned()),
+            (AuthResult::Pass, _) => match seal::wrong_in(message) {
+                Some(why) => (AuthResult::Fail, why.to_owned()),
+                None => (AuthResult::Pass, String::new()),
+            },
+            (AuthResult::TempError, why) => (AuthResult::TempError, why),
+            (_, why) => (AuthResult::Fail, why),
+        };
+        Some(Chain { result, sealers, why: Words::new(&why) })
+    }
+
+    async fn dmarc(&self, domain: &Domain, spf: Option<&Spf>, passes: &[Pass]) -> Dmarc {
+        // The library takes the author from a message. It is given one that has nothing but the author we have read.
+        let from = format!("From: <a@{domain}>\r\n\r\n");
+        let Some(message) = AuthenticatedMessage::parse(from.as_bytes()) else { return unknown_dmarc(domain) };
+        let signatures: Vec<(mail_auth::dkim::Signature, AuthResult)> = passes
+            .iter()
+            .map(|pass| (mail_auth::dkim::Signature { d: pass.domain.clone(), ..Default::default() }, pass.result))
+            .collect();
+        let outputs: Vec<DkimOutput<'_>> = signatures
+            .iter()
+            .map(|(signature, result)| {
+                let result = match result {
+                    AuthResult::Pass => DkimResult::Pass,
+                    AuthResult::TempError => DkimResult::TempError(Error::Dns(mail_auth::DnsError::Resolver(String::new()))),
+                    _ => DkimResult::Neutral(Error::NotAligned),
+                };
+                DkimOutput::from(result).with_signature(signature)
+            })
+            .collect();
+        let spf_domain = spf.map_or("", |spf| spf.domain.as_str());
+        let spf_output = SpfOutput::new(spf_domain.to_owned()).with_result(match spf.map(|spf| spf.result) {
+            Some(AuthResult::Pass) => SpfResult::Pass,
+            Some(AuthResult::TempError) => SpfResult::TempError,
+            _ => SpfResult::None,
+        });
+        let output = self.library.verify_dmarc(DmarcParameters::new(&message, &outputs, spf_domain, &spf_output)).await;
+        let (result, why) = match output.result() {
+            DmarcResult::Pass => (AuthResult::Pass, String::new()),
+            DmarcResult::Fail(_) => (AuthResult::Fail, not_aligned(spf, passes)),
+            DmarcResult::TempError(error) => (AuthResult::TempError, error.to_string()),
+            DmarcResult::PermError(error) => (AuthResult::PermError, error.to_string()),
+            DmarcResult::None => (AuthResult::None, String::new()),
+        };
+        Dmarc {
+            domain: Words::new(domain.as_str()),
+            result,
+            asked: match output.policy() {
+                Policy::Reject => Disposition::Reject,
+                Policy::Quarantine => Disposition::Quarantine,
+                Policy::None | Policy::Unspecified => Disposition::None,
+            },
+            testing: output.record().is_some_and(|record| record.t),
+            aligned_spf: *output.spf_result() == DmarcResult::Pass,
+            aligned_dkim: *output.dkim_result() == DmarcResult::Pass,
+            why: Words::new(&why),
+        }
+    }
+}
+
+struct Signed {
+    dkim: Vec<Dkim>,
+    passes: Vec<Pass>,
+    arc: Option<Chain>,
+}
+
+/// A signature as far as alignment looks at it.
+struct Pass {
+    domain: String,
+    result: AuthResult,
+}
+
+/// What the library lets through and we do not.
+fn unacceptable(signature: &mail_auth::dkim::Signature) -> Option<(AuthResult, &'static str)> {
+    if signature.v != 1 {
+        // RFC 6376 §3.5: the tag is required.
+        return Some((AuthResult::PermError, "the signature has no v=1"));
+    }
+    if signature.a == Algorithm::RsaSha1 {
+        // RFC 8301 §3.1: not to be used, and not to be believed.
+        return Some((AuthResult::PermError, "rsa-sha1 is not accepted"));
+    }
+    // RFC 6376 §5.4: From is always signed.
+    (!signature.h.iter().any(|name| name.eq_ignore_ascii_case("from"))).then_some((AuthResult::PermError, "From is not signed"))
+}
+
+fn word(signature: &mail_auth::dkim::Signature, result: AuthResult, why: &str) -> Dkim {
+    Dkim {
+        domain: Words::new(&signature.d),
+        selector: Words::new(&signature.s),
+        algorithm: Words::new(signature.a.name()),
+        signature: Words::new(&seal::base64_start(&signature.b)),
+        result,
+        why: Words::new(why),
+    }
+}
+
+fn dkim_result(result: &DkimResult) -> (AuthResult, String) {
+    match result {
+        DkimResult::Pass => (AuthResult::Pass, String::new()),
+        // RFC 8601 §2.7.1: a signature that does not verify is `fail`; the library calls a changed body and an old signature neutral.
+        DkimResult::Neutral(error @ Error::Dkim(DkimError::BodyHashMismatch | DkimError::SignatureExpired)) => {
+            (AuthResult::Fail, error.to_string())
+        }
+        DkimResult::Neutral(error @ Error::Dkim(DkimError::BodyLengthTag)) => (AuthResult::Policy, error.to_string()),
+        DkimResult::Neutral(error) => (AuthResult::Neutral, error.to_string()),
+        DkimResult::Fail(error) => (AuthResult::Fail, error.to_string()),
+        DkimResult::PermError(error) => (AuthResult::PermError, error.to_string()),
+        DkimResult::TempError(error) => (AuthResult::TempError, error.to_string()),
+        DkimResult::None => (AuthResult::None, String::new()),
+    }
+}
+
+fn not_aligned(spf: Option<&Spf>, passes: &[Pass]) -> String {
+    let spf = spf.map_or_else(String::new, |spf| format!("SPF {} for {}", spf.result, spf.domain));
+    let signed: Vec<&str> =
+        passes.iter().filter(|pass| pass.result == AuthResult::Pass).map(|pass| pass.domain.as_str()).collect();
+    let dkim =
+        if signed.is_empty() { "no valid DKIM signature".to_owned() } else { format!("DKIM pass for {}", signed.join(", ")) };
+    [spf, dkim].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
+}
+
+fn no_spf(domain: &str) -> Spf {
+    Spf {
+        domain: Words::new(domain),
+        result: AuthResult::TempError,
+        why: Words::new("no answer in time"),
+        explanation: Words::default(),
+    }
+}
+
+fn no_iprev() -> Iprev {
+    Iprev { result: AuthResult::TempError, name: Words::default() }
+}
+
+fn unknown_dmarc(domain: &Domain) -> Dmarc {
+    Dmarc {
+        domain: Words::new(domain.as_str()),
+        result: AuthResult::TempError,
+        asked: Disposition::None,
+        testing: false,
+        aligned_spf: false,
+        aligned_dkim: false,
+        why: Words::new("no answer in time"),
+    }
+}
+
+/// Nothing could be looked at.
+fn late(asked: &MessageAsked) -> Authenticity {
+    Authenticity { spf_helo: Some(no_spf(&asked.helo)), iprev: Some(no_iprev()), ..Authenticity::default() }
+}
