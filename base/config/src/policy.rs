@@ -10,6 +10,7 @@ use postern_mail::{Mode, Modes, Quoted, RuleName};
 use toml::de::DeValue;
 
 use crate::error::nearest;
+use crate::filter::{Clamav, Milter, Rspamd};
 use crate::list::List;
 use crate::read::{Node, Report};
 use crate::table::{Kind, section};
@@ -46,9 +47,17 @@ section! {
         /// Entries of all files together. With more they are not loaded.
         #[key(example = "2000000", why = "a million take less than 64 MiB", within = 1..=50_000_000)]
         pub list_entries_max: u32 = 2_000_000;
+        /// Filters that speak the milter protocol.
+        #[key(example = "", why = "the server comes without filters of others", name = "milter")]
+        pub milters: Vec<Milter> = Vec::new();
+        /// Filters that are an rspamd.
+        #[key(example = "", why = "the server comes without filters of others")]
+        pub rspamd: Vec<Rspamd> = Vec::new();
+        /// Filters that are a clamd.
+        #[key(example = "", why = "the server comes without filters of others")]
+        pub clamav: Vec<Clamav> = Vec::new();
         later "dnsbl" = "DNS lists";
         later "uribl" = "URI lists";
-        later "milter" = "milters";
         later "hold_at" = "points at which mail is held";
         later "refuse_at" = "points at which mail is refused";
     }

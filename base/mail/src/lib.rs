@@ -14,6 +14,7 @@ pub mod domain;
 pub mod envelope;
 pub mod event;
 pub mod fact;
+pub mod filter;
 pub mod guess;
 pub mod list;
 pub mod message;
