@@ -7,7 +7,7 @@ use postern_mail::fact::{ClientFacts, Fact};
 use postern_mail::message::headers::Headers;
 use postern_mail::netset::Listed;
 use postern_mail::scope::AccountScope;
-use postern_mail::{Decision, Effect, Envelope, MessageId, Recipient, Reply, RuleName, Verdict, rule};
+use postern_mail::{Decision, Effect, Envelope, MessageId, Recipient, Reply, RuleName, Scored, Verdict, rule};
 use postern_policy::explain::{is_waived, what_would_change, word};
 use postern_policy::facts::{ConnectFacts, Identity, MessageFacts, OwnedAddresses, RecipientFacts, SenderFacts};
 use postern_policy::record::{Facts, Judged, Record, What};
@@ -266,13 +266,17 @@ pub(crate) fn what_if(
     let identity = who.as_ref().zip(found.as_ref()).map(|(who, (owned, _))| Identity { who, owned });
     let mut steps = Vec::new();
     let listed = listed(&client);
+    let mut earlier: Vec<Scored> = Vec::new();
     if !listed.is_empty() {
         let verdict = policy.connect(&ConnectFacts { client: &client, listed: &listed });
+        earlier.extend(verdict.scored());
         steps.push(step(None, Stage::Connect, address.to_string(), &verdict));
     }
     let scope = scopes.map(|scopes| scopes.sender(&client, &from, asked.size, None));
-    let facts = SenderFacts { client: &client, from: &from, identity, size: asked.size, scope: scope.as_ref() };
+    let facts =
+        SenderFacts { client: &client, from: &from, identity, size: asked.size, scope: scope.as_ref(), earlier: &earlier };
     let verdict = policy.sender(&facts);
+    earlier.extend(verdict.scored());
     steps.push(step(None, Stage::Sender, from.to_string(), &verdict));
     let mut recipients = Vec::new();
     for text in &asked.to {
@@ -288,7 +292,16 @@ pub(crate) fn what_if(
         let (headers, size) = (Headers::parse(header.as_bytes()), asked.size.unwrap_or(0));
         let scope = scopes.map(|scopes| scopes.message(&client, &headers, size));
         let scope = scope.as_ref();
-        let facts = MessageFacts { client: &client, envelope: &envelope, identity, headers: &headers, size, scope };
+        let facts = MessageFacts {
+            client: &client,
+            envelope: &envelope,
+            identity,
+            headers: &headers,
+            size,
+            scope,
+            earlier: &earlier,
+            filters: &[],
+        };
         steps.push(step(None, Stage::Message, format!("{from}, {size} octets"), &policy.message(&facts)));
     }
     let (client, listener) = (address.to_string(), listener.to_string());

@@ -28,6 +28,15 @@ section! {
         /// Single rules that have a mode of their own, by their names: `[policy.rules.sender_identity]`, and in it `mode`.
         #[key(example = "{ sender_identity = { mode = \"observe\" } }", why = "all rules follow policy.mode")]
         pub rules: RuleModes = RuleModes::default();
+        /// From so many points on mail is marked with `X-Spam-Flag: YES` and `X-Spam-Score`, and delivered. Points come from lists and other rules.
+        #[key(example = "3.0", why = "readers can sort it away, and nothing is lost", within = 0.1..=999.0)]
+        pub tag_at: f64 = 4.0;
+        /// From so many points on a message is taken and held for a person: `postern held list`.
+        #[key(example = "5.0", why = "one strong sign or several weak ones", within = 0.1..=999.0)]
+        pub hold_at: f64 = 6.0;
+        /// From so many points on it is refused, at MAIL already where they are reached there.
+        #[key(example = "15.0", why = "several strong signs together, or a list that its operator trusts", within = 0.1..=999.0)]
+        pub refuse_at: f64 = 10.0;
         /// Networks, AS numbers and countries in files.
         #[key(example = "", why = "the server comes without opinions about networks", name = "list")]
         pub lists: Vec<List> = Vec::new();
@@ -58,8 +67,6 @@ section! {
         pub clamav: Vec<Clamav> = Vec::new();
         later "dnsbl" = "DNS lists";
         later "uribl" = "URI lists";
-        later "hold_at" = "points at which mail is held";
-        later "refuse_at" = "points at which mail is refused";
     }
 }
 

@@ -76,7 +76,7 @@ pub enum Event {
         /// In words.
         because: String,
     },
-    /// A person changed a message's fate.
+    /// A person changed a message's fate, or a rule held it.
     Ordered {
         /// Which.
         id: MessageId,

@@ -43,4 +43,4 @@ pub use secret::Secret;
 pub use session_id::SessionId;
 pub use tally::Tally;
 pub use trouble::Outage;
-pub use verdict::{Decision, Effect, Finding, Mode, Modes, RuleName, Verdict};
+pub use verdict::{Decision, Effect, Finding, Mode, Modes, Points, RuleName, Scored, Verdict};

@@ -19,6 +19,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use crate::envelope::UnixMillis;
+use crate::verdict::Points;
 
 /// Octets of a reason; the rest is cut.
 pub const REASON_BYTES_MAX: usize = 255;
@@ -300,10 +301,7 @@ fn tenths(text: &str) -> Option<i16> {
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Score(tenths) => {
-                let sign = if *tenths < 0 { "-" } else { "" };
-                write!(f, "{sign}{}.{}", tenths.unsigned_abs() / 10, tenths.unsigned_abs() % 10)
-            }
+            Self::Score(tenths) => Points(*tenths).fmt(f),
             Self::Block => f.write_str("block"),
             Self::Exempt => f.write_str("exempt"),
             Self::Allow => f.write_str("allow"),

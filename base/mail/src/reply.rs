@@ -532,6 +532,12 @@ impl Reply {
         Self::with(550, (7, 1), "refused by a rule of this server")
     }
 
+    /// 550 when the points of several rules together are too many, with the names of those rules.
+    #[must_use]
+    pub fn too_many_points(rules: &str) -> Self {
+        Self::with(550, (7, 1), format!("refused for several reasons together: {rules}"))
+    }
+
     /// 451: a rule deferred without words of its own.
     #[must_use]
     pub fn deferred_by_policy() -> Self {

@@ -63,7 +63,22 @@ pub const RULES: &[Rule] = &[
     },
     Rule { name: "list_allow", guards: None, helps: "postern list test ADDRESS names the list and the entry" },
     Rule { name: "list_score", guards: None, helps: "postern list test ADDRESS names the lists and the entries" },
+    Rule {
+        name: "score",
+        guards: None,
+        helps: "the trail names the rules and their points; policy.hold_at and policy.refuse_at are the limits, and points are set where the rules are",
+    },
     Rule { name: "list_observed", guards: None, helps: "set mode = \"enforce\" for the list, and what it says has an effect" },
+    Rule {
+        name: "filter",
+        guards: None,
+        helps: "ask whoever runs the filter that is named; its section under policy has a mode and says what happens while it is down",
+    },
+    Rule {
+        name: "filter_observed",
+        guards: None,
+        helps: "set mode = \"enforce\" for the filter, and what it says has an effect",
+    },
 ];
 
 /// A rule by its name.

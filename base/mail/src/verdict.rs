@@ -1,5 +1,7 @@
 //! Judgement: what rules say, and what came of it. Promise: a [`Verdict`] can only be built from findings, so there is always a trail.
 
+use std::fmt;
+
 use crate::reply::Reply;
 
 /// Strictest wins. The order of the variants is the order of strictness.
@@ -29,6 +31,26 @@ pub enum Effect {
     Points(i16),
     /// Takes back what another rule said. The waived finding stays in the trail, marked.
     Waives(RuleName),
+}
+
+/// Tenths of a point, printed as points: `4.5`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Points(pub i16);
+
+impl fmt::Display for Points {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.0 < 0 { "-" } else { "" };
+        write!(f, "{sign}{}.{}", self.0.unsigned_abs() / 10, self.0.unsigned_abs() % 10)
+    }
+}
+
+/// Points that count, and the rule that found them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scored {
+    /// Who found them.
+    pub rule: RuleName,
+    /// How many; fewer than none speak for the message.
+    pub points: Points,
 }
 
 /// What one rule says, and the evidence an operator would want to read.
@@ -135,8 +157,14 @@ impl Verdict {
         Self { decision, trail, observed }
     }
 
+    /// The findings, and whose have no effect.
+    #[must_use]
+    pub fn into_parts(self) -> (Vec<Finding>, Vec<RuleName>) {
+        (self.trail, self.observed)
+    }
+
     fn deciding<'a>(trail: &'a [Finding], observed: &dyn Fn(RuleName) -> bool) -> Option<(Decision, &'a Finding)> {
-        let waived = |rule| trail.iter().any(|f| matches!(f.says, Effect::Waives(name) if name == rule) && !observed(f.rule));
+        let waived = Self::waived(trail, observed);
         let mut strictest: Option<(Decision, &Finding)> = None;
         for finding in trail.iter().filter(|f| !waived(f.rule) && !observed(f.rule)) {
             if let Effect::Wants(decision) = finding.says
@@ -146,6 +174,26 @@ impl Verdict {
             }
         }
         strictest
+    }
+
+    fn waived(trail: &[Finding], observed: &dyn Fn(RuleName) -> bool) -> impl Fn(RuleName) -> bool + use<> {
+        let waives = |finding: &Finding| match finding.says {
+            Effect::Waives(rule) if !observed(finding.rule) => Some(rule),
+            _ => None,
+        };
+        let waived: Vec<RuleName> = trail.iter().filter_map(waives).collect();
+        move |rule| waived.contains(&rule)
+    }
+
+    /// The points that count.
+    pub fn scored(&self) -> impl Iterator<Item = Scored> {
+        let waived = Self::waived(&self.trail, &|rule| self.is_observed(rule));
+        self.trail.iter().filter_map(move |finding| match finding.says {
+            Effect::Points(tenths) if !waived(finding.rule) && !self.is_observed(finding.rule) => {
+                Some(Scored { rule: finding.rule, points: Points(tenths) })
+            }
+            _ => None,
+        })
     }
 
     /// True when the rule ran and what it found has no effect.

@@ -3,7 +3,7 @@
 
 use postern_mail::envelope::Admission;
 use postern_mail::fact::Answer;
-use postern_mail::{Decision, Finding, Mode, Modes, Reply, RuleName, Verdict};
+use postern_mail::{Decision, Effect, Finding, Mode, Modes, Reply, RuleName, Scored, Verdict};
 
 /// The rule behind a recipient without proof. It never has a finding of its own unless a rule forgot to admit.
 const ADMISSION: RuleName = "admission";
@@ -42,6 +42,22 @@ impl<'a> Panel<'a> {
             self.trail.push(judge());
         }
         self
+    }
+
+    /// Adds up the points of all rules so far and of the stages before; the last rule of a stage.
+    #[must_use]
+    pub fn score(self, earlier: &[Scored], judge: impl FnOnce(&[Scored]) -> Option<Finding>) -> Self {
+        if earlier.is_empty() && !self.trail.iter().any(|finding| matches!(finding.says, Effect::Points(_))) {
+            return self;
+        }
+        let verdict = Verdict::observing(self.trail, self.observed);
+        let scored: Vec<Scored> = earlier.iter().copied().chain(verdict.scored()).collect();
+        let (trail, observed) = verdict.into_parts();
+        let panel = Self { modes: self.modes, trail, observed };
+        match judge(&scored) {
+            Some(finding) => panel.rule(finding.rule, || finding),
+            None => panel,
+        }
     }
 
     /// What they come to.
@@ -83,8 +99,6 @@ pub fn answer(verdict: &Verdict, admission: Option<Admission>) -> Answer {
 
 #[cfg(test)]
 mod tests {
-    use postern_mail::Effect;
-
     use super::*;
 
     #[test]

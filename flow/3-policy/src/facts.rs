@@ -2,11 +2,12 @@
 
 use postern_mail::envelope::UnixMillis;
 use postern_mail::fact::{ClientFacts, Fact};
+use postern_mail::filter::FilterSaid;
 use postern_mail::message::headers::{HeaderFault, Headers};
 use postern_mail::netset::Listed;
 use postern_mail::proof::Authenticated;
 use postern_mail::scope::{Breach, QuotaFull};
-use postern_mail::{Domain, Envelope, Mailbox, Outage, ReversePath};
+use postern_mail::{Domain, Envelope, Mailbox, Outage, ReversePath, Scored};
 
 /// Who the client proved to be, and what it may say about itself.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +58,8 @@ pub struct SenderFacts<'a> {
     pub size: Option<u64>,
     /// What its account may do, where it has one.
     pub scope: Option<&'a ScopeSaid>,
+    /// Points that the stages before found.
+    pub earlier: &'a [Scored],
 }
 
 /// At RCPT TO.
@@ -87,6 +90,10 @@ pub struct MessageFacts<'a> {
     pub size: u64,
     /// What its account may do, where it has one.
     pub scope: Option<&'a ScopeSaid>,
+    /// Points that the stages before found.
+    pub earlier: &'a [Scored],
+    /// What filters of others said.
+    pub filters: &'a [FilterSaid],
 }
 
 /// The addresses an account may send as, in the envelope and in From.

@@ -11,7 +11,8 @@ use postern_mail::{Modes, Verdict};
 use crate::decide::{self, Panel};
 use crate::facts::{ConnectFacts, Directory, MessageFacts, RecipientFacts, SenderFacts};
 use crate::rules::recipient::Said;
-use crate::rules::{lists, loops, recipient, relay, scope, sender, sender_identity, size};
+use crate::rules::score::{self, Holding};
+use crate::rules::{filters, lists, loops, recipient, relay, scope, sender, sender_identity, size};
 
 /// Whether mail may leave for domains that are not ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub struct Policy {
     pub message_bytes_max: u64,
     /// How many `Received` fields a message may have when it comes; [`loops::RECEIVED_MAX`] unless told otherwise.
     pub received_max: usize,
+    /// `policy.hold_at`, `policy.refuse_at`.
+    pub limits: score::Limits,
     /// `policy.mode` and `policy.rules`.
     pub modes: Modes,
 }
@@ -51,7 +54,9 @@ impl Policy {
             .rule(sender::SENDER, || sender::judge(self, facts))
             .rule(sender_identity::SENDER_IDENTITY, || sender_identity::judge_envelope(facts.from, facts.identity))
             .rule(size::SIZE, || size::judge(facts.size, self.message_bytes_max));
-        scope::judge(panel, facts.scope).verdict()
+        let panel = scope::judge(panel, facts.scope);
+        let trusted = self.trusts(facts.client.address);
+        panel.score(facts.earlier, |scored| score::judge(scored, self.limits, Holding::TooEarly, trusted)).verdict()
     }
 
     /// At RCPT TO. The admission is there exactly when the verdict lets the recipient through.
@@ -77,7 +82,16 @@ impl Policy {
             .rule(loops::LOOPS, || loops::judge(facts.headers, &facts.envelope.recipients, self.received_max))
             .rule(sender::SENDER, || sender::judge_message(facts))
             .rule(sender_identity::SENDER_IDENTITY, || sender_identity::judge_header(facts.headers, facts.identity));
-        scope::judge(panel, facts.scope).verdict()
+        let panel = filters::judge(scope::judge(panel, facts.scope), facts.filters);
+        let trusted = self.trusts(facts.client.address);
+        panel.score(facts.earlier, |scored| score::judge(scored, self.limits, Holding::Possible, trusted)).verdict()
+    }
+
+    /// Whether it is in one of `server.trusted_networks`.
+    #[must_use]
+    pub fn trusts(&self, client: IpAddr) -> bool {
+        let client = client.to_canonical();
+        self.trusted_networks.iter().any(|network| network.contains(&client))
     }
 
     /// The account a client of a relay network is counted as: `network:192.0.2.0/24`.

@@ -18,10 +18,11 @@ use std::sync::Arc;
 
 use postern_mail::envelope::UnixMillis;
 use postern_mail::fact::{ClientFacts, Fact};
+use postern_mail::filter::FilterSaid;
 use postern_mail::message::headers::Headers;
 use postern_mail::netset::Listed;
 use postern_mail::proof::Authenticated;
-use postern_mail::{Envelope, HeloName, Mailbox, MessageId, Reply, ReversePath, SessionId, Verdict};
+use postern_mail::{Envelope, HeloName, Mailbox, MessageId, Reply, ReversePath, Scored, SessionId, Verdict};
 
 use crate::facts::{ConnectFacts, HostedAnswer, Identity, MessageFacts, OwnedAddresses, RecipientFacts, ScopeSaid, SenderFacts};
 use crate::policy::Policy;
@@ -80,6 +81,8 @@ pub enum Facts {
         size: Option<u64>,
         /// What its scope said.
         scope: Option<ScopeSaid>,
+        /// Points of the stages before.
+        earlier: Vec<Scored>,
     },
     /// See [`RecipientFacts`].
     Recipient {
@@ -104,6 +107,10 @@ pub enum Facts {
         size: u64,
         /// What its scope said.
         scope: Option<ScopeSaid>,
+        /// Points of the stages before.
+        earlier: Vec<Scored>,
+        /// What filters said.
+        filters: Vec<FilterSaid>,
     },
 }
 
@@ -145,17 +152,19 @@ impl Facts {
     pub fn judge(&self, client: &ClientFacts, policy: &Policy) -> Option<Verdict> {
         match self {
             Self::Connect { listed } => Some(policy.connect(&ConnectFacts { client, listed })),
-            Self::Sender { from, identity, size, scope } => {
+            Self::Sender { from, identity, size, scope, earlier } => {
                 let identity = identity.as_ref().map(Known::identity);
-                Some(policy.sender(&SenderFacts { client, from, identity, size: *size, scope: scope.as_ref() }))
+                let scope = scope.as_ref();
+                Some(policy.sender(&SenderFacts { client, from, identity, size: *size, scope, earlier }))
             }
             Self::Recipient { to, who, hosted, scope } => {
                 let facts = RecipientFacts { client, to, who: who.as_ref(), scope: scope.as_ref() };
                 Some(policy.recipient(&facts, hosted).0)
             }
-            Self::Message { envelope, identity, headers, size, scope } => {
+            Self::Message { envelope, identity, headers, size, scope, earlier, filters } => {
                 let identity = identity.as_ref().map(Known::identity);
-                Some(policy.message(&MessageFacts { client, envelope, identity, headers, size: *size, scope: scope.as_ref() }))
+                let scope = scope.as_ref();
+                Some(policy.message(&MessageFacts { client, envelope, identity, headers, size: *size, scope, earlier, filters }))
             }
         }
     }

@@ -1,11 +1,13 @@
 //! One rule a file. A rule is a pure function from facts and settings to a [`Finding`](postern_mail::Finding); its header says what it
 //! does when it cannot know.
 
+pub mod filters;
 pub mod lists;
 pub mod loops;
 pub mod recipient;
 pub mod relay;
 pub mod scope;
+pub mod score;
 pub mod sender;
 pub mod sender_identity;
 pub mod size;

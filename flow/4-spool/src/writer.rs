@@ -17,7 +17,8 @@ use tokio::sync::oneshot;
 
 use crate::disk::{DiskFile, read_full_at, write_all_at};
 use crate::layout::record_bytes;
-use crate::record::{BodyPlace, MessageParts, RECIPIENTS_MAX, decode_envelope, encode_envelope};
+use crate::progress::Progress;
+use crate::record::{BodyPlace, MessageParts, RECIPIENTS_MAX, decode_envelope, encode_envelope, encode_progress};
 use crate::shared::{Accept, Shared};
 
 /// A body that outgrew the log.
@@ -44,6 +45,7 @@ pub struct Writer {
     content: Content,
     /// What stands in the record before a body that is in a file.
     front: Vec<u8>,
+    held: Option<Box<str>>,
     /// There is, or may soon be, a file.
     spilled: bool,
     /// Tells a disk thread that is still at work that nobody wants its file any more.
@@ -58,6 +60,7 @@ impl Writer {
             id,
             content: Content::Inline(Vec::new()),
             front: Vec::new(),
+            held: None,
             spilled: false,
             discarded: Arc::new(AtomicBool::new(false)),
         }
@@ -117,6 +120,25 @@ impl Writer {
         piece.reserve_exact(self.shared.settings.body_inline_max.saturating_sub(piece.len()));
         self.content = Content::File(Spill { file, piece, written: 0, unsynced: 0, sum: crc32fast::Hasher::new() });
         Ok(())
+    }
+
+    /// Forgets what was written and takes this in its place, for a message that was changed once it was all there.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub async fn rewrite(&mut self, bytes: &[u8]) -> Result<(), Outage> {
+        let was_in_file = match &self.content {
+            Content::Inline(_) => false,
+            Content::File(_) => true,
+            Content::Broken => return Err(Outage::Bug("a message was rewritten after an error".into())),
+        };
+        self.content = Content::Inline(Vec::new());
+        self.front.clear();
+        if was_in_file {
+            // The file is emptied and used again: a message has one, or none.
+            self.spill().await?;
+        }
+        self.write(bytes).await
     }
 
     fn path(&self) -> PathBuf {
@@ -192,6 +214,11 @@ impl Writer {
         }
     }
 
+    /// Once it is committed, the message waits for a person, for this reason.
+    pub fn hold(&mut self, reason: &str) {
+        self.held = Some(reason.into());
+    }
+
     /// Makes the message durable. When the future is dropped before it is ready, the message is not kept.
     ///
     /// # Errors
@@ -202,12 +229,16 @@ impl Writer {
         // What is acknowledged must be readable, so it is read back while it can still be refused.
         let encoded = encoded.filter(|bytes| decode_envelope(bytes).as_ref() == Some(envelope));
         let Some(encoded) = encoded else { return Err(Outage::Bug("an envelope that does not read back".into())) };
+        let held = self.held.take();
+        let progress =
+            held.and_then(|held| encode_progress(&Progress { held: Some(held), ..Progress::fresh(envelope.recipients.len()) }));
+        let before_body = encoded.len() + progress.as_ref().map_or(0, Vec::len) + self.front.len() + 64;
         let max = self.shared.settings.message_bytes_max();
-        if record_bytes(encoded.len() + self.front.len() + 64) > max {
+        if record_bytes(before_body) > max {
             return Err(Outage::Bug(format!("an envelope of {} octets and {} before the body", encoded.len(), self.front.len())));
         }
         if let Content::Inline(body) = &self.content
-            && record_bytes(encoded.len() + body.len() + 64) > max
+            && record_bytes(before_body + body.len()) > max
         {
             self.spill().await?;
         }
@@ -229,7 +260,7 @@ impl Writer {
             }
             Content::Broken => return Err(Outage::Bug("a message was committed after an error".into())),
         };
-        let head = MessageParts { envelope: &encoded, progress: None, body: place }.encode_head();
+        let head = MessageParts { envelope: &encoded, progress: progress.as_deref(), body: place }.encode_head();
         let in_file = matches!(place, BodyPlace::File { .. });
         let (done, answer) = oneshot::channel();
         {

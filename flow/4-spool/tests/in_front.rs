@@ -59,3 +59,30 @@ fn what_is_put_in_front_stands_in_front_now_and_after_a_start_and_what_came_late
         assert_eq!(wait(content(&spool, *id)), as_it_should_be(length));
     }
 }
+
+#[test]
+fn a_message_may_be_held_from_its_first_moment_and_is_after_a_start() {
+    let disk = FaultyDisk::new();
+    let (spool, ..) = open(settings(), Arc::new(disk.clone())).unwrap();
+    let ids: Vec<_> = LENGTHS
+        .iter()
+        .map(|length| {
+            wait(async {
+                let mut writer = spool.begin().unwrap();
+                writer.write(&body(7, *length)).await.unwrap();
+                writer.hold("a person looks at it");
+                writer.commit(&envelope(2)).await.unwrap().id()
+            })
+        })
+        .collect();
+    for id in &ids {
+        let (_, progress, _) = wait(spool.load_envelope(*id)).unwrap();
+        assert_eq!((progress.held.as_deref(), progress.open().count()), (Some("a person looks at it"), 2));
+    }
+    spool.close();
+    let (_spool, _, found) = open(settings(), Arc::new(disk)).unwrap();
+    assert_eq!(found.len(), ids.len());
+    for message in found {
+        assert_eq!(message.progress.held.as_deref(), Some("a person looks at it"));
+    }
+}

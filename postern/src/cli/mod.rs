@@ -9,6 +9,7 @@ mod ask;
 mod bans;
 mod config;
 mod explain;
+mod held;
 mod lists;
 mod mirror;
 mod print;
@@ -100,6 +101,13 @@ enum Command {
     Queue {
         #[command(subcommand)]
         verb: QueueVerb,
+        #[command(flatten)]
+        at: Where,
+    },
+    /// Messages that are held for a person: by a rule, or by hand.
+    Held {
+        #[command(subcommand)]
+        verb: held::HeldVerb,
         #[command(flatten)]
         at: Where,
     },
@@ -257,7 +265,7 @@ struct Which {
     /// Accepted longer ago than this, such as 2h.
     #[arg(long, value_name = "TIME")]
     older_than: Option<String>,
-    /// Whose last reason holds this text.
+    /// Whose last reason, or the one they are held for, has this text.
     #[arg(long, value_name = "TEXT")]
     reason_like: Option<String>,
     /// Held ones only.
@@ -450,6 +458,7 @@ fn carry_out(command: Command) -> Result<(), Stop> {
         Command::List { verb, at } => return lists::run(verb, &Source::named(at.config), at.json),
         Command::Audit { verb, at } => return explain::audit(&verb, &Source::named(at.config), at.json),
         Command::Queue { verb, at } => (verb.order()?, at),
+        Command::Held { verb, at } => (verb.order()?, at),
         Command::Ban { verb: bans::BanVerb::Mirror { table, once, dry_run }, at } => {
             return mirror::run(&Source::named(at.config), &mirror::Mirror { table, once, dry_run });
         }

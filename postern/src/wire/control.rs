@@ -292,7 +292,8 @@ fn matches(which: &Selection, message: &Message, now: u64) -> bool {
         && which.older_than.is_none_or(|seconds| now.saturating_sub(message.received) >= seconds.saturating_mul(1000))
         && wanted(&which.reason, &|text| {
             let lower = text.to_lowercase();
-            message.recipients.iter().any(|r| r.reason.as_ref().is_some_and(|reason| reason.to_lowercase().contains(&lower)))
+            let reasons = message.recipients.iter().filter_map(|recipient| recipient.reason.as_ref()).chain(&message.held);
+            reasons.into_iter().any(|reason| reason.to_lowercase().contains(&lower))
         })
         && (!which.held || message.held.is_some())
 }

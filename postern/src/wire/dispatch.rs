@@ -23,6 +23,8 @@ const NOTICES_AT_ONCE: usize = 64;
 pub(crate) enum Order {
     /// A message is there.
     Insert(Vec<Ticket>),
+    /// The same, and a person is to look at it before it goes on.
+    InsertHeld(Vec<Ticket>),
     /// An attempt ended.
     Finished {
         /// Which.
@@ -55,15 +57,27 @@ pub(crate) enum Steering {
     Remove,
 }
 
+fn insert(scheduler: &mut Scheduler, ticket: Ticket) {
+    let id = ticket.id;
+    if let Err(Rejected::Full) = scheduler.insert(clock(), ticket) {
+        tracing::error!(%id, "the scheduler cannot number more: the message stays in the spool and is scheduled after a restart");
+    }
+}
+
 fn carry_out(scheduler: &mut Scheduler, order: Order) {
     let now = clock();
     match order {
         Order::Insert(tickets) => {
             for ticket in tickets {
+                insert(scheduler, ticket);
+            }
+        }
+        Order::InsertHeld(tickets) => {
+            for ticket in tickets {
                 let id = ticket.id;
-                if let Err(Rejected::Full) = scheduler.insert(now, ticket) {
-                    tracing::error!(%id, "the scheduler cannot number more: the message stays in the spool and is scheduled after a restart");
-                }
+                insert(scheduler, ticket);
+                // In the same order, so that nothing is tried between the two.
+                scheduler.hold(now, id);
             }
         }
         Order::Finished { attempt, report, answer } => {

@@ -11,14 +11,16 @@ use postern_listener::{Conversations, Door, Host, PumpSettings};
 use postern_mail::client::ListenerKind;
 use postern_mail::event::Event;
 use postern_mail::fact::{Answer, ClientCertificate, ClientFacts, Fact, Mechanism, Question};
+use postern_mail::filter::FilterSaid;
 use postern_mail::message::date::MailDate;
 use postern_mail::message::headers::{HeaderCollector, Headers};
 use postern_mail::message::received::{Received, protocol};
 use postern_mail::proof::{Authenticated, Committed};
 use postern_mail::trouble::Outage;
-use postern_mail::{Envelope, Mailbox, Reply, ReversePath, Secret, Verdict};
+use postern_mail::{Decision, Envelope, Mailbox, Reply, ReversePath, Scored, Secret, Verdict};
 use postern_policy::facts::{ConnectFacts, Identity, MessageFacts, OwnedAddresses, RecipientFacts, SenderFacts};
 use postern_policy::record::Asked;
+use postern_policy::rules::score;
 use postern_policy::stage::Stage;
 use postern_policy::{Directory as _, decide, explain};
 use postern_session::Session;
@@ -30,6 +32,7 @@ use tokio::sync::oneshot;
 
 use crate::wire::bans::{self, Watched};
 use crate::wire::directory::Directory;
+use crate::wire::filters;
 use crate::wire::scope::{Ended, Holder};
 use crate::wire::strangers::{self, Dues};
 use crate::wire::trail::SessionTrail;
@@ -47,8 +50,31 @@ pub(crate) struct Inbound {
     /// Who has just logged in.
     logged_in: Option<Box<Authenticated>>,
     dues: Dues,
+    points: Gathered,
     trail: SessionTrail,
     watched: Watched,
+}
+
+/// Points that the stages so far found: first those of the session, behind them those of the transaction under way.
+#[derive(Default)]
+struct Gathered {
+    scored: Vec<Scored>,
+    of_session: usize,
+}
+
+impl Gathered {
+    fn of_session(&mut self, verdict: &Verdict) {
+        self.scored.extend(verdict.scored());
+        self.of_session = self.scored.len();
+    }
+
+    fn begin_transaction(&mut self) {
+        self.scored.truncate(self.of_session);
+    }
+
+    fn of_transaction(&mut self, verdict: &Verdict) {
+        self.scored.extend(verdict.scored());
+    }
 }
 
 impl Drop for Inbound {
@@ -66,9 +92,15 @@ struct Incoming {
     head: Head,
     /// Our trace header until the first piece is written.
     trace_header: Vec<u8>,
-    /// A submission's header section until it is whole: what it lacks can only be added then.
+    /// The header section until it is whole: only then can be added what a submission lacks, and taken out what only we say.
     section: Vec<u8>,
     size: u64,
+    /// Why a person is to look at it before it goes on.
+    held: Option<String>,
+    /// Octets of our trace header.
+    ours: usize,
+    /// What filters of others said.
+    filters: Vec<FilterSaid>,
 }
 
 enum Head {
@@ -108,6 +140,7 @@ impl Inbound {
         }
         let facts = ConnectFacts { client: &self.client, listed: &listed };
         let verdict = lists::judged(&self.server, &facts);
+        self.points.of_session(&verdict);
         let answer = decide::answer(&verdict, None);
         if verdict.reply().is_some() && !lists::is_told(&self.server, &facts) {
             return answer;
@@ -153,9 +186,12 @@ impl Inbound {
         let scope = holder.as_ref().map(|holder| holder.scopes().sender(&self.client, from, size, full));
         let owned = who.as_ref().map(|who| self.owned(who));
         let identity = who.as_ref().zip(owned.as_ref()).map(|(who, owned)| Identity { who, owned });
-        let facts = SenderFacts { client: &self.client, from, identity, size, scope: scope.as_ref() };
+        self.points.begin_transaction();
+        let (client, earlier) = (&self.client, self.points.scored.as_slice());
+        let facts = SenderFacts { client, from, identity, size, scope: scope.as_ref(), earlier };
         let verdict = self.live.policy.sender(&facts);
         self.trail.judged(&self.client, Asked::Sender(&facts), &verdict);
+        self.points.of_transaction(&verdict);
         if verdict.reply().is_none() {
             self.reservation = reserved.ok().flatten().map(Box::new);
         }
@@ -270,7 +306,7 @@ impl Inbound {
             return Answer::Pass;
         }
         message.head.finish();
-        let Some(Incoming { envelope, trace, head: Head::Whole(headers), size, .. }) = self.message.as_deref() else {
+        let Some(Incoming { envelope, trace, head: Head::Whole(headers), size, filters, .. }) = self.message.as_deref() else {
             return Answer::Refuse(Reply::outage(&Outage::Bug("no headers".to_owned())));
         };
         let holder = match Holder::of(&self.server, &self.live, &self.client, trace.who.as_ref()) {
@@ -280,11 +316,28 @@ impl Inbound {
         let scope = holder.as_ref().map(|holder| holder.scopes().message(&self.client, headers, *size));
         let owned = trace.who.as_ref().map(|who| self.owned(who));
         let identity = trace.who.as_ref().zip(owned.as_ref()).map(|(who, owned)| Identity { who, owned });
-        let facts = MessageFacts { client: &self.client, envelope, identity, headers, size: *size, scope: scope.as_ref() };
+        let (client, earlier) = (&self.client, self.points.scored.as_slice());
+        let facts = MessageFacts { client, envelope, identity, headers, size: *size, scope: scope.as_ref(), earlier, filters };
         let verdict = self.live.policy.message(&facts);
         self.trail.judged(&self.client, Asked::Message(&facts), &verdict);
         self.refused("DATA", &verdict, Stage::Message, Some(envelope.from.to_string()));
+        self.mark(&verdict);
         decide::answer(&verdict, None)
+    }
+
+    /// What the verdict does to a message that is taken: held, marked for whoever reads it.
+    fn mark(&mut self, verdict: &Verdict) {
+        let Some(message) = &mut self.message else { return };
+        if verdict.decision() == Decision::Hold {
+            message.held = verdict.decided_by().map(|finding| format!("{}: {}", finding.rule, finding.because));
+        }
+        let scored: Vec<Scored> = self.points.scored.iter().copied().chain(verdict.scored()).collect();
+        let sum = score::sum(&scored);
+        if let (true, Ok(writer)) =
+            (message.trace.who.is_none() && sum >= live::points(self.live.config.policy.tag_at), &mut message.writer)
+        {
+            writer.put_in_front(&score::marks(sum));
+        }
     }
 }
 
@@ -304,10 +357,8 @@ impl Incoming {
             if !collector.wants_more() {
                 self.head.finish();
             }
-            if self.trace.who.is_some() {
-                self.section.extend_from_slice(piece);
-                return matches!(self.head, Head::Whole(_)).then(|| self.complete_section(hostname));
-            }
+            self.section.extend_from_slice(piece);
+            return matches!(self.head, Head::Whole(_)).then(|| self.complete_section(hostname));
         }
         if self.trace_header.is_empty() {
             return None;
@@ -333,8 +384,29 @@ impl Incoming {
                 whole.extend_from_slice(format!("Message-ID: <{}@{hostname}>\r\n", writer.id()).as_bytes());
             }
         }
-        whole.append(&mut self.section);
+        match &self.head {
+            Head::Whole(headers) if self.trace.who.is_none() => {
+                whole.extend_from_slice(&headers.without(&self.section, |field| score::MARKS.iter().any(|mark| field.is(mark))));
+                self.section.clear();
+            }
+            _ => whole.append(&mut self.section),
+        }
         whole
+    }
+
+    /// Filters see the message as it will be stored, but for our trace header.
+    async fn show_filters(&mut self, live: &Live, client: &ClientFacts) {
+        self.head.finish();
+        let rest = self.complete_section(&live.hostname);
+        if !rest.is_empty() {
+            self.write(&rest).await;
+        }
+        let Ok(writer) = &mut self.writer else { return };
+        let (envelope, trace, ours) = (&mut self.envelope, &self.trace, self.ours);
+        match filters::ask(live, filters::Whole { client, envelope, trace, writer, ours }).await {
+            Ok(said) => self.filters = said,
+            Err(outage) => self.writer = Err(outage),
+        }
     }
 
     async fn write(&mut self, bytes: &[u8]) {
@@ -358,7 +430,12 @@ impl Host for Inbound {
             }
             Question::Sender { from, who, size } => self.sender(&from, who, size),
             Question::Recipient { to, who, .. } => self.recipient(&to, who.as_ref()),
-            Question::Message => self.judge_message(),
+            Question::Message => {
+                if let Some(message) = &mut self.message {
+                    Box::pin(message.show_filters(&self.live, &self.client)).await;
+                }
+                self.judge_message()
+            }
             // Boxed: only a few connections ever log in, and the rest should not carry the room for it.
             Question::AuthStart { mechanism, initial, exporter, certificate } => {
                 Box::pin(self.login((mechanism, initial), exporter, certificate)).await
@@ -403,7 +480,18 @@ impl Host for Inbound {
             .write(&mut trace_header);
         }
         let head = Head::Collecting(HeaderCollector::new());
-        self.message = Some(Box::new(Incoming { envelope, trace, writer, head, trace_header, section: Vec::new(), size: 0 }));
+        self.message = Some(Box::new(Incoming {
+            envelope,
+            trace,
+            writer,
+            head,
+            ours: trace_header.len(),
+            trace_header,
+            section: Vec::new(),
+            size: 0,
+            held: None,
+            filters: Vec::new(),
+        }));
     }
 
     async fn body(&mut self, piece: &[u8]) {
@@ -423,8 +511,11 @@ impl Host for Inbound {
         message.head.finish();
         // A body that is empty, or nothing but a header section, has left this unwritten.
         let rest = message.complete_section(&self.live.hostname);
-        let Incoming { envelope, writer, size, .. } = message;
+        let Incoming { envelope, writer, size, held, .. } = message;
         let mut writer = writer?;
+        if let Some(reason) = &held {
+            writer.hold(reason);
+        }
         if !rest.is_empty() {
             writer.write(&rest).await?;
         }
@@ -440,7 +531,7 @@ impl Host for Inbound {
         };
         self.dues.settle(&self.server);
         self.trail.accepted(&self.server, &self.client, committed.id());
-        self.server.accepted(committed.id(), envelope, size).await;
+        self.server.accepted(committed.id(), envelope, size, held).await;
         Ok(committed)
     }
 
@@ -490,6 +581,7 @@ impl Conversations for Gate {
             reservation: None,
             logged_in: None,
             dues: Dues::default(),
+            points: Gathered::default(),
             trail,
             watched,
         };

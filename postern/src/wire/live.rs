@@ -11,7 +11,9 @@ use postern_delivery::tls_policy::{Roots, TlsClient};
 use postern_delivery::{Delivery, Settings as DeliverySettings};
 use postern_listener::{CeilingSettings, PumpSettings};
 use postern_lookup::{LookupSettings, Resolver};
+use postern_mail::Points;
 use postern_mail::client::ListenerKind;
+use postern_policy::rules::score::Limits;
 use postern_policy::{Outbound, Policy};
 use postern_scheduler::{Backoff, Expiry, SchedulerSettings, Shaping};
 use postern_session::{Hurry, SessionSettings};
@@ -45,6 +47,8 @@ pub(crate) struct Live {
     pub resolver: Resolver,
     /// Speaks to next hops.
     pub delivery: Delivery,
+    /// Filters of others.
+    pub filters: postern_filters::Filters,
     session: Arc<SessionSettings>,
 }
 
@@ -104,6 +108,7 @@ impl Live {
             pump: Arc::new(pump),
             resolver,
             delivery,
+            filters: crate::wire::filters::of(&config)?,
             session: Arc::new(session),
             config,
         })
@@ -123,6 +128,13 @@ fn bytes_per_connection(config: &Config) -> u64 {
     connection.saturating_add(message).saturating_add(message / 8).saturating_add(1 << 20)
 }
 
+/// Points of the configuration, as the rules count them.
+#[must_use]
+#[expect(clippy::cast_possible_truncation, reason = "the configuration has them within a thousand")]
+pub(crate) fn points(points: f64) -> Points {
+    Points((points.clamp(-999.0, 999.0) * 10.0).round() as i16)
+}
+
 /// What the rules go by.
 #[must_use]
 pub(crate) fn policy(config: &Config) -> Policy {
@@ -132,6 +144,7 @@ pub(crate) fn policy(config: &Config) -> Policy {
         outbound: if config.outbound.enabled { Outbound::Enabled } else { Outbound::Disabled },
         message_bytes_max: config.limits.message_size.0,
         received_max: number(config.limits.received_max),
+        limits: Limits { hold: points(config.policy.hold_at), refuse: points(config.policy.refuse_at) },
         modes: config.policy.modes(),
     }
 }

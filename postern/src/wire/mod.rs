@@ -6,6 +6,7 @@ pub(crate) mod control;
 pub(crate) mod deliver;
 pub(crate) mod directory;
 pub(crate) mod dispatch;
+mod filters;
 pub(crate) mod inbound;
 pub(crate) mod lists;
 pub(crate) mod live;
@@ -147,7 +148,7 @@ impl Server {
 
     /// A message is durable: tell the scheduler, then the world. When the scheduler cannot take it (it is full, or stopping), the
     /// message is as safe as before and is scheduled after the next start.
-    pub(crate) async fn accepted(&self, id: MessageId, envelope: Envelope, size: u64) {
+    pub(crate) async fn accepted(&self, id: MessageId, envelope: Envelope, size: u64, held: Option<String>) {
         let live = self.live.load_full();
         let open = envelope.recipients.iter().map(|recipient| recipient.address());
         let tickets = routing::tickets(&live.config, id, &envelope, open, (envelope.received, 0));
@@ -159,7 +160,14 @@ impl Server {
             client: envelope.client,
             size,
         });
-        let _ = self.dispatcher.send(Order::Insert(tickets)).await;
+        let order = match held {
+            None => Order::Insert(tickets),
+            Some(reason) => {
+                self.emit(Event::Ordered { id, what: "hold", reason });
+                Order::InsertHeld(tickets)
+            }
+        };
+        let _ = self.dispatcher.send(order).await;
     }
 
     /// The addresses an account may send as. One that was disabled or removed has none, so that sessions which logged in before send

@@ -9,12 +9,11 @@ use std::time::SystemTime;
 use postern_config::{Change, Config, diff};
 use postern_mail::Recipient;
 use postern_state::{Files as ListFiles, Issuers};
-use tokio::sync::oneshot;
 
 use crate::certs::{self, Files};
 use crate::offline::Source;
 use crate::serve::reach;
-use crate::wire::dispatch::{Order, Steering};
+use crate::wire::dispatch::Order;
 use crate::wire::login::{self, Asking};
 use crate::wire::{Live, Server, bans, clock, lists, live, routing};
 
@@ -34,12 +33,9 @@ async fn reroute(server: Arc<Server>, old: Arc<Live>, new: Arc<Live>) {
             continue;
         }
         moved += 1;
-        if server.dispatcher.send(Order::Insert(tickets)).await.is_err() {
+        let order = if progress.held.is_some() { Order::InsertHeld(tickets) } else { Order::Insert(tickets) };
+        if server.dispatcher.send(order).await.is_err() {
             return;
-        }
-        if progress.held.is_some() {
-            let (answer, _) = oneshot::channel();
-            let _ = server.dispatcher.send(Order::Steer(Steering::Hold, id, answer)).await;
         }
     }
     if moved > 0 {

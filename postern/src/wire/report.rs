@@ -93,6 +93,6 @@ pub(crate) async fn send(
         received: now,
     };
     let committed = writer.commit(&envelope).await?;
-    server.accepted(committed.id(), envelope, report.bytes.len() as u64).await;
+    server.accepted(committed.id(), envelope, report.bytes.len() as u64, None).await;
     Ok(())
 }

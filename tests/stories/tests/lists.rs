@@ -310,3 +310,49 @@ fn countries_and_as_numbers_are_known_by_a_database_and_missed_without_one() {
     assert!(postern.reload("reload refused").contains("not in the MMDB format"));
     assert_eq!(greeting(&postern).code, 554);
 }
+
+/// A message of a stranger for Alice, and what was said at its end or, where that was refused, at MAIL.
+fn send(postern: &Postern) -> Reply {
+    let mut client = postern.stranger();
+    let reply = client.command(&format!("MAIL FROM:<{STRANGER}>"));
+    if reply.code != 250 {
+        return reply;
+    }
+    client.expect(&format!("RCPT TO:<{ALICE}>"), 250);
+    client.data(&format!("X-Spam-Flag: NO\r\n{}", message(STRANGER, ALICE, "points")))
+}
+
+#[test]
+fn points_mark_hold_or_refuse_a_message_and_the_held_one_is_let_go_by_hand() {
+    for (points, code) in [("3.9", 250), ("4.0", 250), ("6.0", 250), ("10.0", 550)] {
+        let mut postern = with_list("127.0.0.0/8\n", &format!("points = {points}"));
+        let reply = send(&postern);
+        assert_eq!(reply.code, code, "{points}: {reply:?}");
+        if code == 550 {
+            assert!(reply.text().contains("list_score"), "{reply:?}");
+            let explained = until("the reason", LONG, || {
+                let output = postern.run(&["explain", &reference(&reply)]);
+                output.status.success().then(|| text(&output))
+            });
+            assert!(explained.contains("10.0 points, refused at 10.0: list_score 10.0"), "{explained}");
+            continue;
+        }
+        if points == "6.0" {
+            let list = postern.order(&["held", "list"]);
+            assert!(list.contains("score: 6.0 points, held at 6.0: list_score 6.0"), "{list}");
+            postern.restart();
+            assert!(postern.maildir(ALICE).messages().is_empty(), "what is held is held after a restart");
+            assert_eq!(postern.run(&["held", "discard", "--held"]).status.code(), Some(2), "discarding asks for a reason");
+            assert_eq!(postern.run(&["held", "release"]).status.code(), Some(2), "all of them must be said");
+            assert_eq!(postern.run(&["held", "release", "--from", "nobody@there.test"]).status.code(), Some(3));
+            postern.order(&["held", "release", "--reason-like", "list_score"]);
+        }
+        let mail = postern.maildir(ALICE).wait_for_subject("points", LONG).0;
+        assert_eq!(
+            mail.contains(&format!("X-Spam-Flag: YES\r\nX-Spam-Score: {points}\r\n")),
+            points != "3.9",
+            "{points}: {mail}"
+        );
+        assert!(!mail.contains("X-Spam-Flag: NO"), "a mark of the sender's own is taken out: {mail}");
+    }
+}

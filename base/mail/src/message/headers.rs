@@ -1,6 +1,7 @@
 //! Reading a header section (RFC 5322 §2.2) without trusting it. Promise: any octets give an answer in linear time and bounded memory,
 //! and a line that another reader might take for a field we do not see is a [`HeaderFault`], never silence.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::address::Mailbox;
@@ -58,6 +59,15 @@ impl HeaderFault {
         Self::SenderRepeated,
         Self::SenderUnreadable,
     ];
+
+    /// True where only what a field says is wrong, not where fields begin and end.
+    #[must_use]
+    pub const fn leaves_fields_certain(self) -> bool {
+        matches!(
+            self,
+            Self::FromMissing | Self::FromRepeated | Self::FromUnreadable | Self::SenderRepeated | Self::SenderUnreadable
+        )
+    }
 
     /// In words, for a reply text.
     #[must_use]
@@ -193,6 +203,24 @@ impl Headers {
         let mut collector = HeaderCollector::new();
         collector.push(message);
         collector.finish()
+    }
+
+    /// The octets this section was read from, without the fields that are chosen. Of a section with a fault nothing is taken out: where its fields
+    /// end is not certain.
+    #[must_use]
+    pub fn without<'a>(&self, section: &'a [u8], chosen: impl Fn(&Field<'_>) -> bool) -> Cow<'a, [u8]> {
+        let is_sure = self.fault.is_none_or(HeaderFault::leaves_fields_certain);
+        if !is_sure || !self.fields().any(|field| chosen(&field)) {
+            return Cow::Borrowed(section);
+        }
+        let mut left = Vec::with_capacity(section.len());
+        let mut at = 0;
+        for (span, _) in self.spans.iter().zip(self.fields()).filter(|(_, field)| chosen(field)) {
+            left.extend_from_slice(section.get(at..span.start).unwrap_or_default());
+            at = span.end + 2;
+        }
+        left.extend_from_slice(section.get(at..).unwrap_or_default());
+        Cow::Owned(left)
     }
 
     /// A section of which only these fields were kept, with the fault that the whole one had.

@@ -5,9 +5,10 @@ use postern_mail::envelope::DsnRequest;
 use postern_mail::envelope::UnixMillis;
 use postern_mail::fact::{ClientFacts, Fact};
 use postern_mail::message::headers::Headers;
+use postern_mail::netset::{Action, Listed, Subject};
 use postern_mail::proof::Authenticated;
 use postern_mail::scope::{AccountScope, Addresses, Narrowed, Part, QuotaFull};
-use postern_mail::{Decision, Domain, Envelope, Mailbox, Outage, Recipient, ReversePath};
+use postern_mail::{Decision, Domain, Envelope, Mailbox, Mode, Outage, Points, Recipient, ReversePath, Scored};
 
 use super::*;
 use crate::facts::{HostedAnswer, Identity, OwnedAddresses};
@@ -38,6 +39,7 @@ fn policy() -> Policy {
         outbound: Outbound::Enabled,
         message_bytes_max: 1_000,
         received_max: loops::RECEIVED_MAX,
+        limits: score::Limits::default(),
         modes: Modes::default(),
     }
 }
@@ -194,7 +196,7 @@ fn at_mail(listener: ListenerKind, from: &str, owned: Option<&Fact<OwnedAddresse
     let who = alice();
     let client = client(listener, "203.0.113.9");
     let identity = owned.map(|owned| Identity { who: &who, owned });
-    policy().sender(&SenderFacts { client: &client, from: &path(from), identity, size, scope: None })
+    policy().sender(&SenderFacts { client: &client, from: &path(from), identity, size, scope: None, earlier: &[] })
 }
 
 #[test]
@@ -236,7 +238,8 @@ fn submission_without_auth_does_not_begin() {
     }
     let client = client(ListenerKind::Submission, "10.0.0.1");
     let from = path("printer@here.example");
-    let verdict = policy().sender(&SenderFacts { client: &client, from: &from, identity: None, size: None, scope: None });
+    let verdict =
+        policy().sender(&SenderFacts { client: &client, from: &from, identity: None, size: None, scope: None, earlier: &[] });
     assert_eq!(verdict.decision(), Decision::Pass, "a relay network needs no AUTH");
 }
 
@@ -301,6 +304,8 @@ impl Case<'_> {
             headers: &headers,
             size: self.size,
             scope: None,
+            earlier: &[],
+            filters: &[],
         })
     }
 }
@@ -421,4 +426,52 @@ fn a_scope_refuses_a_hosted_recipient_and_one_elsewhere_and_takes_the_admission_
     assert_eq!(judged("x@there.example", None), (None, Some("scope")));
     let full = QuotaFull { part: Part::RecipientsPerDay, limit: 9, free_at: UnixMillis(60_000) };
     assert_eq!(judged("x@there.example", Some(full)), (Some(450), Some("scope")));
+}
+
+#[test]
+fn points_of_a_list_are_added_up_with_what_comes_later_and_refuse_hold_or_mark() {
+    let client = client(ListenerKind::Mx, "192.0.2.7");
+    let listed = |tenths| Listed {
+        list: "l".into(),
+        subject: Subject::parse("192.0.2.0/24").unwrap(),
+        action: Action::Score(tenths),
+        reason: "".into(),
+        until: None,
+        observed: false,
+    };
+    for (tenths, at_mail, at_data) in
+        [(59, Decision::Pass, Decision::Pass), (60, Decision::Pass, Decision::Hold), (100, Decision::Refuse, Decision::Refuse)]
+    {
+        let listed = [listed(tenths)];
+        let connect = policy().connect(&ConnectFacts { client: &client, listed: &listed });
+        assert_eq!(connect.decision(), Decision::Pass, "before the greeting points decide nothing");
+        let earlier: Vec<Scored> = connect.scored().collect();
+        assert_eq!(earlier, [Scored { rule: "list_score", points: Points(tenths) }]);
+        let from = path("a@there.example");
+        let mail = policy().sender(&SenderFacts {
+            client: &client,
+            from: &from,
+            identity: None,
+            size: None,
+            scope: None,
+            earlier: &earlier,
+        });
+        assert_eq!(mail.decision(), at_mail, "{tenths}");
+        let (envelope, headers) = (Envelope::plain(from, Vec::new()), Headers::parse(b"From: a@there.example\r\n\r\n"));
+        let facts = MessageFacts {
+            client: &client,
+            envelope: &envelope,
+            identity: None,
+            headers: &headers,
+            size: 9,
+            scope: None,
+            earlier: &earlier,
+            filters: &[],
+        };
+        assert_eq!(policy().message(&facts).decision(), at_data, "{tenths}");
+        let watching = Policy { modes: Modes::new(Mode::Enforce, vec![("score", Mode::Observe)]), ..policy() };
+        assert_eq!(watching.message(&facts).decision(), Decision::Pass, "an observed sum has no effect");
+        let trusting = Policy { trusted_networks: vec!["192.0.2.0/28".parse().unwrap()], ..policy() };
+        assert_eq!(trusting.message(&facts).decision(), Decision::Pass, "a trusted network is not held for points");
+    }
 }

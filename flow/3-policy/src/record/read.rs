@@ -5,14 +5,15 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use postern_mail::client::ListenerKind;
 use postern_mail::envelope::UnixMillis;
 use postern_mail::fact::{ClientFacts, Fact};
+use postern_mail::filter::{FilterSaid, FilterWord, OnFailure};
 use postern_mail::message::headers::{HeaderFault, Headers};
 use postern_mail::netset::{Action, Listed, Subject};
 use postern_mail::proof::Authenticated;
 use postern_mail::rule::known_name;
 use postern_mail::scope::{Breach, Part, QuotaFull};
 use postern_mail::{
-    Decision, Domain, Effect, Envelope, Finding, HeloName, Mailbox, MessageId, Outage, Recipient, Reply, ReversePath, RuleName,
-    SessionId, Status, Verdict,
+    Decision, Domain, Effect, Envelope, Finding, HeloName, Mailbox, MessageId, Outage, Points, Recipient, Reply, ReversePath,
+    RuleName, Scored, SessionId, Status, Verdict,
 };
 
 use super::{Entry, Facts, JUDGED_FIELDS, Judged, Known, Record, VERSION, What, kind};
@@ -99,6 +100,7 @@ impl<'a> Reader<'a> {
                 identity: self.option(Self::identity)?,
                 size: self.option(Self::number)?,
                 scope: self.scope()?,
+                earlier: self.earlier()?,
             },
             kind::RECIPIENT => Facts::Recipient {
                 to: self.mailbox()?,
@@ -118,6 +120,8 @@ impl<'a> Reader<'a> {
                     headers: self.headers()?,
                     size: self.number()?,
                     scope: self.scope()?,
+                    earlier: self.earlier()?,
+                    filters: self.filters()?,
                 }
             }
             // A record of before there were lists has none of this.
@@ -218,6 +222,38 @@ impl<'a> Reader<'a> {
     /// A record of before there were scopes has none of this.
     fn scope(&mut self) -> Option<Option<ScopeSaid>> {
         if self.at == self.end { Some(None) } else { self.option(Self::said) }
+    }
+
+    /// A record of before filters were asked has none of this.
+    fn filters(&mut self) -> Option<Vec<FilterSaid>> {
+        if self.at == self.end { Some(Vec::new()) } else { self.list(Self::filter) }
+    }
+
+    fn filter(&mut self) -> Option<FilterSaid> {
+        let filter = self.text()?.into();
+        let word = match self.octet()? {
+            0 => FilterWord::Pass,
+            1 => FilterWord::Refuse(self.reply()?),
+            2 => FilterWord::Defer(self.reply()?),
+            3 => FilterWord::Hold,
+            4 => FilterWord::Discard,
+            5 => FilterWord::Points(i16::from_le_bytes(*self.take(2)?.first_chunk::<2>()?)),
+            6 => FilterWord::Down(OnFailure::Accept),
+            7 => FilterWord::Down(OnFailure::Defer),
+            8 => FilterWord::Down(OnFailure::Refuse),
+            _ => return None,
+        };
+        Some(FilterSaid { filter, word, words: self.text()?.to_owned(), observed: self.octet()? == 1 })
+    }
+
+    /// A record of before points were added up has none of this.
+    fn earlier(&mut self) -> Option<Vec<Scored>> {
+        if self.at == self.end { Some(Vec::new()) } else { self.list(Self::scored) }
+    }
+
+    fn scored(&mut self) -> Option<Scored> {
+        let rule = known_name(self.text()?);
+        Some(Scored { rule, points: Points(i16::from_le_bytes(*self.take(2)?.first_chunk::<2>()?)) })
     }
 
     fn said(&mut self) -> Option<ScopeSaid> {

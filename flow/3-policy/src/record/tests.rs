@@ -1,6 +1,7 @@
 //! Records: what is written reads back, decisions made again come out the same, and hostile octets do no harm.
 
 use postern_mail::client::ListenerKind;
+use postern_mail::filter::{FilterSaid, FilterWord, OnFailure};
 use postern_mail::message::headers::HeaderFault;
 use postern_mail::scope::{Breach, Part, QuotaFull};
 use postern_mail::{Decision, Modes, Outage, Recipient};
@@ -8,6 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::policy::Outbound;
+use crate::rules::score;
 
 const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 
@@ -18,6 +20,7 @@ fn policy() -> Policy {
         outbound: Outbound::Enabled,
         message_bytes_max: 1_000,
         received_max: 3,
+        limits: score::Limits::default(),
         modes: Modes::default(),
     }
 }
@@ -44,6 +47,8 @@ struct Case {
     header: String,
     size: u64,
     scope: Option<ScopeSaid>,
+    earlier: Vec<Scored>,
+    filters: Vec<FilterSaid>,
 }
 
 impl Case {
@@ -58,6 +63,8 @@ impl Case {
             header: "Received: from somewhere\r\nFrom: Stranger <stranger@there.test>\r\nSubject: not kept\r\n\r\n".to_owned(),
             size: 500,
             scope: None,
+            earlier: Vec::new(),
+            filters: Vec::new(),
         }
     }
 
@@ -67,8 +74,14 @@ impl Case {
         let mut recorder = Recorder::new(session(), NOW, &self.client, 16_384);
         recorder.hello(NOW, &HeloName::parse("mail.there.test").unwrap());
         let identity = self.who.as_ref().map(|who| Identity { who, owned: &self.owned });
-        let facts =
-            SenderFacts { client: &self.client, from: &self.from, identity, size: Some(self.size), scope: self.scope.as_ref() };
+        let facts = SenderFacts {
+            client: &self.client,
+            from: &self.from,
+            identity,
+            size: Some(self.size),
+            scope: self.scope.as_ref(),
+            earlier: &self.earlier,
+        };
         let sender = policy.sender(&facts);
         recorder.judged(NOW, Asked::Sender(&facts), &sender);
         let facts = RecipientFacts { client: &self.client, to: &self.to, who: self.who.as_ref(), scope: self.scope.as_ref() };
@@ -79,7 +92,16 @@ impl Case {
             Envelope { client: Some(self.client.address), received: NOW, ..Envelope::plain(self.from.clone(), vec![to]) };
         let headers = Headers::parse(self.header.as_bytes());
         let (headers, size, scope) = (&headers, self.size, self.scope.as_ref());
-        let facts = MessageFacts { client: &self.client, envelope: &envelope, identity, headers, size, scope };
+        let facts = MessageFacts {
+            client: &self.client,
+            envelope: &envelope,
+            identity,
+            headers,
+            size,
+            scope,
+            earlier: &self.earlier,
+            filters: &self.filters,
+        };
         let message = policy.message(&facts);
         recorder.judged(NOW, Asked::Message(&facts), &message);
         (recorder.take(), vec![sender, recipient, message])
@@ -256,7 +278,8 @@ fn what_is_about_one_message_leaves_the_others_out() {
     let mut recorder = Recorder::new(session(), NOW, &case.client, 16_384);
     recorder.hello(NOW, &HeloName::parse("x").unwrap());
     for id in [1, 2] {
-        let facts = SenderFacts { client: &case.client, from: &case.from, identity: None, size: Some(id), scope: None };
+        let facts =
+            SenderFacts { client: &case.client, from: &case.from, identity: None, size: Some(id), scope: None, earlier: &[] };
         recorder.judged(NOW, Asked::Sender(&facts), &policy().sender(&facts));
         recorder.accepted(NOW, MessageId(id));
     }
@@ -283,7 +306,7 @@ proptest! {
     #[test]
     fn any_facts_come_back_and_are_judged_the_same(
         local in "[a-z0-9.]{1,20}x", domain in "[a-z]{1,10}\\.(test|example)", header in "(From: [ -~]{0,60}\r\n){0,2}(Received: x\r\n){0,5}\r\n",
-        size in any::<u32>(), v6 in any::<u128>(), listener in 0..3usize, hosted in 0..4usize, login in any::<bool>(), scope in 0..5usize,
+        size in any::<u32>(), v6 in any::<u128>(), listener in 0..3usize, hosted in 0..4usize, login in any::<bool>(), scope in 0..5usize, points in proptest::collection::vec(any::<i16>(), 0..4), words in 0..9_i16,
     ) {
         let Ok(address) = Mailbox::parse(&format!("{local}@{domain}")) else { return Ok(()) };
         let listener = [ListenerKind::Mx, ListenerKind::Submission, ListenerKind::Submissions][listener];
@@ -300,7 +323,8 @@ proptest! {
             Some(ScopeSaid::Unreadable(HeaderFault::ALL[local.len() % HeaderFault::ALL.len()])),
             Some(ScopeSaid::Full { quota, now: NOW }),
         ][scope].clone();
-        let case = Case { client, from: ReversePath::Mailbox(address.clone()), who, owned, to: address, hosted, header, size: u64::from(size), scope };
+        let earlier = points.into_iter().map(|tenths| Scored { rule: "list_score", points: postern_mail::Points(tenths) }).collect();
+        let case = Case { client, from: ReversePath::Mailbox(address.clone()), who, owned, to: address, hosted, header, size: u64::from(size), scope, earlier, filters: said_by_filters(words) };
         let _ = case.check();
     }
 }
@@ -315,7 +339,7 @@ fn a_verdict_keeps_which_rules_were_only_observed() {
     let who = Authenticated::restored_from_record("alice@here.test".into(), "phone".into());
     let watching = Policy { modes: Modes::new(postern_mail::Mode::Observe, vec![]), ..policy() };
     let identity = Some(Identity { who: &who, owned: &case.owned });
-    let facts = SenderFacts { client: &case.client, from: &case.from, identity, size: None, scope: None };
+    let facts = SenderFacts { client: &case.client, from: &case.from, identity, size: None, scope: None, earlier: &[] };
     let verdict = watching.sender(&facts);
     assert_eq!(verdict.decision(), Decision::Pass, "observed only");
     let mut recorder = Recorder::new(session(), NOW, &case.client, 16_384);
@@ -324,4 +348,20 @@ fn a_verdict_keeps_which_rules_were_only_observed() {
     let What::Judged(judged) = &record.entries[0].what else { panic!("{record:?}") };
     assert!(judged.verdict.is_observed("sender_identity"));
     assert_eq!(judged.facts.judge(&record.client, &policy()).unwrap().decision(), Decision::Refuse, "enforced it would refuse");
+}
+
+/// One filter, and what it can say.
+fn said_by_filters(which: i16) -> Vec<FilterSaid> {
+    let word = match which {
+        0 => return Vec::new(),
+        1 => FilterWord::Refuse(Reply::of_filter(550, None, "no".to_owned()).unwrap()),
+        2 => FilterWord::Defer(Reply::deferred_by_policy()),
+        3 => FilterWord::Hold,
+        4 => FilterWord::Discard,
+        5 => FilterWord::Points(-32),
+        6 => FilterWord::Down(OnFailure::Refuse),
+        7 => FilterWord::Down(OnFailure::Accept),
+        _ => FilterWord::Pass,
+    };
+    vec![FilterSaid { filter: "milter 127.0.0.1:1".into(), word, words: "because".to_owned(), observed: which % 2 == 0 }]
 }

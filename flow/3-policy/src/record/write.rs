@@ -7,10 +7,13 @@ use std::net::IpAddr;
 use postern_mail::client::ListenerKind;
 use postern_mail::envelope::UnixMillis;
 use postern_mail::fact::{ClientFacts, Fact};
+use postern_mail::filter::{FilterSaid, FilterWord, OnFailure};
 use postern_mail::message::headers::{HeaderFault, Headers};
 use postern_mail::netset::Listed;
 use postern_mail::proof::Authenticated;
-use postern_mail::{Decision, Effect, HeloName, Mailbox, MessageId, Outage, Recipient, Reply, ReversePath, SessionId, Verdict};
+use postern_mail::{
+    Decision, Effect, HeloName, Mailbox, MessageId, Outage, Recipient, Reply, ReversePath, Scored, SessionId, Verdict,
+};
 
 use super::{Asked, JUDGED_FIELDS, RECORD_BYTES_MAX, VERSION, kind};
 use crate::facts::{HostedAnswer, Identity, OwnedAddresses, ScopeSaid};
@@ -135,6 +138,7 @@ impl Recorder {
                 self.identity(facts.identity, &about);
                 self.option(facts.size, |this, size| this.number(size));
                 self.scope(facts.scope);
+                self.scored(facts.earlier);
             }
             Asked::Recipient(facts, hosted) => {
                 self.mailbox(facts.to);
@@ -156,6 +160,8 @@ impl Recorder {
                 self.headers(facts.headers);
                 self.number(facts.size);
                 self.scope(facts.scope);
+                self.scored(facts.earlier);
+                self.filters(facts.filters);
             }
         }
     }
@@ -276,6 +282,14 @@ impl Recorder {
         }
     }
 
+    fn scored(&mut self, scored: &[Scored]) {
+        self.number(scored.len() as u64);
+        for one in scored {
+            self.text(one.rule);
+            self.bytes.extend_from_slice(&one.points.0.to_le_bytes());
+        }
+    }
+
     fn listed(&mut self, listed: &Listed) {
         self.text(&listed.list);
         self.text(&listed.subject.to_string());
@@ -283,6 +297,35 @@ impl Recorder {
         self.text(&listed.reason);
         self.option(listed.until, |this, until| this.number(until.0));
         self.octet(u8::from(listed.observed));
+    }
+
+    fn filters(&mut self, filters: &[FilterSaid]) {
+        self.number(filters.len() as u64);
+        for said in filters {
+            self.text(&said.filter);
+            match &said.word {
+                FilterWord::Pass => self.octet(0),
+                FilterWord::Refuse(reply) => {
+                    self.octet(1);
+                    self.reply(reply);
+                }
+                FilterWord::Defer(reply) => {
+                    self.octet(2);
+                    self.reply(reply);
+                }
+                FilterWord::Hold => self.octet(3),
+                FilterWord::Discard => self.octet(4),
+                FilterWord::Points(tenths) => {
+                    self.octet(5);
+                    self.bytes.extend_from_slice(&tenths.to_le_bytes());
+                }
+                FilterWord::Down(OnFailure::Accept) => self.octet(6),
+                FilterWord::Down(OnFailure::Defer) => self.octet(7),
+                FilterWord::Down(OnFailure::Refuse) => self.octet(8),
+            }
+            self.text(&said.words);
+            self.octet(u8::from(said.observed));
+        }
     }
 
     fn scope(&mut self, scope: Option<&ScopeSaid>) {

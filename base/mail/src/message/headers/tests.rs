@@ -153,3 +153,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn fields_are_taken_out_whole_and_the_rest_is_left_as_it_was() {
+    let section =
+        b"X-Mark: a\r\nFrom: a@b.test\r\nx-mark: folded\r\n over lines\r\nTo: c@d.test\r\nX-Mark: last\r\n\r\nX-Mark: body\r\n";
+    let headers = Headers::parse(section);
+    let left = headers.without(section, |field| field.is("X-Mark"));
+    assert_eq!(&*left, b"From: a@b.test\r\nTo: c@d.test\r\n\r\nX-Mark: body\r\n");
+    assert!(
+        matches!(headers.without(section, |field| field.is("Cc")), std::borrow::Cow::Borrowed(_)),
+        "nothing is copied for nothing"
+    );
+    let uncertain = b"X-Mark: a\r\nno field\r\nFrom: a@b.test\r\n\r\n";
+    assert_eq!(&*Headers::parse(uncertain).without(uncertain, |field| field.is("X-Mark")), uncertain);
+}
