@@ -10,10 +10,11 @@ use postern_filters::{Came, Change, Filters, Settings, Told};
 use postern_mail::client::ListenerKind;
 use postern_mail::filter::{FilterWord, OnFailure};
 use postern_mail::{Mailbox, ReversePath};
-use postern_testkit::peers::{have, workspace};
+use postern_testkit::peers::filters::{GTUBE, every_action, opendkim, opendkim_here, pymilter, rspamd};
+use postern_testkit::peers::have;
 use postern_testkit::program::Program;
 use postern_testkit::require;
-use postern_testkit::wait::{LONG, free_port, loopback, until};
+use postern_testkit::wait::{LONG, until};
 use tempfile::TempDir;
 
 /// The test string of the anti-virus vendors, in two halves so that no scanner takes this file for one.
@@ -67,26 +68,11 @@ fn wait_for(socket: &Path) {
     until("a filter to listen", LONG, || std::os::unix::net::UnixStream::connect(socket).ok());
 }
 
-/// A milter in Python that does everything.
-fn every_action(folder: &TempDir) -> (Program, Filters) {
-    let socket = folder.path().join("every.sock");
-    let mut command = Command::new("python3");
-    command.arg(workspace().join("side/filters/tests/real/every_action.py")).arg(format!("unix:{}", socket.display()));
-    let program = Program::start("every_action.py", &mut command);
-    wait_for(&socket);
-    (program, filters(&format!("[[policy.milter]]\naddress = \"unix:{}\"\n", socket.display())))
-}
-
-fn pymilter() -> Result<(), &'static str> {
-    let there = Command::new("python3").args(["-c", "import Milter"]).output().is_ok_and(|output| output.status.success());
-    if there { Ok(()) } else { Err("python3-milter") }
-}
-
 #[tokio::test]
 async fn a_milter_may_do_everything_the_protocol_has() {
     require!(pymilter());
-    let folder = tempfile::tempdir().unwrap();
-    let (_program, filters) = every_action(&folder);
+    let filter = every_action();
+    let filters = filters(&format!("[[policy.milter]]\naddress = \"inet:127.0.0.1:{}\"\n", filter.port));
     let came = ask(&filters, &message("everything")).await;
     assert_eq!(came.said[0].word, FilterWord::Pass, "{:?}", came.said);
     let text = String::from_utf8(came.message.unwrap()).unwrap();
@@ -105,8 +91,8 @@ async fn a_milter_may_do_everything_the_protocol_has() {
 #[tokio::test]
 async fn a_milter_refuses_defers_discards_and_quarantines_in_its_own_words() {
     require!(pymilter());
-    let folder = tempfile::tempdir().unwrap();
-    let (_program, filters) = every_action(&folder);
+    let filter = every_action();
+    let filters = filters(&format!("[[policy.milter]]\naddress = \"inet:127.0.0.1:{}\"\n", filter.port));
     let word = async |subject: &str| ask(&filters, &message(subject)).await.said.remove(0).word;
     assert!(matches!(word("reject").await, FilterWord::Refuse(_)));
     assert!(matches!(word("tempfail").await, FilterWord::Defer(_)));
@@ -119,38 +105,11 @@ async fn a_milter_refuses_defers_discards_and_quarantines_in_its_own_words() {
     assert!(matches!(&came.said[0].word, FilterWord::Refuse(reply) if reply.text() == "not here: 100% sure"), "{:?}", came.said);
 }
 
-fn opendkim(folder: &TempDir, settings: &str) -> (Program, std::path::PathBuf) {
-    let (path, socket) = (folder.path(), folder.path().join("dkim.sock"));
-    let made = Command::new("openssl").args(["genrsa", "-out"]).arg(path.join("key.pem")).arg("2048").output().unwrap();
-    assert!(made.status.success());
-    let public = Command::new("openssl").args(["rsa", "-pubout", "-in"]).arg(path.join("key.pem")).output().unwrap();
-    let public: String = String::from_utf8(public.stdout).unwrap().lines().filter(|line| !line.starts_with('-')).collect();
-    std::fs::write(path.join("keys"), format!("s._domainkey.there.example v=DKIM1; k=rsa; p={public}\n")).unwrap();
-    std::fs::write(
-        path.join("opendkim.conf"),
-        format!(
-            "Socket local:{}\nSyslog no\nRequireSafeKeys no\nTestPublicKeys {}\nAuthservID mx.here.example\n{settings}\n",
-            socket.display(),
-            path.join("keys").display()
-        ),
-    )
-    .unwrap();
-    let program =
-        Program::start("opendkim", Command::new("/usr/sbin/opendkim").arg("-f").arg("-x").arg(path.join("opendkim.conf")));
-    wait_for(&socket);
-    (program, socket)
-}
-
 #[tokio::test]
 async fn opendkim_signs_what_leaves_and_verifies_what_it_signed() {
-    require!(have("opendkim", "opendkim"), have("openssl", "openssl"));
-    let folder = tempfile::tempdir().unwrap();
-    let settings = format!(
-        "Mode sv\nDomain there.example\nSelector s\nKeyFile {}\nCanonicalization relaxed/simple",
-        folder.path().join("key.pem").display()
-    );
-    let (_program, socket) = opendkim(&folder, &settings);
-    let filters = filters(&format!("[[policy.milter]]\naddress = \"unix:{}\"\n", socket.display()));
+    require!(opendkim_here());
+    let filter = opendkim();
+    let filters = filters(&format!("[[policy.milter]]\naddress = \"127.0.0.1:{}\"\n", filter.port));
     let signed = ask_for(&filters, &message("signed"), &["b@here.example"], Some("a@there.example")).await;
     let text = String::from_utf8(signed.message.unwrap_or_else(|| panic!("unsigned: {:?}", signed.said))).unwrap();
     assert!(text.contains("DKIM-Signature: v=1;") && text.contains("d=there.example"), "{text}");
@@ -225,57 +184,23 @@ async fn clamav_milter_passes_on_what_clamd_found() {
     assert!(text.contains("X-Virus-Status: Clean\r\n"), "{text}");
 }
 
-/// rspamd that asks nobody: a normal worker with HTTP, and its proxy as a milter.
-fn rspamd(folder: &TempDir) -> (Program, u16, u16) {
-    let (path, http, milter) = (folder.path(), free_port(), free_port());
-    let text = format!(
-        r#"options {{
-  pidfile = "{dir}/rspamd.pid"; tempdir = "{dir}"; filters = "regexp";
-  dns {{ nameserver = ["127.0.0.1:9"]; timeout = 0.1s; retransmits = 1; }}
-  gtube_patterns = "all"; url_tld = "{dir}/tld"; disable_hyperscan = true;
-}}
-logging {{ type = "console"; level = "warning"; }}
-actions {{ reject = 15; add_header = 6; }}
-metric {{ name = "default"; }}
-lua = "/usr/share/rspamd/rules/rspamd.lua";
-modules {{ path = "/usr/share/rspamd/plugins/milter_headers.lua"; }}
-milter_headers {{ use = ["x-spamd-result"]; skip_local = false; skip_authenticated = false; extended_spam_headers = true; }}
-worker "normal" {{ bind_socket = "127.0.0.1:{http}"; count = 1; }}
-worker "rspamd_proxy" {{ bind_socket = "127.0.0.1:{milter}"; count = 1; milter = yes; timeout = 10s;
-  upstream "local" {{ default = yes; hosts = "127.0.0.1:{http}"; }} }}
-"#,
-        dir = path.display()
-    );
-    // The long list of suffixes would be compiled for half a minute.
-    std::fs::write(path.join("tld"), "example\ntest\n").unwrap();
-    std::fs::write(path.join("rspamd.conf"), text).unwrap();
-    let mut command = Command::new("/usr/bin/rspamd");
-    command.args(["-f", "--insecure", "-c"]).arg(path.join("rspamd.conf"));
-    let mut program = Program::start("rspamd", &mut command);
-    program.wait_for_port(loopback(http), LONG);
-    program.wait_for_port(loopback(milter), LONG);
-    (program, http, milter)
-}
-
-const GTUBE: &str = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X";
-
 #[tokio::test]
 async fn rspamd_judges_over_http_and_as_a_milter() {
     require!(have("rspamd", "rspamd"));
-    let folder = tempfile::tempdir().unwrap();
-    let (program, http, milter) = rspamd(&folder);
+    let filter = rspamd();
+    let (http, milter) = (filter.http.unwrap(), filter.port);
     let spam = format!("{}{GTUBE}\r\n", message("spam"));
-    for filter in [
+    for section in [
         format!("[[policy.rspamd]]\naddress = \"127.0.0.1:{http}\"\n"),
         format!("[[policy.milter]]\naddress = \"inet:127.0.0.1:{milter}\"\n"),
     ] {
-        let filters = filters(&filter);
+        let filters = filters(&section);
         let refused = ask(&filters, &spam).await;
         assert!(
             matches!(&refused.said[0].word, FilterWord::Refuse(reply) if reply.text().contains("Gtube")),
             "{:?}\n{}",
             refused.said,
-            program.said()
+            filter.said()
         );
         let passed = ask(&filters, &message("ham")).await;
         assert_eq!(passed.said[0].word, FilterWord::Pass, "{:?}", passed.said);
