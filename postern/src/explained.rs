@@ -9,7 +9,7 @@ use postern_mail::netset::Listed;
 use postern_mail::scope::AccountScope;
 use postern_mail::{Decision, DnsSaid, Effect, Envelope, MessageId, Recipient, Reply, RuleName, Scored, Verdict, rule};
 use postern_policy::explain::{is_waived, what_would_change, word};
-use postern_policy::facts::{ConnectFacts, Identity, MessageFacts, OwnedAddresses, RecipientFacts, SenderFacts};
+use postern_policy::facts::{ConnectFacts, Found, Identity, MessageFacts, OwnedAddresses, RecipientFacts, SenderFacts};
 use postern_policy::record::{Facts, Judged, Record, What};
 use postern_policy::{Policy, Stage};
 use serde::{Deserialize, Serialize};
@@ -331,8 +331,7 @@ pub(crate) fn what_if(
             size,
             scope,
             earlier: &earlier,
-            dns: DnsSaid::NOTHING,
-            authenticity: None,
+            found: Found::NOTHING,
         };
         steps.push(step(None, Stage::Message, format!("{from}, {size} octets"), &policy.message(&facts)));
     }

@@ -128,7 +128,14 @@ pub(crate) fn reach(config: &Config, source: &Source, data_dir: &Path) -> Reach 
     }
     reach.read.extend(config.recipient_files().map(|(_, path)| parent(path)));
     let policy = &config.policy;
-    for path in policy.lists.iter().map(|list| &list.file.0).chain(&policy.asn_file).chain(&policy.country_file) {
+    for path in policy
+        .lists
+        .iter()
+        .map(|list| &list.file.0)
+        .chain(&policy.asn_file)
+        .chain(&policy.country_file)
+        .chain(policy.rspamd.iter().filter_map(|one| one.password_file.as_ref()))
+    {
         reach.read.push(parent(path));
         reach.read.extend(std::fs::canonicalize(path).ok().map(|path| parent(&path)));
     }

@@ -4,6 +4,7 @@
 
 pub mod dovecot;
 pub mod exim;
+pub mod filters;
 pub mod opensmtpd;
 pub mod postern;
 pub mod postfix;

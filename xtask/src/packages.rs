@@ -22,6 +22,11 @@ const INSTALLED: &[(&str, &str)] = &[
     ("nftables", "/usr/sbin/nft"),
     ("python3", "/usr/bin/python3"),
     ("g++", "/usr/bin/g++"),
+    ("rspamd", "/usr/bin/rspamd"),
+    ("opendkim", "/usr/sbin/opendkim"),
+    ("clamav-daemon", "/usr/sbin/clamd"),
+    ("clamav-milter", "/usr/sbin/clamav-milter"),
+    ("python3-milter", "/usr/lib/python3/dist-packages/Milter/__init__.py"),
 ];
 
 /// Package, and a file that shows it was unpacked.

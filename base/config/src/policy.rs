@@ -9,12 +9,15 @@ use postern_mail::rule::{RULES, rule};
 use postern_mail::{Domain, Mode, Modes, Quoted, RuleName};
 use toml::de::DeValue;
 
-use crate::dnsbl::{Dnsbl, Uribl};
 use crate::authenticity::Authenticity;
+use crate::dnsbl::{Dnsbl, Uribl};
 use crate::error::nearest;
+use crate::filter::{Clamav, Milter, Rspamd};
+use crate::links::Links;
 use crate::list::List;
 use crate::read::{Node, Report};
 use crate::table::{Kind, section};
+use crate::units::Size;
 use crate::value::{Secrets, Value, choice_value, path_word, print_table};
 
 choice_value!(Mode, [Mode::Enforce, Mode::Observe, Mode::Off]);
@@ -39,6 +42,17 @@ section! {
         /// From so many points on it is refused, at MAIL already where they are reached there.
         #[key(example = "15.0", why = "several strong signs together, or a list that its operator trusts", within = 0.1..=999.0)]
         pub refuse_at: f64 = 10.0;
+        /// Memory for messages that are looked at as a whole, all together: for signatures, links and filters of others. When it is used up, the next one
+        /// waits for one before it.
+        #[key(
+            example = "\"64MiB\"",
+            why = "thousands of ordinary messages at the same time, or some of the largest",
+            within = Size(1 << 20)..=Size(1 << 40)
+        )]
+        pub examine_memory: Size = Size(256 << 20);
+        /// How messages are read for links.
+        #[key(example = "", why = "see its keys")]
+        pub links: Links;
         /// What is found out about who mail is from.
         #[key(example = "", why = "see its keys")]
         pub authenticity: Authenticity;
@@ -105,7 +119,15 @@ section! {
             within = 0..=10_000_000
         )]
         pub lookup_cache_entries: u32 = 100_000;
-        later "milter" = "milters";
+        /// Filters that speak the milter protocol.
+        #[key(example = "", why = "the server comes without filters of others", name = "milter")]
+        pub milters: Vec<Milter> = Vec::new();
+        /// Filters that are an rspamd.
+        #[key(example = "", why = "the server comes without filters of others")]
+        pub rspamd: Vec<Rspamd> = Vec::new();
+        /// Filters that are a clamd.
+        #[key(example = "", why = "the server comes without filters of others")]
+        pub clamav: Vec<Clamav> = Vec::new();
     }
 }
 

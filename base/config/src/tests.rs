@@ -159,7 +159,18 @@ fn each_key(table: &'static Table, heading: &str, visit: Visit<'_>) {
         match kind.table {
             Some(within) if key.example.is_empty() => each_key(within, &path, visit),
             _ => {
-                let repeated = ["listener", "domain", "route", "policy.list", "policy.dnsbl", "policy.uribl"].contains(&heading);
+                let repeated = [
+                    "listener",
+                    "domain",
+                    "route",
+                    "policy.list",
+                    "policy.dnsbl",
+                    "policy.uribl",
+                    "policy.milter",
+                    "policy.rspamd",
+                    "policy.clamav",
+                ]
+                .contains(&heading);
                 let (open, close) = if repeated { ("[[", "]]") } else { ("[", "]") };
                 visit(&path, key, &|value| format!("{open}{heading}{close}\n{} = {value}\n", key.name));
             }

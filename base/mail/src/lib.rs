@@ -16,6 +16,7 @@ pub mod domain;
 pub mod envelope;
 pub mod event;
 pub mod fact;
+pub mod filter;
 pub mod guess;
 pub mod link;
 pub mod list;

@@ -87,6 +87,18 @@ impl Trick {
 pub struct Tricks(u16);
 
 impl Tricks {
+    /// As they are recorded.
+    #[must_use]
+    pub const fn bits(self) -> u16 {
+        self.0
+    }
+
+    /// From a record; what is no trick is left out.
+    #[must_use]
+    pub fn from_bits(bits: u16) -> Self {
+        Self(Trick::ALL.iter().fold(0, |known, trick| known | (bits & *trick as u16)))
+    }
+
     /// Puts one in.
     pub fn add(&mut self, trick: Trick) {
         self.0 |= trick as u16;
@@ -137,6 +149,12 @@ impl OddLink {
             }
         }
         Self { name: name.into_boxed_str(), tricks }
+    }
+
+    /// From a record: a name that is in brackets already.
+    #[must_use]
+    pub fn recorded(name: &str, tricks: Tricks) -> Self {
+        Self { name: name.chars().filter(char::is_ascii_graphic).take(3 * NAME_CHARS_MAX).collect::<String>().into(), tricks }
     }
 
     /// The host as it may be printed: `bad[.]example`.

@@ -154,6 +154,19 @@ impl Reply {
         Self { code: ReplyCode(code), status, lines: clean(text.into()) }
     }
 
+    /// What a filter of somebody else wants the client to be told. `None` for a code that refuses nothing; a status that does not go with
+    /// the code is replaced.
+    #[must_use]
+    pub fn of_filter(code: u16, status: Option<Status>, text: String) -> Option<Self> {
+        let class = match code {
+            400..=499 => 4,
+            500..=599 => 5,
+            _ => return None,
+        };
+        let status = status.filter(|status| status.class == class).unwrap_or(Status::new(class, 7, 1));
+        Some(Self { code: ReplyCode(code), status: Some(status), lines: clean(text.into()) })
+    }
+
     /// The texts, line by line, without code and status. Never empty.
     pub fn lines(&self) -> impl Iterator<Item = &str> {
         self.lines.split('\n')

@@ -105,6 +105,16 @@ pub const RULES: &[Rule] = &[
         guards: None,
         helps: "write links as they are: the domain that is shown is the one that is led to, by name, without a user before it",
     },
+    Rule {
+        name: "filter",
+        guards: None,
+        helps: "ask whoever runs the filter that is named; its section under policy has a mode and says what happens while it is down",
+    },
+    Rule {
+        name: "filter_observed",
+        guards: None,
+        helps: "set mode = \"enforce\" for the filter, and what it says has an effect",
+    },
 ];
 
 /// A rule by its name.

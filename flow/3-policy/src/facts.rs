@@ -3,6 +3,8 @@
 use postern_mail::authenticity::Authenticity;
 use postern_mail::envelope::UnixMillis;
 use postern_mail::fact::{ClientFacts, Fact};
+use postern_mail::filter::FilterSaid;
+use postern_mail::link::LinkFacts;
 use postern_mail::message::headers::{HeaderFault, Headers};
 use postern_mail::netset::Listed;
 use postern_mail::proof::Authenticated;
@@ -94,10 +96,27 @@ pub struct MessageFacts<'a> {
     pub scope: Option<&'a ScopeSaid>,
     /// Points that the stages before found.
     pub earlier: &'a [Scored],
-    /// What lists said of the domains in its header that were asked by DNS.
-    pub dns: &'a DnsSaid,
-    /// What was found out about who it is from, where that was looked up.
-    pub authenticity: Option<&'a Authenticity>,
+    /// What was found out about it once it was all there.
+    pub found: &'a Found,
+}
+
+/// What was found out about a message once it was all there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// What lists that are asked by DNS said of the domains in its header and of its links.
+    pub dns: DnsSaid,
+    /// Its links, where it was read for them.
+    pub links: Option<LinkFacts>,
+    /// Who it is from, where that was looked up.
+    pub authenticity: Option<Box<Authenticity>>,
+    /// What filters of others said.
+    pub filters: Vec<FilterSaid>,
+}
+
+impl Found {
+    /// Nothing, as a place that lives long enough.
+    pub const NOTHING: &'static Self =
+        &Self { dns: DnsSaid { listed: Vec::new(), unheard: Vec::new() }, links: None, authenticity: None, filters: Vec::new() };
 }
 
 /// The addresses an account may send as, in the envelope and in From.

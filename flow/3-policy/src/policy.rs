@@ -13,7 +13,7 @@ use crate::facts::{ConnectFacts, Directory, MessageFacts, RecipientFacts, Sender
 use crate::rules::dnsbl;
 use crate::rules::recipient::Said;
 use crate::rules::score::{self, Holding};
-use crate::rules::{authenticity, lists, loops, recipient, relay, scope, sender, sender_identity, size};
+use crate::rules::{authenticity, filters, links, lists, loops, recipient, relay, scope, sender, sender_identity, size};
 
 /// Whether mail may leave for domains that are not ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,9 +88,14 @@ impl Policy {
             .rule(loops::LOOPS, || loops::judge(facts.headers, &facts.envelope.recipients, self.received_max))
             .rule(sender::SENDER, || sender::judge_message(facts))
             .rule(sender_identity::SENDER_IDENTITY, || sender_identity::judge_header(facts.headers, facts.identity));
-        let panel = dnsbl::judge(panel, facts.dns, &self.dns_lists);
+        let panel = dnsbl::judge(panel, &facts.found.dns, &self.dns_lists);
+        let panel = match &facts.found.links {
+            Some(links) => panel.rule(links::LINKS, || links::judge(links)),
+            None => panel,
+        };
         let panel = authenticity::judge(panel, facts, &self.authenticity);
         let panel = scope::judge(panel, facts.scope);
+        let panel = filters::judge(panel, &facts.found.filters);
         let trusted = self.trusts(facts.client.address);
         panel.score(facts.earlier, |scored| score::judge(scored, self.limits, Holding::Possible, trusted)).verdict()
     }

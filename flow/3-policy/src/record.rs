@@ -16,7 +16,6 @@ mod write;
 
 use std::sync::Arc;
 
-use postern_mail::authenticity::Authenticity;
 use postern_mail::envelope::UnixMillis;
 use postern_mail::fact::{ClientFacts, Fact};
 use postern_mail::message::headers::Headers;
@@ -24,7 +23,9 @@ use postern_mail::netset::Listed;
 use postern_mail::proof::Authenticated;
 use postern_mail::{DnsSaid, Envelope, HeloName, Mailbox, MessageId, Reply, ReversePath, Scored, SessionId, Verdict};
 
-use crate::facts::{ConnectFacts, HostedAnswer, Identity, MessageFacts, OwnedAddresses, RecipientFacts, ScopeSaid, SenderFacts};
+use crate::facts::{
+    ConnectFacts, Found, HostedAnswer, Identity, MessageFacts, OwnedAddresses, RecipientFacts, ScopeSaid, SenderFacts,
+};
 use crate::policy::Policy;
 use crate::stage::Stage;
 
@@ -111,10 +112,8 @@ pub enum Facts {
         scope: Option<ScopeSaid>,
         /// Points of the stages before.
         earlier: Vec<Scored>,
-        /// What lists said.
-        dns: DnsSaid,
-        /// What was found out about who it is from.
-        authenticity: Option<Box<Authenticity>>,
+        /// What was found out about it.
+        found: Box<Found>,
     },
 }
 
@@ -174,10 +173,10 @@ impl Facts {
                 let facts = RecipientFacts { client, to, who: who.as_ref(), scope: scope.as_ref() };
                 Some(policy.recipient(&facts, hosted).0)
             }
-            Self::Message { envelope, identity, headers, size, scope, dns, authenticity, .. } => {
+            Self::Message { envelope, identity, headers, size, scope, found, .. } => {
                 let identity = identity.as_ref().map(Known::identity);
-                let (size, scope, authenticity) = (*size, scope.as_ref(), authenticity.as_deref());
-                Some(policy.message(&MessageFacts { client, envelope, identity, headers, size, scope, earlier, dns, authenticity }))
+                let (size, scope) = (*size, scope.as_ref());
+                Some(policy.message(&MessageFacts { client, envelope, identity, headers, size, scope, earlier, found }))
             }
         }
     }

@@ -1,12 +1,13 @@
 //! One rule a file. A rule is a pure function from facts and settings to a [`Finding`](postern_mail::Finding); its header says what it
 //! does when it cannot know.
 
-pub mod dnsbl;
-pub mod links;
 pub mod arc;
 pub mod authenticity;
 pub mod dkim;
 pub mod dmarc;
+pub mod dnsbl;
+pub mod filters;
+pub mod links;
 pub mod lists;
 pub mod loops;
 pub mod recipient;

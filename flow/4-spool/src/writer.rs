@@ -122,6 +122,25 @@ impl Writer {
         Ok(())
     }
 
+    /// Forgets what was written and takes this in its place, for a message that was changed once it was all there.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub async fn rewrite(&mut self, bytes: &[u8]) -> Result<(), Outage> {
+        let was_in_file = match &self.content {
+            Content::Inline(_) => false,
+            Content::File(_) => true,
+            Content::Broken => return Err(Outage::Bug("a message was rewritten after an error".into())),
+        };
+        self.content = Content::Inline(Vec::new());
+        self.front.clear();
+        if was_in_file {
+            // The file is emptied and used again: a message has one, or none.
+            self.spill().await?;
+        }
+        self.write(bytes).await
+    }
+
     fn path(&self) -> PathBuf {
         self.shared.paths.body(self.id)
     }

@@ -86,3 +86,26 @@ fn a_message_may_be_held_from_its_first_moment_and_is_after_a_start() {
         assert_eq!(message.progress.held.as_deref(), Some("a person looks at it"));
     }
 }
+
+#[test]
+fn a_message_is_rewritten_as_a_whole_whether_it_was_or_becomes_one_in_a_file() {
+    let disk = FaultyDisk::new();
+    let (spool, ..) = open(settings(), Arc::new(disk.clone())).unwrap();
+    let mut expected = Vec::new();
+    for (before, after) in LENGTHS.into_iter().flat_map(|before| LENGTHS.map(|after| (before, after))) {
+        wait(async {
+            let mut writer = spool.begin().unwrap();
+            writer.write(&body(7, before)).await.unwrap();
+            writer.put_in_front(b"Gone: field\r\n");
+            writer.rewrite(&body(8, after)).await.unwrap();
+            writer.put_in_front(b"Kept: field\r\n");
+            expected.push((writer.commit(&envelope(1)).await.unwrap().id(), after));
+        });
+    }
+    spool.close();
+    let (spool, report, found) = open(settings(), Arc::new(disk)).unwrap();
+    assert!(report.damage.is_empty() && found.len() == expected.len(), "{report:?}");
+    for (id, after) in expected {
+        assert_eq!(wait(content(&spool, id)), [b"Kept: field\r\n".as_slice(), &body(8, after)].concat());
+    }
+}

@@ -1,26 +1,22 @@
 //! Who a message is from: asked for at the end of its body, told to the rules and to whoever reads the message. Promise: accounts, relay networks and trusted
 //! networks are not asked about, and what could not be read or found out delays no message beyond `policy.authenticity.timeout`.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use postern_config::{Config, DmarcQuarantine};
-use postern_lookup::{Authors, MessageAsked};
+use postern_lookup::{Authors, MessageAsked, ReadMessage};
 use postern_mail::authenticity::Authenticity;
-use postern_mail::client::ListenerKind;
 use postern_mail::fact::ClientFacts;
 use postern_mail::message::auth_results::{About, authentication_results, received_spf};
 use postern_mail::message::headers::Headers;
-use postern_mail::{Domain, Envelope, Mailbox};
+use postern_mail::{Domain, Envelope, Mailbox, Points};
 use postern_policy::rules::authenticity::{Quarantine, Settings};
 use postern_smtp::machine::TraceFacts;
-use postern_spool::Writer;
 
-use crate::wire::{Live, live};
+use crate::wire::Live;
 
-#[expect(clippy::cast_possible_truncation, reason = "checked to be within a thousand")]
 fn tenths(points: f64) -> i16 {
-    (points.clamp(-999.0, 999.0) * 10.0).round() as i16
+    Points::nearest(points).0
 }
 
 /// What the rules go by.
@@ -38,14 +34,6 @@ pub(crate) fn settings(config: &Config) -> Settings {
         reverse_dns_points: tenths(own.reverse_dns_points),
         arc_trusted: config.policy.arc_trusted.clone(),
     }
-}
-
-fn is_asked_about(live: &Live, client: &ClientFacts, envelope: &Envelope) -> bool {
-    let address: IpAddr = client.address.to_canonical();
-    live.config.policy.authenticity.enabled
-        && client.listener == ListenerKind::Mx
-        && envelope.account.is_none()
-        && !live.policy.trusted_networks.iter().any(|network| network.contains(&address))
 }
 
 /// Whose policy is asked for. A header section that is malformed elsewhere is read all the same: what is wrong with it is for other rules.
@@ -71,35 +59,16 @@ fn from_fields(headers: &Headers) -> Vec<u8> {
     headers.named("From").flat_map(|field| [b"From:", field.raw, b"\r\n"].concat()).collect()
 }
 
-/// The message without the trace field that we have put in front of it.
-fn as_it_came(stored: &[u8]) -> &[u8] {
-    let mut at = 0;
-    while let Some(rest) = stored.get(at..).filter(|rest| !rest.is_empty()) {
-        if at > 0 && !matches!(rest.first(), Some(b' ' | b'\t')) {
-            return rest;
-        }
-        at += rest.iter().position(|b| *b == b'\n').map_or(rest.len(), |end| end + 1);
-    }
-    &[]
-}
-
-/// Looks it up, and puts the results in front of the message.
+/// Looks it up: what was found, and the fields for those who read the message. `None`: it is switched off.
 pub(crate) async fn examine(
-    live: &Arc<Live>,
+    live: &Live,
     client: &ClientFacts,
     (envelope, trace, headers): (&Envelope, &TraceFacts, &Headers),
-    writer: &mut Writer,
-) -> Option<Authenticity> {
-    if !is_asked_about(live, client, envelope) {
+    message: Option<ReadMessage<'_>>,
+) -> Option<(Authenticity, Vec<u8>)> {
+    if !live.config.policy.authenticity.enabled {
         return None;
     }
-    let stored = match writer.read_back(live::size(live.config.limits.message_size).saturating_add(64 << 10)).await {
-        Ok(stored) => as_it_came(&stored).to_vec(),
-        Err(outage) => {
-            tracing::warn!(%outage, "a message could not be read back, and its signatures are not looked at");
-            Vec::new()
-        }
-    };
     let helo = trace.helo.to_string();
     let asked = MessageAsked {
         client: client.address,
@@ -109,13 +78,11 @@ pub(crate) async fn examine(
         authors: authors(headers),
         within: live.config.policy.authenticity.timeout,
     };
-    let found = live.authenticator.examine(asked, stored).await;
+    let found = live.authenticator.examine(&asked, message).await;
     let about = About { hostname: &live.hostname, client: client.address, helo: &helo, from: &envelope.from };
-    if let Some(field) = received_spf(&about, &found) {
-        writer.put_in_front(field.as_bytes());
-    }
-    writer.put_in_front(authentication_results(&about, &found).as_bytes());
-    Some(found)
+    let mut fields = authentication_results(&about, &found).into_bytes();
+    fields.extend(received_spf(&about, &found).unwrap_or_default().into_bytes());
+    Some((found, fields))
 }
 
 #[cfg(test)]
@@ -137,11 +104,5 @@ mod tests {
             assert!(matches!(of(nobody), Authors::Nobody(_)), "{nobody}");
         }
         assert_eq!(of("From: x@[192.0.2.1]\r\n\r\n"), Authors::Nobody("the From field names no domain"));
-    }
-
-    #[test]
-    fn our_own_trace_field_is_no_part_of_what_came() {
-        assert_eq!(as_it_came(b"Received: from x\r\n\tby y\r\nSubject: z\r\n\r\nbody\r\n"), b"Subject: z\r\n\r\nbody\r\n");
-        assert_eq!(as_it_came(b"Received: from x\r\n"), b"");
     }
 }

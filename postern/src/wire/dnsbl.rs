@@ -185,12 +185,16 @@ impl Asking {
         said
     }
 
-    /// At the end of the message: what lists say of the domains of From and Reply-To.
-    pub(crate) async fn message(server: &Server, live: &Live, client: &ClientFacts, subjects: Vec<Subject>) -> DnsSaid {
+    /// At the end of the message: what lists say of the domains of From and Reply-To, and of its links.
+    pub(crate) async fn message(
+        server: &Server,
+        live: &Live,
+        client: &ClientFacts,
+        subjects: Vec<(DnsTarget, Subject)>,
+    ) -> DnsSaid {
         if subjects.is_empty() || !is_asked_about(server, live, client) {
             return DnsSaid::default();
         }
-        let subjects: Vec<_> = subjects.into_iter().map(|subject| (DnsTarget::HeaderFrom, subject)).collect();
         ask(server, &subjects).await
     }
 

@@ -2,27 +2,28 @@
 //!
 //! Promise: what an idle connection owns of this file is a few words; everything a message needs is boxed and goes with it.
 
+use std::borrow::Cow;
 use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
 use postern_listener::pump::{Ended as HowEnded, Revocation};
 use postern_listener::{Conversations, Door, Host, PumpSettings};
-use postern_mail::authenticity::Authenticity;
 use postern_mail::client::ListenerKind;
 use postern_mail::event::Event;
 use postern_mail::fact::{Answer, ClientCertificate, ClientFacts, Fact, Mechanism, Question};
+use postern_mail::message::auth_results;
 use postern_mail::message::date::MailDate;
 use postern_mail::message::headers::{HeaderCollector, Headers};
 use postern_mail::message::received::{Received, protocol};
 use postern_mail::proof::{Authenticated, Committed};
 use postern_mail::trouble::Outage;
 use postern_mail::{Decision, DnsSaid, Envelope, Mailbox, Reply, ReversePath, Secret, Verdict};
-use postern_policy::facts::{ConnectFacts, Identity, MessageFacts, OwnedAddresses, RecipientFacts, SenderFacts};
+use postern_policy::facts::{ConnectFacts, Found, Identity, MessageFacts, OwnedAddresses, RecipientFacts, SenderFacts};
 use postern_policy::record::Asked;
 use postern_policy::rules::score::{self, Gathered};
 use postern_policy::stage::Stage;
-use postern_policy::{Directory as _, decide, explain};
+use postern_policy::{Directory as _, Policy, decide, explain};
 use postern_session::Session;
 use postern_smtp::machine::{Conduct, TraceFacts};
 use postern_spool::Writer;
@@ -32,11 +33,13 @@ use tokio::sync::oneshot;
 
 use crate::wire::bans::{self, Watched};
 use crate::wire::directory::Directory;
-use crate::wire::dnsbl::{self, Asking};
+use crate::wire::dnsbl::Asking;
+use crate::wire::examine::{self, Cut};
+use crate::wire::filters;
 use crate::wire::scope::{Ended, Holder};
 use crate::wire::strangers::{self, Dues};
 use crate::wire::trail::SessionTrail;
-use crate::wire::{Live, Server, auth_guard, authenticity, clock, lists, live, login, routing, scope};
+use crate::wire::{Live, Server, auth_guard, clock, lists, live, login, routing, scope};
 
 /// Answers the questions of one session and takes its bodies.
 pub(crate) struct Inbound {
@@ -80,8 +83,14 @@ struct Incoming {
     is_strangers: bool,
     /// Why a person is to look at it before it goes on.
     held: Option<String>,
-    /// What was found out about who it is from.
-    authenticity: Option<Box<Authenticity>>,
+    /// Octets of ours before what came.
+    ours: usize,
+    /// The header section as it came, where something of it was not stored.
+    cut: Option<Cut>,
+    /// What was found out about it.
+    found: Box<Found>,
+    /// Fields that say so.
+    fields: Vec<u8>,
 }
 
 enum Head {
@@ -283,54 +292,65 @@ impl Inbound {
         self.note_refusal("AUTH", &Reply::authentication_failed(), because.to_owned(), exchange.user().map(str::to_owned));
     }
 
-    /// What has to be asked of others before a message is judged.
-    async fn examine_message(&mut self) -> DnsSaid {
-        let Some(message) = &mut self.message else { return DnsSaid::default() };
-        message.head.finish();
-        let Incoming { envelope, trace, head: Head::Whole(headers), writer: Ok(writer), authenticity, .. } = &mut **message
-        else {
-            return DnsSaid::default();
-        };
-        let names = if trace.who.is_none() { dnsbl::header_names(&self.server, headers) } else { Vec::new() };
-        let about = (&*envelope, &*trace, &*headers);
-        let (dns, found) = tokio::join!(
-            Asking::message(&self.server, &self.live, &self.client, names),
-            authenticity::examine(&self.live, &self.client, about, writer)
-        );
-        *authenticity = found.map(Box::new);
-        dns
+    async fn judge_message(&mut self) -> Answer {
+        match Box::pin(self.message()).await {
+            Ok(verdict) => {
+                self.mark(&verdict);
+                decide::answer(&verdict, None)
+            }
+            Err(answer) => answer,
+        }
     }
 
-    async fn judge_message(&mut self) -> Answer {
-        let Some(message) = &mut self.message else {
-            return Answer::Refuse(Reply::outage(&Outage::Bug("no message".to_owned())));
+    /// What cannot be stored is no matter of judgement: committing will say it again, and this way the peer hears it from the right place.
+    async fn message(&mut self) -> Result<Verdict, Answer> {
+        let no_message = || Answer::Refuse(Reply::outage(&Outage::Bug("no message".to_owned())));
+        let message = self.message.as_mut().ok_or_else(no_message)?;
+        message.end_section(&self.live).await;
+        let Incoming { envelope, trace, head: Head::Whole(headers), writer, ours, cut, .. } = &**message else {
+            return Err(no_message());
         };
-        if let Err(outage) = &message.writer {
-            // Not a matter of judgement: committing will say it again, and this way the peer hears it from the right place.
+        let writer = writer.as_ref().map_err(|outage| {
             tracing::warn!(%outage, "a message could not be stored");
-            return Answer::Pass;
+            Answer::Pass
+        })?;
+        let whole = examine::Whole { client: &self.client, envelope, trace, headers, writer, ours: *ours, cut: cut.as_ref() };
+        let (found, fields) = examine::examine(&self.server, &self.live, whole).await;
+        (*message.found, message.fields) = (found, fields);
+        let mut verdict = self.with_facts(|policy, _, facts| policy.message(facts))?;
+        // Filters see what our own rules would take.
+        if verdict.reply().is_none()
+            && let Some(message) = &mut self.message
+        {
+            message.show_filters(&self.live, &self.client).await;
+            if !message.found.filters.is_empty() {
+                verdict = self.with_facts(|policy, _, facts| policy.message(facts))?;
+            }
         }
-        message.head.finish();
-        let dns = self.examine_message().await;
-        let Some(Incoming { envelope, trace, head: Head::Whole(headers), size, authenticity, .. }) = self.message.as_deref()
-        else {
-            return Answer::Refuse(Reply::outage(&Outage::Bug("no headers".to_owned())));
-        };
-        let holder = match Holder::of(&self.server, &self.live, &self.client, trace.who.as_ref()) {
+        self.with_facts(|_, trail, facts| trail.judged(facts.client, Asked::Message(facts), &verdict))?;
+        if let Some(message) = &self.message {
+            self.refused("DATA", &verdict, Stage::Message, Some(message.envelope.from.to_string()));
+        }
+        Ok(verdict)
+    }
+
+    /// What is known of the message, as rules and records are given it.
+    fn with_facts<T>(&mut self, look: impl FnOnce(&Policy, &mut SessionTrail, &MessageFacts<'_>) -> T) -> Result<T, Answer> {
+        let who = self.message.as_ref().and_then(|message| message.trace.who.clone());
+        let holder = match Holder::of(&self.server, &self.live, &self.client, who.as_ref()) {
             Ok(holder) => holder,
-            Err(ended) => return self.ended("DATA", ended),
+            Err(ended) => return Err(self.ended("DATA", ended)),
         };
-        let scope = holder.as_ref().map(|holder| holder.scopes().message(&self.client, headers, *size));
-        let owned = trace.who.as_ref().map(|who| self.owned(who));
-        let identity = trace.who.as_ref().zip(owned.as_ref()).map(|(who, owned)| Identity { who, owned });
-        let (client, earlier, size) = (&self.client, self.points.all(), *size);
-        let (scope, authenticity) = (scope.as_ref(), authenticity.as_deref());
-        let facts = MessageFacts { client, envelope, identity, headers, size, scope, earlier, dns: &dns, authenticity };
-        let verdict = self.live.policy.message(&facts);
-        self.trail.judged(&self.client, Asked::Message(&facts), &verdict);
-        self.refused("DATA", &verdict, Stage::Message, Some(envelope.from.to_string()));
-        self.mark(&verdict);
-        decide::answer(&verdict, None)
+        let Self { server, live, client, points, trail, message, .. } = self;
+        let Some(Incoming { envelope, head: Head::Whole(headers), size, found, .. }) = message.as_deref() else {
+            return Err(Answer::Refuse(Reply::outage(&Outage::Bug("no message".to_owned()))));
+        };
+        let (client, size, earlier) = (&*client, *size, points.all());
+        let scope = holder.as_ref().map(|holder| holder.scopes().message(client, headers, size));
+        let owned = who.as_ref().map(|who| server.owned_addresses(who.account()));
+        let identity = who.as_ref().zip(owned.as_ref()).map(|(who, owned)| Identity { who, owned });
+        let facts = MessageFacts { client, envelope, identity, headers, size, scope: scope.as_ref(), earlier, found };
+        Ok(look(&live.policy, trail, &facts))
     }
 
     /// What the verdict does to a message that is taken: held, marked for whoever reads it.
@@ -339,7 +359,9 @@ impl Inbound {
         if verdict.decision() == Decision::Hold {
             message.held = verdict.decided_by().map(|finding| format!("{}: {}", finding.rule, finding.because));
         }
-        if let (true, Ok(writer)) = (message.is_strangers, &mut message.writer)
+        let Ok(writer) = &mut message.writer else { return };
+        writer.put_in_front(&message.fields);
+        if message.is_strangers
             && let Some(marks) = self.live.policy.marks(self.points.all(), verdict)
         {
             writer.put_in_front(&marks);
@@ -390,14 +412,38 @@ impl Incoming {
                 whole.extend_from_slice(format!("Message-ID: <{}@{hostname}>\r\n", writer.id()).as_bytes());
             }
         }
-        match &self.head {
-            Head::Whole(headers) if self.is_strangers => {
-                whole.extend_from_slice(&headers.without(&self.section, |field| score::MARKS.iter().any(|mark| field.is(mark))));
-                self.section.clear();
-            }
-            _ => whole.append(&mut self.section),
+        let came = mem::take(&mut self.section);
+        let Head::Whole(headers) = &self.head else { return whole };
+        let left = if self.is_strangers {
+            headers.without(&came, |field| score::MARKS.iter().any(|mark| field.is(mark)))
+        } else {
+            Cow::Borrowed(&*came)
+        };
+        let left = auth_results::without_ours(hostname, left);
+        whole.extend_from_slice(&left);
+        if left.len() < came.len() {
+            self.cut = Some(Cut { stored: left.len(), came });
         }
         whole
+    }
+
+    /// A section that no empty line ended is one all the same.
+    async fn end_section(&mut self, live: &Live) {
+        self.head.finish();
+        let rest = self.complete_section(&live.hostname);
+        if !rest.is_empty() {
+            self.write(&rest).await;
+        }
+    }
+
+    /// Filters see the message as it will be stored, but for our trace header.
+    async fn show_filters(&mut self, live: &Live, client: &ClientFacts) {
+        let Ok(writer) = &mut self.writer else { return };
+        let (envelope, trace, ours) = (&mut self.envelope, &self.trace, self.ours);
+        match filters::ask(live, filters::Whole { client, envelope, trace, writer, ours }).await {
+            Ok(said) => self.found.filters = said,
+            Err(outage) => self.writer = Err(outage),
+        }
     }
 
     async fn write(&mut self, bytes: &[u8]) {
@@ -422,7 +468,7 @@ impl Host for Inbound {
             }
             Question::Sender { from, who, size } => Box::pin(self.sender(&from, who, size)).await,
             Question::Recipient { to, who, .. } => self.recipient(&to, who.as_ref()),
-            Question::Message => Box::pin(self.judge_message()).await,
+            Question::Message => self.judge_message().await,
             // Boxed: only a few connections ever log in, and the rest should not carry the room for it.
             Question::AuthStart { mechanism, initial, exporter, certificate } => {
                 Box::pin(self.login((mechanism, initial), exporter, certificate)).await
@@ -474,12 +520,15 @@ impl Host for Inbound {
             trace,
             writer,
             head,
+            ours: trace_header.len(),
             trace_header,
             section: Vec::new(),
             size: 0,
             is_strangers,
             held: None,
-            authenticity: None,
+            cut: None,
+            found: Box::default(),
+            fields: Vec::new(),
         }));
     }
 

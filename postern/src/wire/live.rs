@@ -19,6 +19,7 @@ use postern_scheduler::{Backoff, Expiry, SchedulerSettings, Shaping};
 use postern_session::{Hurry, SessionSettings};
 use postern_spool::SpoolSettings;
 
+use crate::wire::examine::Memory;
 use crate::wire::{authenticity, dnsbl, strangers};
 
 /// A count of the configuration.
@@ -54,8 +55,12 @@ pub(crate) struct Live {
     pub resolver: Resolver,
     /// Looks up who mail is from.
     pub authenticator: Authenticator,
+    /// For messages that are looked at as a whole.
+    pub memory: Memory,
     /// Speaks to next hops.
     pub delivery: Delivery,
+    /// Filters of others.
+    pub filters: postern_filters::Filters,
     session: Arc<SessionSettings>,
 }
 
@@ -107,7 +112,9 @@ impl Live {
             pump: Arc::new(pump),
             resolver,
             authenticator,
+            memory: Memory::new(&config),
             delivery,
+            filters: crate::wire::filters::of(&config)?,
             session: Arc::new(session),
             config,
         })

@@ -8,6 +8,8 @@ pub(crate) mod deliver;
 pub(crate) mod directory;
 pub(crate) mod dispatch;
 pub(crate) mod dnsbl;
+pub(crate) mod examine;
+mod filters;
 pub(crate) mod inbound;
 pub(crate) mod lists;
 pub(crate) mod live;

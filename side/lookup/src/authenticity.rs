@@ -22,17 +22,11 @@ use postern_mail::authenticity::{
     AUTHORS_MAX, Arc as Chain, AuthResult, Authenticity, Disposition, Dkim, Dmarc, Iprev, SEALERS_MAX, SIGNATURES_MAX, Spf, Words,
 };
 use postern_mail::{Domain, ReversePath};
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use crate::resolver::{LookupSettings, Resolver, SetupFailure, name_servers};
 use crate::spf::{self, SpfAsked};
 use crate::{reverse_dns, seal};
-
-/// Messages above this are hashed on a thread that may take its time.
-const INLINE_BYTES_MAX: usize = 256 * 1024;
-/// How many such at once.
-const LARGE_AT_ONCE_MAX: usize = 2;
 
 /// Whose domains the From field names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +54,17 @@ pub struct MessageAsked {
     pub within: Duration,
 }
 
+/// A message of which the signatures were found and the body was hashed, as they ask.
+pub struct ReadMessage<'a>(AuthenticatedMessage<'a>);
+
+impl<'a> ReadMessage<'a> {
+    /// Reads it. Takes the processor for as long as hashing takes: some milliseconds for a MiB.
+    #[must_use]
+    pub fn read(octets: &'a [u8]) -> Option<Self> {
+        AuthenticatedMessage::parse(octets).map(Self)
+    }
+}
+
 /// An answer of DNS.
 pub(crate) enum Asked {
     Records(Vec<RData>),
@@ -72,7 +77,6 @@ pub(crate) enum Asked {
 pub struct Authenticator {
     pub(crate) library: MessageAuthenticator,
     resolver: Resolver,
-    large: Arc<Semaphore>,
 }
 
 impl Authenticator {
@@ -93,7 +97,7 @@ impl Authenticator {
         options.negative_max_ttl = Some(settings.cache_negative_time_max);
         let config = ResolverConfig::from_parts(None, Vec::new(), name_servers(settings)?);
         let library = MessageAuthenticator::new(config, options).map_err(|error| SetupFailure::because(&error))?;
-        Ok(Self { library, resolver: resolver.clone(), large: Arc::new(Semaphore::new(LARGE_AT_ONCE_MAX)) })
+        Ok(Self { library, resolver: resolver.clone() })
     }
 
     pub(crate) async fn ask(&self, name: Name, kind: RecordType) -> Asked {
@@ -112,23 +116,9 @@ impl Authenticator {
         }
     }
 
-    /// Finds out all there is.
-    pub async fn examine<M: AsRef<[u8]> + Send + 'static>(&self, asked: MessageAsked, message: M) -> Authenticity {
+    /// Finds out all there is; a message that could not be read has no signatures.
+    pub async fn examine(&self, asked: &MessageAsked, message: Option<ReadMessage<'_>>) -> Authenticity {
         let until = Instant::now() + asked.within;
-        if message.as_ref().len() <= INLINE_BYTES_MAX {
-            return self.look(&asked, message.as_ref(), until).await;
-        }
-        let Ok(Ok(turn)) = timeout_at(until, Arc::clone(&self.large).acquire_owned()).await else { return late(&asked) };
-        let (own, handle, question) = (self.clone(), tokio::runtime::Handle::current(), asked.clone());
-        let work = move || {
-            let found = handle.block_on(own.look(&question, message.as_ref(), until));
-            drop(turn);
-            found
-        };
-        tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| late(&asked))
-    }
-
-    async fn look(&self, asked: &MessageAsked, message: &[u8], until: Instant) -> Authenticity {
         let mail_from = asked.from.mailbox().map(ToString::to_string);
         let (spf_helo, spf_mail, signed, iprev) = tokio::join!(
             self.spf(asked, None, until),
@@ -175,8 +165,8 @@ impl Authenticator {
         }
     }
 
-    async fn signatures(&self, message: &[u8], until: Instant) -> Signed {
-        let Some(mut message) = AuthenticatedMessage::parse(message) else {
+    async fn signatures(&self, message: Option<ReadMessage<'_>>, until: Instant) -> Signed {
+        let Some(ReadMessage(mut message)) = message else {
             return Signed { dkim: Vec::new(), passes: Vec::new(), arc: None };
         };
         let mut dkim = Vec::new();
@@ -384,9 +374,4 @@ fn unknown_dmarc(domain: &Domain) -> Dmarc {
         aligned_dkim: false,
         why: Words::new("no answer in time"),
     }
-}
-
-/// Nothing could be looked at.
-fn late(asked: &MessageAsked) -> Authenticity {
-    Authenticity { spf_helo: Some(no_spf(&asked.helo)), iprev: Some(no_iprev()), ..Authenticity::default() }
 }

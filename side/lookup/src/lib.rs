@@ -15,8 +15,8 @@ pub mod reverse_dns;
 pub mod seal;
 mod spf;
 
+pub use authenticity::{Authenticator, Authors, MessageAsked, ReadMessage};
 pub use dnslist::{Change, DnsList, DnsListSettings, DnsLists, HealthSettings, Heard, Subject, TestPoint, View};
-pub use authenticity::{Authenticator, Authors, MessageAsked};
 pub use mx::{Exchange, MxAnswer, shuffle_equals};
 pub use resolver::{LookupFailure, LookupSettings, Resolver, SetupFailure};
 

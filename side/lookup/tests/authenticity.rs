@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use postern_lookup::{Authenticator, Authors, LookupSettings, MessageAsked, Resolver};
+use postern_lookup::{Authenticator, Authors, LookupSettings, MessageAsked, ReadMessage, Resolver};
 use postern_mail::authenticity::{AuthResult, Authenticity, Disposition};
 use postern_mail::{Domain, Mailbox, ReversePath};
 use postern_testkit::dns::TestDns;
@@ -23,7 +23,7 @@ async fn found(dns: &TestDns, authors: &[&str], within: Duration) -> Authenticit
         authors: Authors::Domains(authors.iter().map(|domain| Domain::parse(domain).unwrap()).collect()),
         within,
     };
-    authenticator.examine(asked, b"From: a@there.test\r\n\r\nbody\r\n".as_slice()).await
+    authenticator.examine(&asked, ReadMessage::read(b"From: a@there.test\r\n\r\nbody\r\n")).await
 }
 
 const LONG: Duration = Duration::from_secs(20);

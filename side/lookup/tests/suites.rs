@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use postern_lookup::{Authenticator, Authors, LookupSettings, MessageAsked, Resolver};
+use postern_lookup::{Authenticator, Authors, LookupSettings, MessageAsked, ReadMessage, Resolver};
 use postern_mail::authenticity::Authenticity;
 use postern_mail::{Mailbox, ReversePath};
 use postern_testkit::dns::TestDns;
@@ -50,7 +50,7 @@ async fn every_case_of_the_openspf_suite_has_the_result_it_says() {
                 continue;
             };
             run += 1;
-            let found: Authenticity = authenticator.examine(question, b"".as_slice()).await;
+            let found: Authenticity = authenticator.examine(&question, ReadMessage::read(b"")).await;
             let spf = found.spf_mail.or(found.spf_helo).unwrap();
             let explanation = match case.explanation.as_deref() {
                 None => true,
@@ -91,7 +91,7 @@ async fn every_case_of_the_arc_suite_has_the_result_it_says() {
             authors: Authors::Nobody("not looked at"),
             within: Duration::from_secs(20),
         };
-        let found = authenticator(&dns).examine(question, case.message.clone()).await;
+        let found = authenticator(&dns).examine(&question, ReadMessage::read(&case.message)).await;
         let result = found.arc.as_ref().map_or("none", |arc| arc.result.as_str());
         run += 1;
         let right = if STRICTER.contains(&case.name.as_str()) { "fail" } else { &case.result };

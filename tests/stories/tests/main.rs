@@ -21,6 +21,7 @@ mod dribble;
 mod dsn;
 mod exim_both_ways;
 mod fairness;
+mod filters;
 mod first_message;
 mod full_disk;
 mod hostile_names;

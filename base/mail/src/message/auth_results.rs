@@ -1,6 +1,7 @@
 //! The header fields that say what was found out: Authentication-Results (RFC 8601) and Received-SPF (RFC 7208 §9.1), and where others have written the former in
 //! our name. Promise: no text of a stranger ends a value, a field or a line here: there are no comments, and what is no token is a quoted string of ASCII.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::ops::Range;
 
@@ -207,6 +208,22 @@ pub fn claiming_to_be(hostname: &str, section: &[u8]) -> Vec<Range<usize>> {
     }
     end_field(field);
     cut
+}
+
+/// The section without those.
+#[must_use]
+pub fn without_ours<'a>(hostname: &str, section: Cow<'a, [u8]>) -> Cow<'a, [u8]> {
+    let cut = claiming_to_be(hostname, &section);
+    if cut.is_empty() {
+        return section;
+    }
+    let (mut left, mut at) = (Vec::with_capacity(section.len()), 0);
+    for range in cut {
+        left.extend_from_slice(section.get(at..range.start).unwrap_or_default());
+        at = range.end;
+    }
+    left.extend_from_slice(section.get(at..).unwrap_or_default());
+    Cow::Owned(left)
 }
 
 fn claims(hostname: &str, field: &[u8]) -> bool {

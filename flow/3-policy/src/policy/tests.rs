@@ -11,6 +11,7 @@ use postern_mail::scope::{AccountScope, Addresses, Narrowed, Part, QuotaFull};
 use postern_mail::{Decision, DnsSaid, Domain, Envelope, Mailbox, Mode, Outage, Points, Recipient, ReversePath, Scored};
 
 use super::*;
+use crate::facts::Found;
 use crate::facts::{HostedAnswer, Identity, OwnedAddresses};
 use crate::rules::scope::Scopes;
 
@@ -322,8 +323,7 @@ impl Case<'_> {
             size: self.size,
             scope: None,
             earlier: &[],
-            dns: DnsSaid::NOTHING,
-            authenticity: None,
+            found: Found::NOTHING,
         })
     }
 }
@@ -485,8 +485,7 @@ fn points_of_a_list_are_added_up_with_what_comes_later_and_refuse_hold_or_mark()
             size: 9,
             scope: None,
             earlier: &earlier,
-            dns: DnsSaid::NOTHING,
-            authenticity: None,
+            found: Found::NOTHING,
         };
         assert_eq!(policy().message(&facts).decision(), at_data, "{tenths}");
         let watching = Policy { modes: Modes::new(Mode::Enforce, vec![("score", Mode::Observe)]), ..policy() };

@@ -7,6 +7,8 @@ use postern_mail::client::ListenerKind;
 use postern_mail::dns_list::{DnsListed, DnsMute, DnsSaid, DnsUnheard};
 use postern_mail::envelope::UnixMillis;
 use postern_mail::fact::{ClientFacts, Fact};
+use postern_mail::filter::{FilterSaid, FilterWord, OnFailure};
+use postern_mail::link::{LinkFacts, OddLink, Tricks};
 use postern_mail::message::headers::{HeaderFault, Headers};
 use postern_mail::netset::{Action, Listed, Subject};
 use postern_mail::proof::Authenticated;
@@ -18,7 +20,7 @@ use postern_mail::{
 };
 
 use super::{Entry, Facts, JUDGED_FIELDS, Judged, Known, Record, VERSION, What, kind};
-use crate::facts::{HostedAnswer, OwnedAddresses, ScopeSaid};
+use crate::facts::{Found, HostedAnswer, OwnedAddresses, ScopeSaid};
 
 /// Octets of text that one record may come to when it is read; a text that stands there once may be referred to often.
 const TEXT_BYTES_MAX: usize = 4 << 20;
@@ -123,8 +125,7 @@ impl<'a> Reader<'a> {
                     size: self.number()?,
                     scope: self.scope()?,
                     earlier: self.earlier()?,
-                    dns: self.dns()?,
-                    authenticity: self.authenticity()?,
+                    found: Box::new(self.found()?),
                 }
             }
             // A record of before there were lists has none of this.
@@ -230,6 +231,23 @@ impl<'a> Reader<'a> {
         Some(DnsSaid { listed: self.list(Self::dns_listed)?, unheard: self.list(Self::unheard)? })
     }
 
+    /// What was not yet found out when a record was made is not in it.
+    fn found(&mut self) -> Option<Found> {
+        Some(Found { dns: self.dns()?, links: self.links()?, authenticity: self.authenticity()?, filters: self.filters()? })
+    }
+
+    fn links(&mut self) -> Option<Option<LinkFacts>> {
+        if self.at == self.end {
+            return Some(None);
+        }
+        self.option(|this| Some(LinkFacts { odd: this.list(Self::odd_link)?, is_whole: this.octet()? != 0 }))
+    }
+
+    fn odd_link(&mut self) -> Option<OddLink> {
+        let name = self.text()?;
+        Some(OddLink::recorded(name, Tricks::from_bits(u16::from_le_bytes(*self.take(2)?.first_chunk::<2>()?))))
+    }
+
     fn dns_listed(&mut self) -> Option<DnsListed> {
         Some(DnsListed {
             zone: self.text()?.into(),
@@ -248,6 +266,28 @@ impl<'a> Reader<'a> {
     /// A record of before there were scopes has none of this.
     fn scope(&mut self) -> Option<Option<ScopeSaid>> {
         if self.at == self.end { Some(None) } else { self.option(Self::said) }
+    }
+
+    /// A record of before filters were asked has none of this.
+    fn filters(&mut self) -> Option<Vec<FilterSaid>> {
+        if self.at == self.end { Some(Vec::new()) } else { self.list(Self::filter) }
+    }
+
+    fn filter(&mut self) -> Option<FilterSaid> {
+        let filter = self.text()?.into();
+        let word = match self.octet()? {
+            0 => FilterWord::Pass,
+            1 => FilterWord::Refuse(self.reply()?),
+            2 => FilterWord::Defer(self.reply()?),
+            3 => FilterWord::Hold,
+            4 => FilterWord::Discard,
+            5 => FilterWord::Points(i16::from_le_bytes(*self.take(2)?.first_chunk::<2>()?)),
+            6 => FilterWord::Down(OnFailure::Accept),
+            7 => FilterWord::Down(OnFailure::Defer),
+            8 => FilterWord::Down(OnFailure::Refuse),
+            _ => return None,
+        };
+        Some(FilterSaid { filter, word, words: self.text()?.to_owned(), observed: self.octet()? == 1 })
     }
 
     /// A record of before points were added up has none of this.

@@ -1,6 +1,7 @@
 //! Records: what is written reads back, decisions made again come out the same, and hostile octets do no harm.
 
 use postern_mail::client::ListenerKind;
+use postern_mail::filter::{FilterSaid, FilterWord, OnFailure};
 use postern_mail::message::headers::HeaderFault;
 use postern_mail::scope::{Breach, Part, QuotaFull};
 use postern_mail::{Decision, Modes, Outage, Recipient};
@@ -49,7 +50,7 @@ struct Case {
     size: u64,
     scope: Option<ScopeSaid>,
     earlier: Vec<Scored>,
-    authenticity: Option<Authenticity>,
+    found: Found,
 }
 
 impl Case {
@@ -65,7 +66,7 @@ impl Case {
             size: 500,
             scope: None,
             earlier: Vec::new(),
-            authenticity: None,
+            found: Found::default(),
         }
     }
 
@@ -102,8 +103,7 @@ impl Case {
             size,
             scope,
             earlier: &self.earlier,
-            dns: DnsSaid::NOTHING,
-            authenticity: self.authenticity.as_ref(),
+            found: &self.found,
         };
         let message = policy.message(&facts);
         recorder.judged(NOW, Asked::Message(&facts), &message);
@@ -187,7 +187,7 @@ fn what_dns_lists_said_is_in_the_record_and_is_worth_what_the_rules_of_the_day_s
 
 #[test]
 fn what_was_found_out_about_the_author_is_in_the_record_and_judged_again() {
-    use postern_mail::authenticity::{AuthResult, Disposition, Dmarc};
+    use postern_mail::authenticity::{AuthResult, Authenticity, Disposition, Dmarc};
     let dmarc = Dmarc {
         domain: "there.test".into(),
         result: AuthResult::Fail,
@@ -197,7 +197,13 @@ fn what_was_found_out_about_the_author_is_in_the_record_and_judged_again() {
         aligned_dkim: false,
         why: "no valid DKIM signature".into(),
     };
-    let case = Case { authenticity: Some(Authenticity { dmarc: vec![dmarc], ..Authenticity::default() }), ..Case::stranger() };
+    let case = Case {
+        found: Found {
+            authenticity: Some(Box::new(Authenticity { dmarc: vec![dmarc], ..Authenticity::default() })),
+            ..Found::default()
+        },
+        ..Case::stranger()
+    };
     let (_, verdicts) = case.run();
     assert_eq!(verdicts.last().unwrap().decided_by().unwrap().rule, "dmarc");
     let _ = case.check();
@@ -370,7 +376,7 @@ proptest! {
     #[test]
     fn any_facts_come_back_and_are_judged_the_same(
         local in "[a-z0-9.]{1,20}x", domain in "[a-z]{1,10}\\.(test|example)", header in "(From: [ -~]{0,60}\r\n){0,2}(Received: x\r\n){0,5}\r\n",
-        size in any::<u32>(), v6 in any::<u128>(), listener in 0..3usize, hosted in 0..4usize, login in any::<bool>(), scope in 0..5usize, points in proptest::collection::vec(any::<i16>(), 0..4),
+        size in any::<u32>(), v6 in any::<u128>(), listener in 0..3usize, hosted in 0..4usize, login in any::<bool>(), scope in 0..5usize, points in proptest::collection::vec(any::<i16>(), 0..4), words in 0..9_i16,
     ) {
         let Ok(address) = Mailbox::parse(&format!("{local}@{domain}")) else { return Ok(()) };
         let listener = [ListenerKind::Mx, ListenerKind::Submission, ListenerKind::Submissions][listener];
@@ -389,7 +395,8 @@ proptest! {
         ][scope].clone();
         let earlier = points.into_iter().map(|tenths| Scored { rule: "list_score", points: postern_mail::Points(tenths) }).collect();
         let from = ReversePath::Mailbox(address.clone());
-        let case = Case { client, from, who, owned, to: address, hosted, header, size: u64::from(size), scope, earlier, authenticity: None };
+        let found = Found { filters: said_by_filters(words), ..Found::default() };
+        let case = Case { client, from, who, owned, to: address, hosted, header, size: u64::from(size), scope, earlier, found };
         let _ = case.check();
     }
 }
@@ -421,4 +428,20 @@ fn a_verdict_keeps_which_rules_were_only_observed() {
     let What::Judged(judged) = &record.entries[0].what else { panic!("{record:?}") };
     assert!(judged.verdict.is_observed("sender_identity"));
     assert_eq!(judged.facts.judge(&record.client, &policy()).unwrap().decision(), Decision::Refuse, "enforced it would refuse");
+}
+
+/// One filter, and what it can say.
+fn said_by_filters(which: i16) -> Vec<FilterSaid> {
+    let word = match which {
+        0 => return Vec::new(),
+        1 => FilterWord::Refuse(Reply::of_filter(550, None, "no".to_owned()).unwrap()),
+        2 => FilterWord::Defer(Reply::deferred_by_policy()),
+        3 => FilterWord::Hold,
+        4 => FilterWord::Discard,
+        5 => FilterWord::Points(-32),
+        6 => FilterWord::Down(OnFailure::Refuse),
+        7 => FilterWord::Down(OnFailure::Accept),
+        _ => FilterWord::Pass,
+    };
+    vec![FilterSaid { filter: "milter 127.0.0.1:1".into(), word, words: "because".to_owned(), observed: which % 2 == 0 }]
 }

@@ -8,6 +8,7 @@ use postern_mail::client::ListenerKind;
 use postern_mail::dns_list::{DnsMute, DnsSaid};
 use postern_mail::envelope::UnixMillis;
 use postern_mail::fact::{ClientFacts, Fact};
+use postern_mail::filter::{FilterSaid, FilterWord, OnFailure};
 use postern_mail::message::headers::{HeaderFault, Headers};
 use postern_mail::netset::Listed;
 use postern_mail::proof::Authenticated;
@@ -16,7 +17,7 @@ use postern_mail::{
 };
 
 use super::{Asked, JUDGED_FIELDS, RECORD_BYTES_MAX, VERSION, kind};
-use crate::facts::{HostedAnswer, Identity, OwnedAddresses, ScopeSaid};
+use crate::facts::{Found, HostedAnswer, Identity, OwnedAddresses, ScopeSaid};
 
 /// Texts that are looked through for one that is the same. Most sessions have fewer.
 const TEXTS_REMEMBERED_MAX: usize = 48;
@@ -162,8 +163,7 @@ impl Recorder {
                 self.number(facts.size);
                 self.scope(facts.scope);
                 self.scored(facts.earlier);
-                self.dns(facts.dns);
-                self.option(facts.authenticity, |this, found| this.text(&found.to_record()));
+                self.found(facts.found);
             }
         }
     }
@@ -301,7 +301,20 @@ impl Recorder {
         self.octet(u8::from(listed.observed));
     }
 
-    /// Nothing where no list said anything, which is so for most.
+    fn found(&mut self, found: &Found) {
+        self.dns(&found.dns);
+        self.option(found.links.as_ref(), |this, links| {
+            this.number(links.odd.len() as u64);
+            for odd in &links.odd {
+                this.text(odd.name());
+                this.bytes.extend_from_slice(&odd.tricks.bits().to_le_bytes());
+            }
+            this.octet(u8::from(links.is_whole));
+        });
+        self.option(found.authenticity.as_deref(), |this, found| this.text(&found.to_record()));
+        self.filters(&found.filters);
+    }
+
     fn dns(&mut self, said: &DnsSaid) {
         self.number(said.listed.len() as u64);
         for listed in &said.listed {
@@ -320,6 +333,35 @@ impl Recorder {
             self.text(unheard.target.as_str());
             let place = DnsMute::ALL.iter().position(|why| *why == unheard.why).and_then(|place| u8::try_from(place).ok());
             self.octet(place.unwrap_or(u8::MAX));
+        }
+    }
+
+    fn filters(&mut self, filters: &[FilterSaid]) {
+        self.number(filters.len() as u64);
+        for said in filters {
+            self.text(&said.filter);
+            match &said.word {
+                FilterWord::Pass => self.octet(0),
+                FilterWord::Refuse(reply) => {
+                    self.octet(1);
+                    self.reply(reply);
+                }
+                FilterWord::Defer(reply) => {
+                    self.octet(2);
+                    self.reply(reply);
+                }
+                FilterWord::Hold => self.octet(3),
+                FilterWord::Discard => self.octet(4),
+                FilterWord::Points(tenths) => {
+                    self.octet(5);
+                    self.bytes.extend_from_slice(&tenths.to_le_bytes());
+                }
+                FilterWord::Down(OnFailure::Accept) => self.octet(6),
+                FilterWord::Down(OnFailure::Defer) => self.octet(7),
+                FilterWord::Down(OnFailure::Refuse) => self.octet(8),
+            }
+            self.text(&said.words);
+            self.octet(u8::from(said.observed));
         }
     }
 

@@ -49,7 +49,7 @@ impl Default for Settings {
 /// Runs them all.
 #[must_use]
 pub fn judge<'a>(panel: Panel<'a>, facts: &MessageFacts<'_>, settings: &Settings) -> Panel<'a> {
-    let Some(found) = facts.authenticity.filter(|_| facts.identity.is_none()) else { return panel };
+    let Some(found) = facts.found.authenticity.as_deref().filter(|_| facts.identity.is_none()) else { return panel };
     let panel = panel.rule(spf::SPF, || spf::judge(found, settings)).rule(dkim::DKIM, || dkim::judge(found, settings));
     let panel = panel.rule(dmarc::DMARC, || dmarc::judge(found, settings));
     let panel = match &found.arc {

@@ -4,9 +4,10 @@ use postern_mail::authenticity::{Arc, AuthResult, Authenticity, Disposition, Dma
 use postern_mail::client::ListenerKind;
 use postern_mail::fact::ClientFacts;
 use postern_mail::message::headers::Headers;
-use postern_mail::{Decision, DnsSaid, Effect, Envelope, Modes, ReversePath, Verdict};
+use postern_mail::{Decision, Effect, Envelope, Modes, ReversePath, Verdict};
 
 use super::*;
+use crate::facts::Found;
 
 fn verdict_with(found: &Authenticity, settings: &Settings) -> Verdict {
     let client = ClientFacts { address: "192.0.2.7".parse().unwrap(), port: 1, listener: ListenerKind::Mx };
@@ -19,8 +20,7 @@ fn verdict_with(found: &Authenticity, settings: &Settings) -> Verdict {
         size: 1,
         scope: None,
         earlier: &[],
-        dns: DnsSaid::NOTHING,
-        authenticity: Some(found),
+        found: &Found { authenticity: Some(Box::new(found.clone())), ..Found::default() },
     };
     judge(Panel::new(&Modes::default()), &facts, settings).verdict()
 }

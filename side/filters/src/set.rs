@@ -1,0 +1,189 @@
+//! The filters of a configuration, asked about a message one after the other. Promise: each has its time and no more; who was down again and
+//! again is not waited for; who is only observed changes nothing; and once somebody refuses, nobody else is asked.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use postern_config::{Clamav, LmtpAddress, Milter, OnFound, Rspamd, RspamdUse};
+use postern_mail::client::ListenerKind;
+use postern_mail::filter::{FILTERS_MAX, FilterSaid, FilterWord, OnFailure, bounded};
+use postern_mail::{Mode, Secret};
+use tokio::sync::Semaphore;
+
+use crate::breaker::Breaker;
+use crate::{Change, Opinion, Told, apply, clamav, milter, rspamd};
+
+/// Messages that are shown to filters at the same time; more wait, within the time of the filter they wait for.
+const AT_ONCE_MAX: usize = 64;
+
+/// What the binary takes from the configuration. The passwords it has read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Settings {
+    /// `[[policy.clamav]]`.
+    pub clamav: Vec<Clamav>,
+    /// `[[policy.rspamd]]`, with their passwords.
+    pub rspamd: Vec<(Rspamd, Option<Secret>)>,
+    /// `[[policy.milter]]`.
+    pub milters: Vec<Milter>,
+    /// The largest body a filter may write.
+    pub message_bytes_max: usize,
+}
+
+/// What came of asking them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Came {
+    /// What each said, in order.
+    pub said: Vec<FilterSaid>,
+    /// The changes of all that count, in the order in which they are to be made.
+    pub changes: Vec<Change>,
+    /// The message with these changes, where they change it.
+    pub message: Option<Vec<u8>>,
+}
+
+enum Kind {
+    Clamav(OnFound),
+    Rspamd(RspamdUse, Option<Secret>),
+    Milter,
+}
+
+struct Filter {
+    /// `milter unix:/run/opendkim.sock`.
+    name: Arc<str>,
+    kind: Kind,
+    address: LmtpAddress,
+    on_failure: OnFailure,
+    timeout: Duration,
+    observed: bool,
+    listeners: Vec<ListenerKind>,
+    message_bytes_max: u64,
+    breaker: Mutex<Breaker>,
+}
+
+/// The filters there are.
+pub struct Filters {
+    filters: Vec<Filter>,
+    body_bytes_max: usize,
+    turns: Semaphore,
+}
+
+macro_rules! filter {
+    ($one:expr, $name:literal, $kind:expr) => {
+        Filter {
+            name: format!(concat!($name, " {}"), $one.address).into(),
+            kind: $kind,
+            address: $one.address.0.clone(),
+            on_failure: $one.on_failure,
+            timeout: $one.timeout,
+            observed: $one.mode == Mode::Observe,
+            listeners: $one.listeners.clone(),
+            message_bytes_max: $one.message_size.0,
+            breaker: Mutex::default(),
+        }
+    };
+}
+
+impl Filters {
+    /// Those that are not off; `ClamAV` first, since it keeps the others from what would hurt them, milters last, since they sign what they see.
+    #[must_use]
+    pub fn new(settings: &Settings) -> Self {
+        let clamav = settings.clamav.iter().filter(|one| one.mode != Mode::Off);
+        let rspamd = settings.rspamd.iter().filter(|(one, _)| one.mode != Mode::Off);
+        let milters = settings.milters.iter().filter(|one| one.mode != Mode::Off);
+        let filters = clamav
+            .map(|one| filter!(one, "clamav", Kind::Clamav(one.found)))
+            .chain(rspamd.map(|(one, password)| filter!(one, "rspamd", Kind::Rspamd(one.usage, password.clone()))))
+            .chain(milters.map(|one| filter!(one, "milter", Kind::Milter)))
+            .take(FILTERS_MAX)
+            .collect();
+        Self { filters, body_bytes_max: settings.message_bytes_max, turns: Semaphore::new(AT_ONCE_MAX) }
+    }
+
+    /// Whether any of them wants to see a message of this listener and size: whoever asks reads it back only then.
+    #[must_use]
+    pub fn want(&self, listener: ListenerKind, size: u64) -> bool {
+        self.filters.iter().any(|filter| filter.wants(listener, size))
+    }
+
+    /// Asks them.
+    pub async fn ask(&self, told: &Told<'_>) -> Came {
+        let mut came = Came::default();
+        for filter in self.filters.iter().filter(|filter| filter.wants(told.listener, told.message.len() as u64)) {
+            let message = came.message.take();
+            let opinion = {
+                let told = Told { message: message.as_deref().unwrap_or(told.message), ..*told };
+                filter.ask(&told, self).await
+            };
+            let counts = !filter.observed;
+            let is_over = counts && matches!(opinion.word, FilterWord::Refuse(_) | FilterWord::Defer(_) | FilterWord::Discard);
+            came.said.push(FilterSaid {
+                filter: Arc::clone(&filter.name),
+                word: opinion.word,
+                words: opinion.words,
+                observed: filter.observed,
+            });
+            if is_over {
+                break;
+            }
+            came.message = message;
+            if counts {
+                let changed = apply(came.message.as_deref().unwrap_or(told.message), &opinion.changes);
+                if let std::borrow::Cow::Owned(changed) = changed {
+                    came.message = Some(changed);
+                }
+                came.changes.extend(opinion.changes);
+            }
+        }
+        came
+    }
+}
+
+impl Filter {
+    fn wants(&self, listener: ListenerKind, size: u64) -> bool {
+        self.listeners.contains(&listener) && size <= self.message_bytes_max
+    }
+
+    fn breaker(&self) -> std::sync::MutexGuard<'_, Breaker> {
+        // It is replaced as a whole.
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn ask(&self, told: &Told<'_>, all: &Filters) -> Opinion {
+        if !self.breaker().ask(now()) {
+            return self.down("it failed again and again, and is left alone for a while");
+        }
+        let asked = async {
+            let _turn = all.turns.acquire().await.map_err(|error| error.to_string())?;
+            match &self.kind {
+                Kind::Clamav(found) => clamav::ask(&self.address, told, *found).await,
+                Kind::Rspamd(usage, password) => rspamd::ask(&self.address, told, (*usage, password.as_ref())).await,
+                Kind::Milter => milter::ask(&self.address, told, all.body_bytes_max).await,
+            }
+        };
+        // Boxed, so that a connection that is not about a message does not carry the room for it.
+        let asked = tokio::time::timeout(self.timeout, Box::pin(asked)).await;
+        match asked.unwrap_or_else(|_| Err(format!("it did not answer within {} ms", self.timeout.as_millis()))) {
+            Ok(opinion) => {
+                self.breaker().succeeded();
+                opinion
+            }
+            Err(why) => {
+                let why = bounded(&why);
+                if self.breaker().failed(now()) {
+                    tracing::error!(filter = %self.name, why = %postern_mail::Quoted::text(&why), "a filter fails again and again and is left alone for a while");
+                } else {
+                    tracing::warn!(filter = %self.name, why = %postern_mail::Quoted::text(&why), "a filter failed");
+                }
+                self.down(&why)
+            }
+        }
+    }
+
+    fn down(&self, why: &str) -> Opinion {
+        Opinion::of(FilterWord::Down(self.on_failure), why)
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a filter that was down is left alone for a time, which nobody hands us")]
+fn now() -> Instant {
+    Instant::now()
+}
