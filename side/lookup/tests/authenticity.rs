@@ -1,5 +1,7 @@
 //! DMARC and the client's name, against a name server that says what it is told to.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
 use std::time::Duration;
 
 use postern_lookup::{Authenticator, Authors, LookupSettings, MessageAsked, ReadMessage, Resolver};

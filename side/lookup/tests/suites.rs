@@ -1,5 +1,7 @@
 //! The suites of others, case by case, against what this crate finds out.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
 use std::time::Duration;
 
 use postern_lookup::{Authenticator, Authors, LookupSettings, MessageAsked, ReadMessage, Resolver};
