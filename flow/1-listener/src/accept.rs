@@ -1,5 +1,7 @@
 //! Bind and accept. Promise: the ceilings are asked before anything is read or allocated for a client.
 
+mod arrivals;
+
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
 use std::sync::Arc;
@@ -13,12 +15,11 @@ use postern_mail::fact::ClientFacts;
 use postern_smtp::machine::{Conduct, Machine};
 use rustls::ServerConfig;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
+use self::arrivals::Arrivals;
 use crate::ceiling::{Arrival, Ceiling, Place};
 use crate::proxy_protocol;
 use crate::pump::{Ended, Host, Pump, PumpSettings};
@@ -108,24 +109,17 @@ impl Listener {
         (mut stop, alive): (watch::Receiver<bool>, mpsc::Sender<()>),
     ) -> io::Result<()> {
         shed::resetting(&self.socket);
-        // Not the runtime's own listener: that makes each connection known to the runtime before anybody has asked whether it is wanted,
-        // which costs more than turning it away.
-        #[expect(
-            deprecated,
-            reason = "sound for a socket of the standard library, which owns its descriptor; what replaces it is unsafe"
-        )]
-        let socket = AsyncFd::with_interest(self.socket, Interest::READABLE)?;
+        let mut arrivals = Arrivals::new(self.socket);
         loop {
-            let mut ready = tokio::select! {
+            let next = tokio::select! {
                 biased;
                 _ = stop.wait_for(|stopping| *stopping) => return Ok(()),
-                ready = socket.readable() => ready?,
+                next = arrivals.next() => next?,
             };
-            let (stream, peer) = match ready.try_io(|socket| socket.get_ref().accept()) {
-                Err(_nobody_waits) => continue,
-                Ok(Ok(pair)) => pair,
-                Ok(Err(error)) if is_about_one_client(&error) => continue,
-                Ok(Err(error)) => {
+            let (stream, peer) = match next {
+                Ok(pair) => pair,
+                Err(error) if is_about_one_client(&error) => continue,
+                Err(error) => {
                     // Out of file descriptors or memory: wait for some to come back rather than spin.
                     tracing::warn!(%error, listener = %self.kind, "accepting a connection failed");
                     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -136,7 +130,10 @@ impl Listener {
             let is_proxy = proxy_protocol::is_listed(&self.proxies, peer.ip());
             // Who is not a proxy of ours speaks for itself, and a header from it is no command.
             let stream = if is_proxy { Some(stream) } else { entrance.through_the_door(stream, peer) };
-            let Some(stream) = stream else { continue };
+            let Some(stream) = stream else {
+                arrivals.turned_away();
+                continue;
+            };
             shed::orderly(&stream);
             let place = if is_proxy { ceiling.enter_unnamed() } else { ceiling.enter(entrance.arrival(peer)) };
             let place = match place {
