@@ -7,6 +7,7 @@ mod attacks;
 mod generator;
 mod head_of_line;
 mod idle;
+mod inspecting;
 mod large;
 mod queued;
 mod replay;
@@ -64,6 +65,7 @@ pub(crate) const JOBS: &[Job] = &[
         options: |bench| format!(" --queued {}", bench.queued),
         run: queued::run,
     },
+    Job { name: "inspecting", title: "Looking at strangers' mail: lists, senders, links", options: none, run: inspecting::run },
     Job { name: "replay", title: "Judging recorded sessions again", options: none, run: replay::run },
     Job {
         name: "large",

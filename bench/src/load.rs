@@ -47,6 +47,8 @@ pub(crate) struct Load {
     pipelining: bool,
     bdat: bool,
     tls: Option<Arc<ClientConfig>>,
+    /// Each connection comes from an address of its own, counted from here.
+    from: Option<u64>,
     /// Who sends, in turn by connection; none: nobody logs in.
     customers: Vec<Customer>,
     seconds: Duration,
@@ -121,6 +123,7 @@ impl Load {
             pipelining: false,
             bdat: false,
             tls: None,
+            from: None,
             customers: Vec::new(),
             seconds: Duration::from_secs(30),
             sender: SENDER.to_owned(),
@@ -168,6 +171,20 @@ impl Load {
             name,
         };
         self.customers = accounts.into_iter().map(customer).collect();
+        self
+    }
+
+    /// Each connection from another address of loopback, the first so many left out.
+    pub(crate) fn by_strangers(mut self, first: u64) -> Self {
+        self.from = Some(first);
+        self
+    }
+
+    /// Three lines of the message are links.
+    pub(crate) fn with_links(mut self) -> Self {
+        let links = b"https://www.src.test/a?b=c\r\nhttp://news.src.test/\r\nhttps://cdn.other.test/picture\r\n.\r\n";
+        let text = self.data.strip_suffix(b".\r\n").unwrap_or_default();
+        self.data = [text, links].concat();
         self
     }
 
@@ -302,12 +319,20 @@ async fn take(load: &Load, shared: &Shared) -> Option<(u64, Instant)> {
     Some((number, due))
 }
 
+/// All of 127.64.0.0/11, one after the other.
+fn source(number: u64) -> Ipv4Addr {
+    Ipv4Addr::from(0x7f40_0000 + u32::try_from(number % 0x001f_fffe).unwrap_or(0) + 1)
+}
+
 /// One connection, from the message in hand to the last that fits.
 async fn connection(load: &Load, shared: &Shared, times: &mut Histogram<u64>, first: (u64, Instant)) -> io::Result<()> {
     let customer = load.customer(first.0);
     let mut client = match customer {
         Some(customer) => Client::connect_from(customer.source, load.target).await?,
-        None => Client::connect(load.target).await?,
+        None => match load.from {
+            Some(from) => Client::connect_from(source(from + first.0), load.target).await?,
+            None => Client::connect(load.target).await?,
+        },
     };
     client.expect(220).await?;
     load.hello(&mut client).await?;

@@ -17,6 +17,7 @@ mod hold;
 mod jobs;
 mod load;
 mod machine;
+mod names;
 mod postern;
 mod postfix;
 mod report;

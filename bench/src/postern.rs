@@ -5,7 +5,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::server::{Setup, certificate};
+use crate::names::{LINKS, LISTS, SILENT};
+use crate::server::{Lists, Setup, certificate};
 
 /// Nothing listens there, so what is sent there stays in the queue.
 const CLOSED_PORT: u16 = 1;
@@ -31,6 +32,17 @@ command_timeout = \"10m\"
 /// Ten thousand that are held, and room for others: the default is ten thousand in all.
 const LIMITS_UNDER_ATTACK: &str = "connections = 12000\nconnections_per_listener = 12000\n";
 
+/// What the DNS is needed for, and what reads messages, is a measurement of its own.
+const NOTHING_LOOKED_UP: &str = "[policy.authenticity]\nenabled = false\n[policy.links]\nenabled = false\n";
+
+/// The lists; everything else about strangers' mail is as it is by default.
+fn inspecting(lists: Lists) -> String {
+    let zones = LISTS.into_iter().chain(lists.with_silent.then_some(SILENT));
+    let list = |zone| format!("[[policy.dnsbl]]\nzone = \"{zone}\"\nmode = \"enforce\"\npoints = {{ \"127.0.0.2\" = 10.0 }}\n");
+    let links = format!("[[policy.uribl]]\nzone = \"{LINKS}\"\nmode = \"enforce\"\nbits = {{ 2 = 10.0 }}\n");
+    zones.map(list).chain([links]).collect()
+}
+
 /// Writes the configuration and gives its path.
 pub(crate) fn configure(folder: &Path, port: u16, submission_port: u16, setup: &Setup) -> io::Result<PathBuf> {
     let next_hop = setup.next_hop.map_or(CLOSED_PORT, |address| address.port());
@@ -47,6 +59,10 @@ pub(crate) fn configure(folder: &Path, port: u16, submission_port: u16, setup: &
     } else {
         (format!("[[listener]]\nkind = \"submission\"\nbind = [\"127.0.0.1:{submission_port}\"]\n"), LIMITS_UNDER_ATTACK)
     };
+    let (resolver, policy) = match setup.lists {
+        Some(lists) => (lists.resolver.to_string(), inspecting(lists)),
+        None => (format!("127.0.0.1:{CLOSED_PORT}"), NOTHING_LOOKED_UP.to_owned()),
+    };
     let text = format!(
         "[server]
 hostname = \"postern.test\"
@@ -55,7 +71,7 @@ user = \"nobody\"
 
 {tls}
 [dns]
-servers = [\"127.0.0.1:{CLOSED_PORT}\"]
+servers = [\"{resolver}\"]
 
 [http]
 bind = []
@@ -72,6 +88,7 @@ deliver = {{ kind = \"relay\", host = \"127.0.0.1\", port = {next_hop}, tls = \"
 
 [limits]
 {limits}
+{policy}
 [outbound]
 delay_warning_after = \"0s\"
 

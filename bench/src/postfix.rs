@@ -7,7 +7,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::dovecot;
-use crate::server::{Setup, certificate};
+use crate::names::LISTS;
+use crate::server::{Lists, Setup, certificate};
 
 /// What Debian's own file starts too, without chroot.
 const SERVICES: &str = "\
@@ -83,6 +84,35 @@ smtpd_sasl_path = {}
     Ok((main, master))
 }
 
+/// The lines that make everybody a stranger whom lists are asked about, and the file that says which name server to ask.
+fn strangers(folder: &Path, port: u16, lists: Lists) -> io::Result<(String, String)> {
+    fs::write(folder.join(RESOLVER), format!("nameserver {}\noptions timeout:3 attempts:1\n", lists.resolver.ip()))?;
+    let asked: String = LISTS.iter().map(|zone| format!(", reject_rbl_client {zone}")).collect();
+    let main = format!(
+        "mynetworks = 192.0.2.1/32
+smtpd_recipient_restrictions = reject_unauth_destination{asked}
+smtpd_client_connection_count_limit = 0
+smtpd_timeout = 600
+"
+    );
+    Ok((main, format!("127.0.0.1:{port} inet n - n - - smtpd\n")))
+}
+
+const RESOLVER: &str = "resolv.conf";
+
+/// How it is started. The name server that the C library asks is the machine's; so that ours is asked, Postfix sees a file of its own.
+pub(crate) fn command(config: &Path, setup: &Setup) -> Result<(PathBuf, Vec<String>), String> {
+    let own = [program()?.display().to_string(), "-c".to_owned(), config.display().to_string(), "start-fg".to_owned()];
+    if setup.lists.is_none() {
+        let [program, arguments @ ..] = own;
+        return Ok((program.into(), arguments.into()));
+    }
+    let resolver = config.with_file_name(RESOLVER).display().to_string();
+    let script = "mount --bind \"$0\" /etc/resolv.conf && exec \"$@\"".to_owned();
+    let words = ["--mount".to_owned(), "sh".to_owned(), "-c".to_owned(), script, resolver];
+    Ok(("unshare".into(), words.into_iter().chain(own).collect()))
+}
+
 /// The network that is refused at the door.
 pub(crate) const BANNED: &str = "127.66.0.0/16";
 
@@ -105,7 +135,9 @@ pub(crate) fn configure(folder: &Path, port: u16, submission_port: u16, setup: &
     } else {
         String::new()
     };
-    let (clients, listeners) = if setup.accounts.is_empty() {
+    let (clients, listeners) = if let Some(lists) = setup.lists {
+        strangers(folder, port, lists)?
+    } else if setup.accounts.is_empty() {
         let main = format!(
             "mynetworks = 127.0.0.0/8
 smtpd_recipient_restrictions = {hold}permit_mynetworks, reject

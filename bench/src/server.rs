@@ -53,6 +53,16 @@ pub(crate) struct Setup {
     /// Clients are strangers, limits are the defaults, Postfix has postscreen before it; a second port takes mail from these accounts, after
     /// STARTTLS and a password. With `tls`.
     pub(crate) accounts: Vec<String>,
+    /// Clients are strangers, and lists are asked about them. Without, nothing is asked in the DNS.
+    pub(crate) lists: Option<Lists>,
+}
+
+/// Where lists are asked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lists {
+    pub(crate) resolver: SocketAddr,
+    /// One of them never answers.
+    pub(crate) with_silent: bool,
 }
 
 /// Where the programs are and where data may be put.
@@ -166,7 +176,7 @@ impl Server {
                 if !setup.accounts.is_empty() {
                     helper = Some(start_dovecot(&folder, &setup.accounts)?);
                 }
-                (postfix::program()?, vec!["-c".to_owned(), config.display().to_string(), "start-fg".to_owned()])
+                postfix::command(&config, setup)?
             }
             Kind::Sink => {
                 let mut arguments = vec!["sink".to_owned(), "--listen".to_owned(), address.to_string(), "--seconds".to_owned()];
