@@ -541,11 +541,13 @@ pub(crate) async fn carry_out(server: &Server, order: BanOrder) -> Answer {
             answer.refused = refused.into_iter().map(view_refused).collect();
         }
         // It is not banned, but it may be refused for its faults.
-        (Answer::Failed { .. }, BanOrder::Remove { network, dry_run: false, .. }) => {
-            if let Ok(of) = network.trim().parse::<Subnet>()
-                && server.strangers.pardon(now, of, refused_for)
-            {
-                answer = Answer::Done { text: format!("{of} is no longer refused for its faults") };
+        (Answer::Failed { .. }, BanOrder::Remove { network, dry_run, .. }) => {
+            if let Ok(of) = network.trim().parse::<Subnet>() {
+                if *dry_run && server.strangers.refused(now, refused_for).iter().any(|refused| refused.of == of) {
+                    answer = Answer::Done { text: format!("{of} would no longer be refused for its faults") };
+                } else if !*dry_run && server.strangers.pardon(now, of, refused_for) {
+                    answer = Answer::Done { text: format!("{of} is no longer refused for its faults") };
+                }
             }
         }
         _ => {}

@@ -189,10 +189,11 @@ async fn a_ban_that_is_removed_takes_the_faults_of_the_client_with_it_and_a_refu
     let server = &town.server;
     let fault_of = |client: &str| strangers::behaved(server, &facts(client), Conduct { syntax: 1, ..Conduct::default() });
     let fault = || fault_of("198.51.100.7");
-    let remove = |network: &str| {
+    let order = |network: &str, dry_run| {
         let network = network.to_owned();
-        carry_out(server, BanOrder::Remove { network, within: false, reason: String::new(), dry_run: false })
+        carry_out(server, BanOrder::Remove { network, within: false, reason: String::new(), dry_run })
     };
+    let remove = |network| order(network, false);
     (0..4).for_each(|_| fault());
     assert!(is_shut(server, "198.51.100.7"));
     // What a host does beyond its own limit is not its network's doing; a neighbour's fault is.
@@ -208,7 +209,10 @@ async fn a_ban_that_is_removed_takes_the_faults_of_the_client_with_it_and_a_refu
     assert_eq!(listed.refused[0].network, "198.51.100.0/24");
     assert!(listed.refused[0].evidence.contains("4 faults") && listed.refused[0].until > clock().0, "{listed:?}");
     assert!(matches!(remove("198.51.100.7").await, Answer::Bans(_)));
-    assert!(matches!(remove("198.51.100.0/24").await, Answer::Done { .. }));
+    for (dry_run, words) in [(true, "would no longer"), (true, "would no longer"), (false, "is no longer")] {
+        let answer = order("198.51.100.0/24", dry_run).await;
+        assert!(matches!(&answer, Answer::Done { text } if text.contains(words)), "{answer:?}");
+    }
     assert_eq!(strangers::door(server, &facts("198.51.100.7")), Door::Open);
     fault();
     assert!(!is_shut(server, "198.51.100.7"), "it begins anew");
