@@ -174,3 +174,6 @@ fn link_subjects(links: &[Link], asked_max: usize) -> Vec<Subject> {
     }
     subjects
 }
+
+#[cfg(test)]
+mod tests;
