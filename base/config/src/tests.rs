@@ -37,6 +37,7 @@ fn an_empty_file_is_valid_and_listens_on_loopback_only() {
 #[test]
 fn the_development_default_keeps_all_mail_on_this_machine() {
     let config = Config::development(&Machine::default()).unwrap();
+    assert!(!config.policy.authenticity.enabled, "nothing is asked in the DNS");
     assert!(!config.outbound.enabled && config.routes.is_empty());
     assert_eq!(config.warnings(), []);
     let ports: Vec<_> = config.listeners.iter().flat_map(|listener| &listener.bind).map(ToString::to_string).collect();
