@@ -199,7 +199,7 @@ impl Asking {
     }
 
     /// Counts what lists that are only observed would have done: refuse this client by their points, on top of those that count.
-    fn watch(&mut self, server: &Server, live: &Live, client: &ClientFacts, said: &DnsSaid) {
+    pub(crate) fn watch(&mut self, server: &Server, live: &Live, client: &ClientFacts, said: &DnsSaid) {
         let worth = || said.listed.iter().filter_map(|listed| worth(listed, &live.policy.dns_lists));
         let counted =
             worth().filter(|(_, mode, _)| *mode == Mode::Enforce).fold(0_i16, |sum, (.., tenths)| sum.saturating_add(tenths));

@@ -316,6 +316,7 @@ impl Inbound {
         })?;
         let whole = examine::Whole { client: &self.client, envelope, trace, headers, writer, ours: *ours, cut: cut.as_ref() };
         let (found, fields) = examine::examine(&self.server, &self.live, whole).await;
+        self.asking.watch(&self.server, &self.live, &self.client, &found.dns);
         (*message.found, message.fields) = (found, fields);
         let mut verdict = self.with_facts(|policy, _, facts| policy.message(facts))?;
         // Filters see what our own rules would take.

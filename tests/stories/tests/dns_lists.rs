@@ -163,6 +163,14 @@ fn an_observed_list_refuses_nobody_and_counts_whom_it_would_have_refused() {
         (&1.into(), &1.into(), &"observe".into()),
         "{counted}"
     );
+    // The same for what a list says of a message.
+    let observed = "target = \"header_from\"";
+    postern.change(|setup| setup.without_tables().domain("here.test", &["alice"]).table(&list("from.test", observed)));
+    dns.address_of("test.from.test", "127.0.0.2").address_of("there.test.from.test", "127.0.0.2");
+    postern.reload("reloaded changes=");
+    let mut client = connect(&postern, CLEAN);
+    assert_eq!(client.mail(STRANGER, &[ALICE], &message(STRANGER, ALICE, "observed")).code, 250);
+    assert_eq!(state(&postern, "from.test")["would_refuse"], 1);
     // Enforced it refuses; a client that a local list allows, and one of a trusted network, are not asked about.
     postern.change(|setup| {
         setup.without_tables().domain("here.test", &["alice"]).table(&list("bl.test", ENFORCED)).with(
