@@ -47,6 +47,7 @@ mod requiretls;
 mod sandbox;
 mod scopes;
 mod scram_plus_gsasl;
+mod sender_suites;
 mod shutdown;
 mod sigkill_ledger;
 mod sizes;
