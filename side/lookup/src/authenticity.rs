@@ -19,15 +19,16 @@ use std::task::Poll;
 use std::time::Duration;
 
 use hickory_resolver::config::{ResolveHosts, ResolverConfig, ResolverOpts};
-use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::net::{DnsError as NetDnsError, NetError};
+use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use mail_auth::crypto::Algorithm;
-use mail_auth::dkim::{DkimError, DomainKey};
+use mail_auth::dkim::DkimError;
 use mail_auth::dmarc::Policy;
 use mail_auth::dmarc::verify::DmarcParameters;
 use mail_auth::{
-    AuthenticatedMessage, DkimOutput, DkimResult, DmarcResult, Error, MessageAuthenticator, Parameters, SpfOutput, SpfResult,
-    TxtRecord,
+    AuthenticatedMessage, DkimOutput, DkimResult, DmarcResult, DnsError, Error, MessageAuthenticator, Parameters, SpfOutput,
+    SpfResult, TxtRecord,
 };
 use postern_mail::authenticity::{
     AUTHORS_MAX, Arc as Chain, AuthResult, Authenticity, Disposition, Dkim, Dmarc, Iprev, SEALERS_MAX, SIGNATURES_MAX, Spf, Words,
@@ -176,7 +177,7 @@ impl Authenticator {
                     .collect();
                 if records.is_empty() { Asked::Nothing } else { Asked::Records(records) }
             }
-            Err(NetError::Dns(DnsError::NoRecordsFound(_))) => Asked::Nothing,
+            Err(NetError::Dns(NetDnsError::NoRecordsFound(_))) => Asked::Nothing,
             Err(error) => Asked::Failed(format!("{name} {kind}: {error}")),
         }
     }
@@ -286,17 +287,22 @@ impl Authenticator {
 
     /// The keys of all signatures, each waited for by itself. Only names that are still unknown after that are asked for again by nobody.
     async fn keys(&self, message: &AuthenticatedMessage<'_>, patience: &Patience) -> Keys {
-        let names = message.dkim_signatures().iter().map(|header| format!("{}._domainkey.{}.", header.header.s, header.header.d));
-        let found = together(names.map(|name| async move {
-            let asked = self.library.txt_lookup::<DomainKey>(&name, None::<&Texts>);
-            let key = match patience.until(patience.half, asked).await {
-                Some(Ok(key)) => TxtRecord::DomainKey(key),
-                Some(Err(error)) => TxtRecord::Error(error),
-                None => TxtRecord::Error(Error::Dns(mail_auth::DnsError::Resolver("no answer in time".to_owned()))),
-            };
+        let found = together(message.dkim_signatures().iter().map(|header| async move {
+            let name = format!("{}._domainkey.{}.", header.header.s, header.header.d);
+            let key = patience.until(patience.half, self.key(&name)).await;
+            let key = key.unwrap_or_else(|| TxtRecord::Error(Error::Dns(DnsError::Resolver("no answer in time".to_owned()))));
             (name, key)
         }));
         Keys::new(found.await)
+    }
+
+    async fn key(&self, name: &str) -> TxtRecord {
+        let Ok(asked) = Name::from_str_relaxed(name) else { return TxtRecord::Error(Error::Parse) };
+        match self.ask(asked, RecordType::TXT).await {
+            Asked::Records(records) => texts::key(&spf::texts(&records)),
+            Asked::Nothing => TxtRecord::Error(Error::Dns(DnsError::RecordNotFound(ResponseCode::NXDomain))),
+            Asked::Failed(why) => TxtRecord::Error(Error::Dns(DnsError::Resolver(why))),
+        }
     }
 
     async fn signatures(&self, message: Option<ReadMessage<'_>>, patience: &Patience) -> Signed {
@@ -378,7 +384,7 @@ impl Authenticator {
             .map(|(signature, result)| {
                 let result = match result {
                     AuthResult::Pass => DkimResult::Pass,
-                    AuthResult::TempError => DkimResult::TempError(Error::Dns(mail_auth::DnsError::Resolver(String::new()))),
+                    AuthResult::TempError => DkimResult::TempError(Error::Dns(DnsError::Resolver(String::new()))),
                     _ => DkimResult::Neutral(Error::NotAligned),
                 };
                 DkimOutput::from(result).with_signature(signature)

@@ -331,7 +331,7 @@ impl Check<'_> {
 }
 
 /// RFC 7208 §3.3: the strings of a record, joined without anything between them.
-fn texts(records: &[RData]) -> Vec<Vec<u8>> {
+pub(crate) fn texts(records: &[RData]) -> Vec<Vec<u8>> {
     let text = |record: &RData| match record {
         RData::TXT(txt) => Some(txt.txt_data.concat()),
         _ => None,

@@ -15,6 +15,7 @@ mod bans;
 mod body_kinds;
 mod chain;
 mod config_commands;
+mod dkim_peers;
 mod dns_lists;
 mod dovecot_lmtp;
 mod dribble;

@@ -7,9 +7,9 @@ use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use mail_auth::dkim::AtpsRecord;
+use mail_auth::dkim::{AtpsRecord, DkimError, DomainKey};
 use mail_auth::dns::{ToFqdn as _, TxtRecordParser as _};
-use mail_auth::{DnsCache, NoCache, ResolverCache, TxtRecord};
+use mail_auth::{DnsCache, Error, NoCache, ResolverCache, TxtRecord};
 
 /// What was read while a policy was looked for, so that it is there when it is asked for again.
 #[derive(Default)]
@@ -28,6 +28,29 @@ impl Keys {
         // RFC 6541 and RFC 6651 are what else the library would ask for. Neither changes whose signature it is, and that is all we go by.
         Self { known, otherwise: AtpsRecord::parse(b"v=ATPS1").ok().map(TxtRecord::from) }
     }
+}
+
+/// The key among the texts of a selector. Those that say they are for something else are as if they were not there, which the library does not look at.
+pub(super) fn key(texts: &[Vec<u8>]) -> TxtRecord {
+    let ours: Vec<Vec<u8>> = texts.iter().filter(|text| is_for_mail(text)).cloned().collect();
+    if ours.is_empty() && !texts.is_empty() {
+        return TxtRecord::Error(Error::Dkim(DkimError::UnsupportedKeyType));
+    }
+    TxtRecord::from(DomainKey::parse_records(&ours))
+}
+
+/// RFC 6376 §3.6.1: a key may be for some kinds of use only, and for some hashes only. SHA-1 is not accepted anyway.
+fn is_for_mail(text: &[u8]) -> bool {
+    text.split(|b| *b == b';').all(|tag| {
+        let mut parts = tag.splitn(2, |b| *b == b'=').map(<[u8]>::trim_ascii);
+        let (name, values) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let has = |wanted: &[&[u8]]| values.split(|b| *b == b':').any(|one| wanted.contains(&one.trim_ascii()));
+        match name {
+            b"s" => has(&[b"*", b"email"]),
+            b"h" => has(&[b"sha256"]),
+            _ => true,
+        }
+    })
 }
 
 impl ResolverCache<Box<str>, TxtRecord> for Texts {
