@@ -24,6 +24,7 @@ mod exim_both_ways;
 mod fairness;
 mod filters;
 mod first_message;
+mod foreign_results;
 mod full_disk;
 mod hostile_names;
 mod hostile_next_hop;
