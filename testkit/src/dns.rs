@@ -22,6 +22,7 @@ struct Zones {
     not_remembered: bool,
     silent: BTreeSet<String>,
     asked: Vec<(String, RecordType)>,
+    mute: bool,
     stopped: bool,
 }
 
@@ -59,7 +60,7 @@ impl Zones {
         let question = query.queries.first()?.clone();
         let (owner, kind) = (asked_name(question.name()), question.query_type());
         self.asked.push((owner.clone(), kind));
-        if self.silent.contains(&owner) {
+        if self.mute || self.silent.contains(&owner) {
             return None;
         }
         let mut response = Message::new(query.metadata.id, MessageType::Response, OpCode::Query);
@@ -237,6 +238,15 @@ impl TestDns {
     /// Never.
     pub fn silent(&self, owner: &str) -> &Self {
         self.zones.lock().unwrap().silent.insert(key(owner));
+        self
+    }
+
+    /// No answer about anything, or answers again.
+    ///
+    /// # Panics
+    /// Never.
+    pub fn mute(&self, mute: bool) -> &Self {
+        self.zones.lock().unwrap().mute = mute;
         self
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Promise: nothing outside that folder changes, and nothing is left running.
 
+pub mod dkim;
 pub mod dovecot;
 pub mod exim;
 pub mod filters;

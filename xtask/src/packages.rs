@@ -24,6 +24,8 @@ const INSTALLED: &[(&str, &str)] = &[
     ("g++", "/usr/bin/g++"),
     ("rspamd", "/usr/bin/rspamd"),
     ("opendkim", "/usr/sbin/opendkim"),
+    ("python3-dkim", "/usr/lib/python3/dist-packages/dkim/__init__.py"),
+    ("python3-nacl", "/usr/lib/python3/dist-packages/nacl/__init__.py"),
     ("clamav-daemon", "/usr/sbin/clamd"),
     ("clamav-milter", "/usr/sbin/clamav-milter"),
     ("python3-milter", "/usr/lib/python3/dist-packages/Milter/__init__.py"),

@@ -22,7 +22,8 @@ section! {
         /// Whether it is looked up.
         #[key(example = "false", why = "without it anybody can send as anybody")]
         pub enabled: bool = true;
-        /// For all of a message, together. What is not known by then is held against nobody.
+        /// For all of a message, together; SPF, signatures and the client's name have half of it, so that the policies of authors have the rest whatever is slow
+        /// there. What is not known by then is held against nobody. Name servers that answer nothing at all are not waited for so long.
         #[key(
             example = "\"5s\"",
             why = "a chain of includes takes some questions one behind the other, and clients wait for minutes",

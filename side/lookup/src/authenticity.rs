@@ -1,30 +1,45 @@
 //! Who a message is from, as far as DNS and signatures tell: SPF, DKIM, DMARC, ARC and the client's name, all within one deadline. Promise: whatever a
-//! message and strangers' zones say, no more than [`SIGNATURES_MAX`] signatures and [`AUTHORS_MAX`] author domains are looked at, and what is not known when the
-//! time is over is `temperror`.
+//! message and strangers' zones say, no more than [`SIGNATURES_MAX`] signatures and [`AUTHORS_MAX`] author domains are looked at; what is not known when the
+//! time is over is `temperror`; and nobody has the policy of another domain skipped by a zone that is slow.
+//!
+//! For that, each signature and each author waits for its own name server, all of them at once; identifiers have half of the time, policies all of it; and
+//! DMARC is a `temperror` only where the policy itself, or an identifier that is aligned with it, could not be looked up.
 //!
 //! Signatures, DMARC and ARC are the library's. It asks through a resolver of its own, which has the same name servers, times and bounds as ours and honours
 //! times to live; its memory is below the texts, so that a text that was read as one kind of record is read again as another. Unlike our resolver it answers
 //! `localhost` by itself, which nobody can publish a policy under.
 
+mod pulse;
+mod texts;
+
+use std::future::{Future, pending, poll_fn};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use hickory_resolver::config::{ResolveHosts, ResolverConfig, ResolverOpts};
-use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::net::{DnsError as NetDnsError, NetError};
+use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use mail_auth::crypto::Algorithm;
 use mail_auth::dkim::DkimError;
 use mail_auth::dmarc::Policy;
 use mail_auth::dmarc::verify::DmarcParameters;
-use mail_auth::{AuthenticatedMessage, DkimOutput, DkimResult, DmarcResult, Error, MessageAuthenticator, SpfOutput, SpfResult};
+use mail_auth::{
+    AuthenticatedMessage, DkimOutput, DkimResult, DmarcResult, DnsError, Error, MessageAuthenticator, Parameters, SpfOutput,
+    SpfResult, TxtRecord,
+};
 use postern_mail::authenticity::{
     AUTHORS_MAX, Arc as Chain, AuthResult, Authenticity, Disposition, Dkim, Dmarc, Iprev, SEALERS_MAX, SIGNATURES_MAX, Spf, Words,
 };
 use postern_mail::{Domain, ReversePath};
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 
-use crate::resolver::{LookupSettings, Resolver, SetupFailure, name_servers};
+use self::pulse::Pulse;
+use self::texts::{Keys, Texts};
+use crate::resolver::{LookupSettings, QUESTIONS_AT_ONCE_MAX, Resolver, SetupFailure, name_servers};
 use crate::spf::{self, SpfAsked};
 use crate::{reverse_dns, seal};
 
@@ -77,6 +92,55 @@ pub(crate) enum Asked {
 pub struct Authenticator {
     pub(crate) library: MessageAuthenticator,
     resolver: Resolver,
+    pulse: Pulse,
+}
+
+/// How long one message waits.
+struct Patience {
+    /// For identifiers.
+    half: Instant,
+    /// For policies.
+    whole: Instant,
+    /// Name servers do not answer at all.
+    silence: watch::Receiver<bool>,
+}
+
+impl Patience {
+    /// `None`: there was no answer in time.
+    async fn until<T>(&self, until: Instant, work: impl Future<Output = T>) -> Option<T> {
+        let mut silence = self.silence.clone();
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = sleep_until(until) => None,
+            _ = silence.wait_for(|is_silent| *is_silent) => None,
+        }
+    }
+}
+
+/// What authors are compared with.
+struct Identified {
+    spf: Option<Spf>,
+    passes: Vec<Pass>,
+}
+
+/// A few works at once, each to its end.
+async fn together<T>(works: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+    let mut works: Vec<_> = works.map(|work| (Box::pin(work), None)).collect();
+    poll_fn(|context| {
+        let mut is_open = false;
+        for (work, done) in &mut works {
+            if done.is_none() {
+                match work.as_mut().poll(context) {
+                    Poll::Ready(value) => *done = Some(value),
+                    Poll::Pending => is_open = true,
+                }
+            }
+        }
+        if is_open { Poll::Pending } else { Poll::Ready(()) }
+    })
+    .await;
+    works.into_iter().filter_map(|(_, done)| done).collect()
 }
 
 impl Authenticator {
@@ -91,13 +155,15 @@ impl Authenticator {
         options.timeout = settings.timeout / attempts;
         options.attempts = usize::try_from(attempts.saturating_sub(1)).unwrap_or(1);
         options.ndots = 0;
+        // As our own resolver: over one connection of TCP, a few slow zones would else keep everybody's questions from being asked.
+        options.max_active_requests = QUESTIONS_AT_ONCE_MAX;
         options.use_hosts_file = ResolveHosts::Never;
         options.cache_size = u64::try_from(settings.cache_entries_max).unwrap_or(u64::MAX);
         options.positive_max_ttl = Some(settings.cache_time_max);
         options.negative_max_ttl = Some(settings.cache_negative_time_max);
         let config = ResolverConfig::from_parts(None, Vec::new(), name_servers(settings)?);
         let library = MessageAuthenticator::new(config, options).map_err(|error| SetupFailure::because(&error))?;
-        Ok(Self { library, resolver: resolver.clone() })
+        Ok(Self { library, resolver: resolver.clone(), pulse: Pulse::default() })
     }
 
     pub(crate) async fn ask(&self, name: Name, kind: RecordType) -> Asked {
@@ -111,27 +177,89 @@ impl Authenticator {
                     .collect();
                 if records.is_empty() { Asked::Nothing } else { Asked::Records(records) }
             }
-            Err(NetError::Dns(DnsError::NoRecordsFound(_))) => Asked::Nothing,
+            Err(NetError::Dns(NetDnsError::NoRecordsFound(_))) => Asked::Nothing,
             Err(error) => Asked::Failed(format!("{name} {kind}: {error}")),
         }
     }
 
     /// Finds out all there is; a message that could not be read has no signatures.
     pub async fn examine(&self, asked: &MessageAsked, message: Option<ReadMessage<'_>>) -> Authenticity {
-        let until = Instant::now() + asked.within;
+        let now = Instant::now();
+        let (tell, silence) = watch::channel(false);
+        let patience = Patience { half: now + asked.within / 2, whole: now + asked.within, silence };
+        let silent = async {
+            self.pulse.stops(&self.resolver).await;
+            tell.send_replace(true);
+            pending::<Authenticity>().await
+        };
+        tokio::select! {
+            biased;
+            found = self.look(asked, message, &patience) => found,
+            none = silent => none,
+        }
+    }
+
+    async fn look(&self, asked: &MessageAsked, message: Option<ReadMessage<'_>>, patience: &Patience) -> Authenticity {
+        let (tell, identified) = watch::channel(None);
+        let identify = async {
+            let found = Box::pin(self.identify(asked, message, patience)).await;
+            // RFC 9989 takes the domain of MAIL FROM, and RFC 7208 §2.4 that of HELO for mail without one.
+            let spf = found.0.spf_mail.as_ref().or(found.0.spf_helo.as_ref()).cloned();
+            tell.send_replace(Some(Arc::new(Identified { spf, passes: found.1 })));
+            found.0
+        };
+        let (domains, no_author) = match &asked.authors {
+            Authors::Nobody(why) => (&[][..], *why),
+            Authors::Domains(domains) if domains.len() > AUTHORS_MAX => (&[][..], "the From field names too many domains"),
+            Authors::Domains(domains) => (domains.as_slice(), ""),
+        };
+        let (found, dmarc) =
+            tokio::join!(identify, together(domains.iter().map(|domain| self.author(domain, identified.clone(), patience))));
+        Authenticity { dmarc, no_author: Words::new(no_author), ..found }
+    }
+
+    /// What an author's domain asks for is looked up before it is known who the message is from, so that nothing slow can delay it.
+    async fn author(
+        &self,
+        domain: &Domain,
+        mut identified: watch::Receiver<Option<Arc<Identified>>>,
+        patience: &Patience,
+    ) -> Dmarc {
+        let texts = Texts::default();
+        let nobody = Identified { spf: None, passes: Vec::new() };
+        let first = patience.until(patience.whole, self.dmarc(domain, &nobody, &texts)).await;
+        let Some(first) = first else { return unknown_dmarc(domain) };
+        if first.result == AuthResult::None {
+            return first;
+        }
+        // Whoever identifies is done when half of the time is over.
+        let Ok(identified) = identified.wait_for(Option::is_some).await.map(|found| found.clone()) else { return first };
+        let Some(identified) = identified else { return first };
+        let compared = patience.until(patience.whole, self.dmarc(domain, &identified, &texts)).await;
+        compared.unwrap_or_else(|| unknown_dmarc(domain))
+    }
+
+    async fn identify(
+        &self,
+        asked: &MessageAsked,
+        message: Option<ReadMessage<'_>>,
+        patience: &Patience,
+    ) -> (Authenticity, Vec<Pass>) {
         let mail_from = asked.from.mailbox().map(ToString::to_string);
         let (spf_helo, spf_mail, signed, iprev) = tokio::join!(
-            self.spf(asked, None, until),
+            self.spf(asked, None, patience),
             async {
                 match &mail_from {
-                    Some(path) => Some(self.spf(asked, Some(path), until).await),
+                    Some(path) => Some(self.spf(asked, Some(path), patience).await),
                     None => None,
                 }
             },
-            self.signatures(message, until),
-            async { timeout_at(until, reverse_dns::iprev(&self.resolver, asked.client)).await.unwrap_or_else(|_| no_iprev()) },
+            self.signatures(message, patience),
+            async {
+                patience.until(patience.half, reverse_dns::iprev(&self.resolver, asked.client)).await.unwrap_or_else(no_iprev)
+            },
         );
-        let mut found = Authenticity {
+        let found = Authenticity {
             spf_helo: Some(spf_helo),
             spf_mail,
             dkim: signed.dkim,
@@ -139,33 +267,45 @@ impl Authenticator {
             iprev: Some(iprev),
             ..Authenticity::default()
         };
-        match &asked.authors {
-            Authors::Nobody(why) => found.no_author = Words::new(why),
-            Authors::Domains(domains) if domains.len() > AUTHORS_MAX => {
-                found.no_author = Words::new("the From field names too many domains");
-            }
-            Authors::Domains(domains) => {
-                // RFC 9989 takes the domain of MAIL FROM, and RFC 7208 §2.4 that of HELO for mail without one.
-                let spf = found.spf_mail.as_ref().or(found.spf_helo.as_ref());
-                for domain in domains {
-                    let checked = timeout_at(until, self.dmarc(domain, spf, &signed.passes)).await;
-                    found.dmarc.push(checked.unwrap_or_else(|_| unknown_dmarc(domain)));
-                }
-            }
-        }
-        found
+        (found, signed.passes)
     }
 
-    async fn spf(&self, asked: &MessageAsked, mail_from: Option<&str>, until: Instant) -> Spf {
-        let question =
-            SpfAsked { client: asked.client, helo: &asked.helo, mail_from, receiver: &asked.receiver, now: seal::seconds() };
-        match timeout_at(until, spf::check(self, &question)).await {
-            Ok(spf) => spf,
-            Err(_) => no_spf(mail_from.and_then(|path| path.rsplit_once('@')).map_or(&asked.helo, |(_, domain)| domain)),
+    async fn spf(&self, asked: &MessageAsked, mail_from: Option<&str>, patience: &Patience) -> Spf {
+        let question = SpfAsked {
+            client: asked.client,
+            helo: &asked.helo,
+            mail_from,
+            receiver: &asked.receiver,
+            now: seal::seconds(),
+            aside_within: asked.within / 8,
+        };
+        match patience.until(patience.half, spf::check(self, &question)).await {
+            Some(spf) => spf,
+            None => no_spf(mail_from.and_then(|path| path.rsplit_once('@')).map_or(&asked.helo, |(_, domain)| domain)),
         }
     }
 
-    async fn signatures(&self, message: Option<ReadMessage<'_>>, until: Instant) -> Signed {
+    /// The keys of all signatures, each waited for by itself. Only names that are still unknown after that are asked for again by nobody.
+    async fn keys(&self, message: &AuthenticatedMessage<'_>, patience: &Patience) -> Keys {
+        let found = together(message.dkim_signatures().iter().map(|header| async move {
+            let name = format!("{}._domainkey.{}.", header.header.s, header.header.d);
+            let key = patience.until(patience.half, self.key(&name)).await;
+            let key = key.unwrap_or_else(|| TxtRecord::Error(Error::Dns(DnsError::Resolver("no answer in time".to_owned()))));
+            (name, key)
+        }));
+        Keys::new(found.await)
+    }
+
+    async fn key(&self, name: &str) -> TxtRecord {
+        let Ok(asked) = Name::from_str_relaxed(name) else { return TxtRecord::Error(Error::Parse) };
+        match self.ask(asked, RecordType::TXT).await {
+            Asked::Records(records) => texts::key(&spf::texts(&records)),
+            Asked::Nothing => TxtRecord::Error(Error::Dns(DnsError::RecordNotFound(ResponseCode::NXDomain))),
+            Asked::Failed(why) => TxtRecord::Error(Error::Dns(DnsError::Resolver(why))),
+        }
+    }
+
+    async fn signatures(&self, message: Option<ReadMessage<'_>>, patience: &Patience) -> Signed {
         let Some(ReadMessage(mut message)) = message else {
             return Signed { dkim: Vec::new(), passes: Vec::new(), arc: None };
         };
@@ -181,42 +321,33 @@ impl Authenticator {
             }
             Err(DkimError::UnsupportedAlgorithm)
         });
+        let (keys, arc) = tokio::join!(self.keys(&message, patience), patience.until(patience.half, self.chain(&message)));
+        let arc = arc.unwrap_or_else(|| {
+            Some(Chain { result: AuthResult::TempError, sealers: Vec::new(), why: Words::new("no answer in time") })
+        });
         let mut passes = Vec::new();
-        match timeout_at(until, self.library.verify_dkim(&message)).await {
-            Ok(outputs) => {
-                let (without, with): (Vec<_>, Vec<_>) = outputs.into_iter().partition(|output| output.signature().is_none());
-                for output in &with {
-                    if let Some(signature) = output.signature() {
-                        let (result, why) = dkim_result(output.result());
-                        dkim.push(word(signature, result, &why));
-                        passes.push(Pass { domain: signature.d.clone(), result });
-                    }
-                }
-                for output in without.iter().take(unreadable) {
-                    let (result, why) = dkim_result(output.result());
-                    let none = Words::default;
-                    dkim.push(Dkim {
-                        domain: none(),
-                        selector: none(),
-                        algorithm: none(),
-                        signature: none(),
-                        result,
-                        why: Words::new(&why),
-                    });
-                }
-            }
-            Err(_) => {
-                for header in message.dkim_signatures() {
-                    dkim.push(word(&header.header, AuthResult::TempError, "no answer in time"));
-                    passes.push(Pass { domain: header.header.d.clone(), result: AuthResult::TempError });
-                }
+        let outputs = self.library.verify_dkim(Parameters::new(&message).with_cache(&keys)).await;
+        let (without, with): (Vec<_>, Vec<_>) = outputs.into_iter().partition(|output| output.signature().is_none());
+        for output in &with {
+            if let Some(signature) = output.signature() {
+                let (result, why) = dkim_result(output.result());
+                dkim.push(word(signature, result, &why));
+                passes.push(Pass { domain: signature.d.clone(), result });
             }
         }
+        for output in without.iter().take(unreadable) {
+            let (result, why) = dkim_result(output.result());
+            let none = Words::default;
+            dkim.push(Dkim {
+                domain: none(),
+                selector: none(),
+                algorithm: none(),
+                signature: none(),
+                result,
+                why: Words::new(&why),
+            });
+        }
         dkim.truncate(SIGNATURES_MAX);
-        let arc = match timeout_at(until, self.chain(&message)).await {
-            Ok(arc) => arc,
-            Err(_) => Some(Chain { result: AuthResult::TempError, sealers: Vec::new(), why: Words::new("no answer in time") }),
-        };
         Signed { dkim, passes, arc }
     }
 
@@ -240,7 +371,7 @@ impl Authenticator {
         Some(Chain { result, sealers, why: Words::new(&why) })
     }
 
-    async fn dmarc(&self, domain: &Domain, spf: Option<&Spf>, passes: &[Pass]) -> Dmarc {
+    async fn dmarc(&self, domain: &Domain, Identified { spf, passes }: &Identified, texts: &Texts) -> Dmarc {
         // The library takes the author from a message. It is given one that has nothing but the author we have read.
         let from = format!("From: <a@{domain}>\r\n\r\n");
         let Some(message) = AuthenticatedMessage::parse(from.as_bytes()) else { return unknown_dmarc(domain) };
@@ -253,19 +384,21 @@ impl Authenticator {
             .map(|(signature, result)| {
                 let result = match result {
                     AuthResult::Pass => DkimResult::Pass,
-                    AuthResult::TempError => DkimResult::TempError(Error::Dns(mail_auth::DnsError::Resolver(String::new()))),
+                    AuthResult::TempError => DkimResult::TempError(Error::Dns(DnsError::Resolver(String::new()))),
                     _ => DkimResult::Neutral(Error::NotAligned),
                 };
                 DkimOutput::from(result).with_signature(signature)
             })
             .collect();
+        let spf = spf.as_ref();
         let spf_domain = spf.map_or("", |spf| spf.domain.as_str());
         let spf_output = SpfOutput::new(spf_domain.to_owned()).with_result(match spf.map(|spf| spf.result) {
             Some(AuthResult::Pass) => SpfResult::Pass,
             Some(AuthResult::TempError) => SpfResult::TempError,
             _ => SpfResult::None,
         });
-        let output = self.library.verify_dmarc(DmarcParameters::new(&message, &outputs, spf_domain, &spf_output)).await;
+        let parameters = Parameters::new(DmarcParameters::new(&message, &outputs, spf_domain, &spf_output));
+        let output = self.library.verify_dmarc(parameters.with_cache(texts)).await;
         let (result, why) = match output.result() {
             DmarcResult::Pass => (AuthResult::Pass, String::new()),
             DmarcResult::Fail(_) => (AuthResult::Fail, not_aligned(spf, passes)),

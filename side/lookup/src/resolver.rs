@@ -23,7 +23,11 @@ use crate::cache::{Answer, Cache};
 /// An alias may lead to an alias. RFC 1034 §5.2.2 asks for a limit and names none.
 const ALIASES_MAX: usize = 8;
 /// Questions on the way at once to one name server; those above it wait for their turn within their time limit.
-const QUESTIONS_AT_ONCE_MAX: usize = 1024;
+pub(crate) const QUESTIONS_AT_ONCE_MAX: usize = 1024;
+/// A name server on the way to which a datagram is lost is asked again.
+const ROOT_ATTEMPTS: u32 = 2;
+/// For an answer about the root, which needs no other server.
+const ROOT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How to ask. The binary fills it from the configuration.
 #[derive(Clone, Debug)]
@@ -182,6 +186,17 @@ impl Resolver {
         };
         self.cache().keep(now, name.clone(), kind, answer.clone(), time_to_live.min(ceiling));
         Ok(answer)
+    }
+
+    /// Whether a name server answers at all, whatever it says, when it is asked for the root.
+    pub(crate) async fn answers(&self) -> bool {
+        for _ in 0..ROOT_ATTEMPTS {
+            let asked = self.pool.lookup(Query::query(Name::root(), RecordType::NS), DnsRequestOptions::default()).first_answer();
+            if let Ok(Ok(_) | Err(NetError::Dns(_))) = tokio::time::timeout(ROOT_TIMEOUT, asked).await {
+                return true;
+            }
+        }
+        false
     }
 
     fn cache(&self) -> std::sync::MutexGuard<'_, Cache> {

@@ -9,9 +9,11 @@ mod macros;
 mod record;
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use postern_mail::authenticity::{AuthResult, Spf, Words};
+use tokio::time::timeout;
 
 use self::macros::{Place, Template, Values};
 use self::record::{Lengths, Mechanism, Record, is_spf};
@@ -39,6 +41,8 @@ pub(crate) struct SpfAsked<'a> {
     pub(crate) receiver: &'a str,
     /// Seconds since 1970.
     pub(crate) now: u64,
+    /// For the client's own names, and for an explanation. Their zones are the client's, and decide nothing that is against it.
+    pub(crate) aside_within: Duration,
 }
 
 /// Ends a check before a term has matched.
@@ -64,6 +68,7 @@ struct Check<'a> {
     asked: &'a SpfAsked<'a>,
     terms: u32,
     voids: u32,
+    names: Option<Vec<String>>,
     validated: Option<String>,
 }
 
@@ -79,7 +84,8 @@ pub(crate) async fn check(dns: &Authenticator, asked: &SpfAsked<'_>) -> Spf {
         None => (format!("postmaster@{}", asked.helo), asked.helo),
     };
     let domain = domain.strip_suffix('.').unwrap_or(domain);
-    let mut check = Check { dns, client: asked.client.to_canonical(), sender, asked, terms: 0, voids: 0, validated: None };
+    let mut check =
+        Check { dns, client: asked.client.to_canonical(), sender, asked, terms: 0, voids: 0, names: None, validated: None };
     let said = match check.host(domain).await {
         Ok(Some(said)) => said,
         Ok(None) => Said { result: AuthResult::None, why: "the domain publishes no record".to_owned(), explanation: None },
@@ -143,7 +149,9 @@ impl Check<'_> {
                 continue;
             }
             let explanation = match (&record.explanation, directive.result) {
-                (Some(template), AuthResult::Fail) => self.explanation(domain, template).await,
+                (Some(template), AuthResult::Fail) => {
+                    timeout(self.asked.aside_within, self.explanation(domain, template)).await.ok().flatten()
+                }
                 _ => None,
             };
             return Ok(Said { result: directive.result, why: directive.term.clone(), explanation });
@@ -279,11 +287,21 @@ impl Check<'_> {
         })
     }
 
-    /// The client's names that have its address (RFC 7208 §5.5). What cannot be found out has none.
-    async fn names(&self) -> Vec<String> {
-        let Asked::Records(records) = self.dns.ask(Name::from(self.client), RecordType::PTR).await else { return Vec::new() };
+    /// The client's names that have its address (RFC 7208 §5.5). What cannot be found out has none, and the client's zone can be as slow as it
+    /// likes: it would else keep the record of another domain from being read to its end.
+    async fn names(&mut self) -> Vec<String> {
+        if self.names.is_none() {
+            let mut confirmed = Vec::new();
+            // What was confirmed in time stays so.
+            let _ = timeout(self.asked.aside_within, self.confirm(&mut confirmed)).await;
+            self.names = Some(confirmed);
+        }
+        self.names.clone().unwrap_or_default()
+    }
+
+    async fn confirm(&self, confirmed: &mut Vec<String>) {
+        let Asked::Records(records) = self.dns.ask(Name::from(self.client), RecordType::PTR).await else { return };
         let kind = if self.client.is_ipv4() { RecordType::A } else { RecordType::AAAA };
-        let mut confirmed = Vec::new();
         for record in records.iter().take(NAMES_MAX) {
             let RData::PTR(name) = record else { continue };
             if let Asked::Records(addresses) = self.dns.ask(name.0.clone(), kind).await {
@@ -297,7 +315,6 @@ impl Check<'_> {
                 }
             }
         }
-        confirmed
     }
 
     /// RFC 7208 §6.2: whatever is wrong with it, there is none then; it counts towards no limit.
@@ -314,7 +331,7 @@ impl Check<'_> {
 }
 
 /// RFC 7208 §3.3: the strings of a record, joined without anything between them.
-fn texts(records: &[RData]) -> Vec<Vec<u8>> {
+pub(crate) fn texts(records: &[RData]) -> Vec<Vec<u8>> {
     let text = |record: &RData| match record {
         RData::TXT(txt) => Some(txt.txt_data.concat()),
         _ => None,

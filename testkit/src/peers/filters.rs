@@ -23,7 +23,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    fn start(name: &str, command: &mut Command, folder: TempDir, (port, http): (u16, Option<u16>)) -> Self {
+    pub(crate) fn start(name: &str, command: &mut Command, folder: TempDir, (port, http): (u16, Option<u16>)) -> Self {
         let mut program = Program::start(name, command);
         for port in http.into_iter().chain([port]) {
             program.wait_for_port(loopback(port), LONG);
