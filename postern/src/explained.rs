@@ -5,7 +5,7 @@ use postern_config::Config;
 use postern_mail::envelope::UnixMillis;
 use postern_mail::fact::{ClientFacts, Fact};
 use postern_mail::message::headers::Headers;
-use postern_mail::netset::Listed;
+use postern_mail::netset::{AskedName, Listed, NameKind};
 use postern_mail::scope::AccountScope;
 use postern_mail::{Decision, DnsSaid, Effect, Envelope, MessageId, Recipient, Reply, RuleName, Scored, Verdict, rule};
 use postern_policy::explain::{is_waived, what_would_change, word};
@@ -262,7 +262,7 @@ pub(crate) fn what_if(
     config: &Config,
     policy: &Policy,
     account: impl FnOnce(&str) -> (Fact<OwnedAddresses>, AccountScope),
-    listed: impl FnOnce(&ClientFacts) -> Vec<Listed>,
+    listed: impl Fn(&ClientFacts, Option<&[AskedName]>) -> Vec<Listed>,
     asked: &WhatIf,
 ) -> Result<Explained, String> {
     use postern_mail::client::ListenerKind;
@@ -271,7 +271,7 @@ pub(crate) fn what_if(
     use postern_mail::{Mailbox, ReversePath};
     use postern_policy::rules::scope::Scopes;
 
-    use crate::wire::clock;
+    use crate::wire::{clock, names};
 
     let mailbox = |text: &str| {
         let bare = text.trim_start_matches('<').trim_end_matches('>');
@@ -289,13 +289,14 @@ pub(crate) fn what_if(
     let who = asked.account.as_deref().map(postern_policy::record::somebody);
     let identity = who.as_ref().zip(found.as_ref()).map(|(who, (owned, _))| Identity { who, owned });
     let mut steps = Vec::new();
-    let listed = listed(&client);
+    let of_client = listed(&client, None);
     let mut earlier: Vec<Scored> = Vec::new();
-    if !listed.is_empty() {
-        let verdict = policy.connect(&ConnectFacts { client: &client, listed: &listed });
+    if !of_client.is_empty() {
+        let verdict = policy.connect(&ConnectFacts { client: &client, listed: &of_client });
         earlier.extend(verdict.scored());
         steps.push(step(None, Stage::Connect, address.to_string(), &verdict));
     }
+    let of_sender = listed(&client, Some(&names::asked_of_sender(None, &from)));
     let scope = scopes.map(|scopes| scopes.sender(&client, &from, asked.size, None));
     let facts = SenderFacts {
         client: &client,
@@ -305,6 +306,7 @@ pub(crate) fn what_if(
         scope: scope.as_ref(),
         earlier: &earlier,
         dns: DnsSaid::NOTHING,
+        listed: &of_sender,
     };
     let verdict = policy.sender(&facts);
     earlier.extend(verdict.scored());
@@ -313,8 +315,12 @@ pub(crate) fn what_if(
     for text in &asked.to {
         let to = mailbox(text)?;
         let scope = scopes.map(|scopes| scopes.recipient(&client, &to, None));
-        let facts = RecipientFacts { client: &client, to: &to, who: who.as_ref(), scope: scope.as_ref() };
+        let of_recipient = listed(&client, Some(&[AskedName::address(NameKind::Recipient, &to)]));
+        let facts = RecipientFacts { client: &client, to: &to, who: who.as_ref(), scope: scope.as_ref(), listed: &of_recipient };
         let (verdict, admission) = policy.recipient(&facts, &Directory(config));
+        if admission.is_some() {
+            earlier.extend(verdict.scored());
+        }
         steps.push(step(None, Stage::Recipient, format!("<{to}>"), &verdict));
         recipients.extend(admission.map(|admission| Recipient::admitted(to, &admission, DsnRequest::default())));
     }
@@ -323,6 +329,7 @@ pub(crate) fn what_if(
         let (headers, size) = (Headers::parse(header.as_bytes()), asked.size.unwrap_or(0));
         let scope = scopes.map(|scopes| scopes.message(&client, &headers, size));
         let scope = scope.as_ref();
+        let found = Found { listed: listed(&client, Some(&names::asked_of_authors(&headers))), ..Found::default() };
         let facts = MessageFacts {
             client: &client,
             envelope: &envelope,
@@ -331,7 +338,7 @@ pub(crate) fn what_if(
             size,
             scope,
             earlier: &earlier,
-            found: Found::NOTHING,
+            found: &found,
         };
         steps.push(step(None, Stage::Message, format!("{from}, {size} octets"), &policy.message(&facts)));
     }

@@ -1,11 +1,15 @@
 //! `postern list`: what can be ordered of local lists and what is answered, with and without a running server. Promise: what is said to be done is on
 //! disk and in force, and every word of an operator's that is wrong is told before anything is changed.
 
+use std::net::Ipv4Addr;
+
+use postern_inspect::names::registered;
 use postern_mail::client::ListenerKind;
 use postern_mail::envelope::UnixMillis;
 use postern_mail::fact::ClientFacts;
 use postern_mail::list::{self, Entry};
-use postern_mail::netset::{Action, Subject};
+use postern_mail::netset::{Action, AskedName, Listed, NameKind, Subject};
+use postern_mail::{Domain, HeloName, Mailbox};
 use postern_policy::{ConnectFacts, Policy, Stage};
 use postern_state::{ListFailure, Lists, OwnEntry};
 use serde::{Deserialize, Serialize};
@@ -31,7 +35,7 @@ pub(crate) enum ListOrder {
     },
     /// Entries less.
     Remove {
-        /// Networks, AS numbers, countries.
+        /// Networks, AS numbers, countries, names with their kinds.
         subjects: Vec<String>,
         /// Only say what would be.
         dry_run: bool,
@@ -43,10 +47,11 @@ pub(crate) enum ListOrder {
         /// At most so many.
         limit: usize,
     },
-    /// What is said and decided of a client.
+    /// What is said and decided of a client or a name.
     Test {
-        /// Its address.
-        address: String,
+        /// Its address, or a name with its kind.
+        #[serde(rename = "address")]
+        word: String,
         /// On which kind of listener.
         listener: String,
     },
@@ -79,7 +84,7 @@ impl ListOrder {
 /// An entry made by a command.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct ListEntry {
-    /// Network, AS number or country.
+    /// Network, AS number, country, or a name with its kind.
     pub subject: String,
     /// `block`, `allow`, `exempt`, or points.
     pub action: String,
@@ -117,7 +122,7 @@ pub(crate) struct ListMatch {
 /// What is said and decided of a client.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Tested {
-    /// The client.
+    /// The client, or the name.
     pub address: String,
     /// Where it came.
     pub listener: String,
@@ -162,9 +167,12 @@ pub(crate) fn carry_out(lists: &Lists, policy: &Policy, now: UnixMillis, order: 
                 Err(why) => return wrong(why),
             };
             let (entries, more) = lists.own(after, limit.min(ENTRIES_MAX));
-            Answer::ListEntries { entries: entries.iter().map(|(subject, entry)| view(&entry.about(*subject))).collect(), more }
+            Answer::ListEntries {
+                entries: entries.iter().map(|(subject, entry)| view(&entry.about(subject.clone()))).collect(),
+                more,
+            }
         }
-        ListOrder::Test { address, listener } => test(lists, policy, now, &address, &listener),
+        ListOrder::Test { word, listener } => test(lists, policy, now, &word, &listener),
         ListOrder::Show => Answer::Lists {
             lists: lists
                 .summary()
@@ -230,7 +238,7 @@ fn add(lists: &Lists, now: UnixMillis, lines: &[String], dry_run: bool) -> Answe
 fn remove(lists: &Lists, subjects: &[String], dry_run: bool) -> Answer {
     let parsed: Result<Vec<Subject>, String> = subjects
         .iter()
-        .map(|text| Subject::parse(text).map_err(|why| format!("{text:?} is no network, AS number or country: {why}")))
+        .map(|text| Subject::parse(text).map_err(|why| format!("{text:?} is no network, AS number, country or name: {why}")))
         .collect();
     let parsed = match parsed {
         Ok(parsed) => parsed,
@@ -250,29 +258,65 @@ fn remove(lists: &Lists, subjects: &[String], dry_run: bool) -> Answer {
     }
 }
 
-fn test(lists: &Lists, policy: &Policy, now: UnixMillis, address: &str, kind: &str) -> Answer {
-    let Ok(address) = address.parse() else { return wrong(format!("{address:?} is no IP address")) };
+fn test(lists: &Lists, policy: &Policy, now: UnixMillis, word: &str, kind: &str) -> Answer {
     let kind = match ListenerKind::parse(kind) {
         Ok(kind) => kind,
         Err(why) => return wrong(why),
     };
-    let listed = lists.listed(address, kind, now);
-    let client = ClientFacts { address, port: 0, listener: kind };
-    let verdict = policy.connect(&ConnectFacts { client: &client, listed: &listed });
-    let matches = listed.iter().map(|listed| ListMatch {
+    let (listed, decided) = match asked(word) {
+        Some(Err(why)) => return wrong(why),
+        Some(Ok((asked, stage))) => {
+            let listed = lists.named(&[asked], kind, now);
+            // Of nobody in particular, so of nobody who is trusted.
+            let verdict = policy.names(&listed, Ipv4Addr::UNSPECIFIED.into());
+            (listed, step(None, stage, word.to_owned(), &verdict))
+        }
+        None => {
+            let Ok(address) = word.parse() else {
+                return wrong(format!(
+                    "{word:?} is neither an IP address nor a name with its kind, such as sender:a@bad.example"
+                ));
+            };
+            let listed = lists.listed(address, kind, now);
+            let client = ClientFacts { address, port: 0, listener: kind };
+            let verdict = policy.connect(&ConnectFacts { client: &client, listed: &listed });
+            (listed, step(None, Stage::Connect, address.to_string(), &verdict))
+        }
+    };
+    let found = |listed: Listed| ListMatch {
         list: listed.list.to_string(),
         entry: view(&Entry {
             subject: listed.subject,
             action: Some(listed.action),
-            reason: (&*listed.reason).into(),
+            reason: String::from(listed.reason).into(),
             until: listed.until,
         }),
         observed: listed.observed,
-    });
-    Answer::ListTest(Box::new(Tested {
-        address: address.to_string(),
-        listener: kind.to_string(),
-        matches: matches.collect(),
-        decided: step(None, Stage::Connect, address.to_string(), &verdict),
-    }))
+    };
+    let matches = listed.into_iter().map(found).collect();
+    Answer::ListTest(Box::new(Tested { address: word.to_owned(), listener: kind.to_string(), matches, decided }))
+}
+
+/// A name of a message with its kind, and the stage at which it is known. `None`: it has no kind.
+fn asked(word: &str) -> Option<Result<(AskedName, Stage), String>> {
+    let (kind, name) = word.split_once(':')?;
+    let kind = NameKind::parse(kind)?;
+    let no = |what: &str| format!("{name:?} is no {what}");
+    let address = || Mailbox::parse(name).map(|mailbox| AskedName::address(kind, &mailbox)).map_err(|_| no("address"));
+    Some(match kind {
+        NameKind::Helo => HeloName::parse(name).map(|name| (AskedName::helo(&name), Stage::Sender)).map_err(|_| no("name")),
+        NameKind::Sender => address().map(|asked| (asked, Stage::Sender)),
+        NameKind::Recipient => address().map(|asked| (asked, Stage::Recipient)),
+        NameKind::From => address().map(|asked| (asked, Stage::Message)),
+        NameKind::Ptr => Domain::parse(name).map(|name| (AskedName::ptr(&name), Stage::Message)).map_err(|_| no("name")),
+        NameKind::Link => link(name).map(|asked| (asked, Stage::Message)).ok_or_else(|| no("link")),
+        NameKind::Domain => Err("a domain stands in something; ask about helo:, ptr:, sender:, from: or link:".to_owned()),
+    })
+}
+
+fn link(text: &str) -> Option<AskedName> {
+    let url = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    let authority = url.split_once("://")?.1.split(['/', '?', '#']).next()?;
+    let host = Domain::parse(authority).ok()?;
+    Some(AskedName::link(host.as_str(), registered(&host).as_ref(), &url))
 }

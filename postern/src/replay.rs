@@ -7,8 +7,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use postern_config::{Config, show};
 use postern_mail::fact::ClientFacts;
-use postern_mail::netset::Listed;
-use postern_mail::{Decision, RuleName, SessionId, Verdict};
+use postern_mail::netset::{Action, AskedName, Listed, NameKind};
+use postern_mail::{Decision, HeloName, Mode, RuleName, SessionId, Verdict};
 use postern_policy::explain::word;
 use postern_policy::facts::Directory as _;
 use postern_policy::record::{Facts, Judged, Record, What};
@@ -22,6 +22,7 @@ use crate::control::Answer;
 use crate::explained;
 use crate::wire::directory::Directory;
 use crate::wire::live::is_of_policy;
+use crate::wire::names;
 
 /// Something of policy. None of it changes anything.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -174,6 +175,9 @@ struct Session {
     admitted_then: u32,
     admitted_now: u32,
     points: Gathered,
+    helo: Option<HeloName>,
+    /// A list lets the client in by its address.
+    allowed: bool,
 }
 
 /// Goes through records.
@@ -181,6 +185,7 @@ pub(crate) struct Replay<'a> {
     policy: &'a Policy,
     config: &'a Config,
     files: &'a Files,
+    has_names: bool,
     examples_max: usize,
     session: Session,
     report: Report,
@@ -222,7 +227,8 @@ fn side(decision: Decision, rule: RuleName) -> Side {
 impl<'a> Replay<'a> {
     /// Nothing has been gone through yet.
     pub(crate) fn new(policy: &'a Policy, config: &'a Config, files: &'a Files, examples_max: usize) -> Self {
-        Self { policy, config, files, examples_max, session: Session::default(), report: Report::default() }
+        let has_names = files.lists().iter().any(|list| list.set.has_names());
+        Self { policy, config, files, has_names, examples_max, session: Session::default(), report: Report::default() }
     }
 
     /// Goes through one record. Those of one session come one after another. Gives its session.
@@ -247,7 +253,8 @@ impl<'a> Replay<'a> {
                 }
                 What::Told { .. } => self.report.not_tried.refused_without_a_rule += 1,
                 What::Cut => self.report.not_tried.cut_records += 1,
-                What::Hello(_) | What::Login { .. } => {}
+                What::Hello(name) => self.session.helo = Some(name.clone()),
+                What::Login { .. } => {}
             }
         }
         Some(record.session)
@@ -282,6 +289,7 @@ impl<'a> Replay<'a> {
             let own = then.iter().filter(|listed| &*listed.list == lists::OWN).cloned();
             listed = own.chain(listed).collect::<Vec<Listed>>();
         }
+        self.session.allowed = listed.iter().any(|listed| !listed.observed && listed.action == Action::Allow);
         if then.is_none() && listed.is_empty() {
             return;
         }
@@ -293,15 +301,57 @@ impl<'a> Replay<'a> {
         self.compare(Place { record, index, facts }, Stage::Connect, was, &now);
     }
 
+    /// The same facts with what the new configuration's files say of names, as far as the names are in the record. Links and what clients are called
+    /// are not: of these is taken what was said then, by lists that there are still. `None`: nothing is or was said.
+    fn named_again(&self, record: &Record, facts: &Facts) -> Option<Facts> {
+        let then = match facts {
+            Facts::Connect { .. } => return None,
+            Facts::Sender { listed, .. } | Facts::Recipient { listed, .. } => listed,
+            Facts::Message { found, .. } => &found.listed,
+        };
+        if then.is_empty() && !self.has_names {
+            return None;
+        }
+        let asked = match facts {
+            Facts::Sender { from, .. } => {
+                names::asked_of_sender(self.session.helo.as_ref().filter(|_| !self.session.allowed), from)
+            }
+            Facts::Recipient { to, .. } => vec![AskedName::address(NameKind::Recipient, to)],
+            Facts::Message { headers, .. } => names::asked_of_authors(headers),
+            Facts::Connect { .. } => Vec::new(),
+        };
+        let mut said = self.files.named(&asked, record.client.listener, record.began);
+        let is_asked = |about: &str| asked.iter().any(|asked| asked.words() == about);
+        let again = |then: &Listed| {
+            if &*then.list == lists::OWN {
+                return Some(then.clone());
+            }
+            if let Some(at) = said.iter().position(|now| now.list == then.list && now.about == then.about) {
+                return Some(said.remove(at));
+            }
+            let mode = self.files.mode_of(&then.list).filter(|_| !is_asked(&then.about))?;
+            Some(Listed { observed: mode == Mode::Observe, ..then.clone() })
+        };
+        let mut listed: Vec<Listed> = then.iter().filter_map(again).collect();
+        listed.append(&mut said);
+        let mut again = facts.clone();
+        match &mut again {
+            Facts::Connect { .. } => {}
+            Facts::Sender { listed: place, .. } | Facts::Recipient { listed: place, .. } => *place = listed,
+            Facts::Message { found, .. } => found.listed = listed,
+        }
+        Some(again)
+    }
+
     fn judged(&mut self, record: &Record, index: usize, judged: &Judged) {
         let Judged { facts, verdict: was } = judged;
         match facts {
             // Once for a session, at its beginning.
             Facts::Connect { .. } => return,
             Facts::Sender { .. } => {
-                let Session { id, hung_up, mut points, .. } = std::mem::take(&mut self.session);
+                let Session { id, hung_up, mut points, helo, allowed, .. } = std::mem::take(&mut self.session);
                 points.begin_transaction();
-                self.session = Session { id, hung_up, points, ..Session::default() };
+                self.session = Session { id, hung_up, points, helo, allowed, ..Session::default() };
             }
             Facts::Recipient { to, hosted, .. } => {
                 if Directory(self.config).hosted(to) != *hosted {
@@ -317,6 +367,8 @@ impl<'a> Replay<'a> {
             self.report.not_tried.not_reached += 1;
             return;
         }
+        let again = self.named_again(record, facts);
+        let facts = again.as_ref().unwrap_or(facts);
         let Some(now) = facts.judge_after(&record.client, self.policy, self.session.points.all()) else {
             self.report.not_tried.unknown_stages += 1;
             return;
@@ -327,6 +379,9 @@ impl<'a> Replay<'a> {
         if matches!(facts, Facts::Recipient { .. }) {
             self.session.admitted_then += u32::from(is_taken(was.decision()));
             self.session.admitted_now += u32::from(is_taken(now.decision()));
+            if is_taken(now.decision()) {
+                self.session.points.of_transaction(&now);
+            }
         }
         self.compare(Place { record, index, facts: Some(facts) }, facts.stage(), was, &now);
     }

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::envelope::UnixMillis;
-use crate::netset::{Action, Found, HERE, Network, REASON_BYTES_MAX, Subject};
+use crate::netset::{Action, Found, HERE, NameKind, Network, REASON_BYTES_MAX, Subject};
 use crate::quoted::Quoted;
 
 /// Mistakes of one file that are told; of the rest only the number.
@@ -28,7 +28,7 @@ pub enum Format {
     Text,
     /// As providers publish their "do not route or peer" lists: a network or an AS number a line, then `;` and a reference.
     Drop,
-    /// rbldnsd's `ip4set`, `ip4trie` or `ip6trie`.
+    /// rbldnsd's `ip4set`, `ip4trie` or `ip6trie`, and `dnset` for names.
     Rbldnsd,
 }
 
@@ -62,7 +62,8 @@ pub struct Entry<'a> {
 
 impl<'a> From<Found<'a>> for Entry<'a> {
     fn from(found: Found<'a>) -> Self {
-        Self { subject: found.subject, action: Some(found.action), reason: Cow::Borrowed(found.reason()), until: found.until }
+        let reason = Cow::Borrowed(found.reason());
+        Self { subject: found.subject, action: Some(found.action), reason, until: found.until }
     }
 }
 
@@ -127,11 +128,12 @@ impl Line<'_> {
     }
 }
 
-/// Reads a list, and gives each entry to `take` in the order of the file.
+/// Reads a list, and gives each entry to `take` in the order of the file. A word without a kind before it is a name of the kind `of`; without one,
+/// a network, an AS number or a country.
 ///
 /// # Errors
 /// Everything that is wrong with it; what was taken until then is to be thrown away.
-pub fn read(format: Format, bytes: &[u8], mut take: impl FnMut(Entry<'_>)) -> Result<(), Faults> {
+pub fn read(format: Format, of: Option<NameKind>, bytes: &[u8], mut take: impl FnMut(Entry<'_>)) -> Result<(), Faults> {
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text,
         Err(error) => return Err(not_utf8(bytes, error.valid_up_to())),
@@ -141,10 +143,10 @@ pub fn read(format: Format, bytes: &[u8], mut take: impl FnMut(Entry<'_>)) -> Re
     match format {
         Format::Text | Format::Drop => {
             for line in lines {
-                text::read(line, &mut take, &mut faults);
+                text::read(of, line, &mut take, &mut faults);
             }
         }
-        Format::Rbldnsd => zone::read(lines, &mut take, &mut faults),
+        Format::Rbldnsd => zone::read(of, lines, &mut take, &mut faults),
     }
     if faults.told.is_empty() { Ok(()) } else { Err(faults) }
 }
@@ -178,7 +180,7 @@ fn not_utf8(bytes: &[u8], valid: usize) -> Faults {
 pub fn parse(line: &str) -> Result<Entry<'_>, String> {
     let mut entry = None;
     let mut faults = Faults::default();
-    text::read(Line { number: 1, text: line }, &mut |read| entry = Some(owned(read)), &mut faults);
+    text::read(None, Line { number: 1, text: line }, &mut |read| entry = Some(owned(read)), &mut faults);
     match (entry, faults.told.as_slice()) {
         (Some(entry), []) => Ok(entry),
         (_, []) => Err("there is no entry in it".to_owned()),
@@ -236,13 +238,15 @@ fn replaced(text: &str, what: &str, with: &str) -> String {
     whole
 }
 
-/// Which addresses a zone is for; each has its own file.
+/// Which addresses or names a zone is for; each has its own file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
     /// `ip4set` and `ip4trie`.
     V4,
     /// `ip6trie`.
     V6,
+    /// `dnset`, with the names of this kind.
+    Names(NameKind),
 }
 
 /// What was written, and what could not be.
@@ -332,8 +336,14 @@ pub fn write<'a>(format: Format, family: Family, entries: impl Iterator<Item = E
 }
 
 /// A word that is no subject, in words.
-fn no_subject(word: &str, why: &str) -> String {
-    format!("{} is no entry: {why}; right are 192.0.2.7, 192.0.2.0/24, 2001:db8::/32, AS64500 or DE", Quoted::text(word))
+fn no_subject(of: Option<NameKind>, word: &str, why: &str) -> String {
+    let right = match of {
+        None => "192.0.2.7, 192.0.2.0/24, 2001:db8::/32, AS64500, DE, or a name with its kind, such as sender:@bad.example",
+        Some(NameKind::Sender | NameKind::From | NameKind::Recipient) => "a@bad.example, @bad.example or .bad.example",
+        Some(NameKind::Link) => "bad.example, .bad.example or bad.example/path",
+        Some(_) => "bad.example or .bad.example",
+    };
+    format!("{} is no entry: {why}; right are {right}", Quoted::text(word))
 }
 
 #[cfg(test)]

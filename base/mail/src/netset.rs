@@ -1,4 +1,4 @@
-//! Networks, AS numbers and countries with what is to be done about each, as a set that is asked for every connection.
+//! Networks, AS numbers, countries and names with what is to be done about each, as a set that is asked for every connection and every message.
 //!
 //! Promise: of all networks an address is in, the most particular that has not ended decides; of equal ones, allow before exempt before block
 //! before points, and of points the most.
@@ -12,6 +12,8 @@
 //! samples    every sixteenth start, small enough to stay in a cache
 //! ```
 
+mod names;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -20,6 +22,9 @@ use std::sync::Arc;
 
 use crate::envelope::UnixMillis;
 use crate::verdict::Points;
+
+pub use names::{AskedName, FORMS_MAX, NAME_BYTES_MAX, Name, NameKind};
+use names::{NameRow, NameRows, NameTable};
 
 /// Octets of a reason; the rest is cut.
 pub const REASON_BYTES_MAX: usize = 255;
@@ -179,7 +184,7 @@ impl fmt::Display for Country {
 }
 
 /// What an entry is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Subject {
     /// Addresses.
     Network(Network),
@@ -187,14 +192,28 @@ pub enum Subject {
     Asn(u32),
     /// Where it is.
     Country(Country),
+    /// A name.
+    Name(Name),
 }
 
 impl Subject {
-    /// Reads an address, a network, `AS64500` or `DE`.
+    /// Reads an address, a network, `AS64500`, `DE`, or a name with its kind: `sender:@bad.example`.
     ///
     /// # Errors
     /// In words.
     pub fn parse(text: &str) -> Result<Self, String> {
+        Self::parse_of(None, text)
+    }
+
+    /// The same, where a word without a kind is a name of this one.
+    ///
+    /// # Errors
+    /// In words.
+    pub fn parse_of(kind: Option<NameKind>, text: &str) -> Result<Self, String> {
+        let named = text.split_once(':').and_then(|(kind, name)| Some((NameKind::parse(kind)?, name)));
+        if let Some((kind, name)) = named.or(kind.map(|kind| (kind, text))) {
+            return Name::parse(kind, name).map(Self::Name);
+        }
         if let Some(country) = Country::parse(text) {
             return Ok(Self::Country(country));
         }
@@ -205,13 +224,15 @@ impl Subject {
         Network::parse(text).map(Self::Network)
     }
 
-    /// How particular it is; larger is more. Any network is more particular than an AS, and an AS more than a country.
+    /// How particular it is; larger is more. Any network is more particular than an AS, and an AS more than a country; of names an address is
+    /// more particular than a domain, and a longer domain more than a shorter one.
     #[must_use]
     pub fn closeness(&self) -> u16 {
         match self {
             Self::Country(_) => 0,
             Self::Asn(_) => 1,
             Self::Network(network) => 2 + u16::from(network.length()),
+            Self::Name(name) => name.closeness(),
         }
     }
 }
@@ -222,6 +243,7 @@ impl fmt::Display for Subject {
             Self::Network(network) => network.fmt(f),
             Self::Asn(number) => write!(f, "AS{number}"),
             Self::Country(country) => country.fmt(f),
+            Self::Name(name) => name.fmt(f),
         }
     }
 }
@@ -310,7 +332,7 @@ impl fmt::Display for Action {
 }
 
 /// What a set says.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Found<'a> {
     /// The entry it was found by.
     pub subject: Subject,
@@ -345,6 +367,8 @@ pub struct Listed {
     pub until: Option<UnixMillis>,
     /// The list is only observed.
     pub observed: bool,
+    /// The name of the message that it was found for, in words; empty where it is the client itself.
+    pub about: Box<str>,
 }
 
 /// An address as a number.
@@ -515,6 +539,7 @@ pub struct NetSetBuilder {
     v6: Vec<Row<u128>>,
     asns: Vec<Row<u32>>,
     countries: Vec<Row<u32>>,
+    names: NameRows,
     reasons: Reasons,
     interned: HashMap<u64, u32>,
     last: Option<u32>,
@@ -530,7 +555,7 @@ impl NetSetBuilder {
     /// Entries so far.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.v4.len() + self.v6.len() + self.asns.len() + self.countries.len()
+        self.v4.len() + self.v6.len() + self.asns.len() + self.countries.len() + self.names.len()
     }
 
     /// True before the first.
@@ -540,16 +565,19 @@ impl NetSetBuilder {
     }
 
     /// One more.
-    pub fn add(&mut self, subject: Subject, action: Action, reason: &str, until: Option<UnixMillis>) {
+    pub fn add(&mut self, subject: &Subject, action: Action, reason: &str, until: Option<UnixMillis>) {
         let reason = self.intern(reason);
         // Rounded up: an entry may last a moment longer, never shorter.
         let until = until.map_or(NONE, |until| u32::try_from(until.0.div_ceil(1000)).unwrap_or(NONE));
         let number = |start| Row { start, length: 32, action, until, reason };
         match subject {
-            Subject::Network(Network::V4(start, length)) => self.v4.push(Row { length, ..number(start) }),
-            Subject::Network(Network::V6(start, length)) => self.v6.push(Row { start, length, action, until, reason }),
-            Subject::Asn(asn) => self.asns.push(number(asn)),
+            Subject::Network(Network::V4(start, length)) => self.v4.push(Row { length: *length, ..number(*start) }),
+            Subject::Network(Network::V6(start, length)) => {
+                self.v6.push(Row { start: *start, length: *length, action, until, reason });
+            }
+            Subject::Asn(asn) => self.asns.push(number(*asn)),
             Subject::Country(country) => self.countries.push(number(country.key())),
+            Subject::Name(name) => self.names.add(name, action, until, reason),
         }
     }
 
@@ -576,13 +604,13 @@ impl NetSetBuilder {
     /// The set.
     #[must_use]
     pub fn build(self) -> NetSet {
-        let Self { v4, v6, asns, countries, mut reasons, interned, .. } = self;
+        let Self { v4, v6, asns, countries, names, mut reasons, interned, .. } = self;
         drop(interned);
         reasons.places.shrink_to_fit();
         reasons.texts.shrink_to_fit();
         let v4 = Table::new(v4);
         let v6 = Table::new(v6);
-        NetSet { v4, v6, asns: Table::new(asns), countries: Table::new(countries), reasons }
+        NetSet { v4, v6, asns: Table::new(asns), countries: Table::new(countries), names: names.build(), reasons }
     }
 }
 
@@ -593,6 +621,7 @@ pub struct NetSet {
     v6: Table<u128>,
     asns: Table<u32>,
     countries: Table<u32>,
+    names: NameTable,
     reasons: Reasons,
 }
 
@@ -630,12 +659,27 @@ impl NetSet {
         Some(self.found(Subject::Country(country), self.countries.find(country.key(), now)?.1))
     }
 
-    fn found(&self, subject: Subject, rest: Rest) -> Found<'_> {
-        let until = (rest.until != NONE).then(|| UnixMillis(u64::from(rest.until) * 1000));
-        Found { subject, action: Action::of_code(rest.action), until, set: self, reason: rest.reason }
+    /// What is said of a name, by the most particular entry for it that has not ended.
+    #[must_use]
+    pub fn find_name(&self, asked: &AskedName, now: UnixMillis) -> Option<Found<'_>> {
+        let (name, row) = asked.forms().find_map(|(kind, form)| self.names.find(kind, form, now))?;
+        Some(self.found_name(name, row))
     }
 
-    /// All entries, also ended ones: networks first, sorted.
+    fn found(&self, subject: Subject, rest: Rest) -> Found<'_> {
+        self.found_by(subject, rest.action, rest.until, rest.reason)
+    }
+
+    fn found_name(&self, name: Name, row: NameRow) -> Found<'_> {
+        self.found_by(Subject::Name(name), row.action, row.until, row.reason)
+    }
+
+    fn found_by(&self, subject: Subject, action: i16, until: u32, reason: u32) -> Found<'_> {
+        let until = (until != NONE).then(|| UnixMillis(u64::from(until) * 1000));
+        Found { subject, action: Action::of_code(action), until, set: self, reason }
+    }
+
+    /// All entries, also ended ones: networks first, sorted, and names last.
     pub fn iter(&self) -> impl Iterator<Item = Found<'_>> {
         let v4 = self.v4.rows().map(|(start, rest)| (Subject::Network(Network::V4(start, rest.length)), rest));
         let v6 = self.v6.rows().map(|(start, rest)| (Subject::Network(Network::V6(start, rest.length)), rest));
@@ -644,19 +688,26 @@ impl NetSet {
             let [_, _, a, b] = key.to_be_bytes();
             (Subject::Country(Country([a, b])), rest)
         });
-        v4.chain(v6).chain(asns).chain(countries).map(|(subject, rest)| self.found(subject, rest))
+        let names = self.names.rows().map(|(name, row)| self.found_name(name, row));
+        v4.chain(v6).chain(asns).chain(countries).map(|(subject, rest)| self.found(subject, rest)).chain(names)
     }
 
     /// How many entries there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.v4.len() + self.v6.len() + self.asns.len() + self.countries.len()
+        self.v4.len() + self.v6.len() + self.asns.len() + self.countries.len() + self.names.len()
     }
 
     /// True when nothing is in it.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// True when a name is in it.
+    #[must_use]
+    pub fn has_names(&self) -> bool {
+        self.names.len() > 0
     }
 
     /// True when an AS number is in it.
@@ -674,7 +725,7 @@ impl NetSet {
     /// Octets of memory it takes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.v4.bytes() + self.v6.bytes() + self.asns.bytes() + self.countries.bytes() + self.reasons.bytes()
+        self.v4.bytes() + self.v6.bytes() + self.asns.bytes() + self.countries.bytes() + self.names.bytes() + self.reasons.bytes()
     }
 }
 

@@ -216,6 +216,13 @@ impl Reply {
         Self::with(554, (7, 1), format!("no service for this client, which is in a list of this server{reason}"))
     }
 
+    /// 550 for a name that is in a list of this server, with the list's reason (RFC 3463 §3.8: 5.7.1).
+    #[must_use]
+    pub fn name_listed(name: &str, reason: &str) -> Self {
+        let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+        Self::with(550, (7, 1), format!("the {name} is in a list of this server{reason}"))
+    }
+
     /// 550 for what a list that is asked by DNS has an entry for, with its zone and its reason, which often says where to ask (RFC 3463 §3.8: 5.7.1).
     #[must_use]
     pub fn dns_listed(asked: &str, zone: &str, reason: &str) -> Self {

@@ -64,6 +64,8 @@ pub struct SenderFacts<'a> {
     pub earlier: &'a [Scored],
     /// What lists said that were asked by DNS.
     pub dns: &'a DnsSaid,
+    /// What local lists say of what the client calls itself, and of the sender.
+    pub listed: &'a [Listed],
 }
 
 /// At RCPT TO.
@@ -77,6 +79,8 @@ pub struct RecipientFacts<'a> {
     pub who: Option<&'a Authenticated>,
     /// What its account may do, where it has one.
     pub scope: Option<&'a ScopeSaid>,
+    /// What local lists say of the recipient.
+    pub listed: &'a [Listed],
 }
 
 /// At the end of the body.
@@ -111,12 +115,19 @@ pub struct Found {
     pub authenticity: Option<Box<Authenticity>>,
     /// What filters of others said.
     pub filters: Vec<FilterSaid>,
+    /// What local lists say of the client's name, of its authors and of its links.
+    pub listed: Vec<Listed>,
 }
 
 impl Found {
     /// Nothing, as a place that lives long enough.
-    pub const NOTHING: &'static Self =
-        &Self { dns: DnsSaid { listed: Vec::new(), unheard: Vec::new() }, links: None, authenticity: None, filters: Vec::new() };
+    pub const NOTHING: &'static Self = &Self {
+        dns: DnsSaid { listed: Vec::new(), unheard: Vec::new() },
+        links: None,
+        authenticity: None,
+        filters: Vec::new(),
+        listed: Vec::new(),
+    };
 }
 
 /// The addresses an account may send as, in the envelope and in From.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use postern_mail::envelope::Admission;
+use postern_mail::netset::Listed;
 use postern_mail::{DnsListRule, Mode, Modes, Scored, Verdict};
 
 use crate::decide::{self, Panel};
@@ -50,7 +51,16 @@ pub struct Policy {
 impl Policy {
     /// Before the greeting.
     pub fn connect(&self, facts: &ConnectFacts<'_>) -> Verdict {
-        lists::judge(Panel::new(&self.modes), facts, &self.trusted_networks).verdict()
+        self.listed(Panel::new(&self.modes), facts.listed, facts.client.address).verdict()
+    }
+
+    /// What lists say of names, and nothing else: for whoever asks about a list.
+    pub fn names(&self, said: &[Listed], client: IpAddr) -> Verdict {
+        self.listed(Panel::new(&self.modes), said, client).verdict()
+    }
+
+    fn listed<'a>(&self, panel: Panel<'a>, said: &[Listed], client: IpAddr) -> Panel<'a> {
+        lists::judge(panel, said, client, &self.trusted_networks)
     }
 
     /// At MAIL FROM.
@@ -59,6 +69,7 @@ impl Policy {
             .rule(sender::SENDER, || sender::judge(self, facts))
             .rule(sender_identity::SENDER_IDENTITY, || sender_identity::judge_envelope(facts.from, facts.identity))
             .rule(size::SIZE, || size::judge(facts.size, self.message_bytes_max));
+        let panel = self.listed(panel, facts.listed, facts.client.address);
         let panel = dnsbl::judge(panel, facts.dns, &self.dns_lists);
         let panel = scope::judge(panel, facts.scope);
         let trusted = self.trusts(facts.client.address);
@@ -67,7 +78,7 @@ impl Policy {
 
     /// At RCPT TO. The admission is there exactly when the verdict lets the recipient through.
     pub fn recipient(&self, facts: &RecipientFacts<'_>, directory: &dyn Directory) -> (Verdict, Option<Admission>) {
-        let panel = Panel::new(&self.modes);
+        let panel = self.listed(Panel::new(&self.modes), facts.listed, facts.client.address);
         match recipient::judge(directory, facts.to) {
             Said::Ours(finding, hosted) => {
                 let panel = panel.rule(recipient::RECIPIENT, || finding);
@@ -88,6 +99,7 @@ impl Policy {
             .rule(loops::LOOPS, || loops::judge(facts.headers, &facts.envelope.recipients, self.received_max))
             .rule(sender::SENDER, || sender::judge_message(facts))
             .rule(sender_identity::SENDER_IDENTITY, || sender_identity::judge_header(facts.headers, facts.identity));
+        let panel = self.listed(panel, &facts.found.listed, facts.client.address);
         let panel = dnsbl::judge(panel, &facts.found.dns, &self.dns_lists);
         let panel = match &facts.found.links {
             Some(links) => panel.rule(links::LINKS, || links::judge(links)),

@@ -84,8 +84,10 @@ pub enum Facts {
         scope: Option<ScopeSaid>,
         /// Points of the stages before.
         earlier: Vec<Scored>,
-        /// What lists said.
+        /// What lists said that are asked by DNS.
         dns: DnsSaid,
+        /// What local lists said.
+        listed: Vec<Listed>,
     },
     /// See [`RecipientFacts`].
     Recipient {
@@ -97,6 +99,8 @@ pub enum Facts {
         hosted: HostedAnswer,
         /// What its scope said.
         scope: Option<ScopeSaid>,
+        /// What local lists said.
+        listed: Vec<Listed>,
     },
     /// See [`MessageFacts`].
     Message {
@@ -164,13 +168,13 @@ impl Facts {
     pub fn judge_after(&self, client: &ClientFacts, policy: &Policy, earlier: &[Scored]) -> Option<Verdict> {
         match self {
             Self::Connect { listed } => Some(policy.connect(&ConnectFacts { client, listed })),
-            Self::Sender { from, identity, size, scope, dns, .. } => {
+            Self::Sender { from, identity, size, scope, dns, listed, .. } => {
                 let identity = identity.as_ref().map(Known::identity);
                 let scope = scope.as_ref();
-                Some(policy.sender(&SenderFacts { client, from, identity, size: *size, scope, earlier, dns }))
+                Some(policy.sender(&SenderFacts { client, from, identity, size: *size, scope, earlier, dns, listed }))
             }
-            Self::Recipient { to, who, hosted, scope } => {
-                let facts = RecipientFacts { client, to, who: who.as_ref(), scope: scope.as_ref() };
+            Self::Recipient { to, who, hosted, scope, listed } => {
+                let facts = RecipientFacts { client, to, who: who.as_ref(), scope: scope.as_ref(), listed };
                 Some(policy.recipient(&facts, hosted).0)
             }
             Self::Message { envelope, identity, headers, size, scope, found, .. } => {

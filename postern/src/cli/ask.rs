@@ -1,11 +1,13 @@
 //! Asks the running server over its socket; what makes sense without one is done here when there is none.
 
+use std::cell::OnceCell;
 use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use postern_config::{Config, data_dir_of_broken};
 use postern_mail::fact::{ClientFacts, Fact};
+use postern_mail::netset::AskedName;
 use postern_mail::scope::AccountScope;
 use postern_mail::trouble::Outage;
 use postern_state::Audit;
@@ -125,11 +127,14 @@ fn what_if(config: &Config, data_dir: &Path, asked: &WhatIf) -> Result<Answer, S
         Ok(accounts) => account_facts(&accounts, name),
         Err(error) => (Fact::Unavailable(Outage::Service(error)), AccountScope::default()),
     };
-    let listed = |client: &ClientFacts| match offline::lists(data_dir, Some(config)) {
-        Ok(lists) => lists.listed(client.address, client.listener, clock()),
-        Err(error) => {
-            eprintln!("warning: no list was looked at: {error}");
-            Vec::new()
+    let opened = OnceCell::new();
+    let listed = move |client: &ClientFacts, names: Option<&[AskedName]>| {
+        let open =
+            || offline::lists(data_dir, Some(config)).inspect_err(|error| eprintln!("warning: no list was looked at: {error}"));
+        match (opened.get_or_init(open), names) {
+            (Ok(lists), None) => lists.listed(client.address, client.listener, clock()),
+            (Ok(lists), Some(names)) => lists.named(names, client.listener, clock()),
+            (Err(_), _) => Vec::new(),
         }
     };
     match explained::what_if(config, &live::policy(config), account, listed, asked) {

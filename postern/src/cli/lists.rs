@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use postern_mail::Quoted;
 use postern_mail::envelope::UnixMillis;
 use postern_mail::list::{self, Entry, Family, Format, day};
-use postern_mail::netset::{Action, Subject};
+use postern_mail::netset::{Action, NameKind, Subject};
 use postern_state::lists::{FILE_BYTES_MAX, OWN_ENTRIES_MAX, Unread};
 use serde_json::json;
 
@@ -77,7 +77,8 @@ impl Terms {
 pub(crate) enum ListVerb {
     /// Add entries: they are in force at once and kept over a restart.
     Add {
-        /// Addresses, networks, AS numbers (AS64500) or countries (DE).
+        /// Addresses, networks, AS numbers (AS64500), countries (DE), or names with their kinds: helo:NAME, ptr:NAME, sender:ADDRESS,
+        /// from:ADDRESS, recipient:ADDRESS, link:NAME/PATH, domain:NAME; .NAME for it and all below it, @NAME for all addresses of it.
         #[arg(required = true)]
         subjects: Vec<String>,
         #[command(flatten)]
@@ -105,6 +106,9 @@ pub(crate) enum ListVerb {
         /// How it is written: text, drop, rbldnsd.
         #[arg(long, default_value = "text")]
         format: String,
+        /// What its words are the names of that do not say it: helo, ptr, sender, from, recipient, link, domain.
+        #[arg(long, value_name = "KIND")]
+        of: Option<String>,
         #[command(flatten)]
         terms: Terms,
         /// Only say what would be.
@@ -119,20 +123,31 @@ pub(crate) enum ListVerb {
         /// For rbldnsd: the IPv6 networks, which have a zone of their own.
         #[arg(long)]
         ipv6: bool,
+        /// For rbldnsd: the names of this kind, which have a zone of their own: helo, ptr, sender, from, recipient, link, domain.
+        #[arg(long, value_name = "KIND", conflicts_with = "ipv6")]
+        of: Option<String>,
         /// A file of [[policy.list]].
         #[arg(long, value_name = "FILE")]
         list: Option<PathBuf>,
     },
-    /// What the lists say of a client, and what would be decided.
+    /// What the lists say of a client or a name, and what would be decided.
     Test {
-        /// Its address.
-        address: String,
+        /// Its address, or a name with its kind: helo:NAME, ptr:NAME, sender:ADDRESS, from:ADDRESS, recipient:ADDRESS, link:URL.
+        word: String,
         /// On this kind of listener: mx, submission, submissions.
         #[arg(long, default_value = "mx")]
         listener: String,
     },
     /// Which lists there are, and how much is in them.
     Show,
+}
+
+fn kind(name: Option<&str>) -> Result<Option<NameKind>, Stop> {
+    let parse = |name: &str| {
+        let all = || NameKind::ALL.map(NameKind::as_str).join(", ");
+        NameKind::parse(name).ok_or_else(|| Stop(2, format!("{name:?} is no kind of names: {}", all())))
+    };
+    name.map(parse).transpose()
 }
 
 fn format(name: &str) -> Result<Format, Stop> {
@@ -148,7 +163,7 @@ pub(crate) fn run(verb: ListVerb, source: &Source, as_json: bool) -> Result<(), 
             let mut lines = Vec::with_capacity(subjects.len());
             for text in &subjects {
                 let subject = Subject::parse(text)
-                    .map_err(|why| Stop(2, format!("{text:?} is no address, network, AS number or country: {why}")))?;
+                    .map_err(|why| Stop(2, format!("{text:?} is no address, network, AS number, country or name: {why}")))?;
                 lines.push(list::line(&Entry { subject, action, reason: reason.clone(), until }));
             }
             because(Some(terms.reason).filter(|reason| !reason.is_empty()), Order::List(ListOrder::Add { lines, dry_run }))
@@ -156,14 +171,19 @@ pub(crate) fn run(verb: ListVerb, source: &Source, as_json: bool) -> Result<(), 
         ListVerb::Remove { subjects, reason, dry_run } => {
             because(Some(reason).filter(|reason| !reason.is_empty()), Order::List(ListOrder::Remove { subjects, dry_run }))
         }
-        ListVerb::Import { file, format: name, terms, dry_run } => {
-            return import(source, &file, format(&name)?, &terms, dry_run, as_json);
+        ListVerb::Import { file, format: name, of, terms, dry_run } => {
+            let written = (format(&name)?, kind(of.as_deref())?);
+            return import(source, &file, written, &terms, dry_run, as_json);
         }
-        ListVerb::Export { format: name, ipv6, list } => {
-            let family = if ipv6 { Family::V6 } else { Family::V4 };
+        ListVerb::Export { format: name, ipv6, of, list } => {
+            let family = match kind(of.as_deref())? {
+                Some(kind) => Family::Names(kind),
+                None if ipv6 => Family::V6,
+                None => Family::V4,
+            };
             return export(source, format(&name)?, family, list.as_deref(), as_json);
         }
-        ListVerb::Test { address, listener } => Order::List(ListOrder::Test { address, listener }),
+        ListVerb::Test { word, listener } => Order::List(ListOrder::Test { word, listener }),
         ListVerb::Show => Order::List(ListOrder::Show),
     };
     print::print(ask::ask(source, order)?, as_json)
@@ -181,12 +201,19 @@ fn contents(file: &Path) -> Result<Vec<u8>, Stop> {
     Ok(bytes)
 }
 
-fn import(source: &Source, file: &Path, format: Format, terms: &Terms, dry_run: bool, as_json: bool) -> Result<(), Stop> {
+fn import(
+    source: &Source,
+    file: &Path,
+    (format, of): (Format, Option<NameKind>),
+    terms: &Terms,
+    dry_run: bool,
+    as_json: bool,
+) -> Result<(), Stop> {
     let now = clock();
     let (action, until) = (terms.action()?, terms.end(now)?);
     let default_reason = list::reason(&terms.reason);
     let (mut lines, mut ended, mut too_many) = (Vec::new(), 0_usize, false);
-    let read = list::read(format, &contents(file)?, |mut entry| {
+    let read = list::read(format, of, &contents(file)?, |mut entry| {
         entry.action = entry.action.or(action);
         entry.until = entry.until.or(until);
         if entry.reason.is_empty() {
@@ -282,7 +309,7 @@ fn file_entries(source: &Source, file: &Path) -> Result<Vec<ListEntry>, Stop> {
     let name = file.display().to_string();
     let one = settings.lists.iter().find(|list| list.file == file);
     let one = one.ok_or_else(|| Stop(3, format!("{name} is no list of the configuration; postern list show names them")))?;
-    let set = postern_state::lists::set(one.format, &contents(file)?, one.action, settings.entries_max);
+    let set = postern_state::lists::set(one.format, one.of, &contents(file)?, one.action, settings.entries_max);
     let set = set.map_err(|unread| match unread {
         Unread::Faults(faults) => faults.words(&name),
         Unread::TooMany => format!("{name}: it has more entries than policy.list_entries_max"),
@@ -292,7 +319,7 @@ fn file_entries(source: &Source, file: &Path) -> Result<Vec<ListEntry>, Stop> {
         .map(|found| ListEntry {
             subject: found.subject.to_string(),
             action: found.action.to_string(),
-            reason: list::told(found.reason(), found.subject),
+            reason: list::told(found.reason(), &found.subject),
             until: found.until.map(|until| until.0),
         })
         .collect())

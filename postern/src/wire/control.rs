@@ -148,7 +148,10 @@ fn what_if(server: &Server, asked: &WhatIf) -> Result<Explained, String> {
         config.as_ref().unwrap_or(&live.config),
         policy.as_ref().unwrap_or(&live.policy),
         |account| account_facts(&server.accounts, account),
-        |client| server.lists.listed(client.address, client.listener, clock()),
+        |client, names| match names {
+            None => server.lists.listed(client.address, client.listener, clock()),
+            Some(names) => server.lists.named(names, client.listener, clock()),
+        },
         asked,
     )?;
     Ok(Explained { by: Some(by), ..explained })

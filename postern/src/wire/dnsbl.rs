@@ -12,13 +12,12 @@ use postern_mail::dns_list::{DnsListRule, DnsSaid};
 use postern_mail::event::Event;
 use postern_mail::fact::ClientFacts;
 use postern_mail::message::headers::Headers;
-use postern_mail::netset::Action;
 use postern_mail::{DnsTarget, HeloName, Mode, ReversePath, Secret};
 use postern_policy::rules::dnsbl::worth;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
-use crate::wire::{Live, Server, clock, live, stopped};
+use crate::wire::{Live, Server, clock, lists as local, live, stopped};
 
 /// What the rules know of the lists.
 #[must_use]
@@ -136,26 +135,27 @@ fn is_asked_about(server: &Server, live: &Live, client: &ClientFacts) -> bool {
     client.listener == ListenerKind::Mx
         && !live.policy.dns_lists.is_empty()
         && !ours.into_iter().any(|network| network.contains(&address))
-        && !server
-            .lists
-            .listed(client.address, client.listener, clock())
-            .iter()
-            .any(|listed| !listed.observed && listed.action == Action::Allow)
+        && !local::allows(server, client)
 }
 
 impl Asking {
     /// At EHLO: lists of clients are asked while the client goes on.
     pub(crate) fn hello(&mut self, server: &Arc<Server>, live: &Live, client: &ClientFacts, helo: &HeloName) {
+        self.helo = Some(helo.clone());
         if live.policy.dns_lists.is_empty() {
             return;
         }
-        self.helo = Some(helo.clone());
         if self.client.is_none() && is_asked_about(server, live, client) {
             let (server, address) = (Arc::clone(server), client.address);
             let mut asked = JoinSet::new();
             asked.spawn(async move { ask(&server, &about_client(address)).await });
             self.client = Some(asked);
         }
+    }
+
+    /// What the client calls itself.
+    pub(crate) fn helo(&self) -> Option<&HeloName> {
+        self.helo.as_ref()
     }
 
     /// At MAIL: what lists say of the client and of the names it uses.

@@ -18,7 +18,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::wire::dnsbl::{self, Asking};
-use crate::wire::{Live, Server, authenticity, live};
+use crate::wire::{Live, Server, authenticity, live, names as names_in_lists};
 
 /// Messages above this are read on a thread that others do not wait for.
 const QUICK_BYTES_MAX: usize = 64 * 1024;
@@ -109,7 +109,8 @@ pub(crate) async fn examine(server: &Server, live: &Live, whole: Whole<'_>) -> (
     let own = &live.config.policy;
     if !own.authenticity.enabled && !own.links.enabled {
         let dns = Asking::message(server, live, client, names(server, live, headers, None)).await;
-        return (Found { dns, ..Found::default() }, Vec::new());
+        let listed = names_in_lists::of_message(server, client, headers, (None, None));
+        return (Found { dns, listed, ..Found::default() }, Vec::new());
     }
     let _room = live.memory.room(writer.size()).await;
     let stored = match writer.read_back(live::size(live.config.limits.message_size).saturating_add(64 << 10)).await {
@@ -131,8 +132,9 @@ pub(crate) async fn examine(server: &Server, live: &Live, whole: Whole<'_>) -> (
         authenticity::examine(live, client, (envelope, trace, headers), read)
     );
     let (authenticity, fields) = from.map_or((None, Vec::new()), |(found, fields)| (Some(Box::new(found)), fields));
+    let listed = names_in_lists::of_message(server, client, headers, (inspection.as_ref(), authenticity.as_deref()));
     let links = inspection.as_ref().map(Inspection::facts);
-    (Found { dns, links, authenticity, filters: Vec::new() }, fields)
+    (Found { dns, links, authenticity, filters: Vec::new(), listed }, fields)
 }
 
 fn limits(live: &Live) -> Limits {

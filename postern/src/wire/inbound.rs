@@ -39,7 +39,7 @@ use crate::wire::filters;
 use crate::wire::scope::{Ended, Holder};
 use crate::wire::strangers::{self, Dues};
 use crate::wire::trail::SessionTrail;
-use crate::wire::{Live, Server, auth_guard, clock, lists, live, login, routing, scope};
+use crate::wire::{Live, Server, auth_guard, clock, lists, live, login, names, routing, scope};
 
 /// Answers the questions of one session and takes its bodies.
 pub(crate) struct Inbound {
@@ -183,7 +183,8 @@ impl Inbound {
         let identity = who.as_ref().zip(owned.as_ref()).map(|(who, owned)| Identity { who, owned });
         self.points.begin_transaction();
         let (client, earlier) = (&self.client, self.points.all());
-        let facts = SenderFacts { client, from, identity, size, scope: scope.as_ref(), earlier, dns: &dns };
+        let listed = names::of_sender(&self.server, client, self.asking.helo(), from);
+        let facts = SenderFacts { client, from, identity, size, scope: scope.as_ref(), earlier, dns: &dns, listed: &listed };
         let verdict = self.live.policy.sender(&facts);
         self.trail.judged(&self.client, Asked::Sender(&facts), &verdict);
         self.points.of_transaction(&verdict);
@@ -208,12 +209,14 @@ impl Inbound {
         let reserved = holder.as_ref().map_or(Ok(()), |holder| holder.recipient(&self.live, self.reservation.as_mut()));
         scope::quota_full(&self.server, reserved.err());
         let scope = holder.as_ref().map(|holder| holder.scopes().recipient(&self.client, to, reserved.err()));
-        let facts = RecipientFacts { client: &self.client, to, who, scope: scope.as_ref() };
+        let listed = names::of_recipient(&self.server, &self.client, to);
+        let facts = RecipientFacts { client: &self.client, to, who, scope: scope.as_ref(), listed: &listed };
         let hosted = Directory(&self.live.config).hosted(to);
         let (verdict, admission) = self.live.policy.recipient(&facts, &hosted);
         self.trail.judged(&self.client, Asked::Recipient(&facts, &hosted), &verdict);
         if admission.is_some() {
             self.dues.admitted();
+            self.points.of_transaction(&verdict);
         } else if let Some(reservation) = &mut self.reservation {
             reservation.keep_recipients(before);
         }

@@ -11,6 +11,7 @@ use postern_mail::Verdict;
 use postern_mail::client::ListenerKind;
 use postern_mail::event::Event;
 use postern_mail::fact::ClientFacts;
+use postern_mail::netset::Action;
 use postern_policy::{ConnectFacts, Stage, explain};
 use postern_state::{FileSettings, Files, ListSettings, Looks};
 use tokio::sync::watch;
@@ -28,6 +29,7 @@ pub(crate) fn settings(config: &Config) -> FileSettings {
             .map(|list| ListSettings {
                 file: list.file.0.clone(),
                 format: list.format,
+                of: list.of,
                 action: list.default_action(),
                 mode: list.mode,
                 listeners: list.listeners.clone(),
@@ -74,6 +76,12 @@ pub(crate) fn judged(server: &Server, facts: &ConnectFacts<'_>) -> Verdict {
         server.metrics.turned_away("listed");
     }
     verdict
+}
+
+/// True when a list lets a client in by its address.
+pub(crate) fn allows(server: &Server, client: &ClientFacts) -> bool {
+    let listed = server.lists.listed(client.address, client.listener, clock());
+    listed.iter().any(|listed| !listed.observed && listed.action == Action::Allow)
 }
 
 /// True when a client that is turned away is to be written down: the first of its network and its entries within a minute. All are counted, and

@@ -14,6 +14,7 @@ pub(crate) mod inbound;
 pub(crate) mod lists;
 pub(crate) mod live;
 pub(crate) mod login;
+pub(crate) mod names;
 pub(crate) mod reload;
 pub(crate) mod report;
 pub(crate) mod routing;

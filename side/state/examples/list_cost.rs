@@ -109,6 +109,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             lists: vec![ListSettings {
                 file: file.clone(),
                 format: Format::Text,
+                of: None,
                 action: Action::Block,
                 mode: Mode::Enforce,
                 listeners: vec![ListenerKind::Mx],
@@ -129,7 +130,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             parse.push(seconds(|| {
                 let bytes = std::fs::read(&file).expect("the file");
                 let mut entries = 0;
-                list::read(Format::Text, &bytes, |entry| {
+                list::read(Format::Text, None, &bytes, |entry| {
                     black_box(&entry);
                     entries += 1;
                 })

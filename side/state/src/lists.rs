@@ -1,5 +1,5 @@
-//! Lists of networks, AS numbers and countries: from files, and from commands. What they say of a client is a fact; what is made of it is not decided
-//! here.
+//! Lists of networks, AS numbers, countries and names: from files, and from commands. What they say of a client or a message is a fact; what is made of
+//! it is not decided here.
 //!
 //! Promise: whoever asks is answered from whole lists, the old or the new, never from one that is being read; a file with a mistake, or one that
 //! is half written, changes nothing and keeps no other back; what a command says it has done is on disk.
@@ -22,7 +22,7 @@ use arc_swap::ArcSwap;
 use postern_mail::client::ListenerKind;
 use postern_mail::envelope::UnixMillis;
 use postern_mail::list::{self, Entry, Format};
-use postern_mail::netset::{Action, Found, Listed, NetSet, NetSetBuilder, Subject};
+use postern_mail::netset::{Action, AskedName, Found, Listed, NameKind, NetSet, NetSetBuilder, Subject};
 use postern_mail::{Mode, Quoted};
 use tokio::sync::Notify;
 
@@ -34,6 +34,8 @@ use crate::trouble::StateFailure;
 
 /// Entries made by commands.
 pub const OWN_ENTRIES_MAX: usize = 100_000;
+/// Words of lists about one message that are kept.
+pub const NAMED_MAX: usize = 32;
 /// What the list of commands is called.
 pub const OWN: &str = "postern list";
 /// Octets of a file; a million entries with reasons have some sixty million.
@@ -46,6 +48,8 @@ pub struct ListSettings {
     pub file: PathBuf,
     /// How it is written.
     pub format: Format,
+    /// What a word in it is the name of that does not say it; none: networks.
+    pub of: Option<NameKind>,
     /// What an entry does that does not say it.
     pub action: Action,
     /// Whether it counts.
@@ -246,6 +250,26 @@ impl Files {
         }
     }
 
+    fn say_of(&self, asked: &[AskedName], listener: ListenerKind, now: UnixMillis, listed: &mut Vec<Listed>) {
+        for list in self.lists.iter().filter(|list| list.set.has_names() && list.settings.listeners.contains(&listener)) {
+            say_of((&list.name, &list.set, list.settings.mode), asked, now, listed);
+        }
+    }
+
+    /// How a list counts, by the name of its file; `None`: it is none of these.
+    #[must_use]
+    pub fn mode_of(&self, name: &str) -> Option<Mode> {
+        self.lists.iter().find(|list| *list.name == *name).map(|list| list.settings.mode)
+    }
+
+    /// What the files say of names, without the entries of commands.
+    #[must_use]
+    pub fn named(&self, asked: &[AskedName], listener: ListenerKind, now: UnixMillis) -> Vec<Listed> {
+        let mut listed = Vec::new();
+        self.say_of(asked, listener, now, &mut listed);
+        listed
+    }
+
     /// What the files say of a client, without the entries of commands.
     #[must_use]
     pub fn listed(&self, address: IpAddr, listener: ListenerKind, now: UnixMillis) -> Vec<Listed> {
@@ -266,6 +290,28 @@ impl Files {
     pub fn blind_spots(&self) -> Vec<String> {
         let own = self.lists.iter().flat_map(|list| blind_spots(&list.name, &list.set, &self.geo));
         own.collect()
+    }
+}
+
+/// Of each entry only the first name that it was found for: a message with a hundred links to one domain has one word against it.
+fn say_of((name, set, mode): (&Arc<str>, &NetSet, Mode), asked: &[AskedName], now: UnixMillis, listed: &mut Vec<Listed>) {
+    for asked in asked {
+        if listed.len() >= NAMED_MAX {
+            return;
+        }
+        if let Some(found) = set.find_name(asked, now)
+            && !listed.iter().any(|before| before.subject == found.subject && before.list == *name)
+        {
+            listed.push(Listed {
+                list: Arc::clone(name),
+                reason: list::told(found.reason(), asked.text()).into(),
+                action: found.action,
+                until: found.until,
+                observed: mode == Mode::Observe,
+                about: asked.words().into(),
+                subject: found.subject,
+            });
+        }
     }
 }
 
@@ -300,7 +346,7 @@ fn read(settings: &ListSettings, entries_max: usize, old: Option<&Files>) -> Res
         return Err(format!("{name}: it is empty and had {had} entries; where that is meant, write a remark into it: # nobody"));
     }
     list::is_whole(&bytes).map_err(|faults| faults.words(&name))?;
-    let set = set(settings.format, &bytes, settings.action, entries_max).map_err(|error| match error {
+    let set = set(settings.format, settings.of, &bytes, settings.action, entries_max).map_err(|error| match error {
         Unread::Faults(faults) => faults.words(&name),
         Unread::TooMany => {
             format!("{name}: with it there are more entries than policy.list_entries_max allows for all lists together")
@@ -322,14 +368,14 @@ pub enum Unread {
 ///
 /// # Errors
 /// [`Unread`].
-pub fn set(format: Format, bytes: &[u8], action: Action, entries_max: usize) -> Result<NetSet, Unread> {
+pub fn set(format: Format, of: Option<NameKind>, bytes: &[u8], action: Action, entries_max: usize) -> Result<NetSet, Unread> {
     let mut builder = NetSetBuilder::new();
     let mut too_many = false;
-    let read = list::read(format, bytes, |entry| {
+    let read = list::read(format, of, bytes, |entry| {
         if builder.len() >= entries_max {
             too_many = true;
         } else {
-            builder.add(entry.subject, entry.action.unwrap_or(action), &entry.reason, entry.until);
+            builder.add(&entry.subject, entry.action.unwrap_or(action), &entry.reason, entry.until);
         }
     });
     match read {
@@ -483,6 +529,21 @@ impl Lists {
         listed
     }
 
+    /// True when some list has names. Otherwise nobody needs to be asked about.
+    #[must_use]
+    pub fn have_names(&self) -> bool {
+        self.own.load().has_names() || self.files.load().lists.iter().any(|list| list.set.has_names())
+    }
+
+    /// What lists say of names of a message.
+    #[must_use]
+    pub fn named(&self, asked: &[AskedName], listener: ListenerKind, now: UnixMillis) -> Vec<Listed> {
+        let mut listed = Vec::new();
+        say_of((&self.own_name, &self.own.load(), Mode::Enforce), asked, now, &mut listed);
+        self.files.load().say_of(asked, listener, now, &mut listed);
+        listed
+    }
+
     /// True once a minute for a network of clients and what is said of it; more than so many in one minute are not told apart.
     #[must_use]
     pub fn is_news(&self, now: UnixMillis, client: IpAddr, listed: &[Listed]) -> bool {
@@ -503,7 +564,7 @@ impl Lists {
         let mut changes = Vec::with_capacity(new.len());
         let mut after = entries.clone();
         for (subject, entry) in new {
-            let row = list::line(&entry.about(subject)).into_bytes();
+            let row = list::line(&entry.about(subject.clone())).into_bytes();
             changes.push(Change::Put(Keyspace::Lists, subject.to_string().into_bytes(), row));
             after.insert(subject, entry);
         }
@@ -558,7 +619,7 @@ impl Lists {
         let entries = self.lock();
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let mut rest = entries.range((from, Bound::Unbounded));
-        let page: Vec<_> = rest.by_ref().take(limit).map(|(subject, entry)| (*subject, entry.clone())).collect();
+        let page: Vec<_> = rest.by_ref().take(limit).map(|(subject, entry)| (subject.clone(), entry.clone())).collect();
         (page, rest.next().is_some())
     }
 
@@ -599,7 +660,7 @@ impl Lists {
 fn own_set(entries: &BTreeMap<Subject, OwnEntry>) -> NetSet {
     let mut builder = NetSetBuilder::new();
     for (subject, entry) in entries {
-        builder.add(*subject, entry.action, &entry.reason, entry.until);
+        builder.add(subject, entry.action, &entry.reason, entry.until);
     }
     builder.build()
 }
@@ -636,11 +697,12 @@ impl Place<'_> {
     fn told(&self, list: &Arc<str>, found: Found<'_>, mode: Mode) -> Listed {
         Listed {
             list: Arc::clone(list),
+            reason: list::told(found.reason(), self.address.to_canonical()).into(),
             subject: found.subject,
             action: found.action,
-            reason: list::told(found.reason(), self.address.to_canonical()).into(),
             until: found.until,
             observed: mode == Mode::Observe,
+            about: Box::default(),
         }
     }
 }

@@ -30,7 +30,7 @@ impl Rbldnsd {
         have("rbldnsd", "rbldnsd")
     }
 
-    /// Starts it with a zone of this type: `ip4set`, `ip4trie`, `ip6trie`.
+    /// Starts it with a zone of this type: `ip4set`, `ip4trie`, `ip6trie`, `dnset`.
     ///
     /// # Panics
     /// When it does not start, or does not like the zone; shows why.
@@ -116,6 +116,24 @@ impl Rbldnsd {
     #[must_use]
     pub fn listed(&self, address: &str) -> Option<String> {
         self.ask(address, RecordType::A).pop()
+    }
+
+    /// What it says of a name: its A record, if it is listed.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    #[must_use]
+    pub fn name_listed(&self, name: &str) -> Option<String> {
+        until("an answer of rbldnsd", LONG, || self.try_ask(name, RecordType::A)).pop()
+    }
+
+    /// Its reason for a name.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    #[must_use]
+    pub fn name_reason(&self, name: &str) -> Option<String> {
+        until("an answer of rbldnsd", LONG, || self.try_ask(name, RecordType::TXT)).pop()
     }
 
     /// Its reason for an address.

@@ -33,6 +33,7 @@ mod lists;
 mod loops;
 mod metrics;
 mod mx_lookup;
+mod name_lists;
 mod next_hop_trouble;
 mod no_open_relay;
 mod opensmtpd_next_hop;

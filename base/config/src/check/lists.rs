@@ -1,9 +1,11 @@
 //! Rules on `[[policy.list]]`.
 
 use postern_mail::Points;
+use postern_mail::list::Format;
+use postern_mail::netset::NameKind;
 
 use super::{Findings, twice};
-use crate::list::{List, ListAction};
+use crate::list::ListAction;
 
 pub(super) fn lists(findings: &mut Findings<'_>) {
     let lists = &findings.config.policy.lists;
@@ -27,12 +29,20 @@ pub(super) fn lists(findings: &mut Findings<'_>) {
         if list.listeners.is_empty() {
             findings.error(&at("listeners"), "a list that is looked at nowhere; name a kind of listener, or set mode = \"off\"");
         }
-        if scores(list) {
-            findings.warn(&at("points"), "points are written down for postern explain; nothing adds them up in this version");
+        let policy = &findings.config.policy;
+        let unread = match list.of {
+            Some(_) if list.format == Format::Drop => {
+                findings.error(&at("format"), "such a list has networks and AS numbers, and no names; text is right");
+                None
+            }
+            Some(NameKind::Link) if !policy.links.enabled => Some("links are not looked at: policy.links.enabled"),
+            Some(NameKind::Ptr) if !policy.authenticity.enabled => {
+                Some("names of clients are not looked up: policy.authenticity.enabled")
+            }
+            _ => None,
+        };
+        if let Some(why) = unread {
+            findings.warn(&at("of"), why);
         }
     }
-}
-
-fn scores(list: &List) -> bool {
-    list.points.is_some() && matches!(list.action, None | Some(ListAction::Score))
 }

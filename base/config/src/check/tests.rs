@@ -254,7 +254,12 @@ fn a_list_says_what_it_does_once_and_is_there_once() {
     one_error(&list("format = \"csv\""), "f:3:10: policy.list[1].format", "none of \"text\", \"drop\", \"rbldnsd\"");
     one_error(&(list("") + &list("")), "f:5:8: policy.list[2].file", "already (line 2)");
     one_error("[[policy.list]]\naction = \"block\"", "f:1:1: policy.list[1].file", "missing");
-    one_warning(&list("points = 4.5"), "f:3:10: warning: policy.list[1].points", "nothing adds them up");
+    assert_eq!(errors(&list("of = \"domain\"\nformat = \"rbldnsd\"\npoints = 4.5")), "");
+    one_error(&list("of = \"sender\"\nformat = \"drop\""), "f:4:10: policy.list[1].format", "no names");
+    one_error(&list("of = \"mail\""), "f:3:6: policy.list[1].of", "none of \"helo\", \"ptr\"");
+    let unread = |key: &str, of: &str| format!("[policy]\n{key} = {{ enabled = false }}\n{}", list(&format!("of = {of:?}")));
+    one_warning(&unread("links", "link"), "f:5:6: warning: policy.list[1].of", "links are not looked at");
+    one_warning(&unread("authenticity", "ptr"), "f:5:6: warning: policy.list[1].of", "names of clients are not looked up");
 }
 
 #[test]

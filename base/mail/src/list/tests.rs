@@ -7,12 +7,13 @@ use crate::netset::{Country, Network};
 
 fn entries(format: Format, text: &str) -> Vec<String> {
     let mut found = Vec::new();
-    read(format, text.as_bytes(), |entry| found.push(line(&entry))).unwrap_or_else(|faults| panic!("{}", faults.words("f")));
+    read(format, None, text.as_bytes(), |entry| found.push(line(&entry)))
+        .unwrap_or_else(|faults| panic!("{}", faults.words("f")));
     found
 }
 
 fn faults(format: Format, text: &str) -> String {
-    read(format, text.as_bytes(), |_| {}).unwrap_err().words("f")
+    read(format, None, text.as_bytes(), |_| {}).unwrap_err().words("f")
 }
 
 #[test]
@@ -98,6 +99,46 @@ fn the_test_points_of_a_zone_are_no_clients() {
 }
 
 #[test]
+fn names_are_read_with_their_kind_or_with_that_of_their_list_and_written_as_a_zone_of_names() {
+    let now = UnixMillis(1_800_000_000_000);
+    let text = "sender:a#b@bad.test 4.0 ; a remark; of ours\n192.0.2.7\nlink:bad.test/a;b # c\n.below.test block\nbad.test\nalone.test allow\n";
+    let mut all = Vec::new();
+    let faults = read(Format::Text, Some(NameKind::Domain), text.as_bytes(), |entry| all.push(owned(entry)));
+    assert_eq!(faults, Ok(()));
+    assert_eq!(
+        all.iter().map(line).collect::<Vec<_>>(),
+        [
+            "sender:a#b@bad.test 4.0 ; a remark; of ours",
+            "domain:192.0.2.7",
+            "link:bad.test/a;b ; c",
+            "domain:.below.test block",
+            "domain:bad.test",
+            "domain:alone.test allow",
+        ]
+    );
+    let zone = write(Format::Rbldnsd, Family::Names(NameKind::Domain), all.iter().cloned(), now);
+    assert!(zone.text.ends_with("!invalid\n192.0.2.7\n.below.test\nbad.test\n!alone.test\n"), "{}", zone.text);
+    assert_eq!(zone.left_out, 2);
+    let mut again = Vec::new();
+    let zone = format!("{}*.under.test :127.0.0.3:Listed, ask $\n", zone.text);
+    read(Format::Rbldnsd, Some(NameKind::Link), zone.as_bytes(), |entry| again.push(line(&entry))).unwrap();
+    let told = [
+        "link:192.0.2.7",
+        "link:.below.test",
+        "link:bad.test",
+        "link:alone.test exempt",
+        "link:*.under.test ; Listed, ask *.under.test",
+    ];
+    assert_eq!(
+        told.map(|line| line.replace("link:*.under.test ; Listed, ask *.", "link:*.under.test ; Listed, ask link:*.")),
+        *again
+    );
+    let wrong = read(Format::Text, Some(NameKind::Sender), b"a@b@c.test\n", |_| {}).unwrap_err().words("f");
+    assert!(wrong.contains("f:1:1:") && wrong.contains("right are a@bad.example"), "{wrong}");
+    assert_eq!(write(Format::Drop, Family::V4, all.iter().cloned(), now).entries, 0, "DROP has no names");
+}
+
+#[test]
 fn every_mistake_is_told_at_once_with_its_place_and_what_is_right() {
     let text = "192.0.2.7\n  192.0.2.300 block\n10.1.2.3/8\n192.0.2.0/24 blokc\n192.0.2.1 until morgen\n192.0.2.2 block allow\nAS99999999999\n192.0.2.3 until\n";
     let told = faults(Format::Text, text);
@@ -128,7 +169,7 @@ fn of_very_many_mistakes_the_first_hundred_are_told_and_the_rest_counted() {
     assert_eq!(told.lines().count(), FAULTS_MAX + 1);
     assert!(told.ends_with("and 23 more mistakes"), "{told}");
     assert!(faults(Format::Text, "a\0\u{202e}").chars().all(|c| !c.is_control() || c == '\n'));
-    assert_eq!(read(Format::Text, b"10.0.0.1\nab \xff", |_| {}).unwrap_err().told[0].column, 4);
+    assert_eq!(read(Format::Text, None, b"10.0.0.1\nab \xff", |_| {}).unwrap_err().told[0].column, 4);
 }
 
 #[test]
@@ -142,7 +183,7 @@ fn texts_of_a_zone_that_hold_each_other_grow_no_longer_than_a_reason() {
         "$".repeat(250)
     );
     let mut longest = 0;
-    read(Format::Rbldnsd, zone.as_bytes(), |entry| {
+    read(Format::Rbldnsd, None, zone.as_bytes(), |entry| {
         longest = longest.max(entry.reason.len());
         assert!(told(&entry.reason, "2001:db8::1234:5678").len() <= REASON_BYTES_MAX);
     })
@@ -165,7 +206,7 @@ fn what_is_exported_never_lists_whom_we_let_in() {
     let list = "192.0.2.0/24 block\n192.0.2.7 -2.0\n198.51.100.0/24\n198.51.100.9 allow until 2020-01-01\n203.0.113.0/24\n\
         203.0.113.0/25 exempt\n203.0.113.0/26\n10.0.0.0/8 allow\n10.1.0.0/16\n2001:db8::/32\n2001:db8:1::/48 0.0\n172.16.0.0/12\n";
     let mut all = Vec::new();
-    read(Format::Text, list.as_bytes(), |entry| all.push(owned(entry))).unwrap();
+    read(Format::Text, None, list.as_bytes(), |entry| all.push(owned(entry))).unwrap();
     let drop = write(Format::Drop, Family::V4, all.iter().cloned(), now);
     assert_eq!(drop.text, "198.51.100.0/24\n203.0.113.0/26\n10.1.0.0/16\n172.16.0.0/12\n");
     let holed: Vec<String> = drop.holed.iter().map(ToString::to_string).collect();
@@ -180,7 +221,7 @@ fn what_a_format_cannot_hold_is_left_out_and_counted() {
     let list = "192.0.2.0/24 ; bad $ net\n192.0.2.7 allow\n2001:db8::/32\nAS64500\nDE\n198.51.100.1 4.0\n198.51.100.2 until 2020-01-01\n";
     let written = |format, family| {
         let mut all = Vec::new();
-        read(Format::Text, list.as_bytes(), |entry| all.push(owned(entry))).unwrap();
+        read(Format::Text, None, list.as_bytes(), |entry| all.push(owned(entry))).unwrap();
         write(format, family, all.into_iter(), now)
     };
     let drop = written(Format::Drop, Family::V4);
@@ -204,7 +245,9 @@ fn subject() -> impl Strategy<Value = Subject> {
         (start >> 32 != 0xffff).then_some(Subject::Network(Network::V6(start, length)))
     });
     let country = "[A-Z]{2}".prop_map(|text| Subject::Country(Country::parse(&text).unwrap()));
-    prop_oneof![v4, v6, any::<u32>().prop_map(Subject::Asn), country]
+    let name = ("(helo|domain|ptr|link):[.]?[a-z0-9]{1,9}[.]test", "(sender|from|recipient):[a-z#!]{0,5}@[a-z0-9]{1,9}[.]test");
+    let name = prop_oneof![name.0, name.1].prop_map(|text| Subject::parse(&text).unwrap());
+    prop_oneof![v4, v6, any::<u32>().prop_map(Subject::Asn), country, name]
 }
 
 fn action() -> impl Strategy<Value = Option<Action>> {
@@ -231,14 +274,14 @@ proptest! {
     #[test]
     fn any_octets_end_in_entries_or_in_mistakes(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         for format in Format::ALL {
-            let _ = read(format, &bytes, |_| {});
+            let _ = read(format, None, &bytes, |_| {});
         }
     }
 
     #[test]
     fn any_text_that_looks_like_a_list_ends_in_entries_or_in_mistakes(text in "([0-9a-f:./!$#; -]|until|AS|\n){0,200}") {
         for format in Format::ALL {
-            let _ = read(format, text.as_bytes(), |entry| assert!(!line(&entry).is_empty()));
+            let _ = read(format, None, text.as_bytes(), |entry| assert!(!line(&entry).is_empty()));
         }
     }
 }

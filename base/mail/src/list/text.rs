@@ -3,11 +3,19 @@
 use std::fmt::Write as _;
 
 use super::{Entry, Faults, Line, day, no_subject, reason, told};
-use crate::netset::{Action, Subject};
+use crate::netset::{Action, NameKind, Subject};
 use crate::quoted::Quoted;
 
-pub(super) fn read(line: Line<'_>, take: &mut impl FnMut(Entry<'_>), faults: &mut Faults) {
-    let (head, remark) = match line.text.find([';', '#']) {
+/// Where a remark begins. Within a word its marks belong to a name: `a#b@bad.example`, `bad.example/a;b`.
+fn remark_at(of: Option<NameKind>, text: &str) -> Option<usize> {
+    let first = text.split_ascii_whitespace().next().unwrap_or_default();
+    let is_name = of.is_some() || first.split_once(':').is_some_and(|(kind, _)| NameKind::parse(kind).is_some());
+    let is_apart = |at: usize| text.get(..at).is_none_or(|before| before.is_empty() || before.ends_with(char::is_whitespace));
+    text.match_indices([';', '#']).map(|(at, _)| at).find(|at| !is_name || is_apart(*at))
+}
+
+pub(super) fn read(of: Option<NameKind>, line: Line<'_>, take: &mut impl FnMut(Entry<'_>), faults: &mut Faults) {
+    let (head, remark) = match remark_at(of, line.text) {
         Some(at) => (line.text.get(..at).unwrap_or_default(), line.text.get(at + 1..).unwrap_or_default()),
         None => (line.text, ""),
     };
@@ -15,10 +23,10 @@ pub(super) fn read(line: Line<'_>, take: &mut impl FnMut(Entry<'_>), faults: &mu
     let Some(first) = words.next() else { return };
     let before = faults.told.len() + faults.more;
     let (bare, exempt) = first.strip_prefix('!').map_or((first, false), |rest| (rest, true));
-    let subject = match Subject::parse(bare) {
+    let subject = match Subject::parse_of(of, bare) {
         Ok(subject) => Some(subject),
         Err(why) => {
-            faults.note(&line, bare, no_subject(bare, &why));
+            faults.note(&line, bare, no_subject(of, bare, &why));
             None
         }
     };
@@ -65,20 +73,20 @@ pub(super) fn line(entry: &Entry<'_>) -> String {
         let _ = write!(line, " until {}", day::print_end(until));
     }
     if !entry.reason.is_empty() {
-        let _ = write!(line, " ; {}", told(&entry.reason, entry.subject));
+        let _ = write!(line, " ; {}", told(&entry.reason, &entry.subject));
     }
     line
 }
 
 /// DROP has networks and AS numbers, and no other word than that they are blocked.
 pub(super) fn drop_line(entry: &Entry<'_>) -> Option<String> {
-    if !matches!(entry.action, None | Some(Action::Block)) || matches!(entry.subject, Subject::Country(_)) {
+    if !matches!(entry.action, None | Some(Action::Block)) || matches!(entry.subject, Subject::Country(_) | Subject::Name(_)) {
         return None;
     }
-    let subject = match entry.subject {
+    let subject = match &entry.subject {
         Subject::Network(network) => format!("{}/{}", network.address(), network.length()),
         other => other.to_string(),
     };
-    let reason = told(&entry.reason, entry.subject);
+    let reason = told(&entry.reason, &entry.subject);
     Some(if reason.is_empty() { subject } else { format!("{subject} ; {reason}") })
 }

@@ -1,7 +1,7 @@
-//! Zones of rbldnsd: `ip4set` with its short forms and ranges, `ip4trie`, `ip6trie`, with exclusions, defaults, substitutions and ends. Its A
+//! Zones of rbldnsd: `ip4set` with its short forms and ranges, `ip4trie`, `ip6trie`, `dnset`, with exclusions, defaults, substitutions and ends. Its A
 //! values are for those who ask by DNS and mean nothing here; its TXT values are reasons.
 //!
-//! What is not read is a mistake that is told: names (`dnset`), `generic` and `combined` datasets.
+//! What is not read is a mistake that is told: `generic` and `combined` datasets, and names where addresses are expected.
 
 use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -9,11 +9,14 @@ use std::time::Duration;
 
 use super::{Entry, Family, Faults, Line, day, no_subject, push, reason, replaced};
 use crate::envelope::UnixMillis;
-use crate::netset::{Action, HERE, Network, REASON_BYTES_MAX, Subject};
+use crate::netset::{Action, HERE, Name, NameKind, Network, REASON_BYTES_MAX, Subject};
 use crate::quoted::Quoted;
 
 /// RFC 5782 §5: a list by DNS lists 127.0.0.2 and never 127.0.0.1, so that whoever asks can tell that it answers at all.
 const TEST_POINTS: [Ipv4Addr; 2] = [Ipv4Addr::new(127, 0, 0, 2), Ipv4Addr::new(127, 0, 0, 1)];
+
+/// RFC 5782 §5: a list of names lists `test` and never `invalid`.
+const TEST_NAMES: [&str; 2] = ["test", "invalid"];
 
 /// What a zone has said so far for the lines below.
 #[derive(Default)]
@@ -27,7 +30,12 @@ struct Scope {
     until: Option<UnixMillis>,
 }
 
-pub(super) fn read<'a>(lines: impl Iterator<Item = Line<'a>>, take: &mut impl FnMut(Entry<'_>), faults: &mut Faults) {
+pub(super) fn read<'a>(
+    of: Option<NameKind>,
+    lines: impl Iterator<Item = Line<'a>>,
+    take: &mut impl FnMut(Entry<'_>),
+    faults: &mut Faults,
+) {
     let mut scope = Scope::default();
     for line in lines {
         let text = line.text.trim_ascii();
@@ -41,23 +49,34 @@ pub(super) fn read<'a>(lines: impl Iterator<Item = Line<'a>>, take: &mut impl Fn
             let template = scope.value(text, "").into_owned();
             scope.default = template;
         } else {
-            entry(&scope, &line, text, take, faults);
+            entry((&scope, of), &line, text, take, faults);
         }
     }
 }
 
-fn entry(scope: &Scope, line: &Line<'_>, text: &str, take: &mut impl FnMut(Entry<'_>), faults: &mut Faults) {
+fn entry(
+    (scope, of): (&Scope, Option<NameKind>),
+    line: &Line<'_>,
+    text: &str,
+    take: &mut impl FnMut(Entry<'_>),
+    faults: &mut Faults,
+) {
     let (text, excluded) = text.strip_prefix('!').map_or((text, false), |rest| (rest, true));
     let end = text.find(|c: char| c.is_ascii_whitespace() || c == '#' || c == ';').unwrap_or(text.len());
     let mut word = text.get(..end).unwrap_or_default();
-    let is_v6 = word.split_once(':').is_some_and(|(before, _)| before.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    let is_v6 =
+        of.is_none() && word.split_once(':').is_some_and(|(before, _)| before.bytes().all(|byte| byte.is_ascii_hexdigit()));
     if !is_v6 && let Some((before, _)) = word.split_once(':') {
         word = before;
     }
-    let networks = if is_v6 { network6(word).map(|network| vec![network]) } else { networks4(word, scope.addresses_max) };
-    let networks = match networks {
-        Ok(networks) => networks,
-        Err(why) => return faults.note(line, word, no_subject(word, &why)),
+    let subjects = match of {
+        Some(kind) => Name::parse(kind, word).map(|name| vec![Subject::Name(name)]),
+        None if is_v6 => network6(word).map(|network| vec![Subject::Network(network)]),
+        None => networks4(word, scope.addresses_max).map(|networks| networks.into_iter().map(Subject::Network).collect()),
+    };
+    let subjects = match subjects {
+        Ok(subjects) => subjects,
+        Err(why) => return faults.note(line, word, no_subject(of, word, &why)),
     };
     let value = text.get(word.len()..).unwrap_or_default().trim_ascii_start();
     let commented = value.is_empty() || value.starts_with(['#', ';']);
@@ -70,12 +89,19 @@ fn entry(scope: &Scope, line: &Line<'_>, text: &str, take: &mut impl FnMut(Entry
         &reason
     };
     let action = excluded.then_some(Action::Exempt);
-    for network in networks {
-        // RFC 5782 §5: the test points are no clients.
-        let is_test = |point: &Ipv4Addr| network == Network::V4((*point).into(), 32);
-        if !TEST_POINTS.iter().any(is_test) {
-            take(Entry { subject: Subject::Network(network), action, reason: Cow::Borrowed(reason), until: scope.until });
+    for subject in subjects {
+        if !is_test(&subject) {
+            take(Entry { subject, action, reason: Cow::Borrowed(reason), until: scope.until });
         }
+    }
+}
+
+/// RFC 5782 §5: the test points are no clients.
+fn is_test(subject: &Subject) -> bool {
+    match subject {
+        Subject::Network(network) => TEST_POINTS.iter().any(|point| *network == Network::V4((*point).into(), 32)),
+        Subject::Name(name) => name.in_zone().is_some_and(|text| TEST_NAMES.contains(&text)),
+        Subject::Asn(_) | Subject::Country(_) => false,
     }
 }
 
@@ -266,19 +292,23 @@ pub(super) fn head(family: Family) -> &'static str {
     match family {
         Family::V4 => "$TTL 1h\n# Test points of RFC 5782, section 5.\n127.0.0.2 :127.0.0.2:Test entry\n!127.0.0.1\n",
         Family::V6 => "$TTL 1h\n# Test points of RFC 5782, section 5.\n::ffff:7f00:2 :127.0.0.2:Test entry\n!::ffff:7f00:1\n",
+        Family::Names(_) => "$TTL 1h\n# Test points of RFC 5782, section 5.\ntest :127.0.0.2:Test entry\n!invalid\n",
     }
 }
 
 /// What is blocked or has points against it is listed; what is allowed, exempt, or has no points against it is an exclusion, which has no text:
 /// left out, it would be listed with the network around it.
 pub(super) fn line(family: Family, entry: &Entry<'_>) -> Option<String> {
-    let Subject::Network(network) = entry.subject else { return None };
-    if matches!(network, Network::V4(..)) != (family == Family::V4) {
-        return None;
-    }
-    match entry.action {
-        Some(Action::Score(..=0) | Action::Allow | Action::Exempt) => Some(format!("!{network}")),
-        _ if entry.reason.is_empty() => Some(network.to_string()),
-        _ => Some(format!("{network} :127.0.0.2:{}", entry.reason.replace('$', "$$").replace(HERE, "$"))),
-    }
+    let subject = match (&entry.subject, family) {
+        (Subject::Network(network @ Network::V4(..)), Family::V4) | (Subject::Network(network @ Network::V6(..)), Family::V6) => {
+            network.to_string()
+        }
+        (Subject::Name(name), Family::Names(kind)) if name.kind() == kind => name.in_zone()?.to_owned(),
+        _ => return None,
+    };
+    Some(match entry.action {
+        Some(Action::Score(..=0) | Action::Allow | Action::Exempt) => format!("!{subject}"),
+        _ if entry.reason.is_empty() => subject,
+        _ => format!("{subject} :127.0.0.2:{}", entry.reason.replace('$', "$$").replace(HERE, "$")),
+    })
 }

@@ -9,7 +9,7 @@ const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 fn set(entries: &[(&str, Action)]) -> NetSet {
     let mut builder = NetSetBuilder::new();
     for (subject, action) in entries {
-        builder.add(Subject::parse(subject).unwrap(), *action, &format!("{subject} {action}"), None);
+        builder.add(&Subject::parse(subject).unwrap(), *action, &format!("{subject} {action}"), None);
     }
     builder.build()
 }
@@ -67,10 +67,10 @@ fn of_different_points_for_one_network_the_most_count_and_then_those_that_last_l
     let subject = Subject::parse("192.0.2.0/24").unwrap();
     let until = |seconds| Some(UnixMillis(NOW.0 + seconds * 1000));
     for (tenths, until) in [(10, None), (90, until(5)), (80, until(3)), (50, until(9)), (-70, None)] {
-        builder.add(subject, Action::Score(tenths), "", until);
+        builder.add(&subject, Action::Score(tenths), "", until);
     }
     for many in 0..1000_u16 {
-        builder.add(subject, Action::Score(i16::try_from(many).unwrap() - 2000), "", until(u64::from(2000 - many)));
+        builder.add(&subject, Action::Score(i16::try_from(many).unwrap() - 2000), "", until(u64::from(2000 - many)));
     }
     let set = builder.build();
     let at = |seconds: u64| set.find("192.0.2.1".parse().unwrap(), UnixMillis(NOW.0 + seconds * 1000)).unwrap().action;
@@ -94,7 +94,7 @@ fn a_network_holds_its_addresses_and_no_others() {
 #[test]
 fn an_ended_entry_counts_no_more_and_the_one_around_it_does() {
     let mut builder = NetSetBuilder::new();
-    let mut add = |subject: &str, action, until| builder.add(Subject::parse(subject).unwrap(), action, "", until);
+    let mut add = |subject: &str, action, until| builder.add(&Subject::parse(subject).unwrap(), action, "", until);
     add("192.0.2.0/24", Action::Block, None);
     add("192.0.2.7", Action::Allow, Some(UnixMillis(NOW.0 + 1000)));
     add("192.0.2.7", Action::Allow, Some(UnixMillis(NOW.0 - 1000)));
@@ -124,9 +124,9 @@ fn as_numbers_and_countries_are_found_as_a_whole() {
 fn reasons_are_kept_once_and_cut_where_they_are_too_long() {
     let mut builder = NetSetBuilder::new();
     for number in 0..1000_u32 {
-        builder.add(Subject::Network(Network::V4(number << 8, 24)), Action::Block, ["one", "two"][number as usize % 2], None);
+        builder.add(&Subject::Network(Network::V4(number << 8, 24)), Action::Block, ["one", "two"][number as usize % 2], None);
     }
-    builder.add(Subject::Asn(1), Action::Block, &"ä".repeat(200), None);
+    builder.add(&Subject::Asn(1), Action::Block, &"ä".repeat(200), None);
     let set = builder.build();
     assert_eq!(set.reasons.places.len(), 3);
     assert_eq!(set.find_asn(1, NOW).unwrap().reason(), "ä".repeat(127));
@@ -188,7 +188,7 @@ proptest! {
         }).collect();
         let mut builder = NetSetBuilder::new();
         for (network, action, until) in &entries {
-            builder.add(Subject::Network(*network), *action, "", until.map(|seconds| UnixMillis(seconds * 1000)));
+            builder.add(&Subject::Network(*network), *action, "", until.map(|seconds| UnixMillis(seconds * 1000)));
         }
         let set = builder.build();
         for (v6, bits) in asked {

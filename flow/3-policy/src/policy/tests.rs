@@ -7,12 +7,12 @@ use postern_mail::fact::{ClientFacts, Fact};
 use postern_mail::message::headers::Headers;
 use postern_mail::netset::{Action, Listed, Subject};
 use postern_mail::proof::Authenticated;
-use postern_mail::scope::{AccountScope, Addresses, Narrowed, Part, QuotaFull};
+use postern_mail::scope::{AccountScope, Addresses, Breach, Narrowed, Part, QuotaFull};
 use postern_mail::{Decision, DnsSaid, Domain, Envelope, Mailbox, Mode, Outage, Points, Recipient, ReversePath, Scored};
 
 use super::*;
 use crate::facts::Found;
-use crate::facts::{HostedAnswer, Identity, OwnedAddresses};
+use crate::facts::{HostedAnswer, Identity, OwnedAddresses, ScopeSaid};
 use crate::rules::scope::Scopes;
 
 const KINDS: [ListenerKind; 3] = [ListenerKind::Mx, ListenerKind::Submission, ListenerKind::Submissions];
@@ -107,7 +107,7 @@ fn no_stranger_gets_a_relay_permit_in_any_combination() {
                         let policy = Policy { outbound, ..policy() };
                         let client = client(listener, address);
                         let to = mailbox(target);
-                        let facts = RecipientFacts { client: &client, to: &to, who: identity, scope: None };
+                        let facts = RecipientFacts { client: &client, to: &to, who: identity, scope: None, listed: &[] };
                         let (verdict, admission) = policy.recipient(&facts, &Here);
 
                         let authenticated = identity.is_some() && listener != ListenerKind::Mx;
@@ -139,7 +139,7 @@ fn the_whole_world_in_a_local_part_is_an_unknown_mailbox_of_ours() {
     {
         let to = mailbox(target);
         let (verdict, admission) =
-            policy().recipient(&RecipientFacts { client: &client, to: &to, who: None, scope: None }, &Here);
+            policy().recipient(&RecipientFacts { client: &client, to: &to, who: None, scope: None, listed: &[] }, &Here);
         assert_eq!(told(&verdict), "550 5.1.1", "{target}");
         assert!(admission.is_none(), "{target}");
     }
@@ -159,8 +159,8 @@ fn recipients_of_ours_are_judged_by_the_directory_and_not_by_who_asks() {
                 let policy = Policy { outbound, ..policy() };
                 let client = client(listener, "203.0.113.9");
                 let to = mailbox(target);
-                let (verdict, admission) =
-                    policy.recipient(&RecipientFacts { client: &client, to: &to, who: identity, scope: None }, &Here);
+                let (verdict, admission) = policy
+                    .recipient(&RecipientFacts { client: &client, to: &to, who: identity, scope: None, listed: &[] }, &Here);
                 match expected {
                     None => assert!(matches!(admission, Some(Admission::Hosted(_))), "{target}"),
                     Some(reply) => {
@@ -179,7 +179,7 @@ fn where_sending_is_off_only_those_who_could_send_are_told_so() {
     let to = mailbox("someone@elsewhere.example");
     let who = alice();
     let text = |client: ClientFacts, who| {
-        let (verdict, _) = policy.recipient(&RecipientFacts { client: &client, to: &to, who, scope: None }, &Here);
+        let (verdict, _) = policy.recipient(&RecipientFacts { client: &client, to: &to, who, scope: None, listed: &[] }, &Here);
         verdict.reply().unwrap().text().to_owned()
     };
     assert!(text(client(ListenerKind::Submission, "203.0.113.9"), Some(&who)).contains("switched off"));
@@ -207,6 +207,7 @@ fn at_mail(listener: ListenerKind, from: &str, owned: Option<&Fact<OwnedAddresse
         scope: None,
         earlier: &[],
         dns: DnsSaid::NOTHING,
+        listed: &[],
     })
 }
 
@@ -257,6 +258,7 @@ fn submission_without_auth_does_not_begin() {
         scope: None,
         earlier: &[],
         dns: DnsSaid::NOTHING,
+        listed: &[],
     });
     assert_eq!(verdict.decision(), Decision::Pass, "a relay network needs no AUTH");
 }
@@ -307,7 +309,8 @@ impl Case<'_> {
         let client = client(self.listener, "203.0.113.9");
         let admitted = |text: &&str| {
             let to = mailbox(text);
-            let facts = RecipientFacts { client: &client, to: &to, who: self.owned.as_ref().map(|_| &who), scope: None };
+            let facts =
+                RecipientFacts { client: &client, to: &to, who: self.owned.as_ref().map(|_| &who), scope: None, listed: &[] };
             let (_, admission) = policy().recipient(&facts, &Here);
             Recipient::admitted(to.clone(), &admission.unwrap(), DsnRequest::default())
         };
@@ -425,6 +428,30 @@ fn a_body_over_the_limit_is_refused_and_every_rule_is_in_the_trail() {
 }
 
 #[test]
+fn an_allowance_of_a_list_takes_back_neither_a_scope_nor_the_rule_against_relaying() {
+    let client = client(ListenerKind::Submission, "192.0.2.1");
+    let allowed = [Listed {
+        list: "l".into(),
+        subject: Subject::parse("recipient:.example").unwrap(),
+        action: Action::Allow,
+        reason: "".into(),
+        until: None,
+        observed: false,
+        about: "recipient".into(),
+    }];
+    let said = ScopeSaid::Outside(Breach { part: Part::Recipients, words: "not this one".to_owned() });
+    let who = alice();
+    for (who, scope, to, rule) in
+        [(Some(&who), Some(&said), "bob@here.example", "scope"), (None, None, "x@other.example", "relay")]
+    {
+        let facts = RecipientFacts { client: &client, to: &mailbox(to), who, scope, listed: &allowed };
+        let (verdict, admission) = policy().recipient(&facts, &Here);
+        assert_eq!((verdict.decided_by().map(|finding| finding.rule), admission.is_none()), (Some(rule), true), "{verdict:?}");
+        assert!(verdict.trail().iter().any(|finding| finding.rule == "list_allow"), "{verdict:?}");
+    }
+}
+
+#[test]
 fn a_scope_refuses_a_hosted_recipient_and_one_elsewhere_and_takes_the_admission_away() {
     let scope = AccountScope { recipients: Some(vec![Addresses::parse("there.example").unwrap()]), ..AccountScope::default() };
     let client = client(ListenerKind::Submission, "192.0.2.1");
@@ -435,7 +462,7 @@ fn a_scope_refuses_a_hosted_recipient_and_one_elsewhere_and_takes_the_admission_
         let said = scopes.recipient(&client, &to, full);
         let scope = Some(&said);
         let (verdict, admission) =
-            policy().recipient(&RecipientFacts { client: &client, to: &to, who: Some(&who), scope }, &Here);
+            policy().recipient(&RecipientFacts { client: &client, to: &to, who: Some(&who), scope, listed: &[] }, &Here);
         assert_eq!(admission.is_some(), verdict.decision() == Decision::Pass);
         (verdict.reply().map(|reply| reply.code.0), verdict.trail().last().map(|finding| finding.rule))
     };
@@ -456,6 +483,7 @@ fn points_of_a_list_are_added_up_with_what_comes_later_and_refuse_hold_or_mark()
         reason: "".into(),
         until: None,
         observed: false,
+        about: "".into(),
     };
     for (tenths, at_mail, at_data) in
         [(59, Decision::Pass, Decision::Pass), (60, Decision::Pass, Decision::Hold), (100, Decision::Refuse, Decision::Refuse)]
@@ -474,6 +502,7 @@ fn points_of_a_list_are_added_up_with_what_comes_later_and_refuse_hold_or_mark()
             scope: None,
             earlier: &earlier,
             dns: DnsSaid::NOTHING,
+            listed: &[],
         });
         assert_eq!(mail.decision(), at_mail, "{tenths}");
         let (envelope, headers) = (Envelope::plain(from, Vec::new()), Headers::parse(b"From: a@there.example\r\n\r\n"));

@@ -105,12 +105,14 @@ impl<'a> Reader<'a> {
                 scope: self.scope()?,
                 earlier: self.earlier()?,
                 dns: self.dns()?,
+                listed: self.named()?,
             },
             kind::RECIPIENT => Facts::Recipient {
                 to: self.mailbox()?,
                 who: self.option(Self::who)?,
                 hosted: self.hosted()?,
                 scope: self.scope()?,
+                listed: self.named()?,
             },
             kind::MESSAGE => {
                 let from = self.path()?;
@@ -220,7 +222,16 @@ impl<'a> Reader<'a> {
             reason: self.text()?.into(),
             until: self.option(Self::number)?.map(UnixMillis),
             observed: self.octet()? == 1,
+            about: Box::default(),
         })
+    }
+
+    /// A record of before lists had names has none of this.
+    fn named(&mut self) -> Option<Vec<Listed>> {
+        if self.at == self.end {
+            return Some(Vec::new());
+        }
+        self.list(|this| Some(Listed { about: this.text()?.into(), ..this.listed()? }))
     }
 
     /// A record of before lists were asked, or of a session they had nothing to say of, has none of this.
@@ -233,7 +244,13 @@ impl<'a> Reader<'a> {
 
     /// What was not yet found out when a record was made is not in it.
     fn found(&mut self) -> Option<Found> {
-        Some(Found { dns: self.dns()?, links: self.links()?, authenticity: self.authenticity()?, filters: self.filters()? })
+        Some(Found {
+            dns: self.dns()?,
+            links: self.links()?,
+            authenticity: self.authenticity()?,
+            filters: self.filters()?,
+            listed: self.named()?,
+        })
     }
 
     fn links(&mut self) -> Option<Option<LinkFacts>> {

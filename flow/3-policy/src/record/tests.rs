@@ -51,6 +51,8 @@ struct Case {
     scope: Option<ScopeSaid>,
     earlier: Vec<Scored>,
     found: Found,
+    listed: Vec<Listed>,
+    listed_recipient: Vec<Listed>,
 }
 
 impl Case {
@@ -67,6 +69,8 @@ impl Case {
             scope: None,
             earlier: Vec::new(),
             found: Found::default(),
+            listed: Vec::new(),
+            listed_recipient: Vec::new(),
         }
     }
 
@@ -84,10 +88,17 @@ impl Case {
             scope: self.scope.as_ref(),
             earlier: &self.earlier,
             dns: DnsSaid::NOTHING,
+            listed: &self.listed,
         };
         let sender = policy.sender(&facts);
         recorder.judged(NOW, Asked::Sender(&facts), &sender);
-        let facts = RecipientFacts { client: &self.client, to: &self.to, who: self.who.as_ref(), scope: self.scope.as_ref() };
+        let facts = RecipientFacts {
+            client: &self.client,
+            to: &self.to,
+            who: self.who.as_ref(),
+            scope: self.scope.as_ref(),
+            listed: &self.listed_recipient,
+        };
         let (recipient, _) = policy.recipient(&facts, &self.hosted);
         recorder.judged(NOW, Asked::Recipient(&facts, &self.hosted), &recipient);
         let to = Recipient::recipient_of_record(self.to.clone(), self.hosted == HostedAnswer::Exists);
@@ -138,6 +149,7 @@ fn what_lists_said_before_the_greeting_is_in_the_record() {
         reason: "the reason".into(),
         until,
         observed,
+        about: "".into(),
     };
     let listed = [
         one("203.0.113.0/24", "block", Some(NOW), false),
@@ -157,6 +169,51 @@ fn what_lists_said_before_the_greeting_is_in_the_record() {
 }
 
 #[test]
+fn what_lists_said_of_names_is_in_the_record_of_each_stage_and_judged_again() {
+    use postern_mail::netset::{Action, Subject};
+    let one = |subject: &str, action: &str, about: &str| Listed {
+        list: "postern list".into(),
+        subject: Subject::parse(subject).unwrap(),
+        action: Action::parse(action).unwrap(),
+        reason: "the reason".into(),
+        until: Some(NOW),
+        observed: false,
+        about: about.into(),
+    };
+    for (said, stage) in [
+        (one("sender:.there.test", "block", "sender stranger@there.test"), Stage::Sender),
+        (one("recipient:alice@here.test", "block", "recipient alice@here.test"), Stage::Recipient),
+        (one("link:bad.test/a", "block", "link bad.test"), Stage::Message),
+    ] {
+        let at = |other: Stage| if other == stage { vec![said.clone()] } else { Vec::new() };
+        let case = Case {
+            listed: at(Stage::Sender),
+            listed_recipient: at(Stage::Recipient),
+            found: Found { listed: at(Stage::Message), ..Found::default() },
+            ..Case::stranger()
+        };
+        let (bytes, verdicts) = case.run();
+        let refused = verdicts.iter().filter(|verdict| verdict.decision() == Decision::Refuse).count();
+        assert_eq!(refused, 1, "{stage}");
+        let _ = case.check();
+        let read = Record::read(&bytes).unwrap();
+        let named: Vec<Listed> = read
+            .entries
+            .into_iter()
+            .filter_map(|entry| match entry.what {
+                What::Judged(judged) => Some(judged.facts),
+                _ => None,
+            })
+            .flat_map(|facts| match facts {
+                Facts::Sender { listed, .. } | Facts::Recipient { listed, .. } | Facts::Connect { listed } => listed,
+                Facts::Message { found, .. } => found.listed,
+            })
+            .collect();
+        assert_eq!(named, [said]);
+    }
+}
+
+#[test]
 fn what_dns_lists_said_is_in_the_record_and_is_worth_what_the_rules_of_the_day_say() {
     use postern_mail::dns_list::{CodeRange, DnsListRule, DnsListed, DnsMute, DnsSaid, DnsUnheard, Scoring};
     use postern_mail::{DnsTarget, Domain, Mode};
@@ -171,8 +228,16 @@ fn what_dns_lists_said_is_in_the_record_and_is_worth_what_the_rules_of_the_day_s
         Policy { dns_lists: vec![rule], ..policy() }
     };
     let case = Case::stranger();
-    let facts =
-        SenderFacts { client: &case.client, from: &case.from, identity: None, size: None, scope: None, earlier: &[], dns: &dns };
+    let facts = SenderFacts {
+        client: &case.client,
+        from: &case.from,
+        identity: None,
+        size: None,
+        scope: None,
+        earlier: &[],
+        dns: &dns,
+        listed: &[],
+    };
     let verdict = with(100).sender(&facts);
     assert_eq!(verdict.decision(), Decision::Refuse);
     let mut recorder = Recorder::new(session(), NOW, &case.client, 16_384);
@@ -280,7 +345,7 @@ fn the_record_of_an_ordinary_session_is_a_few_hundred_octets() {
     let mut recorder = Recorder::new(session(), NOW, &case.client, RECORD_BYTES_MAX);
     for number in 0..20 {
         let to = mailbox(&format!("recipient{number}@here.test"));
-        let facts = RecipientFacts { client: &case.client, to: &to, who: None, scope: None };
+        let facts = RecipientFacts { client: &case.client, to: &to, who: None, scope: None, listed: &[] };
         let (verdict, _) = policy().recipient(&facts, &HostedAnswer::Exists);
         recorder.judged(NOW, Asked::Recipient(&facts, &HostedAnswer::Exists), &verdict);
     }
@@ -312,7 +377,7 @@ fn recipients_that_passed_leave_room_for_the_refusal_and_the_acceptance_behind_t
     let mut recorder = Recorder::new(session(), NOW, &case.client, 4_096);
     let mut rcpt = |number: u32, hosted: HostedAnswer| {
         let to = mailbox(&format!("recipient{number}@here.test"));
-        let facts = RecipientFacts { client: &case.client, to: &to, who: None, scope: None };
+        let facts = RecipientFacts { client: &case.client, to: &to, who: None, scope: None, listed: &[] };
         let (verdict, _) = policy().recipient(&facts, &hosted);
         recorder.judged(NOW, Asked::Recipient(&facts, &hosted), &verdict);
     };
@@ -344,6 +409,7 @@ fn what_is_about_one_message_leaves_the_others_out() {
             scope: None,
             earlier: &[],
             dns: DnsSaid::NOTHING,
+            listed: &[],
         };
         recorder.judged(NOW, Asked::Sender(&facts), &policy().sender(&facts));
         recorder.accepted(NOW, MessageId(id));
@@ -396,7 +462,8 @@ proptest! {
         let earlier = points.into_iter().map(|tenths| Scored { rule: "list_score", points: postern_mail::Points(tenths) }).collect();
         let from = ReversePath::Mailbox(address.clone());
         let found = Found { filters: said_by_filters(words), ..Found::default() };
-        let case = Case { client, from, who, owned, to: address, hosted, header, size: u64::from(size), scope, earlier, found };
+        let (listed, listed_recipient) = (Vec::new(), Vec::new());
+        let case = Case { client, from, who, owned, to: address, hosted, header, size: u64::from(size), scope, earlier, found, listed, listed_recipient };
         let _ = case.check();
     }
 }
@@ -419,6 +486,7 @@ fn a_verdict_keeps_which_rules_were_only_observed() {
         scope: None,
         earlier: &[],
         dns: DnsSaid::NOTHING,
+        listed: &[],
     };
     let verdict = watching.sender(&facts);
     assert_eq!(verdict.decision(), Decision::Pass, "observed only");

@@ -141,12 +141,14 @@ impl Recorder {
                 self.scope(facts.scope);
                 self.scored(facts.earlier);
                 self.dns(facts.dns);
+                self.named(facts.listed);
             }
             Asked::Recipient(facts, hosted) => {
                 self.mailbox(facts.to);
                 self.option(facts.who, |this, who| this.who(who));
                 self.hosted(hosted);
                 self.scope(facts.scope);
+                self.named(facts.listed);
             }
             Asked::Message(facts) => {
                 self.path(&facts.envelope.from);
@@ -301,6 +303,14 @@ impl Recorder {
         self.octet(u8::from(listed.observed));
     }
 
+    fn named(&mut self, named: &[Listed]) {
+        self.number(named.len() as u64);
+        for listed in named {
+            self.text(&listed.about);
+            self.listed(listed);
+        }
+    }
+
     fn found(&mut self, found: &Found) {
         self.dns(&found.dns);
         self.option(found.links.as_ref(), |this, links| {
@@ -313,6 +323,7 @@ impl Recorder {
         });
         self.option(found.authenticity.as_deref(), |this, found| this.text(&found.to_record()));
         self.filters(&found.filters);
+        self.named(&found.listed);
     }
 
     fn dns(&mut self, said: &DnsSaid) {

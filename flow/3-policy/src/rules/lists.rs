@@ -1,18 +1,22 @@
-//! Local lists of networks, AS numbers and countries, before the greeting.
+//! Local lists: of networks, AS numbers and countries before the greeting, of names at the command that has them.
 //!
 //! Promise: of all that lists say the most particular `block` or `allow` decides, and `allow` where they are equal; a trusted network is never
 //! blocked; a list that is only observed has no effect. When it cannot know (the database of AS numbers or countries has no answer): the client
 //! counts as not listed by them, since an answer we do not have is not held against anybody.
 //!
+//! At each stage what was said at that stage is judged: an allowance for a recipient says nothing about links. It is an allowance of lists alone, so it
+//! never takes back what another rule said, relaying and scopes among them.
+//!
 //! Four names for one rule, so that a trail shows what was said and what was made of it: `list_block` turns away, `list_allow` takes that back,
 //! `list_score` has points, `list_observed` has what would have been.
+
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 use postern_mail::netset::{Action, Listed};
 use postern_mail::{Decision, Effect, Finding, Reply, RuleName};
 
 use crate::decide::Panel;
-use crate::facts::ConnectFacts;
 
 /// Turns away.
 pub const LIST_BLOCK: RuleName = "list_block";
@@ -25,14 +29,14 @@ pub const LIST_OBSERVED: RuleName = "list_observed";
 
 /// Judges what the lists say. Without a word from them nothing is found.
 #[must_use]
-pub fn judge<'a>(mut panel: Panel<'a>, facts: &ConnectFacts<'_>, trusted: &[IpNet]) -> Panel<'a> {
-    let counted = || facts.listed.iter().filter(|listed| !listed.observed);
+pub fn judge<'a>(mut panel: Panel<'a>, said: &[Listed], client: IpAddr, trusted: &[IpNet]) -> Panel<'a> {
+    let counted = || said.iter().filter(|listed| !listed.observed);
     let closest =
         |action: Action| counted().filter(|listed| listed.action == action).max_by_key(|listed| listed.subject.closeness());
     let (block, allow) = (closest(Action::Block), closest(Action::Allow));
     // An allowance counts against everything that is not more particular than itself.
     let allows = |subject: &Listed| allow.is_some_and(|allow| allow.subject.closeness() >= subject.subject.closeness());
-    let address = facts.client.address.to_canonical();
+    let address = client.to_canonical();
     if let Some(block) = block {
         panel = panel.rule(LIST_BLOCK, || match trusted.iter().find(|network| network.contains(&address)) {
             Some(network) => {
@@ -62,7 +66,7 @@ pub fn judge<'a>(mut panel: Panel<'a>, facts: &ConnectFacts<'_>, trusted: &[IpNe
             Finding { rule: LIST_SCORE, says: Effect::Points(sum), because, reply: None }
         });
     }
-    let observed = facts.listed.iter().filter(|listed| listed.observed);
+    let observed = said.iter().filter(|listed| listed.observed);
     observed.fold(panel, |panel, listed| {
         panel.observed(LIST_OBSERVED, || match listed.action {
             Action::Block => turned_away(LIST_OBSERVED, listed),
@@ -74,23 +78,27 @@ pub fn judge<'a>(mut panel: Panel<'a>, facts: &ConnectFacts<'_>, trusted: &[IpNe
     })
 }
 
+/// A name is refused where it is said, and the session goes on: another recipient may be welcome.
+///
 /// RFC 5321 §3.1 DEPARTS: after 554 in place of the greeting a server should wait for QUIT. Whoever is listed holds no place until he says it: the
 /// connection is closed behind the reply.
 fn turned_away(rule: RuleName, listed: &Listed) -> Finding {
-    let reply = Some(Reply::listed(&listed.reason));
-    Finding { rule, says: Effect::Wants(Decision::Hangup), because: words(listed), reply }
+    let (decision, reply) = match &*listed.about {
+        "" => (Decision::Hangup, Reply::listed(&listed.reason)),
+        name => (Decision::Refuse, Reply::name_listed(name, &listed.reason)),
+    };
+    Finding { rule, says: Effect::Wants(decision), because: words(listed), reply: Some(reply) }
 }
 
-/// `192.0.2.0/24 in /etc/postern/blocked.txt: the reason`.
+/// `block 192.0.2.0/24 in /etc/postern/blocked.txt: the reason`, and for a name which it is: `block domain:.bad.test (sender a@bad.test) in ...`.
 fn words(listed: &Listed) -> String {
     let reason = if listed.reason.is_empty() { String::new() } else { format!(": {}", listed.reason) };
-    format!("{} {} in {}{reason}", listed.action, listed.subject, listed.list)
+    let about = if listed.about.is_empty() { String::new() } else { format!(" ({})", listed.about) };
+    format!("{} {}{about} in {}{reason}", listed.action, listed.subject, listed.list)
 }
 
 #[cfg(test)]
 mod tests {
-    use postern_mail::client::ListenerKind;
-    use postern_mail::fact::ClientFacts;
     use postern_mail::netset::Subject;
     use postern_mail::{Mode, Modes, Verdict};
 
@@ -106,16 +114,16 @@ mod tests {
                 reason: "why".into(),
                 until: None,
                 observed: words.get(2) == Some(&"observed"),
+                about: if words[0].contains(':') { "sender a@x.bad.test".into() } else { "".into() },
             }
         };
         entries.iter().map(one).collect()
     }
 
     fn verdict_in(modes: &Modes, entries: &[&str], trusted: &[&str]) -> Verdict {
-        let client = ClientFacts { address: "192.0.2.7".parse().unwrap(), port: 1, listener: ListenerKind::Mx };
         let listed = listed(entries);
         let trusted: Vec<IpNet> = trusted.iter().map(|network| network.parse().unwrap()).collect();
-        judge(Panel::new(modes), &ConnectFacts { client: &client, listed: &listed }, &trusted).verdict()
+        judge(Panel::new(modes), &listed, "192.0.2.7".parse().unwrap(), &trusted).verdict()
     }
 
     fn verdict(entries: &[&str]) -> Decision {
@@ -138,6 +146,13 @@ mod tests {
             (vec!["192.0.2.0/24 9.0"], Decision::Pass),
             (vec!["192.0.2.0/24 block observed"], Decision::Pass),
             (vec!["192.0.2.0/24 block", "192.0.2.7 allow observed"], Decision::Hangup),
+            (vec!["sender:.bad.test block"], Decision::Refuse),
+            (vec!["domain:.bad.test block", "sender:@x.bad.test allow"], Decision::Pass),
+            (vec!["sender:@x.bad.test block", "sender:a@x.bad.test allow"], Decision::Pass),
+            (vec!["sender:a@x.bad.test block", "domain:x.bad.test allow"], Decision::Refuse),
+            (vec!["link:x.bad.test/a block", "link:x.bad.test allow"], Decision::Refuse),
+            (vec!["link:x.bad.test/a allow", "domain:.x.bad.test block"], Decision::Pass),
+            (vec!["helo:.bad.test 9.0"], Decision::Pass),
         ] {
             assert_eq!(verdict(&entries), decision, "{entries:?}");
             let backwards: Vec<&str> = entries.iter().rev().copied().collect();
@@ -159,6 +174,15 @@ mod tests {
         assert_eq!((reply.code.0, reply.status.unwrap().to_string().as_str()), (554, "5.7.1"));
         assert!(reply.text().ends_with(": why"), "{}", reply.text());
         assert_eq!(verdict.trail()[0].because, "block 192.0.2.0/24 in l: why");
+    }
+
+    #[test]
+    fn who_sends_under_a_listed_name_is_told_the_name_and_the_reason_and_may_go_on() {
+        let verdict = verdict_in(&Modes::default(), &["sender:.bad.test block"], &[]);
+        let reply = verdict.reply().unwrap();
+        assert_eq!((reply.code.0, reply.status.unwrap().to_string().as_str()), (550, "5.7.1"));
+        assert!(reply.text().contains("sender a@x.bad.test") && reply.text().ends_with(": why"), "{}", reply.text());
+        assert_eq!(verdict.trail()[0].because, "block sender:.bad.test (sender a@x.bad.test) in l: why");
     }
 
     #[test]

@@ -27,7 +27,14 @@ impl Desk {
         let partial = file.with_extension("new");
         fs::write(&partial, text).unwrap();
         fs::rename(&partial, &file).unwrap();
-        ListSettings { file, format: Format::Text, action: Action::Block, mode: Mode::Enforce, listeners: vec![ListenerKind::Mx] }
+        ListSettings {
+            file,
+            format: Format::Text,
+            of: None,
+            action: Action::Block,
+            mode: Mode::Enforce,
+            listeners: vec![ListenerKind::Mx],
+        }
     }
 
     fn settings(&self, lists: Vec<ListSettings>) -> FileSettings {
@@ -304,7 +311,7 @@ fn entries_of_commands_are_bounded_ended_ones_make_room_and_pages_hold_all_of_th
     loop {
         let (page, more) = lists.own(after, 30_000);
         count += page.len();
-        after = page.last().map(|(subject, _)| *subject);
+        after = page.last().map(|(subject, _)| subject.clone());
         if !more {
             break;
         }

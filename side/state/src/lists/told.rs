@@ -19,14 +19,16 @@ pub(super) struct Told(Mutex<(u64, HashSet<(Subnet, Subject)>)>);
 impl Told {
     /// True for the first client of its network that this entry is about, in this minute.
     pub(super) fn is_news(&self, now: UnixMillis, client: IpAddr, listed: &[Listed]) -> bool {
-        let Some(closest) = listed.iter().map(|listed| listed.subject).max_by_key(Subject::closeness) else { return false };
+        let Some(closest) = listed.iter().map(|listed| &listed.subject).max_by_key(|subject| subject.closeness()) else {
+            return false;
+        };
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (minute, keys) = &mut *told;
         if *minute != now.0 / MINUTE {
             *minute = now.0 / MINUTE;
             keys.clear();
         }
-        keys.len() < TOLD_MAX && keys.insert((Subnet::network(client), closest))
+        keys.len() < TOLD_MAX && keys.insert((Subnet::network(client), closest.clone()))
     }
 }
 
@@ -41,7 +43,15 @@ mod tests {
         let told = Told::default();
         let listed = |subject: &str| {
             let subject = Subject::parse(subject).unwrap();
-            [Listed { list: "l".into(), subject, action: Action::Block, reason: "".into(), until: None, observed: false }]
+            [Listed {
+                list: "l".into(),
+                subject,
+                action: Action::Block,
+                reason: "".into(),
+                until: None,
+                observed: false,
+                about: "".into(),
+            }]
         };
         let client = |text: &str| text.parse::<IpAddr>().unwrap();
         let now = UnixMillis(1_800_000_000_000);
