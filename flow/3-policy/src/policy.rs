@@ -41,6 +41,8 @@ pub struct Policy {
     pub limits: score::Limits,
     /// `policy.dnsbl`: what answers of lists are worth.
     pub dns_lists: Vec<DnsListRule>,
+    /// `policy.links.points`.
+    pub links: links::Weights,
     /// What SPF, DKIM, DMARC, ARC and the client's name count.
     pub authenticity: authenticity::Settings,
     /// `policy.mode` and `policy.rules`.
@@ -90,7 +92,7 @@ impl Policy {
             .rule(sender_identity::SENDER_IDENTITY, || sender_identity::judge_header(facts.headers, facts.identity));
         let panel = dnsbl::judge(panel, &facts.found.dns, &self.dns_lists);
         let panel = match &facts.found.links {
-            Some(links) => panel.rule(links::LINKS, || links::judge(links)),
+            Some(links) => panel.rule(links::LINKS, || links::judge(links, &self.links)),
             None => panel,
         };
         let panel = authenticity::judge(panel, facts, &self.authenticity);

@@ -51,7 +51,7 @@ impl Sealer {
     }
 
     fn key(&self) -> Result<RsaKey<Sha256>, String> {
-        let der = self.key.as_slice().try_into().map_err(|error| format!("{error}"))?;
+        let der = self.key.as_slice().try_into().map_err(|error: &str| error.to_owned())?;
         RsaKey::<Sha256>::from_key_der(der).map_err(|error| error.to_string())
     }
 

@@ -57,3 +57,4 @@ mod spool_lock;
 mod starttls_injection;
 mod strangers;
 mod survives_kill;
+mod uri_lists;
