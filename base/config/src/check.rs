@@ -26,7 +26,7 @@ const RULES: &[Rule] = &[
     (self_signed, &["tls", "listener"]),
     (auth, &["auth.mechanisms", "auth.oidc", "tls.client_ca", "listener"]),
     (lists::lists, &["policy.list"]),
-    (dns_lists::lists, &["policy.dnsbl", "policy.uribl"]),
+    (dns_lists::lists, &["policy.dnsbl", "policy.uribl", "policy.hashbl"]),
     (numbers::points, &["policy.tag_at", "policy.hold_at", "policy.refuse_at"]),
     (other_ways_in, &["auth.mechanisms", "auth.oidc", "tls.client_ca", "tls.client_crl"]),
     (numbers::limits, &["limits"]),

@@ -1,17 +1,31 @@
-//! `[[policy.dnsbl]]` and `[[policy.uribl]]`: lists that are asked by DNS (RFC 5782). Promise: a list has a say only by codes or bits that are written
+//! `[[policy.dnsbl]]`, `[[policy.uribl]]` and `[[policy.hashbl]]`: lists that are asked by DNS (RFC 5782). Promise: a list has a say only by codes or bits that are written
 //! down here, and a list that nobody said more of has no effect and is only watched.
 
 use std::net::Ipv4Addr;
 
-use postern_mail::dns_list::{Bit, CodeRange, DnsListRule, Scoring};
+use postern_mail::dns_list::{Bit, CodeRange, DnsAsking, DnsListRule, HashForm, HashKind, LinkNames, Scoring};
 use postern_mail::{DnsTarget, Domain, Mode, Points, Quoted, Secret};
 use toml::de::DeValue;
 
 use crate::read::{Node, Report};
 use crate::table::{Kind, section};
-use crate::value::{Secrets, Value, choice_value, path_word, print_table, quote, text_of};
+use crate::value::{Secrets, Value, choice, choice_value, path_word, print_table, quote, text_of};
 
 choice_value!(DnsTarget, [DnsTarget::Client, DnsTarget::Helo, DnsTarget::Ptr, DnsTarget::MailFrom, DnsTarget::HeaderFrom]);
+
+choice_value!(LinkNames, [LinkNames::Registered, LinkNames::Host, LinkNames::Both]);
+choice_value!(HashKind, [HashKind::Sha1, HashKind::Sha256]);
+choice_value!(HashForm, [HashForm::Hex, HashForm::Base32]);
+
+choice! {
+    /// What a list of hashes is of.
+    pub enum Hashed {
+        /// Addresses of mail.
+        Addresses = "addresses",
+        /// Whole links.
+        Urls = "urls",
+    }
+}
 
 /// Codes and their points: `{ "127.0.0.2" = 10.0, "127.0.0.10-127.0.0.11" = 4.0 }`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -82,6 +96,13 @@ section! {
             why = "postern dnsbl status shows first how many good senders it would have refused"
         )]
         pub mode: Mode = Mode::Observe;
+        /// What of a link's name it is asked about: the domain that was `registered` by the public suffix list, the `host` as it stands there, or `both`.
+        /// Lists without entries for everything below a domain know the first only; lists of hosts that were broken into know the second.
+        #[key(example = "\"both\"", why = "what lists of domains ask for, and one question for all hosts of a domain")]
+        pub names: LinkNames = LinkNames::Registered;
+        /// Whether it is also asked about addresses that links lead to, backwards. SURBL and others have some; the DBL forbids such questions.
+        #[key(example = "true", why = "no question is put that a list may not be asked")]
+        pub addresses: bool = false;
         /// Points for single codes and for ranges of them. What is not named is worth nothing.
         #[key(example = "{ \"127.0.1.2\" = 10.0 }", why = "every list has codes of its own", shown = "none")]
         pub points: CodePoints = CodePoints::default();
@@ -91,6 +112,47 @@ section! {
         /// What is asked to see whether the list works: `standard` (the name `test`), a name that is in this list, or `none`.
         #[key(example = "\"dbltest.com\"", why = "RFC 5782 §5 asks it of every list")]
         pub test_point: TestPointSetting = TestPointSetting::Standard;
+    }
+}
+
+section! {
+    /// A list of hashes, asked by DNS: of addresses that a message comes from, is to be answered to or names, or of whole links. The keys are those of
+    /// `[[policy.dnsbl]]`.
+    pub struct Hashbl by zone {
+        /// The list's zone.
+        #[key(example = "\"ebl.example.org\"", why = "which lists are trusted is yours to say")]
+        pub zone: Domain;
+        /// What stands before the zone in each question, for lists that know their customers by it.
+        #[key(example = "\"abcdefgh\"", why = "most lists are asked without one")]
+        pub key: Option<Secret> = None;
+        /// What stands before key and zone, for lists that are several in one.
+        #[key(example = "\"_email\"", why = "most lists are of one kind of thing")]
+        pub prefix: Option<String> = None;
+        /// What it is of. Addresses are asked about in small letters, without what follows a plus sign, and those of Gmail without dots; links without
+        /// their scheme and their fragment, with the host in small letters and without percent escapes.
+        #[key(example = "\"urls\"", why = "what most such lists are of")]
+        pub of: Hashed = Hashed::Addresses;
+        /// How the hash is made.
+        #[key(example = "\"sha256\"", why = "what lists of addresses ask for")]
+        pub hash: HashKind = HashKind::Sha1;
+        /// How it is written: `hex` or `base32`.
+        #[key(example = "\"base32\"", why = "what lists of addresses ask for")]
+        pub form: HashForm = HashForm::Hex;
+        /// Whether it counts (`enforce`), is only written down and counted (`observe`), or is not asked (`off`).
+        #[key(
+            example = "\"enforce\"",
+            why = "postern dnsbl status shows first how many good senders it would have refused"
+        )]
+        pub mode: Mode = Mode::Observe;
+        /// Points for single codes and for ranges of them. What is not named is worth nothing.
+        #[key(example = "{ \"127.0.3.2\" = 10.0 }", why = "every list has codes of its own", shown = "none")]
+        pub points: CodePoints = CodePoints::default();
+        /// Points for bits of the last octet, for lists that are several in one.
+        #[key(example = "{ 2 = 10.0 }", why = "every list has bits of its own", shown = "none")]
+        pub bits: BitPoints = BitPoints::default();
+        /// What is asked to see whether the list works: `standard` (the name `test`), a name that is in this list, or `none`.
+        #[key(example = "\"standard\"", why = "such lists have no test point in common")]
+        pub test_point: TestPointSetting = TestPointSetting::Nowhere;
     }
 }
 
@@ -113,6 +175,30 @@ impl Uribl {
         let scoring = scoring(&self.points, &self.bits);
         DnsListRule { zone: self.zone.clone(), target: DnsTarget::Link, scoring, mode: self.mode }
     }
+
+    /// How it is asked.
+    #[must_use]
+    pub fn asking(&self) -> DnsAsking {
+        DnsAsking { names: self.names, has_addresses: self.addresses, ..DnsAsking::default() }
+    }
+}
+
+impl Hashbl {
+    /// As the rules know it.
+    #[must_use]
+    pub fn rule(&self) -> DnsListRule {
+        let target = match self.of {
+            Hashed::Addresses => DnsTarget::Address,
+            Hashed::Urls => DnsTarget::Url,
+        };
+        DnsListRule { zone: self.zone.clone(), target, scoring: scoring(&self.points, &self.bits), mode: self.mode }
+    }
+
+    /// How it is asked.
+    #[must_use]
+    pub fn asking(&self) -> DnsAsking {
+        DnsAsking { hash: self.hash, form: self.form, prefix: self.prefix.clone(), ..DnsAsking::default() }
+    }
 }
 
 fn tenths(points: f64) -> Option<i16> {
@@ -126,7 +212,7 @@ fn code_range(text: &str) -> Option<(Ipv4Addr, Ipv4Addr)> {
 }
 
 /// Reads a table of points: each name by `entry`.
-fn read_points<T>(
+pub(crate) fn read_points<T>(
     node: &Node<'_>,
     report: &mut Report<'_>,
     wanted: &str,
@@ -164,7 +250,7 @@ fn read_points<T>(
     read
 }
 
-fn print_points(tenths: i16) -> String {
+pub(crate) fn print_points(tenths: i16) -> String {
     format!("{:?}", f64::from(tenths) / 10.0)
 }
 

@@ -10,7 +10,7 @@ use postern_mail::{Domain, Mode, Modes, Quoted, RuleName};
 use toml::de::DeValue;
 
 use crate::authenticity::Authenticity;
-use crate::dnsbl::{Dnsbl, Uribl};
+use crate::dnsbl::{Dnsbl, Hashbl, Uribl};
 use crate::error::nearest;
 use crate::filter::{Clamav, Milter, Rspamd};
 use crate::links::Links;
@@ -84,6 +84,9 @@ section! {
         /// Lists of domains that links are looked up in.
         #[key(example = "", why = "which lists are trusted is yours to say")]
         pub uribl: Vec<Uribl> = Vec::new();
+        /// Lists of hashes that addresses and links are looked up in.
+        #[key(example = "", why = "which lists are trusted is yours to say")]
+        pub hashbl: Vec<Hashbl> = Vec::new();
         /// For all lists together that are asked by DNS. What has not been answered by then is held against nobody.
         #[key(
             example = "\"3s\"",

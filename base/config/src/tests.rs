@@ -167,6 +167,7 @@ fn each_key(table: &'static Table, heading: &str, visit: Visit<'_>) {
                     "policy.list",
                     "policy.dnsbl",
                     "policy.uribl",
+                    "policy.hashbl",
                     "policy.milter",
                     "policy.rspamd",
                     "policy.clamav",

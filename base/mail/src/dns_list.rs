@@ -2,11 +2,13 @@
 //!
 //! Promise: an answer is worth something only by the codes or bits that the operator wrote down; whatever else a list may say, it is worth nothing.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use crate::domain::Domain;
+use crate::link::unclickable;
 use crate::verdict::Mode;
 
 /// Codes of one answer that are looked at.
@@ -27,13 +29,18 @@ pub enum DnsTarget {
     MailFrom,
     /// The domains of From and Reply-To.
     HeaderFrom,
-    /// Domains of links.
+    /// Where links lead.
     Link,
+    /// Addresses of mail in it: those who write, answers go to, and its text names. Asked about by their hashes.
+    Address,
+    /// Whole links, asked about by their hashes.
+    Url,
 }
 
 impl DnsTarget {
     /// Those that a list of addresses or names may be asked about.
-    pub const ALL: [Self; 6] = [Self::Client, Self::Helo, Self::Ptr, Self::MailFrom, Self::HeaderFrom, Self::Link];
+    pub const ALL: [Self; 8] =
+        [Self::Client, Self::Helo, Self::Ptr, Self::MailFrom, Self::HeaderFrom, Self::Link, Self::Address, Self::Url];
 
     /// As in the configuration.
     #[must_use]
@@ -45,7 +52,15 @@ impl DnsTarget {
             Self::MailFrom => "mail_from",
             Self::HeaderFrom => "header_from",
             Self::Link => "link",
+            Self::Address => "address",
+            Self::Url => "url",
         }
+    }
+
+    /// True for what a program would make clickable, were it printed as it is.
+    #[must_use]
+    pub const fn is_clickable(self) -> bool {
+        matches!(self, Self::Link | Self::Address | Self::Url)
     }
 
     /// By its name.
@@ -119,6 +134,87 @@ impl Scoring {
     }
 }
 
+/// Which name of a link a list is asked about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LinkNames {
+    /// The domain that somebody registered.
+    #[default]
+    Registered,
+    /// The host as it stands in the link.
+    Host,
+    /// Each.
+    Both,
+}
+
+impl LinkNames {
+    /// As in the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Registered => "registered",
+            Self::Host => "host",
+            Self::Both => "both",
+        }
+    }
+}
+
+/// How a hash is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HashKind {
+    /// SHA-1, as most lists of this kind have it. It guards nothing: it only gives long names a fixed length.
+    #[default]
+    Sha1,
+    /// SHA-256.
+    Sha256,
+}
+
+impl HashKind {
+    /// As in the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sha1 => "sha1",
+            Self::Sha256 => "sha256",
+        }
+    }
+}
+
+/// How a hash is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HashForm {
+    /// RFC 4648 §8, in small letters.
+    #[default]
+    Hex,
+    /// RFC 4648 §6, without padding.
+    Base32,
+}
+
+impl HashForm {
+    /// As in the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hex => "hex",
+            Self::Base32 => "base32",
+        }
+    }
+}
+
+/// How a list is asked about what stands in messages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DnsAsking {
+    /// About which name of a link.
+    pub names: LinkNames,
+    /// Also about addresses that links lead to.
+    pub has_addresses: bool,
+    /// How hashes are made.
+    pub hash: HashKind,
+    /// How they are written.
+    pub form: HashForm,
+    /// What stands before key and zone.
+    pub prefix: Option<String>,
+}
+
 /// A list as the rules know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DnsListRule {
@@ -148,6 +244,28 @@ pub struct DnsListed {
 }
 
 impl DnsListed {
+    /// What is listed, in a form that nobody can click where it stood in a message.
+    #[must_use]
+    pub fn name(&self) -> Cow<'_, str> {
+        if self.target.is_clickable() { Cow::Owned(unclickable(&self.asked)) } else { Cow::Borrowed(&self.asked) }
+    }
+
+    /// The list's reason, in which what is listed cannot be clicked either, but where it is part of the list's own address.
+    #[must_use]
+    pub fn reason(&self) -> Cow<'_, str> {
+        if !self.target.is_clickable() || self.asked.is_empty() {
+            return Cow::Borrowed(&self.text);
+        }
+        let (mut out, mut rest) = (String::new(), &*self.text);
+        while let Some((before, after)) = rest.split_once(&*self.asked) {
+            out.push_str(before);
+            let is_own = before.ends_with(['/', '=', '?', '&', '#']) && !before.ends_with("//");
+            out.push_str(&if is_own { self.asked.to_string() } else { unclickable(&self.asked) });
+            rest = after;
+        }
+        Cow::Owned(out + rest)
+    }
+
     /// The list that says it, and what it is worth there. `None`: these rules have no such list, or see nothing in the codes.
     #[must_use]
     pub fn worth<'a>(&self, rules: &'a [DnsListRule]) -> Option<(&'a DnsListRule, i16)> {
@@ -292,5 +410,20 @@ mod tests {
         ] {
             assert_eq!(askable_name(text).as_ref().map(Domain::as_str), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_listed_is_printed_so_that_nobody_can_click_it_but_within_the_list_s_own_address() {
+        let listed = |target| DnsListed {
+            zone: "uri.test".into(),
+            target,
+            asked: "bad.example".into(),
+            codes: Vec::new(),
+            text: "bad.example spams, http://bad.example/, see https://uri.test/?q=bad.example".into(),
+        };
+        let link = listed(DnsTarget::Link);
+        assert_eq!(link.name(), "bad[.]example");
+        assert_eq!(link.reason(), "bad[.]example spams, http://bad[.]example/, see https://uri.test/?q=bad.example");
+        assert_eq!(listed(DnsTarget::Helo).name(), "bad.example");
     }
 }

@@ -64,6 +64,13 @@ impl Domain {
     }
 }
 
+/// Equal domains have equal texts, so that sets of them can be asked about a text.
+impl std::borrow::Borrow<str> for Domain {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 impl fmt::Display for Domain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

@@ -30,11 +30,15 @@ pub enum Trick {
     Hidden = 1 << 8,
     /// A script or a page inside the link itself.
     Embedded = 1 << 9,
+    /// Leads to a service that says only when it is asked where it leads.
+    Shortener = 1 << 10,
+    /// The message has a version as text and one as HTML, and they lead to different places altogether.
+    Alternatives = 1 << 11,
 }
 
 impl Trick {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::ShownOther,
         Self::Credentials,
         Self::Literal,
@@ -45,6 +49,8 @@ impl Trick {
         Self::Invalid,
         Self::Hidden,
         Self::Embedded,
+        Self::Shortener,
+        Self::Alternatives,
     ];
 
     /// What is wrong with it, for whoever sent it.
@@ -61,6 +67,21 @@ impl Trick {
             Self::Invalid => "its host or port is not valid",
             Self::Hidden => "its host has hidden or disguised characters",
             Self::Embedded => "it holds a page or a script itself",
+            Self::Shortener => "it hides where it leads",
+            Self::Alternatives => "the plain text of the message leads elsewhere",
+        }
+    }
+
+    /// Tenths of a point, unless told otherwise. What honest mail has now and then has few; what nobody does by mistake has many.
+    #[must_use]
+    pub const fn tenths(self) -> i16 {
+        match self {
+            Self::Shortener | Self::Alternatives => 5,
+            Self::Literal | Self::Private => 10,
+            Self::Invalid => 15,
+            Self::ShownOther | Self::Hidden => 20,
+            Self::MixedScript | Self::Credentials | Self::Embedded => 30,
+            Self::LookAlike | Self::OddLiteral => 50,
         }
     }
 
@@ -78,6 +99,8 @@ impl Trick {
             Self::Invalid => "invalid",
             Self::Hidden => "hidden",
             Self::Embedded => "embedded",
+            Self::Shortener => "shortener",
+            Self::Alternatives => "alternatives",
         }
     }
 }
@@ -128,6 +151,21 @@ impl Tricks {
     }
 }
 
+/// A name, address or link as it may be printed: dots, colons and at signs in brackets, without what is not printable, and cut.
+#[must_use]
+pub fn unclickable(name: &str) -> String {
+    let mut out = String::new();
+    for c in name.chars().filter(|c| c.is_ascii_graphic()).take(NAME_CHARS_MAX) {
+        match c {
+            '.' => out.push_str("[.]"),
+            ':' => out.push_str("[:]"),
+            '@' => out.push_str("[@]"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
 /// A link with something odd about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OddLink {
@@ -140,15 +178,7 @@ impl OddLink {
     /// Takes a host, or a link without one. Dots and colons are put into brackets, and what is not printable is left out.
     #[must_use]
     pub fn new(host: &str, tricks: Tricks) -> Self {
-        let mut name = String::new();
-        for c in host.chars().filter(|c| c.is_ascii_graphic()).take(NAME_CHARS_MAX) {
-            match c {
-                '.' => name.push_str("[.]"),
-                ':' => name.push_str("[:]"),
-                c => name.push(c),
-            }
-        }
-        Self { name: name.into_boxed_str(), tricks }
+        Self { name: unclickable(host).into_boxed_str(), tricks }
     }
 
     /// From a record: a name that is in brackets already.
@@ -171,6 +201,8 @@ pub struct LinkFacts {
     pub odd: Vec<OddLink>,
     /// The message was read to its end.
     pub is_whole: bool,
+    /// Domains and addresses that links lead to and that lists were not asked about, since there were too many.
+    pub unasked: u32,
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use crate::client::Subnet;
+use crate::dns_list::{DnsListed, DnsTarget};
 use crate::envelope::UnixMillis;
 use crate::message::date::MailDate;
 use crate::proof::Committed;
@@ -225,9 +226,16 @@ impl Reply {
 
     /// 550 for what a list that is asked by DNS has an entry for, with its zone and its reason, which often says where to ask (RFC 3463 §3.8: 5.7.1).
     #[must_use]
-    pub fn dns_listed(asked: &str, zone: &str, reason: &str) -> Self {
-        let reason = if reason.is_empty() { String::new() } else { format!(": {}", Quoted::text(reason)) };
-        Self::with(550, (7, 1), format!("{asked} is listed by {zone}{reason}"))
+    pub fn dns_listed(listed: &DnsListed) -> Self {
+        let (name, reason) = (listed.name(), listed.reason());
+        let reason = if reason.is_empty() { String::new() } else { format!(": {}", Quoted::text(&reason)) };
+        let what = match listed.target {
+            DnsTarget::Link | DnsTarget::Url => "the message has a link to ",
+            DnsTarget::Address => "the message has the address ",
+            _ => "",
+        };
+        let which = if what.is_empty() { " is" } else { ", which is" };
+        Self::with(550, (7, 1), format!("{what}{name}{which} listed by {}{reason}", listed.zone))
     }
 
     /// 550 for a message with a link as only cheats write them (RFC 3463 §3.8: 5.7.1). The name is not clickable, see [`crate::link::OddLink`].
@@ -239,6 +247,12 @@ impl Reply {
             (7, 1),
             format!("the message has a link to {} that is not acceptable: {}", link.name(), tricks.join(", ")),
         )
+    }
+
+    /// 550 for a message whose links lead to more places than anybody can look at (RFC 3463 §3.8: 5.7.1).
+    #[must_use]
+    pub fn too_many_places() -> Self {
+        Self::with(550, (7, 1), "the links of the message lead to too many different places")
     }
 
     /// 421 when we stop, or are too busy to start.

@@ -42,6 +42,8 @@ pub struct Policy {
     pub limits: score::Limits,
     /// `policy.dnsbl`: what answers of lists are worth.
     pub dns_lists: Vec<DnsListRule>,
+    /// `policy.links.points`.
+    pub links: links::Weights,
     /// What SPF, DKIM, DMARC, ARC and the client's name count.
     pub authenticity: authenticity::Settings,
     /// `policy.mode` and `policy.rules`.
@@ -102,7 +104,7 @@ impl Policy {
         let panel = self.listed(panel, &facts.found.listed, facts.client.address);
         let panel = dnsbl::judge(panel, &facts.found.dns, &self.dns_lists);
         let panel = match &facts.found.links {
-            Some(links) => panel.rule(links::LINKS, || links::judge(links)),
+            Some(links) => panel.rule(links::LINKS, || links::judge(links, &self.links)),
             None => panel,
         };
         let panel = authenticity::judge(panel, facts, &self.authenticity);

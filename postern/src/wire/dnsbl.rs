@@ -8,7 +8,7 @@ use postern_config::{Config, TestPointSetting};
 use postern_lookup::dnslist::name_subject;
 use postern_lookup::{Change, DnsList, DnsListSettings, DnsLists, HealthSettings, Heard, Resolver, Subject};
 use postern_mail::client::ListenerKind;
-use postern_mail::dns_list::{DnsListRule, DnsSaid};
+use postern_mail::dns_list::{DnsAsking, DnsListRule, DnsSaid};
 use postern_mail::event::Event;
 use postern_mail::fact::ClientFacts;
 use postern_mail::message::headers::Headers;
@@ -22,10 +22,17 @@ use crate::wire::{Live, Server, clock, lists as local, live, stopped};
 /// What the rules know of the lists.
 #[must_use]
 pub(crate) fn rules(config: &Config) -> Vec<DnsListRule> {
-    config.policy.dnsbl.iter().map(|list| list.rule()).chain(config.policy.uribl.iter().map(|list| list.rule())).collect()
+    config
+        .policy
+        .dnsbl
+        .iter()
+        .map(|list| list.rule())
+        .chain(config.policy.uribl.iter().map(|list| list.rule()))
+        .chain(config.policy.hashbl.iter().map(|list| list.rule()))
+        .collect()
 }
 
-fn list(rule: DnsListRule, key: Option<&Secret>, test_point: &TestPointSetting) -> Option<DnsList> {
+fn list(rule: DnsListRule, key: Option<&Secret>, test_point: &TestPointSetting, asking: DnsAsking) -> Option<DnsList> {
     use postern_lookup::TestPoint;
 
     let test_point = match test_point {
@@ -35,7 +42,7 @@ fn list(rule: DnsListRule, key: Option<&Secret>, test_point: &TestPointSetting) 
     };
     let key = key.map(|key| String::from_utf8_lossy(key.expose()).into_owned());
     let DnsListRule { zone, target, scoring, mode } = rule;
-    (mode != Mode::Off).then_some(DnsList { zone, key, target, scoring, test_point })
+    (mode != Mode::Off).then_some(DnsList { zone, key, target, scoring, test_point, asking })
 }
 
 fn lists(config: &Config, before: Option<&DnsLists>) -> Result<DnsLists, String> {
@@ -45,10 +52,11 @@ fn lists(config: &Config, before: Option<&DnsLists>) -> Result<DnsLists, String>
     let resolver = Resolver::new(settings).map_err(|failure| failure.to_string())?;
     let health =
         HealthSettings { slow: policy.lookup_slow, park: policy.lookup_park, probe_interval: policy.lookup_probe_interval };
-    let dnsbl = policy.dnsbl.iter().filter_map(|own| list(own.rule(), own.key.as_ref(), &own.test_point));
-    let uribl = policy.uribl.iter().filter_map(|own| list(own.rule(), own.key.as_ref(), &own.test_point));
+    let dnsbl = policy.dnsbl.iter().filter_map(|own| list(own.rule(), own.key.as_ref(), &own.test_point, DnsAsking::default()));
+    let uribl = policy.uribl.iter().filter_map(|own| list(own.rule(), own.key.as_ref(), &own.test_point, own.asking()));
+    let hashbl = policy.hashbl.iter().filter_map(|own| list(own.rule(), own.key.as_ref(), &own.test_point, own.asking()));
     let settings = DnsListSettings { deadline: policy.lookup_deadline, health };
-    Ok(DnsLists::new(resolver, settings, dnsbl.chain(uribl).collect(), before))
+    Ok(DnsLists::new(resolver, settings, dnsbl.chain(uribl).chain(hashbl).collect(), before))
 }
 
 /// The lists in force.

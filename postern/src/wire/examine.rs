@@ -3,12 +3,14 @@
 //! what could not be found out is held against nobody.
 
 use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 
 use postern_config::Config;
-use postern_inspect::{Inspection, Kind, Limits, Link, LinkHost};
+use postern_inspect::{Hosts, Inspection, Inspector, Kind, Limits, Link, LinkHost};
 use postern_lookup::{ReadMessage, Subject};
 use postern_mail::client::ListenerKind;
 use postern_mail::fact::ClientFacts;
+use postern_mail::link::LinkFacts;
 use postern_mail::message::headers::Headers;
 use postern_mail::{DnsTarget, Envelope};
 use postern_policy::facts::Found;
@@ -22,6 +24,9 @@ use crate::wire::{Live, Server, authenticity, live, names as names_in_lists};
 
 /// Messages above this are read on a thread that others do not wait for.
 const QUICK_BYTES_MAX: usize = 64 * 1024;
+
+/// Hosts of one registered domain that lists are asked about.
+const HOSTS_MAX: usize = 4;
 
 /// Memory for messages that are looked at as a whole, in KiB. Who finds none free waits for those before it.
 pub(crate) struct Memory {
@@ -108,7 +113,7 @@ pub(crate) async fn examine(server: &Server, live: &Live, whole: Whole<'_>) -> (
     }
     let own = &live.config.policy;
     if !own.authenticity.enabled && !own.links.enabled {
-        let dns = Asking::message(server, live, client, names(server, live, headers, None)).await;
+        let dns = Asking::message(server, live, client, names(server, live, headers, None).0).await;
         let listed = names_in_lists::of_message(server, client, headers, (None, None));
         return (Found { dns, listed, ..Found::default() }, Vec::new());
     }
@@ -123,58 +128,87 @@ pub(crate) async fn examine(server: &Server, live: &Live, whole: Whole<'_>) -> (
     let came = Came::new(stored, ours, cut);
     let octets = came.as_ref();
     let (inspection, read) = at_length(octets.len(), || {
-        let inspection = own.links.enabled.then(|| postern_inspect::inspect(octets, &limits(live)));
+        let inspection = own.links.enabled.then(|| live.inspector.inspect(octets));
         (inspection, own.authenticity.enabled.then(|| ReadMessage::read(octets)).flatten())
     });
-    let asked = names(server, live, headers, inspection.as_ref());
+    let (asked, unasked) = names(server, live, headers, inspection.as_ref());
     let (dns, from) = tokio::join!(
         Asking::message(server, live, client, asked),
         authenticity::examine(live, client, (envelope, trace, headers), read)
     );
     let (authenticity, fields) = from.map_or((None, Vec::new()), |(found, fields)| (Some(Box::new(found)), fields));
     let listed = names_in_lists::of_message(server, client, headers, (inspection.as_ref(), authenticity.as_deref()));
-    let links = inspection.as_ref().map(Inspection::facts);
+    let links = inspection.as_ref().map(|inspection| LinkFacts { unasked, ..inspection.facts() });
     (Found { dns, links, authenticity, filters: Vec::new(), listed }, fields)
 }
 
-fn limits(live: &Live) -> Limits {
-    let own = &live.config.policy.links;
-    Limits { links_max: live::number(own.links_max), octets_max: live::size(own.octets_max), ..Limits::default() }
+/// What reads messages, as configured.
+#[must_use]
+pub(crate) fn inspector(config: &Config) -> Inspector {
+    let own = &config.policy.links;
+    let limits = Limits { links_max: live::number(own.links_max), octets_max: live::size(own.octets_max), ..Limits::default() };
+    Inspector::new(limits, Hosts::new(&own.shorteners, &own.redirectors))
 }
 
-/// What lists are asked about: the domains of its authors, and where its links lead.
-fn names(server: &Server, live: &Live, headers: &Headers, inspection: Option<&Inspection>) -> Vec<(DnsTarget, Subject)> {
+/// What lists are asked about: the domains of its authors, where its links lead, the links themselves and the mail addresses in it. With how many
+/// places are left out, since there are more than lists may be asked about.
+fn names(server: &Server, live: &Live, headers: &Headers, inspection: Option<&Inspection>) -> (Vec<(DnsTarget, Subject)>, u32) {
     let mut asked: Vec<_> =
         dnsbl::header_names(server, headers).into_iter().map(|subject| (DnsTarget::HeaderFrom, subject)).collect();
-    if let Some(inspection) = inspection.filter(|_| server.dnsbl.lists().has(DnsTarget::Link)) {
-        asked.extend(
-            link_subjects(&inspection.links, live::number(live.config.policy.links.asked_max))
-                .into_iter()
-                .map(|subject| (DnsTarget::Link, subject)),
-        );
+    let Some(inspection) = inspection else { return (asked, 0) };
+    let (lists, most) = (server.dnsbl.lists(), live::number(live.config.policy.links.asked_max));
+    let mut unasked = 0;
+    if lists.has(DnsTarget::Link) {
+        let (subjects, left) = link_subjects(&inspection.links, most);
+        unasked = left;
+        asked.extend(subjects.into_iter().map(|subject| (DnsTarget::Link, subject)));
     }
-    asked
+    let hashed = |shown: &str, text: String| Subject::Hashed { shown: shown.into(), text: text.into() };
+    if lists.has(DnsTarget::Url) {
+        let urls = ranked(&inspection.links).into_iter().filter_map(|link| Some(hashed(&link.url, link.normal()?)));
+        asked.extend(urls.take(most).map(|subject| (DnsTarget::Url, subject)));
+    }
+    if lists.has(DnsTarget::Address) {
+        let addresses = inspection.addresses.iter().map(|address| hashed(address, address.to_string()));
+        asked.extend(addresses.take(most).map(|subject| (DnsTarget::Address, subject)));
+    }
+    (asked, unasked)
 }
 
-/// Each once; those that are odd or that a reader clicks before those that are only loaded, so that a hundred pictures of good names do not keep a
-/// bad one from being asked about.
-fn link_subjects(links: &[Link], asked_max: usize) -> Vec<Subject> {
-    let rank = |link: &&Link| (link.tricks.is_empty(), matches!(link.kind, Kind::Resource | Kind::Within));
+/// Those that are odd or that a reader clicks before those that are only loaded, so that a hundred pictures of good names do not keep a bad one from
+/// being asked about.
+fn ranked(links: &[Link]) -> Vec<&Link> {
     let mut ranked: Vec<&Link> = links.iter().collect();
-    ranked.sort_by_key(rank);
-    let mut subjects: Vec<Subject> = Vec::new();
-    for link in ranked {
-        let subject = match &link.host {
-            LinkHost::Name(name) => Some(Subject::Name(link.registered.clone().unwrap_or_else(|| name.clone()))),
-            LinkHost::Address(address) => Some(Subject::Address(*address)),
-            LinkHost::Invalid => None,
+    ranked.sort_by_key(|link| (link.tricks.is_empty(), link.kind == Kind::Resource));
+    ranked
+}
+
+/// Where links lead, each once: as many places as may be asked about, and a few hosts of each for the lists that know hosts. And how many places are
+/// left out.
+fn link_subjects(links: &[Link], most: usize) -> (Vec<Subject>, u32) {
+    let mut places: HashMap<String, HashSet<&str>> = HashMap::new();
+    let (mut subjects, mut unasked) = (Vec::new(), HashSet::new());
+    for link in ranked(links) {
+        let (place, host, subject) = match &link.host {
+            // Lists know no names of one word.
+            LinkHost::Name(host) if !host.as_str().contains('.') => continue,
+            LinkHost::Name(host) => {
+                let registered = link.registered.clone().unwrap_or_else(|| host.clone());
+                (registered.to_string(), host.as_str(), Subject::Host { host: host.clone(), registered })
+            }
+            LinkHost::Address(address) => (address.to_string(), "", Subject::Address(*address)),
+            LinkHost::Invalid => continue,
         };
-        subjects.extend(subject.filter(|subject| !subjects.contains(subject)));
-        if subjects.len() >= asked_max {
-            break;
+        if !places.contains_key(&place) && places.len() >= most {
+            unasked.insert(place);
+            continue;
+        }
+        let hosts = places.entry(place).or_default();
+        if hosts.len() < HOSTS_MAX && hosts.insert(host) {
+            subjects.push(subject);
         }
     }
-    subjects
+    (subjects, u32::try_from(unasked.len()).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]

@@ -9,17 +9,20 @@ use std::sync::Arc;
 use postern_config::Config;
 use postern_delivery::tls_policy::{Roots, TlsClient};
 use postern_delivery::{Delivery, Settings as DeliverySettings};
+use postern_inspect::Inspector;
 use postern_listener::{CeilingSettings, PumpSettings};
 use postern_lookup::{Authenticator, LookupSettings, Resolver};
 use postern_mail::Points;
 use postern_mail::client::ListenerKind;
+use postern_mail::link::Trick;
+use postern_policy::rules::links::Weights;
 use postern_policy::rules::score::Limits;
 use postern_policy::{Outbound, Policy};
 use postern_scheduler::{Backoff, Expiry, SchedulerSettings, Shaping};
 use postern_session::{Hurry, SessionSettings};
 use postern_spool::SpoolSettings;
 
-use crate::wire::examine::Memory;
+use crate::wire::examine::{self, Memory};
 use crate::wire::{authenticity, dnsbl, strangers};
 
 /// A count of the configuration.
@@ -57,6 +60,8 @@ pub(crate) struct Live {
     pub authenticator: Authenticator,
     /// For messages that are looked at as a whole.
     pub memory: Memory,
+    /// Reads messages for links.
+    pub inspector: Inspector,
     /// Speaks to next hops.
     pub delivery: Delivery,
     /// Filters of others.
@@ -113,6 +118,7 @@ impl Live {
             resolver,
             authenticator,
             memory: Memory::new(&config),
+            inspector: examine::inspector(&config),
             delivery,
             filters: crate::wire::filters::of(&config)?,
             session: Arc::new(session),
@@ -165,9 +171,16 @@ pub(crate) fn policy(config: &Config) -> Policy {
             refuse: Points::nearest(config.policy.refuse_at),
         },
         dns_lists: dnsbl::rules(config),
+        links: link_weights(config),
         authenticity: authenticity::settings(config),
         modes: config.policy.modes(),
     }
+}
+
+fn link_weights(config: &Config) -> Weights {
+    let own = &config.policy.links;
+    let of = |trick: Trick| own.points.0.iter().find(|(named, _)| *named == trick).map_or(trick.tenths(), |(_, tenths)| *tenths);
+    Weights { tricks: Trick::ALL.map(of), crowd: Points::nearest(own.crowd_points).0 }
 }
 
 /// True for a setting that [`policy`] is made of, or that says what the rules are given from outside.

@@ -1,9 +1,12 @@
 //! What has been found so far, and what may still be spent. Promise: nothing is kept or searched beyond the limits, and what is left out is noted.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::net::IpAddr;
+
+use postern_mail::domain::Domain;
 
 use crate::target::{self, Read};
-use crate::{Incomplete, Inspection, Kind, Limits, Link, LinkHost, Trick, Tricks, names};
+use crate::{ADDRESSES_MAX, Hosts, Incomplete, Inspection, Kind, Limits, Link, LinkHost, Trick, Tricks, names};
 
 /// Octets of something found inside of something else, to be read as HTML later.
 pub(crate) struct Waiting {
@@ -14,18 +17,41 @@ pub(crate) struct Waiting {
 /// Containers of HTML within HTML (data URLs, comments that only some programs read, frames).
 const WITHIN_MAX: u8 = 3;
 
+/// Where links lead, as lists see it.
+#[derive(PartialEq, Eq, Hash)]
+enum Place {
+    Name(Domain),
+    Address(IpAddr),
+}
+
 pub(crate) struct Collector<'a> {
     limits: &'a Limits,
+    pub(crate) hosts: &'a Hosts,
     pub(crate) found: Inspection,
-    seen: HashSet<(Box<str>, u16)>,
+    seen: HashMap<(Box<str>, u16), usize>,
+    /// Parts in which a link stands again, and its place.
+    pub(crate) again: Vec<(usize, usize)>,
+    places: HashSet<Place>,
+    addresses: HashSet<Box<str>>,
     pub(crate) waiting: VecDeque<Waiting>,
     pub(crate) part: usize,
     pub(crate) depth: u8,
 }
 
 impl<'a> Collector<'a> {
-    pub(crate) fn new(limits: &'a Limits) -> Self {
-        Self { limits, found: Inspection::default(), seen: HashSet::new(), waiting: VecDeque::new(), part: 0, depth: 0 }
+    pub(crate) fn new(limits: &'a Limits, hosts: &'a Hosts) -> Self {
+        Self {
+            limits,
+            hosts,
+            found: Inspection::default(),
+            seen: HashMap::new(),
+            again: Vec::new(),
+            places: HashSet::new(),
+            addresses: HashSet::new(),
+            waiting: VecDeque::new(),
+            part: 0,
+            depth: 0,
+        }
     }
 
     pub(crate) fn stop(&mut self, why: Incomplete) {
@@ -68,7 +94,7 @@ impl<'a> Collector<'a> {
             if let Some(html) = &one.html {
                 self.later(html);
             }
-            let within = one.url.as_ref().and_then(target::within);
+            let within = one.url.as_ref().and_then(|url| target::within(url, self.hosts));
             self.keep(kind, one, shown, within.as_ref());
             read = within.map(|inner| (Kind::Within, inner));
         }
@@ -80,6 +106,9 @@ impl<'a> Collector<'a> {
             _ => None,
         };
         let mut tricks = read.tricks;
+        if matches!(&read.host, LinkHost::Name(host) if self.hosts.shortens(host)) {
+            tricks.add(Trick::Shortener);
+        }
         let mut shows = None;
         if kind != Kind::Within
             && let Some(says) = target::shown(shown)
@@ -90,20 +119,46 @@ impl<'a> Collector<'a> {
                 shows = Some(says);
             }
         }
-        let url = read.words();
-        if self.seen.contains(&(url.clone(), bits(tricks))) {
+        let key = (read.words(), bits(tricks));
+        if let Some(place) = self.seen.get(&key).copied() {
+            let again = (self.part, place);
+            if self.found.links.get(place).is_some_and(|link| link.part != self.part)
+                && self.again.len() < 2 * self.limits.links_max
+                && self.again.last() != Some(&again)
+            {
+                self.again.push(again);
+            }
             return;
         }
-        if self.found.links.len() >= self.limits.links_max {
+        let place = match (&registered, &read.host) {
+            (Some(name), _) | (None, LinkHost::Name(name)) => Some(Place::Name(name.clone())),
+            (None, LinkHost::Address(address)) => Some(Place::Address(*address)),
+            (None, LinkHost::Invalid) => None,
+        };
+        let is_new = place.is_some_and(|place| self.places.insert(place));
+        let kept = self.found.links.len();
+        if kept >= 2 * self.limits.links_max || kept >= self.limits.links_max && !is_new {
             return self.stop(Incomplete::Links);
         }
-        self.seen.insert((url.clone(), bits(tricks)));
+        let url = key.0.clone();
+        self.seen.insert(key, kept);
         self.found.links.push(Link { url, host: read.host, registered, part: self.part, kind, tricks, shown: shows });
+    }
+
+    /// Takes a mail address that the message names.
+    pub(crate) fn address(&mut self, address: &str) {
+        if self.found.addresses.len() >= ADDRESSES_MAX {
+            return;
+        }
+        let Some(address) = names::normal_address(address).map(String::into_boxed_str) else { return };
+        if self.addresses.insert(address.clone()) {
+            self.found.addresses.push(address);
+        }
     }
 
     /// True when no more links are kept, so that nobody need look for them.
     pub(crate) fn is_full(&self) -> bool {
-        self.found.incomplete == Some(Incomplete::Links)
+        self.found.links.len() >= 2 * self.limits.links_max
     }
 }
 

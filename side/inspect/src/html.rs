@@ -158,6 +158,11 @@ impl Page<'_, '_> {
                 }
                 b"link" | b"image" | b"use" => self.link(Kind::Resource, value),
                 _ => {
+                    let scheme = value.trim_start().get(..7).unwrap_or_default();
+                    if scheme.eq_ignore_ascii_case("mailto:") {
+                        let named = String::from_utf8_lossy(&target::unescape(value.trim())).into_owned();
+                        text::addresses(named.get(7..).unwrap_or_default(), self.into);
+                    }
                     if self.anchor.is_none() {
                         self.anchor = target::read(value, self.base.as_ref());
                     }

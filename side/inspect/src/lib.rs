@@ -9,13 +9,16 @@
 //! top-level domains that are not words or endings of files as well. Defanged addresses (`hxxp://`, `name[.]example`) are none, since nobody
 //! can click them and those who write them so mean well.
 
+mod alternatives;
 mod collect;
+mod hosts;
 mod html;
 mod message;
 pub mod names;
 mod pdf;
 mod target;
 mod text;
+mod unpack;
 
 use std::net::IpAddr;
 
@@ -23,12 +26,14 @@ use postern_mail::domain::Domain;
 use postern_mail::link::{LINKS_MAX, LinkFacts, OddLink};
 pub use postern_mail::link::{Trick, Tricks};
 
-pub use message::inspect;
+pub use hosts::Hosts;
+pub use message::Inspector;
 
 /// What reading a message may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Links that are kept; of equal ones only the first counts.
+    /// Links that are kept; of equal ones only the first counts. As many again are kept where each leads to another domain than those before it, so that
+    /// nobody can hide a bad one behind many pages of a good one.
     pub links_max: usize,
     /// Parts that are looked at.
     pub parts_max: usize,
@@ -42,6 +47,15 @@ impl Default for Limits {
     fn default() -> Self {
         Self { links_max: 500, parts_max: 500, depth_max: 32, octets_max: 2 * 1024 * 1024 }
     }
+}
+
+/// Mail addresses that are kept.
+pub const ADDRESSES_MAX: usize = 256;
+
+/// Reads a message once, with no hosts but those that everybody knows.
+#[must_use]
+pub fn inspect(octets: &[u8], limits: &Limits) -> Inspection {
+    Inspector::new(*limits, Hosts::default()).inspect(octets)
 }
 
 /// Octets of a link that are kept.
@@ -111,6 +125,14 @@ pub struct Link {
     pub shown: Option<Domain>,
 }
 
+impl Link {
+    /// The form in which lists compare whole links: see [`names::normal_url`]. `None` for what leads nowhere, and for a link that is longer than what is kept.
+    #[must_use]
+    pub fn normal(&self) -> Option<String> {
+        if self.url.len() >= URL_BYTES_MAX || self.host == LinkHost::Invalid { None } else { names::normal_url(&self.url) }
+    }
+}
+
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inspection {
@@ -118,6 +140,8 @@ pub struct Inspection {
     pub links: Vec<Link>,
     /// Domains of From, Reply-To and Sender, each once.
     pub senders: Vec<Domain>,
+    /// Mail addresses of these fields, of links and of text, each once, in the form lists compare; at most [`ADDRESSES_MAX`].
+    pub addresses: Vec<Box<str>>,
     /// Why not everything was read; `None`: it was.
     pub incomplete: Option<Incomplete>,
     /// Parts that were looked at.
@@ -131,7 +155,8 @@ impl Inspection {
     #[must_use]
     pub fn facts(&self) -> LinkFacts {
         let mut odd: Vec<&Link> = self.links.iter().filter(|link| !link.tricks.is_empty()).collect();
-        odd.sort_by_key(|link| std::cmp::Reverse(link.tricks.iter().count()));
+        // The number of tricks is not their weight, but the one is the operator's and the other is seen here.
+        odd.sort_by_key(|link| std::cmp::Reverse(link.tricks.iter().fold(0, |sum, trick| sum + trick.tenths())));
         odd.truncate(LINKS_MAX);
         let told = |link: &&Link| {
             let host = match &link.host {
@@ -141,7 +166,7 @@ impl Inspection {
             };
             OddLink::new(&host, link.tricks)
         };
-        LinkFacts { odd: odd.iter().map(told).collect(), is_whole: self.incomplete.is_none() }
+        LinkFacts { odd: odd.iter().map(told).collect(), is_whole: self.incomplete.is_none(), unasked: 0 }
     }
 }
 

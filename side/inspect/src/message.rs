@@ -7,7 +7,7 @@ use memchr::memmem;
 use postern_mail::domain::Domain;
 
 use crate::collect::Collector;
-use crate::{Incomplete, Inspection, Kind, Limits, html, pdf, text};
+use crate::{Hosts, Incomplete, Inspection, Kind, Limits, alternatives, html, pdf, text, unpack};
 
 /// Fields with text that programs show or make clickable.
 const FIELDS: &[&str] = &[
@@ -31,39 +31,54 @@ const SENDERS_MAX: usize = 16;
 /// What base64 of an archive or a picture begins with; there is no link of ours in them, and decoding them costs.
 const OPAQUE: [&[u8]; 5] = [b"UEsDB", b"/9j/", b"iVBOR", b"R0lGOD", b"UklGR"];
 
-/// Reads a message: header section and body.
-#[must_use]
-pub fn inspect(octets: &[u8], limits: &Limits) -> Inspection {
-    let mut into = Collector::new(limits);
-    let mut parser = MessageParser::new().max_depth(limits.depth_max).max_parts(limits.parts_max);
-    for field in FIELDS {
-        parser = parser.header(*field, HeaderForm::Text);
+/// Reads messages. Made once, since what fields are read as takes longer to say than many a message to read.
+#[derive(Clone, Debug)]
+pub struct Inspector {
+    parser: MessageParser,
+    limits: Limits,
+    hosts: Hosts,
+}
+
+impl Inspector {
+    /// With these limits and hosts.
+    #[must_use]
+    pub fn new(limits: Limits, hosts: Hosts) -> Self {
+        let parser = MessageParser::new().max_depth(limits.depth_max).max_parts(limits.parts_max);
+        let parser = FIELDS.iter().fold(parser, |parser, field| parser.header(*field, HeaderForm::Text));
+        Self { parser, limits, hosts }
     }
-    let Some(message) = parser.parse(octets) else {
-        into.stop(Incomplete::Unreadable);
-        return into.found;
-    };
-    for (number, part) in message.parts().take(limits.parts_max).enumerate() {
-        into.part = number;
-        into.found.parts += 1;
-        if part.flags().contains(PartFlags::LIMIT_REACHED) {
-            into.stop(Incomplete::Parts);
+
+    /// Reads a message: header section and body.
+    #[must_use]
+    pub fn inspect(&self, octets: &[u8]) -> Inspection {
+        let mut into = Collector::new(&self.limits, &self.hosts);
+        let Some(message) = self.parser.parse(octets) else {
+            into.stop(Incomplete::Unreadable);
+            return into.found;
+        };
+        for (number, part) in message.parts().take(self.limits.parts_max).enumerate() {
+            into.part = number;
+            into.found.parts += 1;
+            if part.flags().contains(PartFlags::LIMIT_REACHED) {
+                into.stop(Incomplete::Parts);
+            }
+            fields(&part, &mut into);
+            if !part.is_multipart() {
+                body(&part, &mut into);
+            }
+            while let Some(waiting) = into.waiting.pop_front() {
+                into.depth = waiting.depth;
+                html::search(&waiting.html, &mut into);
+                into.depth = 0;
+            }
+            if into.left() == 0 || into.is_full() {
+                into.stop(Incomplete::Octets);
+                break;
+            }
         }
-        fields(&part, &mut into);
-        if !part.is_multipart() {
-            body(&part, &mut into);
-        }
-        while let Some(waiting) = into.waiting.pop_front() {
-            into.depth = waiting.depth;
-            html::search(&waiting.html, &mut into);
-            into.depth = 0;
-        }
-        if into.left() == 0 || into.is_full() {
-            into.stop(Incomplete::Octets);
-            break;
-        }
+        alternatives::compare(&message, &mut into.found, &into.again);
+        into.found
     }
-    into.found
 }
 
 fn fields(part: &MessagePart<'_>, into: &mut Collector<'_>) {
@@ -76,6 +91,9 @@ fn fields(part: &MessagePart<'_>, into: &mut Collector<'_>) {
                     text::search(&shown, Kind::Header, into);
                 }
                 let is_sender = ["from", "reply-to", "sender"].iter().any(|one| name.eq_ignore_ascii_case(one));
+                if let Some(address) = mailbox.address().filter(|_| is_sender) {
+                    into.address(address);
+                }
                 let domain = mailbox.address().and_then(|a| a.rsplit_once('@')).and_then(|(_, host)| Domain::parse(host).ok());
                 if let Some(domain) = domain.filter(|_| is_sender)
                     && into.found.senders.len() < SENDERS_MAX
@@ -111,6 +129,18 @@ fn body(part: &MessagePart<'_>, into: &mut Collector<'_>) {
         None => part.decoded(),
     };
     let said = into.spend(&said);
+    // Octets of yEnc are no text of any kind, so they are taken as they came.
+    let packed =
+        if memmem::find(said, b"=ybegin ").is_some() { part.raw_body().get(..room).unwrap_or(part.raw_body()) } else { said };
+    for file in unpack::files(packed, into.left()) {
+        let file = into.spend(&file).to_vec();
+        search(&file, false, into);
+    }
+    search(said, matches!(kind, PartKind::Html), into);
+}
+
+/// What is in a part, or in a file within it, whose octets have been counted.
+fn search(said: &[u8], is_html: bool, into: &mut Collector<'_>) {
     if memmem::find(said.get(..1024).unwrap_or(said), b"%PDF-").is_some() {
         return pdf::search(said, into);
     }
@@ -125,10 +155,10 @@ fn body(part: &MessagePart<'_>, into: &mut Collector<'_>) {
         }
         return text::search(&spaced, Kind::Calendar, into);
     }
-    if matches!(kind, PartKind::Html) || looks_like_html(&said) {
+    if is_html || looks_like_html(&said) {
         html::search(said.as_bytes(), into);
     }
-    if !matches!(kind, PartKind::Html) {
+    if !is_html {
         text::search(&said, Kind::Text, into);
     }
 }
@@ -149,8 +179,12 @@ fn readable(octets: &[u8]) -> Option<Cow<'_, str>> {
 }
 
 fn looks_like_html(said: &str) -> bool {
-    let head = said.get(..said.floor_char_boundary(8 * 1024)).unwrap_or(said).to_ascii_lowercase();
-    ["<html", "<!doctype html", "<a ", "<body", "<svg", "<meta ", "<form ", "<img ", "<base ", "<iframe"]
-        .iter()
-        .any(|mark| head.contains(mark))
+    const MARKS: [&[u8]; 10] =
+        [b"html", b"!doctype html", b"a ", b"body", b"svg", b"meta ", b"form ", b"img ", b"base ", b"iframe"];
+    let head = said.as_bytes();
+    let head = head.get(..8 * 1024).unwrap_or(head);
+    memchr::memchr_iter(b'<', head).any(|at| {
+        let rest = head.get(at + 1..).unwrap_or_default();
+        MARKS.iter().any(|mark| rest.get(..mark.len()).is_some_and(|begins| begins.eq_ignore_ascii_case(mark)))
+    })
 }

@@ -1,19 +1,21 @@
-//! Names that lists are asked for: the registered domain of a host, and the queries for lists of domains and addresses. Promise: at most
-//! [`QUERIES_MAX`] names for a host, whatever it is.
+//! Names that lists know: the registered domain of a host, sets of domains, and the forms in which links and mail addresses are compared. Promise: what
+//! leads to the same place has the same form.
 
 use std::collections::HashSet;
-use std::net::Ipv4Addr;
 
 use postern_mail::domain::Domain;
+use url::{Position, Url};
 
-/// Names asked for one host.
-pub const QUERIES_MAX: usize = 2;
+use crate::target::unescape;
 
 /// The domain somebody registered: one label below the longest public suffix. `None` for a suffix itself, and for a name without a known one.
 #[must_use]
 pub fn registered(domain: &Domain) -> Option<Domain> {
-    let found = psl::domain(domain.as_str().as_bytes())?;
-    Domain::parse(std::str::from_utf8(found.as_bytes()).ok()?).ok()
+    Domain::parse(registered_name(domain.as_str())?).ok()
+}
+
+pub(crate) fn registered_name(name: &str) -> Option<&str> {
+    std::str::from_utf8(psl::domain(name.as_bytes())?.as_bytes()).ok()
 }
 
 /// True when a name ends in a suffix that is on the public list.
@@ -21,30 +23,29 @@ pub(crate) fn has_known_suffix(name: &str) -> bool {
     psl::suffix(name.as_bytes()).is_some_and(|suffix| suffix.is_known())
 }
 
-/// What a list of domains is asked: the registered domain; and below the `wider` ones of the list's own table (hosting providers and such), one
-/// label more.
+/// A link without scheme, user name and fragment, its host in small letters and without percent escapes: `bad.example/a b?c`. `None`: it leads nowhere
+/// by name or address.
 #[must_use]
-pub fn queries(host: &Domain, wider: &DomainSet) -> Vec<Domain> {
-    let Some(base) = registered(host) else { return Vec::new() };
-    let mut asked = vec![base];
-    let mut name = host.clone();
-    while let Some(parent) = name.parent() {
-        if wider.has(&parent) {
-            if asked.first() != Some(&name) {
-                asked.push(name);
-            }
-            break;
-        }
-        name = parent;
-    }
-    asked
+pub fn normal_url(url: &str) -> Option<String> {
+    let url = Url::parse(url).ok()?;
+    let host = url.host_str()?.trim_end_matches('.');
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let rest = url[Position::BeforePath..Position::AfterQuery].trim_end_matches('?');
+    Some(format!("{host}{port}{}", String::from_utf8_lossy(&unescape(rest))))
 }
 
-/// What a list is asked for an address: its octets backwards.
+/// A mail address as lists of addresses compare it: in small letters, without what follows a plus sign, and at Gmail, where dots mean nothing, without
+/// dots.
 #[must_use]
-pub fn reversed(address: Ipv4Addr) -> String {
-    let [a, b, c, d] = address.octets();
-    format!("{d}.{c}.{b}.{a}")
+pub fn normal_address(address: &str) -> Option<String> {
+    let (local, domain) = address.rsplit_once('@')?;
+    let domain = Domain::parse(domain).ok()?;
+    let local = local.to_lowercase();
+    let local = local.split('+').next().filter(|local| !local.is_empty())?;
+    Some(match domain.as_str() {
+        "gmail.com" | "googlemail.com" => format!("{}@gmail.com", local.replace('.', "")),
+        other => format!("{local}@{other}"),
+    })
 }
 
 /// Domains, each with everything below it.
@@ -61,12 +62,16 @@ impl DomainSet {
     /// The entry that a name is, or is below; the nearest one.
     #[must_use]
     pub fn covers(&self, domain: &Domain) -> Option<&Domain> {
-        let mut name = Some(domain.clone());
-        while let Some(one) = name {
-            if let Some(entry) = self.0.get(&one) {
+        self.covers_name(domain.as_str())
+    }
+
+    pub(crate) fn covers_name(&self, name: &str) -> Option<&Domain> {
+        let mut rest = Some(name);
+        while let Some(one) = rest {
+            if let Some(entry) = self.0.get(one) {
                 return Some(entry);
             }
-            name = one.parent();
+            rest = one.split_once('.').map(|(_, parent)| parent);
         }
         None
     }

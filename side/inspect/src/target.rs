@@ -7,7 +7,7 @@ use postern_mail::domain::Domain;
 use unicode_security::{MixedScript as _, skeleton};
 use url::{Host, Url};
 
-use crate::{LinkHost, Trick, Tricks, URL_BYTES_MAX, names};
+use crate::{Hosts, LinkHost, Trick, Tricks, URL_BYTES_MAX, names};
 
 /// Octets of a link that are read; a longer one is cut, since a browser would take it and a host stands at its beginning.
 const READ_BYTES_MAX: usize = 8 * 1024;
@@ -208,16 +208,28 @@ fn url_unicode(name: &str) -> (String, bool) {
     (name, read.is_ok())
 }
 
+/// Octets of a link that are looked through for another.
+const WITHIN_BYTES_MAX: usize = 4 * 1024;
+
 /// A link that is written in the path, query or fragment of another.
-pub(crate) fn within(url: &Url) -> Option<Read> {
-    let rest = &url[url::Position::AfterPort..];
+pub(crate) fn within(url: &Url, hosts: &Hosts) -> Option<Read> {
+    let host = url.host_str().unwrap_or_default();
+    if let Some(name) = host.strip_suffix(".translate.goog") {
+        return read(&format!("https://{}", translated(name)), None);
+    }
+    let rest = cut(&url[url::Position::AfterPort..], WITHIN_BYTES_MAX);
+    if rest.len() < 4 {
+        return None;
+    }
+    plain(rest).or_else(|| encoded(rest)).or_else(|| hosts.redirects(host, url.path()).then(|| bare(rest)).flatten())
+}
+
+/// Anywhere, with its scheme, and escaped up to three times.
+fn plain(rest: &str) -> Option<Read> {
     let mut text = Cow::Borrowed(rest);
     for _ in 0..3 {
-        let lower = text.to_ascii_lowercase();
-        if let Some(at) = [lower.find("http://"), lower.find("https://")].into_iter().flatten().min() {
-            let inner = text.get(at..)?;
-            let end = inner.find(|c: char| c == '&' || c == '"' || c == '<' || c <= ' ').unwrap_or(inner.len());
-            return read(inner.get(..end)?, None).filter(|inner| inner.host != LinkHost::Invalid);
+        if let Some(found) = with_scheme(&text) {
+            return Some(found);
         }
         if !text.contains('%') {
             return None;
@@ -227,8 +239,61 @@ pub(crate) fn within(url: &Url) -> Option<Read> {
     None
 }
 
+fn with_scheme(text: &str) -> Option<Read> {
+    let is_scheme = |rest: &[u8]| {
+        let after = rest.get(4..).unwrap_or_default();
+        rest.get(..4).is_some_and(|four| four.eq_ignore_ascii_case(b"http"))
+            && (after.starts_with(b"://") || after.get(..4).is_some_and(|four| four.eq_ignore_ascii_case(b"s://")))
+    };
+    let at = (0..text.len()).find(|at| is_scheme(text.as_bytes().get(*at..).unwrap_or_default()))?;
+    let inner = text.get(at..)?;
+    let end = inner.find(|c: char| c == '&' || c == '"' || c == '<' || c <= ' ').unwrap_or(inner.len());
+    let inner = inner.get(..end)?;
+    // One mail filter writes its end so.
+    read(inner.split("__;").next().unwrap_or(inner), None).filter(|inner| inner.host != LinkHost::Invalid)
+}
+
+/// In base64, as counters of clicks have it: what begins so is `http`.
+fn encoded(rest: &str) -> Option<Read> {
+    let at = rest.find("aHR0c")?;
+    let is_letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '_' | '/');
+    let standard = |c| match c {
+        '-' => '+',
+        '_' => '/',
+        c => c,
+    };
+    let text: String = rest.get(at..)?.chars().take_while(|c| is_letter(*c)).map(standard).collect();
+    let decoded = mail_parser::Encoding::Base64.decode(text.as_bytes()).into_owned();
+    with_scheme(&String::from_utf8_lossy(&decoded))
+}
+
+/// Without a scheme, where only redirectors have it: as a value of the query, or as the rest of the path.
+fn bare(rest: &str) -> Option<Read> {
+    let path = rest.split(['?', '#']).next().unwrap_or_default();
+    let values = rest.split(['?', '&', '#', ';']).skip(1).filter_map(|pair| pair.split_once('=').map(|(_, value)| value));
+    let tails = path.char_indices().filter(|(_, c)| *c == '/').map(|(at, _)| path.get(at + 1..).unwrap_or_default());
+    values.chain(tails.take(16)).take(64).find_map(|value| {
+        let mut text = String::from_utf8_lossy(&unescape(value)).into_owned();
+        // Another mail filter's way to write percent signs and slashes.
+        if text.starts_with("http-3A__") || text.starts_with("https-3A__") {
+            let escaped = text.replace('-', "%").replace('_', "/");
+            text = String::from_utf8_lossy(&unescape(&escaped)).into_owned();
+        }
+        if let Some(found) = with_scheme(&text) {
+            return Some(found);
+        }
+        let host = text.trim_start_matches('/').split(['/', '?', '#', ':']).next().unwrap_or_default();
+        crate::text::is_name(host, true).then(|| read(&format!("http://{}", text.trim_start_matches('/')), None)).flatten()
+    })
+}
+
+/// Dots as hyphens, and hyphens as two.
+fn translated(name: &str) -> String {
+    name.replace("--", "\0").replace('-', ".").replace('\0', "-")
+}
+
 /// Percent escapes become what they stand for.
-fn unescape(text: &str) -> Vec<u8> {
+pub(crate) fn unescape(text: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, after)) = rest.split_first() {

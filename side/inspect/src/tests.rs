@@ -6,7 +6,7 @@ use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use proptest::prelude::*;
 
-use crate::names::{DomainSet, queries, registered, reversed};
+use crate::names::{DomainSet, normal_address, normal_url, registered};
 use crate::*;
 
 fn read(octets: &[u8]) -> Inspection {
@@ -103,13 +103,83 @@ fn rules_are_told_of_the_oddest_links_only() {
 }
 
 #[test]
-fn lists_are_asked_for_the_registered_domain_and_one_label_more_where_they_say_so() {
-    let wider: DomainSet = [domain("hoster.example.com")].into_iter().collect();
-    assert_eq!(queries(&domain("a.b.example.co.uk"), &wider), [domain("example.co.uk")]);
-    assert_eq!(queries(&domain("x.anna.hoster.example.com"), &wider), [domain("example.com"), domain("anna.hoster.example.com")]);
-    assert!(queries(&domain("co.uk"), &wider).is_empty());
+fn links_and_addresses_that_lead_to_the_same_place_have_the_same_form() {
+    for (url, expected) in [
+        ("http://BAD.example/", Some("bad.example/")),
+        ("https://user:word@bad.example.:443/%61%2Fb?C=d%20e#f", Some("bad.example/a/b?C=d e")),
+        ("http://0x7f.1:8080/x?", Some("127.0.0.1:8080/x")),
+        ("mailto:a@b.test", None),
+        ("no link", None),
+    ] {
+        assert_eq!(normal_url(url).as_deref(), expected, "{url}");
+    }
+    for (address, expected) in [
+        ("Spam.Mer+tag@Example.COM", Some("spam.mer@example.com")),
+        ("Spam.Mer+tag@GoogleMail.com", Some("spammer@gmail.com")),
+        ("+x@example.com", None),
+        ("example.com", None),
+    ] {
+        assert_eq!(normal_address(address).as_deref(), expected, "{address}");
+    }
     assert_eq!(registered(&domain("com")), None);
-    assert_eq!(reversed("192.0.2.1".parse().unwrap()), "1.2.0.192");
+    assert_eq!(registered(&domain("a.b.example.co.uk")), Some(domain("example.co.uk")));
+    assert_eq!(registered(&domain("a.anna.blogspot.com")), Some(domain("anna.blogspot.com")), "hosting providers are suffixes");
+}
+
+#[test]
+fn mail_addresses_are_those_of_the_senders_of_links_and_of_text() {
+    let found = read(
+        b"From: a@one.example.com\r\nReply-To: B+x@gmail.com\r\nTo: d@three.test\r\nMIME-Version: 1.0\r\nContent-Type: text/html\r\n\r\n\
+          <a href='MailTo:c%40example.org?subject=x@y.example.net'>x</a> write to (me@example.com). <p>a@b, @example.com, x@y.zzzz,,e@example.com</p>",
+    );
+    let expected = ["a@one.example.com", "b@gmail.com", "c@example.org", "x@y.example.net", "me@example.com", "e@example.com"];
+    assert_eq!(found.addresses.iter().map(|address| &**address).collect::<Vec<_>>(), expected);
+    let many: String = (0..1000).map(|n| format!("a{n}@example.com ")).collect();
+    assert_eq!(read(&html(&many)).addresses.len(), ADDRESSES_MAX);
+}
+
+#[test]
+fn a_link_behind_many_of_another_domain_is_kept_and_so_are_as_many_others() {
+    let many: String = (0..5000).map(|n| format!("<a href='http://good.example.com/{n}'>x</a>")).collect();
+    let found = read(&html(&format!("{many}<a href='http://bad.example.org/'>x</a>")));
+    assert_eq!((found.links.len(), found.incomplete), (501, Some(Incomplete::Links)));
+    assert!(found.links.iter().any(|link| link.registered == Some(domain("example.org"))));
+    let many: String = (0..5000).map(|n| format!("<a href='http://good{n}.com/'>x</a>")).collect();
+    assert_eq!(read(&html(&many)).links.len(), 1000);
+}
+
+#[test]
+fn hosts_that_the_operator_names_shorten_and_redirect_as_well() {
+    let own = [domain("go.example.net")];
+    let message = html("<a href='http://go.example.net/?to=bad.example.org/x'>x</a>");
+    assert_eq!(read(&message).links.len(), 1);
+    let found = Inspector::new(Limits::default(), Hosts::new(&own, &own)).inspect(&message);
+    assert_eq!(found.links.len(), 2);
+    assert!(found.links[0].tricks.has(Trick::Shortener));
+    assert_eq!((&*found.links[1].url, found.links[1].kind), ("http://bad.example.org/x", Kind::Within));
+}
+
+fn versions(from: &str, plain: &str, html: &str) -> bool {
+    let message = format!(
+        "From: {from}\r\nMIME-Version: 1.0\r\nContent-Type: multipart/alternative; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\n{plain}\r\n\
+         --b\r\nContent-Type: multipart/related; boundary=c\r\n\r\n--c\r\nContent-Type: text/html\r\n\r\n{html}\r\n--c--\r\n--b--\r\n"
+    );
+    read(message.as_bytes()).links.iter().any(|link| link.tricks.has(Trick::Alternatives))
+}
+
+#[test]
+fn versions_of_one_text_that_lead_to_different_places_are_odd_and_those_of_honest_mail_are_not() {
+    let bad = "<a href='http://bad-pills.com/'>x</a>";
+    assert!(versions("a@b.test", "see http://example.org/", bad));
+    assert!(!versions("a@b.test", "see http://bad-pills.com/other", bad));
+    assert!(!versions("a@b.test", "no links", bad));
+    assert!(!versions("a@bad-pills.com", "see http://example.org/", bad), "to its author");
+    assert!(!versions("a@b.test", "see http://bad-pills.co.uk/", bad), "one house");
+    assert!(
+        !versions("a@b.test", "see http://example.org/", "<a href='http://click.com/?u=http%3A%2F%2Fexample.org'>x</a>"),
+        "by a counter of clicks"
+    );
+    assert!(!versions("a@b.test", "see http://example.org/", "<img src='http://bad-pills.com/x'>"), "a picture");
 }
 
 #[test]

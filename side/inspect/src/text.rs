@@ -23,18 +23,34 @@ fn ends_word(c: char) -> bool {
         || matches!(c, '\u{ab}' | '\u{bb}' | '\u{201c}'..='\u{201e}' | '\u{2018}'..='\u{201a}' | '\u{ff08}' | '\u{ff09}' | '\u{3001}' | '\u{300c}' | '\u{300d}')
 }
 
+/// True for octets of which one stands in every link and every mail address, and for the first octets of the other dots.
+fn is_sign(octet: u8) -> bool {
+    matches!(octet, b'.' | b':' | b'@' | 0xe3 | 0xef)
+}
+
 /// Finds what is clickable in a text.
 pub(crate) fn search(text: &str, kind: Kind, into: &mut Collector<'_>) {
-    for word in text.split(ends_word) {
+    let mut from = 0;
+    let signs = |rest: &str| rest.bytes().position(is_sign);
+    while let Some(at) = text.get(from..).and_then(signs).map(|at| from + at) {
         if into.is_full() {
             return;
         }
-        // Nearly every word ends here.
-        if !word.bytes().any(|b| b == b'.' || b == b':' || b >= 0x80) {
+        let before = text.get(from..at).unwrap_or_default();
+        let start = from + before.char_indices().rev().find(|(_, c)| ends_word(*c)).map_or(0, |(at, c)| at + c.len_utf8());
+        let rest = text.get(at..).unwrap_or_default();
+        let end = at + rest.find(ends_word).unwrap_or(rest.len());
+        let word = text.get(start..end).unwrap_or_default();
+        // Behind the word, or behind what ends words and is one of these signs itself.
+        from = end.max(at + rest.chars().next().map_or(1, char::len_utf8));
+        if !may_hold(word.as_bytes()) {
             continue;
         }
         let word = word.get(..word.floor_char_boundary(WORD_BYTES_MAX)).unwrap_or(word);
-        let odd = word.chars().any(|c| is_unseen(c) || is_dot(c));
+        if word.contains('@') {
+            addresses(word, into);
+        }
+        let odd = !word.is_ascii() && word.chars().any(|c| is_unseen(c) || is_dot(c));
         if odd {
             let clean: String = word.chars().filter(|c| !is_unseen(*c)).map(|c| if is_dot(c) { '.' } else { c }).collect();
             in_word(&clean, Some(word), kind, into);
@@ -44,8 +60,37 @@ pub(crate) fn search(text: &str, kind: Kind, into: &mut Collector<'_>) {
     }
 }
 
+/// True unless it is plain that nothing stands here: nearly every word ends so.
+fn may_hold(word: &[u8]) -> bool {
+    word.windows(2).any(|two| match two {
+        [b'.', next] => next.is_ascii_alphanumeric() || *next >= 0x80,
+        [b':', next] => matches!(next, b'/' | b'\\') || *next >= 0x80,
+        [b'@', _] => true,
+        [first, _] => *first >= 0x80,
+        _ => false,
+    })
+}
+
+/// Finds mail addresses in a word.
+pub(crate) fn addresses(word: &str, into: &mut Collector<'_>) {
+    // Fewer than may stand there: what programs make clickable, and what spammers have.
+    let in_local = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '+' | '~' | '%' | '$' | '\'');
+    for (at, _) in word.match_indices('@').take(64) {
+        let (local, domain) = (word.get(..at).unwrap_or_default(), word.get(at + 1..).unwrap_or_default());
+        let local = local.rfind(|c| !in_local(c)).map_or(local, |end| local.get(end..).unwrap_or_default());
+        let local = local.trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
+        let domain = domain
+            .find(|c: char| !c.is_alphanumeric() && c != '.' && c != '-')
+            .map_or(domain, |end| domain.get(..end).unwrap_or_default());
+        let domain = domain.trim_end_matches(['.', '-']);
+        if !local.is_empty() && local.len() <= 64 && names::has_known_suffix(&domain.to_lowercase()) && domain.contains('.') {
+            into.address(&format!("{local}@{domain}"));
+        }
+    }
+}
+
 fn in_word(word: &str, written: Option<&str>, kind: Kind, into: &mut Collector<'_>) {
-    let lower = word.to_ascii_lowercase();
+    let lower = if word.contains(':') { word.to_ascii_lowercase() } else { String::new() };
     let mut from = 0;
     let mut any = false;
     while let Some(at) = next_scheme(&lower, from) {

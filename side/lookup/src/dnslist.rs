@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hickory_resolver::proto::rr::RecordType;
-use postern_mail::dns_list::{DnsListed, DnsMute, DnsSaid, DnsUnheard, Scoring, askable_name};
+use postern_mail::dns_list::{DnsAsking, DnsListed, DnsMute, DnsSaid, DnsUnheard, Scoring, askable_name};
 use postern_mail::envelope::UnixMillis;
 use postern_mail::{DnsTarget, Domain};
 use tokio::sync::watch;
@@ -27,7 +27,7 @@ pub use question::Subject;
 /// Names of one address that are asked about.
 const NAMES_OF_ADDRESS_MAX: usize = 3;
 /// Things that one list is asked about at a time.
-pub const SUBJECTS_MAX: usize = 64;
+pub const SUBJECTS_MAX: usize = 512;
 
 /// Where a list shows that it works.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,6 +54,8 @@ pub struct DnsList {
     pub scoring: Scoring,
     /// Where it shows that it works.
     pub test_point: TestPoint,
+    /// How it is asked about what stands in messages.
+    pub asking: DnsAsking,
 }
 
 /// How lists are asked.
@@ -109,10 +111,8 @@ impl DnsLists {
     pub async fn ask(&self, now: UnixMillis, subjects: &[(DnsTarget, Subject)]) -> Heard {
         let mut asked = JoinSet::new();
         for watched in &self.lists {
-            let own = subjects.iter().filter(|(target, _)| *target == watched.list.target).take(SUBJECTS_MAX);
-            for (_, subject) in own {
+            for subject in watched.own(subjects) {
                 let (watched, resolver, settings) = (Arc::clone(watched), self.resolver.clone(), self.settings);
-                let subject = subject.clone();
                 asked.spawn(async move { watched.ask(&resolver, &settings, now, subject).await });
             }
         }
@@ -161,9 +161,20 @@ impl DnsLists {
 
 impl Watched {
     fn new(list: DnsList) -> Self {
-        let below = list.key.as_ref().map_or_else(|| list.zone.to_string(), |key| format!("{key}.{}", list.zone));
+        let before = list.asking.prefix.iter().chain(&list.key);
+        let below: String = before.map(|part| format!("{part}.")).chain([list.zone.to_string()]).collect();
         let name = list.zone.as_str().into();
         Self { list, name, below, health: Mutex::new(Health::new()), proven: watch::Sender::new(false) }
+    }
+
+    /// Lists of links are asked about addresses only where they know some.
+    fn own(&self, subjects: &[(DnsTarget, Subject)]) -> Vec<Subject> {
+        let list = &self.list;
+        let may = |subject: &Subject| {
+            list.target != DnsTarget::Link || list.asking.has_addresses || !matches!(subject, Subject::Address(_))
+        };
+        let own = subjects.iter().filter(|(target, subject)| *target == list.target && may(subject));
+        question::own(&list.asking, own.map(|(_, subject)| subject), SUBJECTS_MAX)
     }
 
     fn health(&self) -> MutexGuard<'_, Health> {
@@ -193,6 +204,11 @@ impl Watched {
                 .into_iter()
                 .collect(),
             Subject::Name(name) => self.questions(vec![name]),
+            Subject::Host { host, .. } => self.questions(vec![host]),
+            Subject::Hashed { shown, text } => question::about_hash(&text, &self.list.asking, &self.below)
+                .map(|name| (shown.to_string(), name))
+                .into_iter()
+                .collect(),
             Subject::NamesOf(address) => tokio::select! {
                 names = names_of(resolver, address) => self.questions(names),
                 () = &mut over => return Heard::default(),

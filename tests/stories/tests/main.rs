@@ -61,3 +61,4 @@ mod spool_lock;
 mod starttls_injection;
 mod strangers;
 mod survives_kill;
+mod uri_lists;

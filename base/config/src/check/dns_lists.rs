@@ -1,4 +1,4 @@
-//! Rules on `[[policy.dnsbl]]` and `[[policy.uribl]]`.
+//! Rules on `[[policy.dnsbl]]`, `[[policy.uribl]]` and `[[policy.hashbl]]`.
 
 use std::net::Ipv4Addr;
 
@@ -18,7 +18,21 @@ pub(super) fn lists(findings: &mut Findings<'_>) {
         let both = u8::from(!list.points.0.is_empty()) + u8::from(!list.bits.0.is_empty());
         (of("uribl", index), list.rule(), list.key.clone(), both)
     });
-    let all: Vec<_> = dnsbl.chain(uribl).collect();
+    let hashbl = policy.hashbl.iter().enumerate().map(|(index, list)| {
+        let both = u8::from(!list.points.0.is_empty()) + u8::from(!list.bits.0.is_empty());
+        (of("hashbl", index), list.rule(), list.key.clone(), both)
+    });
+    let prefixes: Vec<_> =
+        policy.hashbl.iter().enumerate().filter_map(|(index, list)| Some((index, list.prefix.clone()?))).collect();
+    let all: Vec<_> = dnsbl.chain(uribl).chain(hashbl).collect();
+    for (index, prefix) in prefixes {
+        if Domain::parse(&format!("{prefix}.test")).is_err() {
+            findings.error(
+                &format!("{}.prefix", of("hashbl", index)),
+                "cannot stand before the zone: letters, digits, hyphens and underscores are needed",
+            );
+        }
+    }
     for (first, later) in twice(all.iter().map(|(_, rule, ..)| (rule.zone.clone(), rule.target))) {
         if let (Some((first, ..)), Some((later, ..))) = (all.get(first), all.get(later)) {
             let line = findings.line(&format!("{first}.zone"));

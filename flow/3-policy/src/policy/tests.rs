@@ -42,6 +42,7 @@ fn policy() -> Policy {
         received_max: loops::RECEIVED_MAX,
         limits: score::Limits::default(),
         dns_lists: Vec::new(),
+        links: crate::rules::links::Weights::default(),
         authenticity: crate::rules::authenticity::Settings::default(),
         modes: Modes::default(),
     }

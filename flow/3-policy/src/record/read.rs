@@ -244,20 +244,26 @@ impl<'a> Reader<'a> {
 
     /// What was not yet found out when a record was made is not in it.
     fn found(&mut self) -> Option<Found> {
-        Some(Found {
+        let mut found = Found {
             dns: self.dns()?,
             links: self.links()?,
             authenticity: self.authenticity()?,
             filters: self.filters()?,
             listed: self.named()?,
-        })
+        };
+        // A record of before it was counted has none of this.
+        let unasked = if self.at == self.end { 0 } else { u32::try_from(self.number()?).ok()? };
+        if let Some(links) = &mut found.links {
+            links.unasked = unasked;
+        }
+        Some(found)
     }
 
     fn links(&mut self) -> Option<Option<LinkFacts>> {
         if self.at == self.end {
             return Some(None);
         }
-        self.option(|this| Some(LinkFacts { odd: this.list(Self::odd_link)?, is_whole: this.octet()? != 0 }))
+        self.option(|this| Some(LinkFacts { odd: this.list(Self::odd_link)?, is_whole: this.octet()? != 0, unasked: 0 }))
     }
 
     fn odd_link(&mut self) -> Option<OddLink> {

@@ -22,6 +22,7 @@ fn policy() -> Policy {
         received_max: 3,
         limits: score::Limits::default(),
         dns_lists: Vec::new(),
+        links: crate::rules::links::Weights::default(),
         authenticity: crate::rules::authenticity::Settings::default(),
         modes: Modes::default(),
     }

@@ -324,6 +324,7 @@ impl Recorder {
         self.option(found.authenticity.as_deref(), |this, found| this.text(&found.to_record()));
         self.filters(&found.filters);
         self.named(&found.listed);
+        self.number(found.links.as_ref().map_or(0, |links| u64::from(links.unasked)));
     }
 
     fn dns(&mut self, said: &DnsSaid) {

@@ -46,15 +46,15 @@ pub fn worth<'a>(listed: &'a DnsListed, rules: &[DnsListRule]) -> Option<(&'a Dn
 }
 
 fn points(rule: RuleName, listed: &DnsListed, tenths: i16) -> Finding {
-    let reply = (tenths > 0).then(|| Reply::dns_listed(&listed.asked, &listed.zone, &listed.text));
+    let reply = (tenths > 0).then(|| Reply::dns_listed(listed));
     Finding { rule, says: Effect::Points(tenths), because: words(listed), reply }
 }
 
 /// `192.0.2.7 (client) is in bl.example.org (127.0.0.2): "its reason"`.
 fn words(listed: &DnsListed) -> String {
     let codes: Vec<String> = listed.codes.iter().map(ToString::to_string).collect();
-    let reason = if listed.text.is_empty() { String::new() } else { format!(": {}", Quoted::text(&listed.text)) };
-    format!("{} ({}) is in {} ({}){reason}", listed.asked, listed.target, listed.zone, codes.join(", "))
+    let reason = if listed.text.is_empty() { String::new() } else { format!(": {}", Quoted::text(&listed.reason())) };
+    format!("{} ({}) is in {} ({}){reason}", listed.name(), listed.target, listed.zone, codes.join(", "))
 }
 
 #[cfg(test)]

@@ -97,6 +97,20 @@ fn base64(octets: &[u8]) -> String {
     out
 }
 
+fn uuencoded(octets: &[u8]) -> String {
+    let letter = |six: u32| char::from(if six & 63 == 0 { b'`' } else { b' ' + (six & 63) as u8 });
+    let mut out = String::from("See the file.\r\n\r\nbegin 644 page.html\r\n");
+    for line in octets.chunks(45) {
+        out.push(letter(u32::try_from(line.len()).unwrap()));
+        for three in line.chunks(3) {
+            let bits = three.iter().fold(0_u32, |bits, b| bits << 8 | u32::from(*b)) << (8 * (3 - three.len()));
+            out.extend([18, 12, 6, 0].map(|place| letter(bits >> place)));
+        }
+        out.push_str("\r\n");
+    }
+    out + "`\r\nend\r\n"
+}
+
 fn quoted_printable(text: &str) -> String {
     text.bytes().enumerate().map(|(at, b)| format!("={b:02X}{}", if at % 20 == 19 { "=\r\n" } else { "" })).collect()
 }
@@ -142,6 +156,23 @@ pub(crate) fn built(shape: &str, content: &str) -> Vec<u8> {
         "latin-text" => {
             let head = format!("{TOP}MIME-Version: 1.0\r\nContent-Type: text/plain; charset=iso-8859-1\r\n\r\n");
             return head.bytes().chain(content.chars().map(|c| u8::try_from(u32::from(c)).unwrap())).collect();
+        }
+        "utf7" => format!("{TOP}{}", part("text/html; charset=utf-7", "7bit", content)),
+        "uuencode" => format!("{TOP}{}", part("text/plain", "7bit", &uuencoded(content.as_bytes()))),
+        "uuencode-b64" => format!("{TOP}{}", part("text/plain", "base64", &base64(uuencoded(content.as_bytes()).as_bytes()))),
+        "uuencode-pdf" => format!("{TOP}{}", part("text/plain", "7bit", &uuencoded(&pdf(content.as_bytes(), true)))),
+        "yenc" => {
+            let head = format!("{TOP}MIME-Version: 1.0\r\nContent-Type: text/plain\r\nContent-Transfer-Encoding: 8bit\r\n\r\n");
+            let head = head.into_bytes().into_iter().chain(*b"=ybegin line=128 size=9 name=a.html\r\n");
+            return head.chain(content.bytes().map(|b| b.wrapping_add(42))).chain(*b"\r\n=yend size=9\r\n").collect();
+        }
+        "versions" => {
+            let (plain, html) = content.split_once(" ## ").unwrap();
+            let plain = part("text/plain", "7bit", plain);
+            let html = part("text/html; charset=utf-8", "8bit", html);
+            format!(
+                "{TOP}MIME-Version: 1.0\r\nContent-Type: multipart/alternative; boundary=b1\r\n\r\n--b1\r\n{plain}--b1\r\n{html}--b1--\r\n"
+            )
         }
         "nomime" => format!("{TOP}\r\n{content}\r\n"),
         "attach-html" => file("application/octet-stream; name=x.bin", content.as_bytes()),

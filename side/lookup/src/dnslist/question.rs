@@ -2,10 +2,12 @@
 //! within 127.0.0.0/8 that is no error code is ever taken for a listing.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
+use aws_lc_rs::digest;
 use hickory_resolver::proto::rr::RData;
 use postern_mail::Domain;
-use postern_mail::dns_list::{CODES_MAX, REASON_BYTES_MAX};
+use postern_mail::dns_list::{CODES_MAX, DnsAsking, HashForm, HashKind, LinkNames, REASON_BYTES_MAX};
 
 use crate::cache::Answer;
 
@@ -18,6 +20,20 @@ pub enum Subject {
     Name(Domain),
     /// The names of an address, which have to be asked for first.
     NamesOf(IpAddr),
+    /// Where a link leads, by name. A list is asked about the one or the other, or both.
+    Host {
+        /// As it stands there.
+        host: Domain,
+        /// What somebody registered.
+        registered: Domain,
+    },
+    /// Something that only its hash is asked about.
+    Hashed {
+        /// As it stands in the message, to be told of.
+        shown: Arc<str>,
+        /// What is hashed.
+        text: Arc<str>,
+    },
 }
 
 /// The name of a question about an address. `None` when it would be too long for a name.
@@ -46,6 +62,63 @@ fn nibbles(octets: [u8; 16]) -> String {
 /// RFC 5782 §3: a name as it is, before the zone.
 pub(super) fn about_name(name: &Domain, below: &str) -> Option<Domain> {
     Domain::parse(&format!("{name}.{below}")).ok()
+}
+
+/// A hash before the list.
+pub(super) fn about_hash(text: &str, asking: &DnsAsking, below: &str) -> Option<Domain> {
+    let kind = match asking.hash {
+        HashKind::Sha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
+        HashKind::Sha256 => &digest::SHA256,
+    };
+    let hash = digest::digest(kind, text.as_bytes());
+    let written: String = match asking.form {
+        HashForm::Hex => hash.as_ref().iter().map(|octet| format!("{octet:02x}")).collect(),
+        HashForm::Base32 => base32(hash.as_ref()),
+    };
+    Domain::parse(&format!("{written}.{below}")).ok()
+}
+
+/// RFC 4648 §6, without padding, and in small letters: names do not know the difference.
+fn base32(octets: &[u8]) -> String {
+    let mut out = String::new();
+    for five in octets.chunks(5) {
+        let bits = five.iter().fold(0_u64, |bits, octet| bits << 8 | u64::from(*octet)) << (8 * (5 - five.len()));
+        for place in 0..(five.len() * 8).div_ceil(5) {
+            let digit = u8::try_from(bits >> (35 - 5 * place) & 31).unwrap_or(0);
+            out.push(char::from(if digit < 26 { b'a' + digit } else { b'2' + digit - 26 }));
+        }
+    }
+    out
+}
+
+/// What one list is asked, of all that could be: each once, in their order.
+pub(super) fn own<'a>(asking: &DnsAsking, subjects: impl Iterator<Item = &'a Subject>, most: usize) -> Vec<Subject> {
+    let mut own: Vec<Subject> = Vec::new();
+    for subject in subjects {
+        let names = match subject {
+            Subject::Host { host, registered } => match asking.names {
+                LinkNames::Registered => vec![registered],
+                LinkNames::Host => vec![host],
+                LinkNames::Both => vec![registered, host],
+            },
+            other => {
+                if !own.contains(other) {
+                    own.push(other.clone());
+                }
+                continue;
+            }
+        };
+        for name in names {
+            if !own.iter().any(|known| matches!(known, Subject::Name(known) if known == name)) {
+                own.push(Subject::Name(name.clone()));
+            }
+        }
+        if own.len() >= most {
+            break;
+        }
+    }
+    own.truncate(most);
+    own
 }
 
 /// The name that an address's names are found at (RFC 1035 §3.5, RFC 3596 §2.5).

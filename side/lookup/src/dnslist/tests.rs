@@ -15,7 +15,7 @@ fn domain(text: &str) -> Domain {
 fn list(zone: &str, target: DnsTarget) -> DnsList {
     let code = Ipv4Addr::new(127, 0, 0, 2);
     let scoring = Scoring::Codes(vec![CodeRange { first: code, last: code, tenths: 100 }]);
-    DnsList { zone: domain(zone), key: None, target, scoring, test_point: TestPoint::Standard }
+    DnsList { zone: domain(zone), key: None, target, scoring, test_point: TestPoint::Standard, asking: DnsAsking::default() }
 }
 
 fn lists(server: &TestServer, lists: Vec<DnsList>) -> DnsLists {

@@ -1,0 +1,74 @@
+//! Two versions of one text, of which one leads to places that the other does not know. Promise: a message is only told of where both versions have links,
+//! they have no place in common, and neither leads to its author's own domain: versions of honest mail are counted, shortened and decorated differently.
+
+use std::collections::BTreeSet;
+
+use mail_parser::{Message, MessagePart, PartKind};
+
+use crate::{Inspection, Kind, Link, LinkHost, Trick, names};
+
+/// Containers that are looked through on the way up from a part.
+const UP_MAX: usize = 8;
+
+/// Marks the first link of an HTML version that leads nowhere the plain one leads.
+pub(crate) fn compare(message: &Message<'_>, found: &mut Inspection, again: &[(usize, usize)]) {
+    let parts: Vec<MessagePart<'_>> = message.parts().take(found.parts).collect();
+    let versions = |wanted: fn(&PartKind<'_>) -> bool| -> Vec<(usize, usize)> {
+        let of = |(number, part): (usize, &MessagePart<'_>)| {
+            wanted(&part.kind()).then(|| Some((number, alternative(&parts, part)?))).flatten()
+        };
+        parts.iter().enumerate().filter_map(of).collect()
+    };
+    let html = versions(|kind| matches!(kind, PartKind::Html));
+    if html.is_empty() {
+        return;
+    }
+    let plain = versions(|kind| matches!(kind, PartKind::Text));
+    let own: BTreeSet<String> = found.senders.iter().map(|domain| brand(domain.as_str())).collect();
+    for (of_html, group) in html {
+        let Some((of_plain, _)) = plain.iter().find(|(_, other)| *other == group) else { continue };
+        let (shown, hidden) = (places(found, again, of_html), places(found, again, *of_plain));
+        let are_apart = !shown.is_empty() && !hidden.is_empty() && shown.is_disjoint(&hidden);
+        if !are_apart || shown.union(&hidden).any(|place| own.contains(place)) {
+            continue;
+        }
+        if let Some(link) = found.links.iter_mut().find(|link| link.part == of_html && link.kind == Kind::Anchor) {
+            link.tricks.add(Trick::Alternatives);
+        }
+    }
+}
+
+/// The number of the container of versions that a part is one of.
+fn alternative(parts: &[MessagePart<'_>], part: &MessagePart<'_>) -> Option<usize> {
+    let mut up = part.parent();
+    for _ in 0..UP_MAX {
+        let container = up?;
+        if container.is_content_type("multipart", "alternative") {
+            return parts.iter().position(|one| one.id() == container.id());
+        }
+        if !container.is_multipart() {
+            return None;
+        }
+        up = container.parent();
+    }
+    None
+}
+
+/// Where a reader of a part may be led, also by links that stood in another part before.
+fn places(found: &Inspection, again: &[(usize, usize)], part: usize) -> BTreeSet<String> {
+    let own = found.links.iter().filter(|link| link.part == part);
+    let other = again.iter().filter(|(other, _)| *other == part).filter_map(|(_, place)| found.links.get(*place));
+    let is_clicked = |link: &&Link| !matches!(link.kind, Kind::Resource | Kind::Header);
+    let place = |link: &Link| match &link.host {
+        LinkHost::Name(host) => Some(brand(host.as_str())),
+        LinkHost::Address(address) => Some(address.to_string()),
+        LinkHost::Invalid => None,
+    };
+    own.chain(other).filter(is_clicked).filter_map(place).collect()
+}
+
+/// What a registered domain is called, below whatever suffix: `example.com` and `example.co.uk` are one house.
+fn brand(host: &str) -> String {
+    let registered = names::registered_name(host).unwrap_or(host);
+    registered.split('.').next().unwrap_or(registered).to_owned()
+}
