@@ -16,6 +16,7 @@ pub(crate) mod live;
 pub(crate) mod login;
 pub(crate) mod reload;
 pub(crate) mod report;
+pub(crate) mod reports;
 pub(crate) mod routing;
 pub(crate) mod scope;
 pub(crate) mod strangers;
@@ -70,6 +71,8 @@ pub(crate) struct Server {
     pub bans: Arc<bans::Keeper>,
     /// How much each account has sent.
     pub quotas: Arc<Quotas>,
+    /// What is counted for reports to others.
+    pub reports: reports::Reporting,
     /// Stories of messages.
     pub history: History,
     /// Names of sessions.
