@@ -3,6 +3,7 @@
 
 pub(crate) mod bans;
 pub(crate) mod dnsbl;
+pub(crate) mod reports;
 
 use std::time::Duration;
 
@@ -55,6 +56,8 @@ pub(crate) enum Order {
     Ban(bans::BanOrder),
     /// How DNS lists are.
     DnsLists,
+    /// Something of reports to others.
+    Reports(reports::ReportsOrder),
     /// The story of a message, or the messages of an address.
     Trace {
         /// An id or an address.
@@ -341,6 +344,8 @@ pub(crate) enum Answer {
     BanMirror(bans::Mirrored),
     /// DNS lists.
     DnsLists(dnsbl::DnsLists),
+    /// Reports to others.
+    ReportsSent(reports::ReportsSent),
     /// It was not done.
     Failed {
         /// Exit status of the command: 1 failed, 2 wrong use, 3 nothing matched.

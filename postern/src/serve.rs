@@ -22,7 +22,8 @@ use postern_spool::{RealDisk, RecoveredMessage, Spool};
 use postern_state::audit::Keep;
 use postern_state::password::Argon2id;
 use postern_state::{
-    Accounts, Audit, AuthenticationSettings, Authenticator, BanRows, Guard, History, HistorySettings, Lists, Quotas, Store,
+    Accounts, Audit, AuthenticationSettings, Authenticator, BanRows, Guard, History, HistorySettings, Lists, Quotas, ReportRows,
+    Store,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -37,7 +38,9 @@ use crate::wire::auth_guard::AuthGuard;
 use crate::wire::bans::{self, Keeper};
 use crate::wire::inbound::Gate;
 use crate::wire::strangers::Strangers;
-use crate::wire::{Live, Server, clock, control, dispatch, dnsbl, lists, live, login, progress_locks, reload, stopped, unused};
+use crate::wire::{
+    Live, Server, clock, control, dispatch, dnsbl, lists, live, login, progress_locks, reload, reports, stopped, unused,
+};
 
 /// How often metrics that are read rather than counted are taken.
 const GAUGE_INTERVAL: Duration = Duration::from_secs(2);
@@ -290,6 +293,7 @@ struct State {
     history: History,
     audit: Arc<Audit>,
     bans: BanRows,
+    reports: ReportRows,
 }
 
 /// Opens the store. `fatal` is told when it fails for good later.
@@ -311,7 +315,16 @@ fn open_state(
     })
     .map_err(words)?;
     let audit = Audit::open(data_dir, clock(), keep).map_err(|error| format!("audit log: {error}"))?;
-    Ok(State { accounts, authenticator, lists, quotas, history, audit: Arc::new(audit), bans: BanRows::of(&store) })
+    Ok(State {
+        accounts,
+        authenticator,
+        lists,
+        quotas,
+        history,
+        audit: Arc::new(audit),
+        bans: BanRows::of(&store),
+        reports: ReportRows::of(&store),
+    })
 }
 
 #[expect(
@@ -362,7 +375,7 @@ async fn serve(
 
     let mut scheduler = Scheduler::new(live::scheduler(&config), clock().0);
     let spool = tokio::task::block_in_place(|| recover(&config, &mut scheduler))?;
-    let State { accounts, authenticator, lists, quotas, history, audit, bans } =
+    let State { accounts, authenticator, lists, quotas, history, audit, bans, reports } =
         state.await.map_err(|error| error.to_string())??;
     lists.put(tokio::task::block_in_place(|| lists::at_start(&config)));
 
@@ -373,6 +386,8 @@ async fn serve(
     let own_addresses: Vec<SocketAddr> = addresses.iter().map(|(_, address)| *address).collect();
     let http_addresses: Vec<SocketAddr> = http.iter().filter_map(|socket| socket.local_addr().ok()).collect();
     let bans = tokio::task::block_in_place(|| Keeper::open(Box::new(bans), &config, &own_addresses))?;
+    let (reports, reported) =
+        tokio::task::block_in_place(|| reports::Reporting::open(reports, &config)).map_err(|failure| failure.to_string())?;
     let grace = config.server.shutdown_grace;
     let check_interval = config.tls.check_interval;
     let ceiling = Ceiling::new(live::ceiling(&config, open_files_max));
@@ -393,6 +408,7 @@ async fn serve(
         dnsbl,
         bans: Arc::new(bans),
         quotas,
+        reports,
         history,
         session_ids: SessionIds::default(),
         audit,
@@ -441,6 +457,8 @@ async fn serve(
     tokio::spawn(bans::upkeep(Arc::clone(&server), stopping.clone()));
     tokio::spawn(watch_gauges(Arc::clone(&server), stopping.clone()));
     tokio::spawn(unused::run(Arc::clone(&server), stopping.clone()));
+    tokio::spawn(reports::count(Arc::clone(&server), reported, stopping.clone()));
+    tokio::spawn(reports::watch(Arc::clone(&server), stopping.clone()));
     tokio::spawn(sweep(Arc::clone(&server), Arc::clone(&reloader), check_interval, stopping.clone()));
 
     if source == Source::Development {
@@ -473,6 +491,7 @@ async fn serve(
     }
     dispatching.abort();
     server.bans.persist().await;
+    server.reports.keep().await;
     let _ = std::fs::remove_file(control::socket_path(&data_dir));
     tokio::task::block_in_place(|| spool.close());
     tracing::info!("stopped");

@@ -26,6 +26,7 @@ mod next_hop;
 mod oidc;
 mod policy;
 mod read;
+mod reports;
 mod route;
 mod salvage;
 mod scheduler;
@@ -62,6 +63,7 @@ pub use markdown::markdown;
 pub use next_hop::{Credentials, LmtpAddress, Password, Target, TlsMode};
 pub use oidc::{AccountClaim, IssuerUrl, Oidc};
 pub use policy::{Policy, RuleModes};
+pub use reports::Reports;
 pub use route::{Pattern, Route};
 pub use salvage::data_dir_of_broken;
 pub use scheduler::{Lanes, Retry};
@@ -114,6 +116,9 @@ section! {
         /// How mail is kept.
         #[key(example = "", why = "see its keys")]
         pub spool: Spool;
+        /// What is told to others about their mail.
+        #[key(example = "", why = "see its keys")]
+        pub reports: Reports;
         /// How long stories are kept.
         #[key(example = "", why = "see its keys")]
         pub history: History;

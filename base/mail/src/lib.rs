@@ -25,6 +25,7 @@ pub mod netset;
 pub mod offence;
 pub mod outcome;
 pub mod proof;
+pub mod published;
 pub mod quoted;
 pub mod reply;
 pub mod rule;

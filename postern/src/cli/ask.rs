@@ -106,7 +106,7 @@ fn is_about_state(order: &Order) -> bool {
     match order {
         Order::Status | Order::DnsLists | Order::Queue(_) | Order::Ban(_) | Order::Explain { .. } | Order::Trace { .. } => true,
         Order::Because { order, .. } => is_about_state(order),
-        Order::Reload | Order::Account(_) | Order::List(_) | Order::WhatIf(_) | Order::Policy(_) => false,
+        Order::Reload | Order::Account(_) | Order::List(_) | Order::WhatIf(_) | Order::Policy(_) | Order::Reports(_) => false,
     }
 }
 

@@ -15,6 +15,7 @@ mod lists;
 mod mirror;
 mod policy;
 mod print;
+mod reports;
 mod scope;
 
 use std::fmt;
@@ -141,6 +142,13 @@ enum Command {
     Dnsbl {
         #[command(subcommand)]
         verb: dnsbl::DnsblVerb,
+        #[command(flatten)]
+        at: Where,
+    },
+    /// Reports of DMARC and complaints: what others have sent, and our own to others.
+    Reports {
+        #[command(subcommand)]
+        verb: reports::ReportsVerb,
         #[command(flatten)]
         at: Where,
     },
@@ -495,6 +503,11 @@ fn carry_out(command: Command) -> Result<(), Stop> {
             return mirror::run(&Source::named(at.config), &mirror::Mirror { table, once, dry_run });
         }
         Command::Dnsbl { verb: dnsbl::DnsblVerb::Status, at } => (Order::DnsLists, at),
+        Command::Reports { verb: reports::ReportsVerb::Read { files }, at } => return reports::files(&files, at.json),
+        Command::Reports { verb, at } => match verb.order() {
+            Some(order) => (order, at),
+            None => return Ok(()),
+        },
         Command::Ban { verb, at } => (verb.order()?, at),
         Command::Trace { what, limit, at } => (Order::Trace { what, limit }, at),
     };

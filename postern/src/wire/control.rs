@@ -22,6 +22,7 @@ use tokio::time::timeout;
 
 use crate::control::bans::BanOrder;
 use crate::control::dnsbl::DnsLists;
+use crate::control::reports::ReportsOrder;
 use crate::control::{
     Answer, Change, Lane, Message, ORDER_BYTES_MAX, ORDER_TIMEOUT, Order, QueueOrder, Recipient, Selection, Status, Story,
     carry_out_account,
@@ -30,7 +31,7 @@ use crate::explained::{Explained, WhatIf};
 use crate::scopes::{Habits, Used};
 use crate::wire::dispatch::{self, Steering};
 use crate::wire::reload::Reloader;
-use crate::wire::{Server, account_facts, bans, clock, live, report, routing, stopped};
+use crate::wire::{Server, account_facts, bans, clock, live, report, reports, routing, stopped};
 use crate::{acts, explained, lists, offline, replay};
 
 /// Orders carried out at a time.
@@ -204,6 +205,7 @@ async fn carry_out(server: &Arc<Server>, reloader: &Reloader, order: Order) -> A
             tokio::task::spawn_blocking(carried_out).await.unwrap_or_else(|error| Answer::failed(error.to_string()))
         }
         Order::DnsLists => Answer::DnsLists(DnsLists::of(&server.dnsbl.lists(), &server.live.load().policy.dns_lists)),
+        Order::Reports(ReportsOrder::Send { dry_run }) => Answer::ReportsSent(reports::send_now(server, dry_run).await),
         Order::Policy(order) => {
             let server = Arc::clone(server);
             let carried_out = move || replay::carry_out(&server.history, &server.live.load().config, &order);

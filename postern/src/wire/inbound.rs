@@ -39,7 +39,7 @@ use crate::wire::filters;
 use crate::wire::scope::{Ended, Holder};
 use crate::wire::strangers::{self, Dues};
 use crate::wire::trail::SessionTrail;
-use crate::wire::{Live, Server, auth_guard, clock, lists, live, login, names, routing, scope};
+use crate::wire::{Live, Server, auth_guard, clock, lists, live, login, names, reports, routing, scope};
 
 /// Answers the questions of one session and takes its bodies.
 pub(crate) struct Inbound {
@@ -331,7 +331,11 @@ impl Inbound {
                 verdict = self.with_facts(|policy, _, facts| policy.message(facts))?;
             }
         }
-        self.with_facts(|_, trail, facts| trail.judged(facts.client, Asked::Message(facts), &verdict))?;
+        let (server, live) = (Arc::clone(&self.server), Arc::clone(&self.live));
+        self.with_facts(|_, trail, facts| {
+            trail.judged(facts.client, Asked::Message(facts), &verdict);
+            reports::note(&server, &live, (facts.client, facts.envelope, facts.headers), facts.found, &verdict);
+        })?;
         if let Some(message) = &self.message {
             self.refused("DATA", &verdict, Stage::Message, Some(message.envelope.from.to_string()));
         }

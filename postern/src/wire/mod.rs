@@ -17,6 +17,7 @@ pub(crate) mod login;
 pub(crate) mod names;
 pub(crate) mod reload;
 pub(crate) mod report;
+pub(crate) mod reports;
 pub(crate) mod routing;
 pub(crate) mod scope;
 pub(crate) mod strangers;
@@ -71,6 +72,8 @@ pub(crate) struct Server {
     pub bans: Arc<bans::Keeper>,
     /// How much each account has sent.
     pub quotas: Arc<Quotas>,
+    /// What is counted for reports to others.
+    pub reports: reports::Reporting,
     /// Stories of messages.
     pub history: History,
     /// Names of sessions.

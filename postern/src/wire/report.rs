@@ -2,6 +2,7 @@
 //! that it never causes another.
 
 use postern_config::{Config, Resolution};
+use postern_mail::envelope::BodyKind;
 use postern_mail::trouble::Outage;
 use postern_mail::{Envelope, Mailbox, MessageId, Recipient, ReversePath};
 use postern_outcome::{Original, ReportDue, Reporter, Returned};
@@ -48,6 +49,41 @@ fn recipients(config: &Config, to: &Mailbox) -> Vec<Recipient> {
         Some(Resolution::Alias(targets)) => targets.iter().map(report).collect(),
         Some(Resolution::Unknown) => Vec::new(),
     }
+}
+
+/// Stores a report of another kind, which is about no message of the queue: from an address of ours, and nobody is told when it cannot be delivered.
+/// Durable when this returns.
+///
+/// # Errors
+/// The spool's.
+pub(crate) async fn put(
+    server: &Server,
+    live: &Live,
+    (from, to): (&Mailbox, &[Mailbox]),
+    octets: &[u8],
+) -> Result<Option<MessageId>, Outage> {
+    let recipients: Vec<Recipient> = to.iter().flat_map(|one| recipients(&live.config, one)).collect();
+    if recipients.is_empty() {
+        return Ok(None);
+    }
+    let mut writer = server.spool.begin()?;
+    writer.write(octets).await?;
+    let envelope = Envelope {
+        from: ReversePath::Mailbox(from.clone()),
+        recipients,
+        body: if octets.is_ascii() { BodyKind::SevenBit } else { BodyKind::EightBitMime },
+        smtputf8: to.iter().chain([from]).any(|one| one.local.needs_utf8()),
+        require_tls: false,
+        ret: None,
+        envid: None,
+        account: None,
+        client: None,
+        received: clock(),
+    };
+    let committed = writer.commit(&envelope).await?;
+    let id = committed.id();
+    server.accepted(id, envelope, octets.len() as u64, None).await;
+    Ok(Some(id))
 }
 
 /// Writes and stores a report; it is durable when this returns.

@@ -14,7 +14,7 @@ use postern_outcome::{DelayNotice, Ended, Reach, reports_due};
 use postern_scheduler::{Disposition, Notice, NoticeKind};
 use postern_spool::{RealDisk, RecipientState, Spool};
 use postern_state::password::Argon2id;
-use postern_state::{AuthenticationSettings, BanRows, HistorySettings, NewAccount, Store};
+use postern_state::{AuthenticationSettings, BanRows, HistorySettings, NewAccount, ReportRows, Store};
 use tempfile::TempDir;
 
 use super::*;
@@ -71,6 +71,7 @@ impl Town {
             dnsbl: dnsbl::Keeper::new(&Self::config(folder.path(), toml)).unwrap(),
             bans,
             quotas,
+            reports: reports::Reporting::open(ReportRows::of(&store), &Self::config(folder.path(), toml)).unwrap().0,
             history,
             session_ids: SessionIds::default(),
             audit: Arc::new(Audit::open(folder.path(), clock(), postern_state::audit::Keep::default()).unwrap()),

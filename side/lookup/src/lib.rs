@@ -10,6 +10,7 @@ pub mod authenticity;
 mod cache;
 pub mod dnslist;
 pub mod mx;
+pub mod published;
 pub mod resolver;
 pub mod reverse_dns;
 pub mod seal;
@@ -18,6 +19,7 @@ mod spf;
 pub use authenticity::{Authenticator, Authors, MessageAsked, ReadMessage};
 pub use dnslist::{Change, DnsList, DnsListSettings, DnsLists, HealthSettings, Heard, Subject, TestPoint, View};
 pub use mx::{Exchange, MxAnswer, shuffle_equals};
+pub use published::{Consent, NoAnswer};
 pub use resolver::{LookupFailure, LookupSettings, Resolver, SetupFailure};
 
 #[cfg(test)]

@@ -1,0 +1,204 @@
+//! `postern reports`: reports of DMARC and complaints, read from files; and our own, sent by hand. Promise: whatever a report says is quoted.
+
+use std::io::Read as _;
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use postern_mail::Quoted;
+use postern_reports::{Aggregate, Complaint, Limits, Report, read};
+use serde_json::json;
+
+use crate::cli::Stop;
+use crate::cli::print::{table, when};
+use crate::control::Order;
+use crate::control::reports::{ReportsOrder, ReportsSent};
+
+/// Octets of one file.
+const FILE_MAX: u64 = 64 << 20;
+
+#[derive(Subcommand)]
+pub(crate) enum ReportsVerb {
+    /// What reports say that others have sent: of DMARC as mail, .xml, .xml.gz or .zip, and complaints and failure reports (ARF) as mail. `-` is
+    /// standard input. Exit 1 when one of them could not be read.
+    Read {
+        /// Files.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Send what was counted for others until now, without waiting for the night.
+    Send {
+        /// It is to be now.
+        #[arg(long, required = true)]
+        now: bool,
+        /// Only say what would be sent.
+        #[arg(long)]
+        dry_run: bool,
+        /// Why, for the audit log.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+}
+
+impl ReportsVerb {
+    /// What the server is asked; nothing where it is not needed.
+    pub(crate) fn order(&self) -> Option<Order> {
+        match self {
+            Self::Read { .. } => None,
+            Self::Send { dry_run, reason, .. } => {
+                Some(super::because(reason.clone(), Order::Reports(ReportsOrder::Send { dry_run: *dry_run })))
+            }
+        }
+    }
+}
+
+fn octets(file: &PathBuf) -> Result<Vec<u8>, String> {
+    let mut octets = Vec::new();
+    let read = if file.as_os_str() == "-" {
+        std::io::stdin().take(FILE_MAX + 1).read_to_end(&mut octets)
+    } else {
+        std::fs::File::open(file).and_then(|open| open.take(FILE_MAX + 1).read_to_end(&mut octets))
+    };
+    read.map_err(|error| error.to_string())?;
+    if octets.len() as u64 > FILE_MAX { Err("it is larger than 64 MiB".to_owned()) } else { Ok(octets) }
+}
+
+/// `postern reports read`.
+pub(crate) fn files(files: &[PathBuf], as_json: bool) -> Result<(), Stop> {
+    let (mut reports, mut errors) = (Vec::new(), Vec::new());
+    for file in files {
+        match octets(file).and_then(|octets| read(&octets, &Limits::default()).map_err(|error| error.to_string())) {
+            Ok(read) => reports.extend(read.into_iter().map(|report| (file.display().to_string(), report))),
+            Err(error) => errors.push((file.display().to_string(), error)),
+        }
+    }
+    if as_json {
+        let shown: Vec<_> = reports.iter().map(|(file, report)| json!({ "file": file, "report": report })).collect();
+        let failed: Vec<_> = errors.iter().map(|(file, error)| json!({ "file": file, "error": error })).collect();
+        say!("{}", json!({ "v": 1, "reports": shown, "failed": failed }));
+    } else {
+        for (_, report) in &reports {
+            match report {
+                Report::Aggregate(report) => print_aggregate(report),
+                Report::Complaint(complaint) => print_complaint(complaint),
+            }
+        }
+    }
+    if errors.is_empty() {
+        return Ok(());
+    }
+    let words: Vec<String> = errors.iter().map(|(file, error)| format!("{file}: {}", Quoted::text(error))).collect();
+    Err(Stop(1, if as_json { String::new() } else { words.join("\npostern: ") }))
+}
+
+fn shown(text: &str) -> String {
+    Quoted::text(text).to_string()
+}
+
+fn print_aggregate(report: &Aggregate) {
+    let policy = &report.policy;
+    let asked =
+        |name: &str, value: &Option<String>| value.as_ref().map(|value| format!(" {name}={}", shown(value))).unwrap_or_default();
+    say!(
+        "{} about {} (p={}{}{}{}), {} to {}: {} messages",
+        shown(&report.org_name),
+        shown(&policy.domain),
+        shown(&policy.p),
+        asked("sp", &policy.sp),
+        asked("np", &policy.np),
+        asked("t", &policy.testing),
+        when(report.begin.saturating_mul(1000)),
+        when(report.end.saturating_mul(1000)),
+        report.messages()
+    );
+    let mut rows = table(&["client", "messages", "aligned", "done", "From", "MAIL FROM", "DKIM", "SPF"]);
+    for record in &report.records {
+        let aligned = match (record.dkim.as_str(), record.spf.as_str()) {
+            ("pass", "pass") => "DKIM, SPF",
+            ("pass", _) => "DKIM",
+            (_, "pass") => "SPF",
+            _ => "NO",
+        };
+        let reasons = record.reasons.iter().map(|reason| format!(" ({})", shown(&reason.kind))).collect::<String>();
+        let dkim = record.dkim_results.iter().map(|line| format!("{} {}", shown(&line.domain), shown(&line.result)));
+        let spf = record.spf_results.iter().map(|line| format!("{} {}", shown(&line.domain), shown(&line.result)));
+        rows.add_row([
+            record.source.to_string(),
+            record.count.to_string(),
+            aligned.to_owned(),
+            format!("{}{reasons}", shown(&record.disposition)),
+            shown(&record.header_from),
+            record.envelope_from.as_deref().map(shown).unwrap_or_default(),
+            dkim.collect::<Vec<_>>().join("\n"),
+            spf.collect::<Vec<_>>().join("\n"),
+        ]);
+    }
+    say!("{rows}");
+    for error in &report.errors {
+        say!("it says: {}", shown(error));
+    }
+    if report.unread > 0 {
+        say!("{} records could not be read", report.unread);
+    }
+    let failing =
+        report.records.iter().filter(|record| !record.passes()).fold(0_u64, |sum, record| sum.saturating_add(record.count));
+    say!("with p=reject {failing} of {} messages would have been lost\n", report.messages());
+}
+
+fn print_complaint(complaint: &Complaint) {
+    say!("{} about a message, told by {}", shown(&complaint.feedback_type), shown(&complaint.user_agent));
+    let lists = [
+        ("recipients", complaint.rcpt_to.join(", ")),
+        ("domain", complaint.reported_domain.join(", ")),
+        ("for", complaint.reported_uri.join(", ")),
+    ];
+    let lines = [
+        ("message", &complaint.message_id),
+        ("from", &complaint.from),
+        ("subject", &complaint.subject),
+        ("MAIL FROM", &complaint.mail_from),
+        ("client", &complaint.source_ip),
+        ("came", &complaint.arrival_date),
+        ("failed", &complaint.auth_failure),
+        ("not aligned", &complaint.identity_alignment),
+        ("became", &complaint.delivery_result),
+        ("server", &complaint.reporting_mta),
+    ];
+    let lists = lists.iter().map(|(name, text)| (*name, text));
+    for (name, text) in lines.into_iter().chain(lists).filter(|(_, text)| !text.is_empty()) {
+        say!("  {name:<12} {}", shown(text));
+    }
+    if complaint.incidents > 1 {
+        say!("  {:<12} {}", "times", complaint.incidents);
+    }
+    say!("");
+}
+
+/// What was sent.
+pub(crate) fn print(sent: &ReportsSent) {
+    if !sent.enabled {
+        say!("nothing is counted; to begin: [reports] dmarc = true");
+    }
+    if sent.reports.is_empty() {
+        say!("there is nothing to report");
+        return;
+    }
+    let mut rows = table(&["about", "from", "until", "messages", "rows", "missing", "to", "not to", "octets", "message"]);
+    for report in &sent.reports {
+        rows.add_row([
+            shown(&report.domain),
+            when(report.begin.saturating_mul(1000)),
+            when(report.end.saturating_mul(1000)),
+            report.messages.to_string(),
+            report.rows.to_string(),
+            report.missing.to_string(),
+            shown(&report.to.join(", ")),
+            shown(&report.not_to.join("; ")),
+            report.octets.to_string(),
+            report.id.clone().unwrap_or_else(|| if report.later { "later".to_owned() } else { String::new() }),
+        ]);
+    }
+    say!("{rows}");
+    if sent.more {
+        say!("there are more; ask again");
+    }
+}
