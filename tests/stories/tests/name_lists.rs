@@ -16,7 +16,8 @@ fn with_list(setup: Setup, contents: &str, keys: &str) -> (Postern, PathBuf) {
     postern.change(|setup| {
         setup
             .with("policy", "lists_check_interval", "\"1h\"")
-            .with("policy", "authenticity", "{ enabled = true, reverse_dns_points = 0.0 }")
+            .with("policy.authenticity", "enabled", "true")
+            .with("policy.authenticity", "reverse_dns_points", "0.0")
             .table(&format!("[[policy.list]]\nfile = {file:?}\n{keys}\n"))
     });
     postern.start();
@@ -112,7 +113,10 @@ fn points_of_names_of_all_stages_are_added_up_and_an_observed_list_has_none() {
     let reply = data(&postern, STRANGER, "http://odd.test/");
     assert_eq!(reply.code, 550, "{reply:?}");
     assert!(postern.order(&["explain", &reference(&reply)]).contains("10.0 points, refused at 10.0"));
-    postern.change(|setup| setup.without_tables().table(&format!("[[policy.list]]\nfile = {file:?}\nmode = \"observe\"\n")));
+    postern.change(|setup| {
+        let observed = format!("[[policy.list]]\nfile = {file:?}\nmode = \"observe\"\n");
+        setup.without_tables().domain("here.test", &["alice"]).table(&observed)
+    });
     postern.reload("reloaded");
     assert_eq!(data(&postern, STRANGER, "http://odd.test/").code, 250);
 }
