@@ -182,15 +182,24 @@ pub(crate) async fn count(server: Arc<Server>, Waiting(mut waiting): Waiting, mu
 /// Writes counts and sends what is due, until the server stops.
 pub(crate) async fn watch(server: Arc<Server>, mut stopping: watch::Receiver<bool>) {
     let mut ticks = tokio::time::interval(TICK);
+    // Beside the writing, which must not wait for the DNS of others.
+    let mut sending = JoinSet::new();
     loop {
         tokio::select! {
-            _ = ticks.tick() => tick(&server).await,
+            _ = ticks.tick() => {
+                upkeep(&server).await;
+                if sending.is_empty() {
+                    let server = Arc::clone(&server);
+                    sending.spawn(async move { send::due(&server).await });
+                }
+            }
+            Some(_) = sending.join_next(), if !sending.is_empty() => {}
             () = stopped(&mut stopping) => return,
         }
     }
 }
 
-async fn tick(server: &Server) {
+async fn upkeep(server: &Server) {
     let live = server.live.load_full();
     let (given_up, turned_away) = {
         let mut book = server.reports.book();
@@ -204,8 +213,8 @@ async fn tick(server: &Server) {
     for domain in given_up {
         tracing::warn!(%domain, "a report could not be sent for days and is given up");
     }
-    if live.config.reports.dmarc {
-        send::due(server, &live).await;
-    }
     server.reports.keep().await;
 }
+
+#[cfg(test)]
+mod tests;

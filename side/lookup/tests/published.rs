@@ -1,0 +1,77 @@
+//! Where a DMARC record stands and who agreed to reports, against a name server that says what it is told to.
+
+use std::time::Duration;
+
+use postern_lookup::{Authenticator, Consent, LookupSettings, NoAnswer, Resolver};
+use postern_mail::authenticity::Disposition;
+use postern_mail::published::{Destination, Published};
+use postern_mail::{Domain, Mailbox};
+use postern_testkit::dns::TestDns;
+
+const LONG: Duration = Duration::from_secs(20);
+
+fn authenticator(dns: &TestDns) -> Authenticator {
+    let settings = LookupSettings {
+        servers: vec![dns.address()],
+        attempts: 1,
+        timeout: Duration::from_secs(5),
+        ..LookupSettings::default()
+    };
+    Authenticator::new(&Resolver::new(settings).unwrap()).unwrap()
+}
+
+async fn published(dns: &TestDns, author: &str) -> Option<Published> {
+    authenticator(dns).published(&Domain::parse(author).unwrap(), LONG).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_record_of_an_author_is_his_own_or_that_of_his_organization() {
+    let dns = TestDns::start();
+    dns.txt("_dmarc.there.test", "v=DMARC1; p=reject; sp=none; adkim=s; fo=d:s; rua=mailto:a@there.test!10m, mailto:b@x.test");
+    dns.txt("_dmarc.own.there.test", "v=DMARC1; p=none; ruf=mailto:f@there.test");
+    dns.txt("_dmarc.two.test", "v=DMARC1; p=none").txt("_dmarc.two.test", "v=DMARC1; p=reject");
+    dns.txt("_dmarc.suffix.test", "v=DMARC1; p=reject; psd=y; rua=mailto:r@suffix.test; ruf=mailto:f@suffix.test");
+    let below = published(&dns, "deep.sub.there.test").await.unwrap();
+    assert_eq!((below.domain.as_str(), below.organization.as_str()), ("there.test", "there.test"));
+    assert_eq!((below.policies.p, below.policies.sp, below.strict_dkim), (Disposition::Reject, Disposition::None, true));
+    let to: Vec<_> = below.destinations.iter().map(|one| (one.address.to_string(), one.octets_max)).collect();
+    assert_eq!(to, [("a@there.test".to_owned(), Some(10 << 20)), ("b@x.test".to_owned(), None)]);
+    assert_eq!(below.failure_options, "d:s");
+    let own = published(&dns, "own.there.test").await.unwrap();
+    assert_eq!((own.domain.as_str(), own.organization.as_str()), ("own.there.test", "there.test"));
+    assert_eq!((own.destinations.len(), own.failure_destinations.len()), (0, 1));
+    assert_eq!(published(&dns, "two.test").await, None, "of two records neither counts");
+    assert_eq!(published(&dns, "nothing.example").await, None);
+    let suffix = published(&dns, "a.b.suffix.test").await.unwrap();
+    assert_eq!((suffix.domain.as_str(), suffix.organization.as_str()), ("suffix.test", "b.suffix.test"));
+    assert_eq!((suffix.destinations.len(), suffix.failure_destinations.len()), (1, 0), "a suffix gets no single messages");
+}
+
+#[tokio::test]
+async fn reports_go_to_the_organization_itself_and_elsewhere_only_where_it_is_agreed_to() {
+    let dns = TestDns::start();
+    dns.txt("_dmarc.there.test", "v=DMARC1; p=none").txt("_dmarc.own.there.test", "v=DMARC1; p=none");
+    dns.txt("own.there.test._report._dmarc.yes.test", "v=DMARC1");
+    dns.txt("own.there.test._report._dmarc.no.test", "something else");
+    dns.txt("own.there.test._report._dmarc.moved.test", "v=DMARC1; rua=mailto:other@moved.test!5k");
+    dns.txt("own.there.test._report._dmarc.trick.test", "v=DMARC1; rua=mailto:ceo@victim.test");
+    dns.fails("own.there.test._report._dmarc.broken.test");
+    let about = published(&dns, "own.there.test").await.unwrap();
+    let authenticator = authenticator(&dns);
+    let of = |address: &str, octets_max| Destination { address: Mailbox::parse(address).unwrap(), octets_max };
+    let given = |to: Destination| Ok(Consent::Given(vec![to]));
+    for (address, wanted) in [
+        ("a@own.there.test", given(of("a@own.there.test", None))),
+        ("a@there.test", given(of("a@there.test", None))),
+        ("a@other.there.test", given(of("a@other.there.test", None))),
+        ("a@yes.test", given(of("a@yes.test", None))),
+        ("a@moved.test", given(of("other@moved.test", Some(5 << 10)))),
+        ("a@no.test", Ok(Consent::Refused)),
+        ("a@nothing.test", Ok(Consent::Refused)),
+        ("a@trick.test", Ok(Consent::Refused)),
+        ("a@nothere.test", Ok(Consent::Refused)),
+        ("a@broken.test", Err(NoAnswer)),
+    ] {
+        assert_eq!(authenticator.consent(&about, &of(address, None), LONG).await, wanted, "{address}");
+    }
+}
