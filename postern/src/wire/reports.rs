@@ -13,7 +13,7 @@ use postern_mail::fact::ClientFacts;
 use postern_mail::message::headers::Headers;
 use postern_mail::{Domain, Envelope, Mailbox, Verdict};
 use postern_policy::facts::Found;
-use postern_reports::{Book, BookLimits, Night, Pace, Record};
+use postern_reports::{Book, BookLimits, Night, Pace, Record, Singles};
 use postern_state::{ReportRows, StateFailure};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -43,8 +43,10 @@ pub(crate) struct Reporting {
     rows: ReportRows,
     seen: mpsc::Sender<Seen>,
     lost: AtomicU64,
-    /// Of aggregate reports, and of those of single messages.
-    pace: Mutex<(Pace, Pace)>,
+    /// Of aggregate reports.
+    pace: Mutex<Pace>,
+    /// Of those of single messages.
+    singles: Mutex<(Pace, Singles)>,
     /// One at a time looks for what is due.
     sending: tokio::sync::Mutex<()>,
     seed: u64,
@@ -87,6 +89,7 @@ impl Reporting {
             seen,
             lost: AtomicU64::new(0),
             pace: Mutex::default(),
+            singles: Mutex::default(),
             sending: tokio::sync::Mutex::default(),
             seed: report::seed(),
         };
@@ -98,8 +101,16 @@ impl Reporting {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn pace(&self) -> MutexGuard<'_, (Pace, Pace)> {
-        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether a report may be sent now, and counts it.
+    fn may_send(&self, night: &Night) -> bool {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner).take(night, clock().0)
+    }
+
+    /// Whether a domain may be told of a single message now, and counts it.
+    fn may_tell(&self, night: &Night, domain: &Domain) -> bool {
+        let mut locked = self.singles.lock().unwrap_or_else(PoisonError::into_inner);
+        let (pace, singles) = &mut *locked;
+        singles.take(domain, clock().0) && pace.take(night, clock().0)
     }
 
     /// Writes what was counted since the last time.
@@ -136,12 +147,21 @@ pub(crate) fn note(
     if records.is_empty() {
         return;
     }
-    let is_failing = own.failures && records.iter().any(|(_, record)| !record.passes());
+    let is_failing = own.failures && !is_automatic(envelope, headers) && records.iter().any(|(_, record)| !record.passes());
     let failure =
         is_failing.then(|| Box::new(send::Failing::of(&live.hostname, (client, envelope, headers), authenticity, verdict)));
     if server.reports.seen.try_send(Seen { records, failure }).is_err() {
         server.reports.lost.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+/// A report on a report would be answered by one.
+fn is_automatic(envelope: &Envelope, headers: &Headers) -> bool {
+    let says = |name, what: fn(&str) -> bool| headers.named(name).any(|field| field.text().is_none_or(|text| what(text.trim())));
+    envelope.from.mailbox().is_none()
+        // RFC 3834 §5: whatever is no person's says so.
+        || says("Auto-Submitted", |text| !text.eq_ignore_ascii_case("no"))
+        || says("Content-Type", |text| text.to_ascii_lowercase().starts_with("multipart/report"))
 }
 
 /// Finds out who wants to know of a message, and counts it.

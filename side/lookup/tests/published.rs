@@ -1,11 +1,12 @@
 //! Where a DMARC record stands and who agreed to reports, against a name server that says what it is told to.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is a failed test")]
 
 use std::time::Duration;
 
-use postern_lookup::{Authenticator, Consent, LookupSettings, NoAnswer, Resolver};
-use postern_mail::authenticity::Disposition;
+use postern_lookup::{Authenticator, Authors, Consent, LookupSettings, MessageAsked, NoAnswer, Resolver};
+use postern_mail::authenticity::{AuthResult, Disposition};
 use postern_mail::published::{Destination, Published};
-use postern_mail::{Domain, Mailbox};
+use postern_mail::{Domain, Mailbox, ReversePath};
 use postern_testkit::dns::TestDns;
 
 const LONG: Duration = Duration::from_secs(20);
@@ -45,6 +46,37 @@ async fn the_record_of_an_author_is_his_own_or_that_of_his_organization() {
     let suffix = published(&dns, "a.b.suffix.test").await.unwrap();
     assert_eq!((suffix.domain.as_str(), suffix.organization.as_str()), ("suffix.test", "b.suffix.test"));
     assert_eq!((suffix.destinations.len(), suffix.failure_destinations.len()), (1, 0), "a suffix gets no single messages");
+}
+
+#[tokio::test]
+async fn what_reports_say_was_published_is_what_mail_was_judged_by() {
+    let dns = TestDns::start();
+    dns.txt("_dmarc.there.test", "v=DMARC1; p=reject; sp=quarantine").txt("_dmarc.own.there.test", "v=DMARC1; p=none");
+    dns.txt("_dmarc.suffix.test", "v=DMARC1; p=reject; sp=quarantine; psd=y")
+        .txt("_dmarc.s.suffix.test", "v=DMARC1; p=none; sp=reject");
+    dns.txt("_dmarc.g.f.e.d.c.b.a.there.test", "v=DMARC1; p=none; sp=none");
+    for name in ["x.there.test", "x.suffix.test", "x.s.suffix.test", "own.there.test", "x.own.there.test"] {
+        dns.exists(name);
+    }
+    let authors = ["there.test", "x.there.test", "own.there.test", "x.own.there.test", "x.suffix.test", "x.s.suffix.test"];
+    // No more authors of one message are looked up than four.
+    for authors in authors.chunks(3) {
+        let asked = MessageAsked {
+            client: "192.0.2.7".parse().unwrap(),
+            helo: "client.test".into(),
+            from: ReversePath::Null,
+            receiver: "mx.here.test".into(),
+            authors: Authors::Domains(authors.iter().map(|domain| Domain::parse(domain).unwrap()).collect()),
+            within: LONG,
+        };
+        let judged = authenticator(&dns).examine(&asked, None).await;
+        for dmarc in &judged.dmarc {
+            let published = published(&dns, dmarc.domain.as_str()).await.unwrap();
+            let own = published.domain.as_str() == dmarc.domain.as_str();
+            let asked = if own { published.policies.p } else { published.policies.sp };
+            assert_eq!((dmarc.result, dmarc.asked), (AuthResult::Fail, asked), "{} by {}", dmarc.domain, published.domain);
+        }
+    }
 }
 
 #[tokio::test]

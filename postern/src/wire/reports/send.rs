@@ -149,7 +149,7 @@ pub(super) async fn due(server: &Server) {
         if at > now || !server.reports.book().may_try(begin, &domain, clock()) {
             continue;
         }
-        if !server.reports.pace().0.take(&night, clock().0) {
+        if !server.reports.may_send(&night) {
             return;
         }
         let told = one(server, live, begin, &domain, false).await;
@@ -240,7 +240,7 @@ pub(super) async fn failure(
     if wanted.is_empty() || !failing.is_wanted(about.failure_options) {
         return;
     }
-    if !server.reports.pace().1.take(&night(&live.config), clock().0) {
+    if !server.reports.may_tell(&night(&live.config), &about.domain) {
         return tracing::debug!(%author, "no failure report: there were enough");
     }
     let mut audience = audience(live, about, wanted).await;

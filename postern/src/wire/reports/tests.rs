@@ -37,6 +37,32 @@ async fn tick(server: &Server) {
     send::due(server).await;
 }
 
+#[test]
+fn a_report_is_not_answered_by_another() {
+    use postern_mail::ReversePath;
+
+    let is_automatic = |from: Option<&str>, section: &str| {
+        let from = from.map_or(ReversePath::Null, |from| ReversePath::Mailbox(Mailbox::parse(from).unwrap()));
+        let envelope = Envelope {
+            from,
+            recipients: Vec::new(),
+            body: postern_mail::envelope::BodyKind::SevenBit,
+            smtputf8: false,
+            require_tls: false,
+            ret: None,
+            envid: None,
+            account: None,
+            client: None,
+            received: clock(),
+        };
+        super::is_automatic(&envelope, &Headers::parse(format!("{section}\r\n\r\n").as_bytes()))
+    };
+    assert!(is_automatic(None, "Subject: x"));
+    assert!(is_automatic(Some("a@b.test"), "Auto-Submitted: auto-generated"));
+    assert!(is_automatic(Some("a@b.test"), "Content-Type: Multipart/Report; report-type=feedback-report"));
+    assert!(!is_automatic(Some("a@b.test"), "Auto-Submitted: no\r\nContent-Type: text/plain"));
+}
+
 /// A message of so many days ago.
 fn came(town: &Town, days: u64, domain: &str, to: &str) {
     let at = UnixMillis(clock().0 - days * DAY);
