@@ -47,6 +47,8 @@ pub(crate) struct Reporting {
     pace: Mutex<Pace>,
     /// Of those of single messages.
     singles: Mutex<(Pace, Singles)>,
+    /// One at a time writes, in the order of what changed: a row that was forgotten must not be written after that.
+    keeping: tokio::sync::Mutex<()>,
     /// One at a time looks for what is due.
     sending: tokio::sync::Mutex<()>,
     seed: u64,
@@ -90,6 +92,7 @@ impl Reporting {
             lost: AtomicU64::new(0),
             pace: Mutex::default(),
             singles: Mutex::default(),
+            keeping: tokio::sync::Mutex::default(),
             sending: tokio::sync::Mutex::default(),
             seed: report::seed(),
         };
@@ -115,6 +118,7 @@ impl Reporting {
 
     /// Writes what was counted since the last time.
     pub(crate) async fn keep(&self) {
+        let _in_order = self.keeping.lock().await;
         let changes: Vec<_> = self.book().changes().into_iter().map(|change| (change.key, change.value)).collect();
         if changes.is_empty() {
             return;
