@@ -13,6 +13,7 @@ pub mod line;
 pub mod list;
 pub mod record;
 pub mod reply;
+pub mod reports;
 pub mod sasl;
 pub mod session;
 

@@ -19,6 +19,7 @@ const INSTALLED: &[(&str, &str)] = &[
     ("iproute2", "/usr/sbin/ip"),
     ("rbldnsd", "/usr/sbin/rbldnsd"),
     ("unbound", "/usr/sbin/unbound"),
+    ("libxml2-utils", "/usr/bin/xmllint"),
     ("nftables", "/usr/sbin/nft"),
     ("python3", "/usr/bin/python3"),
     ("g++", "/usr/bin/g++"),

@@ -38,6 +38,7 @@ const RULES: &[Rule] = &[
     (numbers::unused, &["auth.unused_after", "auth.unused_notice"]),
     (numbers::lanes, &["outbound.lanes"]),
     (numbers::spool, &["spool"]),
+    (reports, &["reports", "policy.authenticity.enabled"]),
 ];
 
 /// Everything that is wrong or doubtful about a configuration whose single values are right. A rule that looks at a value about
@@ -134,6 +135,15 @@ fn certificate(findings: &mut Findings<'_>) {
         (Some(_), None) => findings.error("tls.certificate", "is there without tls.key; set both, or neither"),
         (None, Some(_)) => findings.error("tls.key", "is there without tls.certificate; set both, or neither"),
         _ => {}
+    }
+}
+
+fn reports(findings: &mut Findings<'_>) {
+    let config = findings.config;
+    for (path, wanted) in [("reports.dmarc", config.reports.dmarc), ("reports.failures", config.reports.failures)] {
+        if wanted && !config.policy.authenticity.enabled {
+            findings.error(path, "nothing would be found out to report on, since policy.authenticity.enabled is false");
+        }
     }
 }
 

@@ -52,3 +52,18 @@ section! {
         pub memory: Size = Size(16 << 20);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::load::{Machine, load};
+
+    #[test]
+    fn nobody_is_written_to_unasked_and_reports_about_nothing_are_an_error() {
+        let load = |text: &str| load(text, "f", &Machine::named("mx.example"));
+        let config = load("").unwrap();
+        assert!(!config.reports.dmarc && !config.reports.failures);
+        assert!(load("reports.dmarc = true").is_ok());
+        assert!(load("reports.dmarc = true\npolicy.authenticity.enabled = false").is_err());
+        assert!(load("reports.hour = 24").is_err());
+    }
+}

@@ -90,8 +90,9 @@ pub(crate) fn files(files: &[PathBuf], as_json: bool) -> Result<(), Stop> {
     Err(Stop(1, if as_json { String::new() } else { words.join("\npostern: ") }))
 }
 
+/// What could do something to a terminal is quoted; the rest reads better in a table as it is.
 fn shown(text: &str) -> String {
-    Quoted::text(text).to_string()
+    if text.chars().all(|c| matches!(c, ' '..='~')) { text.to_owned() } else { Quoted::text(text).to_string() }
 }
 
 fn print_aggregate(report: &Aggregate) {

@@ -13,7 +13,7 @@ use postern_mail::fact::ClientFacts;
 use postern_mail::message::headers::Headers;
 use postern_mail::{Domain, Envelope, Mailbox, Verdict};
 use postern_policy::facts::Found;
-use postern_reports::{Book, BookLimits, Night, Pace, Record};
+use postern_reports::{Book, BookLimits, Night, Pace, Record, Singles};
 use postern_state::{ReportRows, StateFailure};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -43,8 +43,12 @@ pub(crate) struct Reporting {
     rows: ReportRows,
     seen: mpsc::Sender<Seen>,
     lost: AtomicU64,
-    /// Of aggregate reports, and of those of single messages.
-    pace: Mutex<(Pace, Pace)>,
+    /// Of aggregate reports.
+    pace: Mutex<Pace>,
+    /// Of those of single messages.
+    singles: Mutex<(Pace, Singles)>,
+    /// One at a time writes, in the order of what changed: a row that was forgotten must not be written after that.
+    keeping: tokio::sync::Mutex<()>,
     /// One at a time looks for what is due.
     sending: tokio::sync::Mutex<()>,
     seed: u64,
@@ -87,6 +91,8 @@ impl Reporting {
             seen,
             lost: AtomicU64::new(0),
             pace: Mutex::default(),
+            singles: Mutex::default(),
+            keeping: tokio::sync::Mutex::default(),
             sending: tokio::sync::Mutex::default(),
             seed: report::seed(),
         };
@@ -98,12 +104,21 @@ impl Reporting {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn pace(&self) -> MutexGuard<'_, (Pace, Pace)> {
-        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether a report may be sent now, and counts it.
+    fn may_send(&self, night: &Night) -> bool {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner).take(night, clock().0)
+    }
+
+    /// Whether a domain may be told of a single message now, and counts it.
+    fn may_tell(&self, night: &Night, domain: &Domain) -> bool {
+        let mut locked = self.singles.lock().unwrap_or_else(PoisonError::into_inner);
+        let (pace, singles) = &mut *locked;
+        singles.take(domain, clock().0) && pace.take(night, clock().0)
     }
 
     /// Writes what was counted since the last time.
     pub(crate) async fn keep(&self) {
+        let _in_order = self.keeping.lock().await;
         let changes: Vec<_> = self.book().changes().into_iter().map(|change| (change.key, change.value)).collect();
         if changes.is_empty() {
             return;
@@ -136,12 +151,21 @@ pub(crate) fn note(
     if records.is_empty() {
         return;
     }
-    let is_failing = own.failures && records.iter().any(|(_, record)| !record.passes());
+    let is_failing = own.failures && !is_automatic(envelope, headers) && records.iter().any(|(_, record)| !record.passes());
     let failure =
         is_failing.then(|| Box::new(send::Failing::of(&live.hostname, (client, envelope, headers), authenticity, verdict)));
     if server.reports.seen.try_send(Seen { records, failure }).is_err() {
         server.reports.lost.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+/// A report on a report would be answered by one.
+fn is_automatic(envelope: &Envelope, headers: &Headers) -> bool {
+    let says = |name, what: fn(&str) -> bool| headers.named(name).any(|field| field.text().is_none_or(|text| what(text.trim())));
+    envelope.from.mailbox().is_none()
+        // RFC 3834 §5: whatever is no person's says so.
+        || says("Auto-Submitted", |text| !text.eq_ignore_ascii_case("no"))
+        || says("Content-Type", |text| text.to_ascii_lowercase().starts_with("multipart/report"))
 }
 
 /// Finds out who wants to know of a message, and counts it.
@@ -182,15 +206,24 @@ pub(crate) async fn count(server: Arc<Server>, Waiting(mut waiting): Waiting, mu
 /// Writes counts and sends what is due, until the server stops.
 pub(crate) async fn watch(server: Arc<Server>, mut stopping: watch::Receiver<bool>) {
     let mut ticks = tokio::time::interval(TICK);
+    // Beside the writing, which must not wait for the DNS of others.
+    let mut sending = JoinSet::new();
     loop {
         tokio::select! {
-            _ = ticks.tick() => tick(&server).await,
+            _ = ticks.tick() => {
+                upkeep(&server).await;
+                if sending.is_empty() {
+                    let server = Arc::clone(&server);
+                    sending.spawn(async move { send::due(&server).await });
+                }
+            }
+            Some(_) = sending.join_next(), if !sending.is_empty() => {}
             () = stopped(&mut stopping) => return,
         }
     }
 }
 
-async fn tick(server: &Server) {
+async fn upkeep(server: &Server) {
     let live = server.live.load_full();
     let (given_up, turned_away) = {
         let mut book = server.reports.book();
@@ -204,8 +237,8 @@ async fn tick(server: &Server) {
     for domain in given_up {
         tracing::warn!(%domain, "a report could not be sent for days and is given up");
     }
-    if live.config.reports.dmarc {
-        send::due(server, &live).await;
-    }
     server.reports.keep().await;
 }
+
+#[cfg(test)]
+mod tests;

@@ -78,7 +78,7 @@ pub(crate) fn read(feedback: &[u8], original: Option<&[u8]>) -> Complaint {
         // RFC 5965 §3.2: without it there is one.
         incidents: value(&fields, "Incidents").parse().unwrap_or(1),
         source_ip: value(&fields, "Source-IP"),
-        // RFC 5965 §3.2: some write the older name.
+        // Some write the older name.
         arrival_date: either(["Arrival-Date", "Received-Date"]),
         mail_from: value(&fields, "Original-Mail-From"),
         rcpt_to: values(&fields, "Original-Rcpt-To"),
@@ -143,7 +143,7 @@ impl Failure<'_> {
             plain(reporter.hostname),
         );
         if !self.authentication_results.is_empty() {
-            // RFC 6591 §3.1: one such field is required; it is folded where it may be.
+            // One such field is required of reports of this type; it is folded where it may be.
             let results: String = self.authentication_results.chars().filter(|c| matches!(c, ' '..='~')).take(4096).collect();
             text.push_str(&format!("Authentication-Results: {}\r\n", results.replace("; ", ";\r\n    ")));
         }
@@ -153,7 +153,7 @@ impl Failure<'_> {
         text
     }
 
-    /// RFC 5965 §2: a text, the fields, and the message; of that the header section only, since the rest is nobody's business (RFC 6590 names the danger).
+    /// RFC 5965 §2: a text, the fields, and the message; of that the header section only, since the rest is nobody's business.
     #[must_use]
     pub fn mail(&self, reporter: &Reporter<'_>, to: &[Mailbox]) -> ReportMail {
         let boundary = boundary(reporter.seed);

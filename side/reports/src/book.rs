@@ -59,6 +59,8 @@ struct Day {
     head: Option<Head>,
     head_dirty: bool,
     rows: HashMap<Box<str>, Row>,
+    /// Seconds since 1970; it is not tried before.
+    not_before: u64,
 }
 
 /// All there is to say about a domain.
@@ -96,7 +98,7 @@ fn same_day(begin: u64, now: u64) -> bool {
 
 impl Day {
     fn empty() -> Self {
-        Self { head: None, head_dirty: false, rows: HashMap::new() }
+        Self { head: None, head_dirty: false, rows: HashMap::new(), not_before: 0 }
     }
 
     fn octets(&self) -> usize {
@@ -253,6 +255,19 @@ impl Book {
         })
     }
 
+    /// It could not be told now: not before then again. Forgotten by a restart.
+    pub fn postpone(&mut self, begin: u64, domain: &Domain, until: UnixMillis) {
+        if let Some(day) = self.days.get_mut(&(begin, domain.clone())) {
+            day.not_before = until.0 / 1000;
+        }
+    }
+
+    /// Whether it is to be tried.
+    #[must_use]
+    pub fn may_try(&self, begin: u64, domain: &Domain, now: UnixMillis) -> bool {
+        self.days.get(&(begin, domain.clone())).is_some_and(|day| day.not_before <= now.0 / 1000)
+    }
+
     /// A period as it is now; it stays in the book.
     #[must_use]
     pub fn show(&self, begin: u64, domain: &Domain) -> Option<Counted> {
@@ -279,7 +294,7 @@ impl Book {
                 let head = day.head.clone().map(|head| Head { missing: 0, ..head });
                 self.current.insert(domain.clone(), after);
                 self.octets += OVERHEAD * 4;
-                self.days.insert((after, domain.clone()), Day { head, head_dirty: true, rows: HashMap::new() });
+                self.days.insert((after, domain.clone()), Day { head, head_dirty: true, ..Day::empty() });
             }
         }
         Some(Counted { begin, domain: domain.clone(), day })

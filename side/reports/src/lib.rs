@@ -18,5 +18,5 @@ pub use aggregate::{Aggregate, DkimLine, Policy, Reason, Record, SpfLine};
 pub use arf::{Complaint, Failure};
 pub use book::{Book, BookLimits, Counted, RowChange};
 pub use mail::{ReportMail, Reporter};
-pub use night::{Night, Pace};
+pub use night::{Night, Pace, Singles};
 pub use read::{Limits, Report, Unreadable, read};

@@ -1,7 +1,15 @@
 //! Head: when reports are sent. Promise: never before a day is over, never more than so many in a minute and in a night, and never all at the same moment.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
+use postern_mail::Domain;
+
+/// Domains that single messages are told of in one hour.
+const DOMAINS_MAX: usize = 10_000;
+/// Single messages that one domain is told of in one hour.
+const SINGLE_MAX: u32 = 20;
+const HOUR: u64 = 3_600_000;
 /// Milliseconds of a day.
 const DAY: u64 = 86_400_000;
 const MINUTE: u64 = 60_000;
@@ -30,7 +38,7 @@ impl Night {
         let hash = seed.iter().chain(domain.as_bytes()).chain(&end);
         let hash = hash.fold(0xcbf2_9ce4_8422_2325_u64, |hash, octet| (hash ^ u64::from(*octet)).wrapping_mul(0x0100_0000_01b3));
         let jitter = if spread == 0 { 0 } else { (hash ^ (hash >> 32)) % spread };
-        midnight.saturating_add(self.hour.saturating_mul(3_600_000)).saturating_add(jitter)
+        midnight.saturating_add(self.hour.saturating_mul(HOUR)).saturating_add(jitter)
     }
 }
 
@@ -55,6 +63,29 @@ impl Pace {
     }
 }
 
+/// Who was told of single messages within the hour: nobody is flooded with them, and nobody uses up what others are to have.
+#[derive(Clone, Debug, Default)]
+pub struct Singles {
+    hour: u64,
+    told: HashMap<Domain, u32>,
+}
+
+impl Singles {
+    /// Counts one more, where the domain may be told of it.
+    pub fn take(&mut self, domain: &Domain, now: u64) -> bool {
+        if self.hour != now / HOUR {
+            self.hour = now / HOUR;
+            self.told.clear();
+        }
+        if self.told.len() >= DOMAINS_MAX && !self.told.contains_key(domain) {
+            return false;
+        }
+        let told = self.told.entry(domain.clone()).or_default();
+        *told = told.saturating_add(1);
+        *told <= SINGLE_MAX
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,6 +102,16 @@ mod tests {
         assert!(moments.iter().all(|at| (two..two + 3_600_000).contains(at)), "{moments:?}");
         assert_eq!(at("a.test"), at("a.test"));
         assert_eq!(Night { spread: Duration::ZERO, ..NIGHT }.sends_at(end, "a.test", 7), two);
+    }
+
+    #[test]
+    fn a_domain_is_told_of_a_few_single_messages_an_hour_and_others_are_too() {
+        let (mut singles, a) = (Singles::default(), Domain::parse("a.test").unwrap());
+        assert_eq!((0..100).filter(|_| singles.take(&a, 0)).count(), 20);
+        assert!(singles.take(&Domain::parse("b.test").unwrap(), 0));
+        assert!(singles.take(&a, HOUR));
+        let many = (0..20_000).filter(|n| singles.take(&Domain::parse(&format!("d{n}.test")).unwrap(), HOUR)).count();
+        assert_eq!(many, 9_999, "what is remembered has an end");
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { octets_max: 64 << 20, records_max: 200_000 }
+        Self { octets_max: 32 << 20, records_max: 200_000 }
     }
 }
 
@@ -61,7 +61,7 @@ pub enum Report {
 /// When there is none, or the first is broken.
 pub fn read(octets: &[u8], limits: &Limits) -> Result<Vec<Report>, Unreadable> {
     if octets.starts_with(&[0x1f, 0x8b]) || octets.starts_with(b"PK") || is_xml(octets) {
-        return packed(octets, limits);
+        return packed(octets, limits, &mut { limits.octets_max });
     }
     message(octets, limits)
 }
@@ -70,9 +70,11 @@ fn is_xml(octets: &[u8]) -> bool {
     octets.strip_prefix(b"\xef\xbb\xbf").unwrap_or(octets).trim_ascii_start().starts_with(b"<")
 }
 
-fn packed(octets: &[u8], limits: &Limits) -> Result<Vec<Report>, Unreadable> {
+/// `left`: octets that may still come out of it.
+fn packed(octets: &[u8], limits: &Limits, left: &mut usize) -> Result<Vec<Report>, Unreadable> {
     let mut reports = Vec::new();
-    for file in unpack::unpack(octets, limits)? {
+    for file in unpack::unpack(octets, &Limits { octets_max: *left, ..*limits })? {
+        *left = left.saturating_sub(file.len());
         if !is_xml(&file) {
             continue;
         }
@@ -109,10 +111,7 @@ fn message(octets: &[u8], limits: &Limits) -> Result<Vec<Report>, Unreadable> {
             let decoded = part.decoded();
             let of_a_kind = decoded.starts_with(&[0x1f, 0x8b]) || decoded.starts_with(b"PK\x03\x04");
             if of_a_kind || (is_xml(&decoded) && decoded.windows(9).take(4096).any(|nine| nine == b"<feedback")) {
-                for report in packed(&decoded, &Limits { octets_max: left, ..*limits })? {
-                    left = left.saturating_sub(decoded.len());
-                    reports.push(report);
-                }
+                reports.extend(packed(&decoded, limits, &mut left)?);
             }
         }
     }

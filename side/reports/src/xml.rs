@@ -126,9 +126,11 @@ fn push(said: &mut String, text: &str) {
     said.extend(text.char_indices().take_while(|(at, c)| at + c.len_utf8() <= room).map(|(_, c)| c));
 }
 
-fn add<T: Default>(to: &mut Vec<T>, one: &mut T) {
-    if to.len() < LINES_MAX {
-        to.push(std::mem::take(one));
+/// One that says nothing is left out: seven octets are not to become a hundred.
+fn add<T: Default + PartialEq>(to: &mut Vec<T>, one: &mut T) {
+    let one = std::mem::take(one);
+    if to.len() < LINES_MAX && one != T::default() {
+        to.push(one);
     }
 }
 

@@ -172,7 +172,11 @@ fn bombs_are_not_unpacked_beyond_the_limit() {
     let gzip = "import gzip,sys; sys.stdout.buffer.write(gzip.compress(b'<'+b' '*(1<<28)))";
     let zip = "import io,sys,zipfile\nout=io.BytesIO()\nwith zipfile.ZipFile(out,'w',zipfile.ZIP_DEFLATED) as z:\n \
                [z.writestr(f'{n}.xml',b'<'+b' '*(600<<10)) for n in range(4)]\nsys.stdout.buffer.write(out.getvalue())";
-    for bomb in [gzip, zip] {
+    let mail = "import gzip,sys\nfrom email.mime.multipart import MIMEMultipart\nfrom email.mime.application import MIMEApplication\n\
+                xml=b'<feedback><policy_published><domain>a.test</domain></policy_published>'+b' '*(600<<10)+b'</feedback>'\n\
+                m=MIMEMultipart()\n[m.attach(MIMEApplication(gzip.compress(xml),'gzip')) for n in range(4)]\n\
+                sys.stdout.buffer.write(m.as_bytes())";
+    for bomb in [gzip, zip, mail] {
         let octets = run("python3", &["-c", bomb], b"");
         assert!(octets.len() < 600_000);
         assert_eq!(read(&octets, &limits), Err(Unreadable::TooLarge("octets")), "{bomb}");

@@ -46,6 +46,7 @@ mod queue_commands;
 mod reasons;
 mod reload;
 mod replay;
+mod reports;
 mod requiretls;
 mod sandbox;
 mod scopes;

@@ -23,6 +23,8 @@ use crate::wire::{Live, Server, clock, report};
 const NOW_WITHIN: Duration = Duration::from_secs(40);
 /// Reports that a person is told of at once.
 const NOW_MAX: usize = 1000;
+/// How long a report waits that could not be told.
+const AGAIN_AFTER: Duration = Duration::from_secs(3600);
 /// Octets of a header section that wait to be told.
 const HEADER_MAX: usize = 16 * 1024;
 
@@ -134,19 +136,26 @@ async fn one(server: &Server, live: &Live, begin: u64, domain: &Domain, only_say
 }
 
 /// What is due at this moment.
-pub(super) async fn due(server: &Server, live: &Live) {
+pub(super) async fn due(server: &Server) {
+    let live = &*server.live.load_full();
+    if !live.config.reports.dmarc {
+        return;
+    }
     let Ok(_alone) = server.reports.sending.try_lock() else { return };
     let (night, now) = (night(&live.config), clock().0);
     let periods = server.reports.book().periods();
     for (begin, domain) in periods {
         let at = night.sends_at(Book::end_of(begin), domain.as_str(), server.reports.seed);
-        if at > now {
+        if at > now || !server.reports.book().may_try(begin, &domain, clock()) {
             continue;
         }
-        if !server.reports.pace().0.take(&night, clock().0) {
+        if !server.reports.may_send(&night) {
             return;
         }
-        one(server, live, begin, &domain, false).await;
+        let told = one(server, live, begin, &domain, false).await;
+        if told.is_some_and(|told| told.later) {
+            server.reports.book().postpone(begin, &domain, clock().plus(AGAIN_AFTER));
+        }
     }
 }
 
@@ -231,7 +240,7 @@ pub(super) async fn failure(
     if wanted.is_empty() || !failing.is_wanted(about.failure_options) {
         return;
     }
-    if !server.reports.pace().1.take(&night(&live.config), clock().0) {
+    if !server.reports.may_tell(&night(&live.config), &about.domain) {
         return tracing::debug!(%author, "no failure report: there were enough");
     }
     let mut audience = audience(live, about, wanted).await;

@@ -1,3 +1,5 @@
+//! The book, with a disk beside it that outlives it.
+
 use postern_mail::authenticity::Disposition;
 
 use super::*;
