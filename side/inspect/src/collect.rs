@@ -1,12 +1,13 @@
 //! What has been found so far, and what may still be spent. Promise: nothing is kept or searched beyond the limits, and what is left out is noted.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::BuildHasher as _;
 use std::net::IpAddr;
 
 use postern_mail::domain::Domain;
 
 use crate::target::{self, Read};
-use crate::{ADDRESSES_MAX, Hosts, Incomplete, Inspection, Kind, Limits, Link, LinkHost, Trick, Tricks, names};
+use crate::{ADDRESSES_MAX, Hosts, Incomplete, Inspection, Kind, Limits, Link, LinkHost, Trick, names};
 
 /// Octets of something found inside of something else, to be read as HTML later.
 pub(crate) struct Waiting {
@@ -28,7 +29,9 @@ pub(crate) struct Collector<'a> {
     limits: &'a Limits,
     pub(crate) hosts: &'a Hosts,
     pub(crate) found: Inspection,
-    seen: HashMap<(Box<str>, u16), usize>,
+    /// Places of links by their hashes.
+    seen: HashMap<u64, usize>,
+    last: Option<(Domain, Option<Domain>, bool)>,
     /// Parts in which a link stands again, and its place.
     pub(crate) again: Vec<(usize, usize)>,
     places: HashSet<Place>,
@@ -45,6 +48,7 @@ impl<'a> Collector<'a> {
             hosts,
             found: Inspection::default(),
             seen: HashMap::new(),
+            last: None,
             again: Vec::new(),
             places: HashSet::new(),
             addresses: HashSet::new(),
@@ -101,26 +105,26 @@ impl<'a> Collector<'a> {
     }
 
     fn keep(&mut self, kind: Kind, read: Read, shown: &str, within: Option<&Read>) {
-        let registered = match &read.host {
-            LinkHost::Name(domain) => names::registered(domain),
-            _ => None,
-        };
+        let (registered, shortens) = self.known_of(&read.host);
         let mut tricks = read.tricks;
-        if matches!(&read.host, LinkHost::Name(host) if self.hosts.shortens(host)) {
+        if shortens {
             tricks.add(Trick::Shortener);
         }
         let mut shows = None;
         if kind != Kind::Within
             && let Some(says) = target::shown(shown)
         {
-            let leads = |host: &LinkHost| matches!(host, LinkHost::Name(own) if names::registered(own).as_ref() == Some(&says) || *own == says);
+            let leads = |host: &LinkHost| matches!(host, LinkHost::Name(own) if names::registered_name(own.as_str()) == Some(says.as_str()) || *own == says);
             if !leads(&read.host) && !within.is_some_and(|inner| leads(&inner.host)) {
                 tricks.add(Trick::ShownOther);
                 shows = Some(says);
             }
         }
-        let key = (read.words(), bits(tricks));
-        if let Some(place) = self.seen.get(&key).copied() {
+        let url = read.words();
+        let key = self.seen.hasher().hash_one((&url, tricks));
+        let is_same = |link: &Link| link.url == url && link.tricks == tricks;
+        let known = self.seen.get(&key).copied().filter(|place| self.found.links.get(*place).is_some_and(is_same));
+        if let Some(place) = known {
             let again = (self.part, place);
             if self.found.links.get(place).is_some_and(|link| link.part != self.part)
                 && self.again.len() < 2 * self.limits.links_max
@@ -130,19 +134,34 @@ impl<'a> Collector<'a> {
             }
             return;
         }
+        let kept = self.found.links.len();
+        if self.is_full() {
+            return self.stop(Incomplete::Links);
+        }
         let place = match (&registered, &read.host) {
             (Some(name), _) | (None, LinkHost::Name(name)) => Some(Place::Name(name.clone())),
             (None, LinkHost::Address(address)) => Some(Place::Address(*address)),
             (None, LinkHost::Invalid) => None,
         };
         let is_new = place.is_some_and(|place| self.places.insert(place));
-        let kept = self.found.links.len();
-        if kept >= 2 * self.limits.links_max || kept >= self.limits.links_max && !is_new {
+        if kept >= self.limits.links_max && !is_new {
             return self.stop(Incomplete::Links);
         }
-        let url = key.0.clone();
         self.seen.insert(key, kept);
         self.found.links.push(Link { url, host: read.host, registered, part: self.part, kind, tricks, shown: shows });
+    }
+
+    /// What somebody registered of a host, and whether it shortens links. Most links of a message lead to the same few hosts, often in a row.
+    fn known_of(&mut self, host: &LinkHost) -> (Option<Domain>, bool) {
+        let LinkHost::Name(name) = host else { return (None, false) };
+        match &self.last {
+            Some((last, registered, shortens)) if last == name => (registered.clone(), *shortens),
+            _ => {
+                let (registered, shortens) = (names::registered(name), self.hosts.shortens(name));
+                self.last = Some((name.clone(), registered.clone(), shortens));
+                (registered, shortens)
+            }
+        }
     }
 
     /// Takes a mail address that the message names.
@@ -160,8 +179,4 @@ impl<'a> Collector<'a> {
     pub(crate) fn is_full(&self) -> bool {
         self.found.links.len() >= 2 * self.limits.links_max
     }
-}
-
-fn bits(tricks: Tricks) -> u16 {
-    tricks.iter().fold(0, |bits, trick| bits | trick as u16)
 }

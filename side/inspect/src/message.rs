@@ -174,7 +174,7 @@ fn readable(octets: &[u8]) -> Option<Cow<'_, str>> {
         [0xff, 0xfe, ..] => wide(true),
         [0xfe, 0xff, ..] => wide(false),
         _ if octets.get(..512).unwrap_or(octets).iter().filter(|b| **b == 0).count() > 4 => None,
-        _ => Some(String::from_utf8_lossy(octets)),
+        _ => Some(text::lossy(octets)),
     }
 }
 

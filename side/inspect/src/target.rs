@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use memchr::memmem;
 use postern_mail::domain::Domain;
 use unicode_security::{MixedScript as _, skeleton};
 use url::{Host, Url};
@@ -25,6 +26,9 @@ pub(crate) struct Read {
 impl Read {
     pub(crate) fn words(&self) -> Box<str> {
         let text = self.url.as_ref().map_or(self.raw.as_str(), Url::as_str);
+        if text.len() <= URL_BYTES_MAX && text.bytes().all(|octet| octet.is_ascii_graphic()) {
+            return text.into();
+        }
         text.chars().take(URL_BYTES_MAX).map(|c| if c.is_ascii_graphic() { c } else { '?' }).collect()
     }
 }
@@ -240,12 +244,15 @@ fn plain(rest: &str) -> Option<Read> {
 }
 
 fn with_scheme(text: &str) -> Option<Read> {
-    let is_scheme = |rest: &[u8]| {
-        let after = rest.get(4..).unwrap_or_default();
-        rest.get(..4).is_some_and(|four| four.eq_ignore_ascii_case(b"http"))
-            && (after.starts_with(b"://") || after.get(..4).is_some_and(|four| four.eq_ignore_ascii_case(b"s://")))
+    let octets = text.as_bytes();
+    let begins = |at: usize| {
+        let before = octets.get(..at).unwrap_or_default();
+        [b"http".as_slice(), b"https"].into_iter().find_map(|scheme| {
+            let start = at.checked_sub(scheme.len())?;
+            before.get(start..)?.eq_ignore_ascii_case(scheme).then_some(start)
+        })
     };
-    let at = (0..text.len()).find(|at| is_scheme(text.as_bytes().get(*at..).unwrap_or_default()))?;
+    let at = memmem::find_iter(octets, b"://").find_map(begins)?;
     let inner = text.get(at..)?;
     let end = inner.find(|c: char| c == '&' || c == '"' || c == '<' || c <= ' ').unwrap_or(inner.len());
     let inner = inner.get(..end)?;
@@ -255,7 +262,7 @@ fn with_scheme(text: &str) -> Option<Read> {
 
 /// In base64, as counters of clicks have it: what begins so is `http`.
 fn encoded(rest: &str) -> Option<Read> {
-    let at = rest.find("aHR0c")?;
+    let at = memmem::find(rest.as_bytes(), b"aHR0c")?;
     let is_letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '_' | '/');
     let standard = |c| match c {
         '-' => '+',
@@ -317,6 +324,9 @@ pub(crate) fn unescape(text: &str) -> Vec<u8> {
 
 /// The registered domain that the text of a link shows, where the text is an address of the web and nothing else.
 pub(crate) fn shown(text: &str) -> Option<Domain> {
+    if text.is_ascii() && !text.contains('.') {
+        return None;
+    }
     let text: String = text.chars().filter(|c| !is_unseen(*c)).map(|c| if is_dot(c) { '.' } else { c }).collect();
     let text = text.trim().trim_matches(['<', '>', '"', '\'', '(', ')', '[', ']', '»', '«', '.', ',']);
     let lower = text.to_lowercase();

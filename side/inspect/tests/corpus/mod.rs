@@ -134,6 +134,15 @@ fn pdf(object: &[u8], deflated: bool) -> Vec<u8> {
     [b"%PDF-1.4\n1 0 obj\n<< /Type /Annot /A << /S /URI ".as_slice(), object, b" >> >>\nendobj\n%%EOF\n"].concat()
 }
 
+/// A letter with a file.
+#[allow(dead_code, reason = "for what measures")]
+pub(crate) fn attached(kind: &str, octets: &[u8]) -> Vec<u8> {
+    let file = part(kind, "base64", &base64(octets));
+    let text = part("text/plain", "7bit", "See the file.");
+    format!("{TOP}MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b1\r\n\r\n--b1\r\n{text}--b1\r\n{file}--b1--\r\n")
+        .into_bytes()
+}
+
 pub(crate) fn built(shape: &str, content: &str) -> Vec<u8> {
     let html = part("text/html; charset=utf-8", "8bit", content);
     let multipart = |kind: &str, second: &str| {
