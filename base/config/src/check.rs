@@ -3,6 +3,8 @@
 
 use std::collections::HashMap;
 
+use postern_mail::Domain;
+
 use crate::Config;
 use crate::error::{ConfigError, Position, Warning};
 use crate::table::key_at;
@@ -24,6 +26,7 @@ const RULES: &[Rule] = &[
     (domains::domains, &["domain", "route", "listener", "server.hostname", "server.postmaster", "outbound.enabled"]),
     (certificate, &["tls"]),
     (self_signed, &["tls", "listener"]),
+    (seals, &["arc", "policy.authenticity.enabled"]),
     (auth, &["auth.mechanisms", "auth.oidc", "tls.client_ca", "listener"]),
     (lists::lists, &["policy.list"]),
     (dns_lists::lists, &["policy.dnsbl", "policy.uribl"]),
@@ -134,6 +137,22 @@ fn certificate(findings: &mut Findings<'_>) {
         (Some(_), None) => findings.error("tls.certificate", "is there without tls.key; set both, or neither"),
         (None, Some(_)) => findings.error("tls.key", "is there without tls.certificate; set both, or neither"),
         _ => {}
+    }
+}
+
+fn seals(findings: &mut Findings<'_>) {
+    let arc = &findings.config.arc;
+    match (&arc.domain, &arc.key) {
+        (Some(_), None) => findings.error("arc.domain", "is there without arc.key; set both, or neither"),
+        (None, Some(_)) => findings.error("arc.key", "is there without arc.domain; set both, or neither"),
+        (Some(_), Some(_)) if !findings.config.policy.authenticity.enabled => {
+            findings.warn("arc.key", "seals nothing: with policy.authenticity.enabled = false there is nothing to tell");
+        }
+        _ => {}
+    }
+    let selector = &findings.config.arc.selector;
+    if Domain::parse(selector).is_err() {
+        findings.error("arc.selector", "is no name of DNS: letters, digits, hyphens and dots");
     }
 }
 

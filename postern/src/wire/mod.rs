@@ -18,6 +18,7 @@ pub(crate) mod reload;
 pub(crate) mod report;
 pub(crate) mod routing;
 pub(crate) mod scope;
+pub(crate) mod sealing;
 pub(crate) mod strangers;
 pub(crate) mod trail;
 pub(crate) mod unused;

@@ -19,6 +19,7 @@ pub use authenticity::{Authenticator, Authors, MessageAsked, ReadMessage};
 pub use dnslist::{Change, DnsList, DnsListSettings, DnsLists, HealthSettings, Heard, Subject, TestPoint, View};
 pub use mx::{Exchange, MxAnswer, shuffle_equals};
 pub use resolver::{LookupFailure, LookupSettings, Resolver, SetupFailure};
+pub use seal::{SealAsked, Sealer};
 
 #[cfg(test)]
 mod test_server;
