@@ -124,7 +124,9 @@ pub(crate) fn reach(config: &Config, source: &Source, data_dir: &Path) -> Reach 
         reach.read.push(parent(path));
     }
     let tls = &config.tls;
-    for path in [&tls.certificate, &tls.key, &config.outbound.ca_file].into_iter().flatten().chain(login::files(config)) {
+    for path in
+        [&tls.certificate, &tls.key, &config.arc.key, &config.outbound.ca_file].into_iter().flatten().chain(login::files(config))
+    {
         reach.read.push(parent(path));
         // Renewed certificates are often links to where the current ones are.
         reach.read.extend(std::fs::canonicalize(path).ok().map(|path| parent(&path)));

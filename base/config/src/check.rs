@@ -3,6 +3,8 @@
 
 use std::collections::HashMap;
 
+use postern_mail::Domain;
+
 use crate::Config;
 use crate::error::{ConfigError, Position, Warning};
 use crate::table::key_at;
@@ -24,6 +26,7 @@ const RULES: &[Rule] = &[
     (domains::domains, &["domain", "route", "listener", "server.hostname", "server.postmaster", "outbound.enabled"]),
     (certificate, &["tls"]),
     (self_signed, &["tls", "listener"]),
+    (seals, &["arc", "policy.authenticity.enabled"]),
     (auth, &["auth.mechanisms", "auth.oidc", "tls.client_ca", "listener"]),
     (lists::lists, &["policy.list"]),
     (dns_lists::lists, &["policy.dnsbl", "policy.uribl", "policy.hashbl"]),
@@ -144,6 +147,22 @@ fn reports(findings: &mut Findings<'_>) {
         if wanted && !config.policy.authenticity.enabled {
             findings.error(path, "nothing would be found out to report on, since policy.authenticity.enabled is false");
         }
+    }
+}
+
+fn seals(findings: &mut Findings<'_>) {
+    let arc = &findings.config.arc;
+    match (&arc.domain, &arc.key) {
+        (Some(_), None) => findings.error("arc.domain", "is there without arc.key; set both, or neither"),
+        (None, Some(_)) => findings.error("arc.key", "is there without arc.domain; set both, or neither"),
+        (Some(_), Some(_)) if !findings.config.policy.authenticity.enabled => {
+            findings.warn("arc.key", "seals nothing: with policy.authenticity.enabled = false there is nothing to tell");
+        }
+        _ => {}
+    }
+    let selector = &findings.config.arc.selector;
+    if Domain::parse(selector).is_err() {
+        findings.error("arc.selector", "is no name of DNS: letters, digits, hyphens and dots");
     }
 }
 

@@ -5,6 +5,7 @@
 
 #![warn(missing_docs)]
 
+mod arc;
 mod auth;
 mod authenticity;
 mod check;
@@ -45,6 +46,7 @@ use std::path::Path;
 use postern_mail::fact::Mechanism;
 use postern_mail::{Domain, Host, Mailbox};
 
+pub use arc::Arc;
 pub use auth::{Auth, BanReply};
 pub use authenticity::{Authenticity, DmarcQuarantine};
 pub use delivery::{Egress, Outbound, Timeouts};
@@ -110,6 +112,9 @@ section! {
         /// What the rules on mail have to say.
         #[key(example = "", why = "see its keys")]
         pub policy: Policy;
+        /// Seals on mail that goes on.
+        #[key(example = "", why = "see its keys")]
+        pub arc: Arc;
         /// How mail leaves.
         #[key(example = "", why = "see its keys")]
         pub outbound: Outbound;

@@ -39,7 +39,7 @@ use crate::wire::filters;
 use crate::wire::scope::{Ended, Holder};
 use crate::wire::strangers::{self, Dues};
 use crate::wire::trail::SessionTrail;
-use crate::wire::{Live, Server, auth_guard, clock, lists, live, login, names, reports, routing, scope};
+use crate::wire::{Live, Server, auth_guard, clock, lists, live, login, names, reports, routing, scope, sealing};
 
 /// Answers the questions of one session and takes its bodies.
 pub(crate) struct Inbound {
@@ -298,7 +298,11 @@ impl Inbound {
     async fn judge_message(&mut self) -> Answer {
         match Box::pin(self.message()).await {
             Ok(verdict) => {
+                let seal = if verdict.reply().is_none() { self.seal().await } else { None };
                 self.mark(&verdict);
+                if let (Some(seal), Some(Incoming { writer: Ok(writer), .. })) = (seal, self.message.as_deref_mut()) {
+                    writer.put_in_front(seal.as_bytes());
+                }
                 decide::answer(&verdict, None)
             }
             Err(answer) => answer,
@@ -359,6 +363,13 @@ impl Inbound {
         let identity = who.as_ref().zip(owned.as_ref()).map(|(who, owned)| Identity { who, owned });
         let facts = MessageFacts { client, envelope, identity, headers, size, scope: scope.as_ref(), earlier, found };
         Ok(look(&live.policy, trail, &facts))
+    }
+
+    /// Of mail of strangers that goes on, as filters have left it.
+    async fn seal(&self) -> Option<String> {
+        let message = self.message.as_deref().filter(|message| message.is_strangers)?;
+        let writer = message.writer.as_ref().ok()?;
+        Box::pin(sealing::seal(&self.live, &message.envelope, &message.fields, (writer, message.ours))).await
     }
 
     /// What the verdict does to a message that is taken: held, marked for whoever reads it.

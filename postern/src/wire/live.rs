@@ -11,7 +11,7 @@ use postern_delivery::tls_policy::{Roots, TlsClient};
 use postern_delivery::{Delivery, Settings as DeliverySettings};
 use postern_inspect::Inspector;
 use postern_listener::{CeilingSettings, PumpSettings};
-use postern_lookup::{Authenticator, LookupSettings, Resolver};
+use postern_lookup::{Authenticator, LookupSettings, Resolver, Sealer};
 use postern_mail::Points;
 use postern_mail::client::ListenerKind;
 use postern_mail::link::Trick;
@@ -23,7 +23,7 @@ use postern_session::{Hurry, SessionSettings};
 use postern_spool::SpoolSettings;
 
 use crate::wire::examine::{self, Memory};
-use crate::wire::{authenticity, dnsbl, strangers};
+use crate::wire::{authenticity, dnsbl, sealing, strangers};
 
 /// A count of the configuration.
 #[must_use]
@@ -58,6 +58,8 @@ pub(crate) struct Live {
     pub resolver: Resolver,
     /// Looks up who mail is from.
     pub authenticator: Authenticator,
+    /// Seals what goes on.
+    pub sealer: Option<Sealer>,
     /// For messages that are looked at as a whole.
     pub memory: Memory,
     /// Reads messages for links.
@@ -117,6 +119,7 @@ impl Live {
             pump: Arc::new(pump),
             resolver,
             authenticator,
+            sealer: sealing::sealer(&config)?,
             memory: Memory::new(&config),
             inspector: examine::inspector(&config),
             delivery,

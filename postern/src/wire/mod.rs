@@ -20,6 +20,7 @@ pub(crate) mod report;
 pub(crate) mod reports;
 pub(crate) mod routing;
 pub(crate) mod scope;
+pub(crate) mod sealing;
 pub(crate) mod strangers;
 pub(crate) mod trail;
 pub(crate) mod unused;

@@ -70,7 +70,7 @@ pub struct MessageAsked {
 }
 
 /// A message of which the signatures were found and the body was hashed, as they ask.
-pub struct ReadMessage<'a>(AuthenticatedMessage<'a>);
+pub struct ReadMessage<'a>(pub(crate) AuthenticatedMessage<'a>);
 
 impl<'a> ReadMessage<'a> {
     /// Reads it. Takes the processor for as long as hashing takes: some milliseconds for a MiB.
@@ -353,8 +353,7 @@ impl Authenticator {
 
     /// RFC 8617 §4.4: a chain is there and holds, is there and is broken, or is not there.
     async fn chain(&self, message: &AuthenticatedMessage<'_>) -> Option<Chain> {
-        let is_arc = |name: &[u8]| name.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"ARC-"));
-        if !message.headers().iter().any(|(name, _)| is_arc(name)) {
+        if !seal::has_arc(message) {
             return None;
         }
         let output = self.library.verify_arc(message).await;

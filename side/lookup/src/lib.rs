@@ -21,6 +21,7 @@ pub use dnslist::{Change, DnsList, DnsListSettings, DnsLists, HealthSettings, He
 pub use mx::{Exchange, MxAnswer, shuffle_equals};
 pub use published::{Consent, NoAnswer};
 pub use resolver::{LookupFailure, LookupSettings, Resolver, SetupFailure};
+pub use seal::{SealAsked, Sealer};
 
 #[cfg(test)]
 mod test_server;

@@ -1,19 +1,19 @@
 //! Seals on mail that is sent on (RFC 8617 §5.1), and what is wrong with chains beyond what the library looks at. Promise: a chain that is broken is not sealed
 //! as if it were whole, and the key is used for nothing else.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use mail_auth::arc::ArcSealer;
-use mail_auth::crypto::{Algorithm, RsaKey, Sha256};
-use mail_auth::headers::HeaderWriter as _;
-use mail_auth::spf::verify::SpfParameters;
-use mail_auth::{AuthenticatedMessage, AuthenticationResults, SpfOutput, SpfResult};
-use postern_mail::authenticity::{AuthResult, Spf};
+use mail_auth::arc::{ArcSealer, ChainValidation, SealedSet};
+use mail_auth::crypto::{Algorithm, RsaKey, Sha256, SigningKey};
+use mail_auth::headers::{HeaderWriter as _, Writable};
+use mail_auth::{AuthenticatedMessage, AuthenticationResults, DkimResult};
 
-use crate::authenticity::{Authenticator, MessageAsked};
+use crate::authenticity::{Authenticator, ReadMessage};
 
+/// RFC 8617 §4.2.1: sets in a chain.
+const SETS_MAX: usize = 50;
 /// What a seal covers. Trace fields are left out: the next hop puts its own in front.
 const SEALED_FIELDS: [&str; 14] = [
     "From",
@@ -36,8 +36,32 @@ const SEALED_FIELDS: [&str; 14] = [
 pub struct Sealer {
     domain: String,
     selector: String,
-    /// PKCS #8.
-    key: Vec<u8>,
+    key: RsaKey<Sha256>,
+}
+
+/// The key, lent to the library.
+struct Lent<'a>(&'a RsaKey<Sha256>);
+
+impl SigningKey for Lent<'_> {
+    type Hasher = Sha256;
+
+    fn sign(&self, input: impl Writable) -> mail_auth::Result<Vec<u8>> {
+        self.0.sign(input)
+    }
+
+    fn algorithm(&self) -> Algorithm {
+        self.0.algorithm()
+    }
+}
+
+/// What is to be sealed.
+pub struct SealAsked<'a> {
+    /// The message as it is sent on, but for fields that are not sealed.
+    pub message: ReadMessage<'a>,
+    /// The value of the Authentication-Results it got.
+    pub results: &'a str,
+    /// For keys of the chain that is there.
+    pub within: Duration,
 }
 
 impl Sealer {
@@ -45,68 +69,65 @@ impl Sealer {
     ///
     /// # Errors
     /// When the key does not read.
-    pub fn new(domain: String, selector: String, key: Vec<u8>) -> Result<Self, String> {
-        let sealer = Self { domain, selector, key };
-        sealer.key().map(|_| sealer)
+    pub fn new(domain: &str, selector: &str, key: &[u8]) -> Result<Self, String> {
+        let key = RsaKey::<Sha256>::from_key_der(key.try_into().map_err(str::to_owned)?).map_err(|error| error.to_string())?;
+        Ok(Self { domain: domain.to_owned(), selector: selector.to_owned(), key })
     }
 
-    fn key(&self) -> Result<RsaKey<Sha256>, String> {
-        let der = self.key.as_slice().try_into().map_err(str::to_owned)?;
-        RsaKey::<Sha256>::from_key_der(der).map_err(|error| error.to_string())
-    }
-
-    /// The record to publish at `selector._domainkey.domain`.
-    ///
-    /// # Errors
-    /// When the key does not read.
-    pub fn record(&self) -> Result<String, String> {
-        Ok(format!("v=DKIM1; k=rsa; p={}", STANDARD.encode(self.key()?.public_key())))
-    }
-
-    /// The three fields to put in front of `message`, which is as it came. `None`: there is nothing to seal, or a chain that already says of itself that it is
-    /// broken (RFC 8617 §5.1.2 ends there).
+    /// The three fields to put in front. `None`: the chain is one that nothing can be added to, since it says of itself that it is broken, is as long as one
+    /// may be, or cannot be counted; or its keys could not be asked for, and the next hop may have more luck.
     ///
     /// # Errors
     /// When it cannot be signed.
-    pub async fn seal(
-        &self,
-        dns: &Authenticator,
-        asked: &MessageAsked,
-        spf: Option<&Spf>,
-        message: &[u8],
-    ) -> Result<Option<String>, String> {
-        let Some(message) = AuthenticatedMessage::parse(message) else { return Ok(None) };
-        let work = async { (dns.library.verify_arc(&message).await, dns.library.verify_dkim(&message).await) };
-        let (chain, dkim) = tokio::time::timeout(asked.within, work).await.map_err(|_| "no answer in time".to_owned())?;
-        if !chain.can_be_sealed() {
+    pub async fn seal(&self, dns: &Authenticator, asked: SealAsked<'_>) -> Result<Option<String>, String> {
+        let SealAsked { message: ReadMessage(message), results, within } = asked;
+        let Ok(chain) = tokio::time::timeout(within, dns.library.verify_arc(&message)).await else { return Ok(None) };
+        let is_there = has_arc(&message);
+        let countable = !is_there || (1..SETS_MAX).contains(&chain.chain().len());
+        if !chain.can_be_sealed() || !countable || matches!(chain.result(), DkimResult::TempError(_)) {
             return Ok(None);
         }
-        let from = asked.from.mailbox().map(ToString::to_string).unwrap_or_default();
-        let mut results = AuthenticationResults::new(&asked.receiver)
-            .with_dkim_results(&dkim, message.first_from_address())
-            .with_arc_result(&chain, asked.client);
-        if let Some(spf) = spf {
-            let result = match spf.result {
-                AuthResult::Pass => SpfResult::Pass,
-                AuthResult::Fail => SpfResult::Fail,
-                AuthResult::SoftFail => SpfResult::SoftFail,
-                AuthResult::Neutral => SpfResult::Neutral,
-                AuthResult::TempError => SpfResult::TempError,
-                AuthResult::PermError => SpfResult::PermError,
-                AuthResult::None | AuthResult::Policy => SpfResult::None,
-            };
-            let output = SpfOutput::new(spf.domain.as_str().to_owned()).with_result(result);
-            let parameters = if from.is_empty() {
-                SpfParameters::helo(asked.client, &asked.helo, &asked.receiver)
-            } else {
-                SpfParameters::mail_from(asked.client, &asked.helo, &asked.receiver, &from)
-            };
-            results.set_spf_result(&output, &parameters);
+        let holds = !is_there || (*chain.result() == DkimResult::Pass && wrong_in(&message).is_none());
+        // The library writes what it takes for a host name as it is, so that our own field can stand there, on one line: so it is hashed.
+        let line = relaxed(results);
+        let told = AuthenticationResults::new(&line);
+        let sealer = ArcSealer::from_key(Lent(&self.key)).domain(&self.domain).selector(&self.selector).headers(SEALED_FIELDS);
+        let mut set = sealer.seal(&message, &told, &chain).map_err(|error| error.to_string())?;
+        if !holds {
+            self.seal_as_broken(&mut set)?;
         }
-        let sealer = ArcSealer::from_key(self.key()?).domain(&self.domain).selector(&self.selector).headers(SEALED_FIELDS);
-        let set = sealer.seal(&message, &results, &chain).map_err(|error| error.to_string())?;
-        Ok(Some(set.to_header()))
+        let fields = set.to_header();
+        // Folded again: a seal does not see that.
+        let head =
+            fields.strip_suffix("\r\n").and_then(|fields| fields.strip_suffix(&line)).ok_or("an unknown form of fields")?;
+        Ok(Some(format!("{head}{}\r\n", results.trim_ascii())))
     }
+
+    /// RFC 8617 §5.1.2: the seal on a chain that does not hold covers its own set only.
+    fn seal_as_broken(&self, set: &mut SealedSet<'_>) -> Result<(), String> {
+        set.seal.cv = ChainValidation::Fail;
+        set.seal.b.clear();
+        let text = set.to_header();
+        let start = |name: &str| text.find(name).ok_or("an unknown form of fields");
+        let (message, results) = (start("\r\nARC-Message-Signature:")?, start("\r\nARC-Authentication-Results:")?);
+        let field = |range: std::ops::Range<usize>| {
+            let (name, value) = text.get(range).and_then(|field| field.trim_ascii().split_once(':')).unwrap_or_default();
+            format!("{}:{}", name.to_ascii_lowercase(), relaxed(value))
+        };
+        let hashed = [field(results..text.len()), field(message..results), field(0..message)].join("\r\n");
+        set.seal.b = self.key.sign(hashed.as_bytes()).map_err(|error| error.to_string())?;
+        Ok(())
+    }
+}
+
+/// RFC 6376 §3.4.2: a value as it is hashed.
+fn relaxed(value: &str) -> String {
+    value.split_ascii_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Fields of a chain, whatever their state.
+pub(crate) fn has_arc(message: &AuthenticatedMessage<'_>) -> bool {
+    message.headers().iter().any(|(name, _)| name.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"ARC-")))
 }
 
 /// What breaks a chain though each of its signatures holds: the library takes tag lists that are none, and algorithms nobody should.

@@ -38,7 +38,7 @@ def sign(message, ask):
 
 def seal(message, ask):
     fields = dkim.arc_sign(
-        message, ask["selector"].encode(), ask["domain"].encode(), ask["key"].encode(), ask["results_of"].encode(), dnsfunc=text
+        message, ask["selector"].encode(), ask["domain"].encode(), ask["key"].encode(), ask["results_of"].encode()
     )
     return b"".join(fields).decode()
 
@@ -53,7 +53,8 @@ for line in sys.stdin:
             answer = seal(message, ask)
         elif ask["do"] == "arc":
             result, _, reason = dkim.arc_verify(message, dnsfunc=text)
-            answer = [result.decode(), reason]
+            # Nothing where a seal says itself that the chain is broken.
+            answer = ["" if result is None else result.decode(), reason]
         else:
             answer = dkim.verify(message, dnsfunc=text)
     except dkim.DKIMException as error:

@@ -8,6 +8,7 @@
 )]
 
 mod aliases;
+mod arc_seals;
 mod auth_guard;
 mod auth_only_under_tls;
 mod ban_mirror;

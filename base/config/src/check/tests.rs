@@ -36,6 +36,16 @@ fn a_certificate_without_its_key_is_an_error() {
 }
 
 #[test]
+fn a_seal_has_a_domain_and_a_key_and_something_to_tell() {
+    one_error("[arc]\ndomain = \"example.com\"", "f:2:10: arc.domain", "set both, or neither");
+    one_error("[arc]\nkey = \"/k.pem\"", "f:2:7: arc.key", "set both, or neither");
+    one_error("[arc]\nselector = \"a b\"", "f:2:12: arc.selector", "no name of DNS");
+    let both = "[arc]\ndomain = \"example.com\"\nkey = \"/k.pem\"\n";
+    assert_eq!(warnings(both), "");
+    one_warning(&format!("{both}[policy.authenticity]\nenabled = false"), "f:3:7: warning: arc.key", "seals nothing");
+}
+
+#[test]
 fn an_open_relay_is_an_error_in_every_spelling() {
     for all in ["\"0.0.0.0/0\"", "\"::/0\"", "\"0.0.0.0/1\", \"128.0.0.0/1\"", "\"::ffff:0.0.0.0/96\"", "\"::/1\", \"8000::/1\""]
     {
