@@ -61,7 +61,7 @@ async fn audience(live: &Live, about: &Published, wanted: &[Destination]) -> Aud
 }
 
 impl Audience {
-    /// Leaves out those for whom it is too large. RFC 9990 §3.5: after compression and encoding.
+    /// Leaves out those for whom it is too large, as it is sent: RFC 9990 has sizes no more, and records that still have them are taken at their word.
     fn fitting(&mut self, write: impl Fn(&[Mailbox]) -> ReportMail) -> Option<(Vec<Mailbox>, ReportMail)> {
         let addresses = |to: &[Destination]| to.iter().map(|one| one.address.clone()).collect::<Vec<_>>();
         let mail = write(&addresses(&self.to));
