@@ -41,11 +41,12 @@ pub fn normal_address(address: &str) -> Option<String> {
     let (local, domain) = address.rsplit_once('@')?;
     let domain = Domain::parse(domain).ok()?;
     let local = local.to_lowercase();
-    let local = local.split('+').next().filter(|local| !local.is_empty())?;
-    Some(match domain.as_str() {
-        "gmail.com" | "googlemail.com" => format!("{}@gmail.com", local.replace('.', "")),
-        other => format!("{local}@{other}"),
-    })
+    let local = local.split('+').next()?;
+    let (local, domain) = match domain.as_str() {
+        "gmail.com" | "googlemail.com" => (local.replace('.', ""), "gmail.com"),
+        other => (local.to_owned(), other),
+    };
+    (!local.is_empty()).then(|| format!("{local}@{domain}"))
 }
 
 /// Domains, each with everything below it.

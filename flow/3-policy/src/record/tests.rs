@@ -276,6 +276,21 @@ fn what_was_found_out_about_the_author_is_in_the_record_and_judged_again() {
 }
 
 #[test]
+fn what_was_odd_about_links_is_in_the_record_and_so_is_how_many_places_no_list_was_asked_about() {
+    use postern_mail::link::{LinkFacts, OddLink, Trick, Tricks};
+    let mut tricks = Tricks::default();
+    tricks.add(Trick::Shortener);
+    tricks.add(Trick::LookAlike);
+    let links = LinkFacts { odd: vec![OddLink::new("bad.example", tricks)], is_whole: false, unasked: 1_000_000 };
+    let case = Case { found: Found { links: Some(links), ..Found::default() }, ..Case::stranger() };
+    let (_, verdicts) = case.run();
+    let found = verdicts.last().unwrap().trail().iter().find(|finding| finding.rule == "links").unwrap().clone();
+    assert_eq!(found.says, postern_mail::Effect::Points(75));
+    assert!(found.because.contains("1000000 more places"), "{found:?}");
+    let _ = case.check();
+}
+
+#[test]
 fn a_decision_made_again_from_its_record_is_the_same() {
     let who = || Some(Authenticated::restored_from_record("alice@here.test".into(), "phone".into()));
     let many = (0..100).map(|number| mailbox(&format!("a{number}@here.test"))).chain([mailbox("alice@here.test")]).collect();

@@ -1,7 +1,7 @@
 //! Lists that are asked by DNS: what they say of the client and of the names it uses.
 //!
 //! Promise: a list has a say only by codes that are written down for it; one that is only observed has no effect; the reply names the list and has
-//! its reason. When it cannot know (a list is silent, broken or parked): that list says nothing, since an answer we do not have is held against nobody.
+//! its reason; of the links and addresses in a message each list counts once. When it cannot know (a list is silent, broken or parked): that list says nothing, since an answer we do not have is held against nobody.
 //!
 //! Two names for one rule, so that a trail shows what was said and what was made of it: `dnsbl` has points, `dnsbl_observed` those that do not
 //! count. What the points come to is the matter of the rule `score`.
@@ -20,7 +20,8 @@ pub const DNSBL_OBSERVED: RuleName = "dnsbl_observed";
 #[must_use]
 pub fn judge<'a>(mut panel: Panel<'a>, said: &DnsSaid, rules: &[DnsListRule]) -> Panel<'a> {
     let worth = |listed| worth(listed, rules);
-    for (listed, mode, tenths) in said.listed.iter().filter_map(worth) {
+    let all: Vec<_> = said.listed.iter().filter_map(worth).collect();
+    for (listed, mode, tenths) in all.iter().enumerate().filter(|(at, _)| counts(*at, &all)).map(|(_, one)| *one) {
         match mode {
             Mode::Enforce => panel = panel.rule(DNSBL, || points(DNSBL, listed, tenths)),
             Mode::Observe => panel = panel.observed(DNSBL_OBSERVED, || points(DNSBL_OBSERVED, listed, tenths)),
@@ -37,6 +38,16 @@ pub fn judge<'a>(mut panel: Panel<'a>, said: &DnsSaid, rules: &[DnsListRule]) ->
             Finding::pass(DNSBL, format!("{} {}; not held against the sender", unheard.zone, unheard.why.as_str()))
         })
     })
+}
+
+/// True for what counts of all that was listed. A list that knows several links of a message, or a domain and a host below it, counts once, by the
+/// heaviest: how bad its links are is what its points say, not how many ways lead to them.
+fn counts(at: usize, all: &[(&DnsListed, Mode, i16)]) -> bool {
+    let Some((own, _, tenths)) = all.get(at) else { return false };
+    let is_heavier = |(place, (other, _, more)): (usize, &(&DnsListed, Mode, i16))| {
+        other.target == own.target && other.zone == own.zone && (more > tenths || more == tenths && place < at)
+    };
+    !own.target.is_clickable() || !all.iter().enumerate().any(is_heavier)
 }
 
 /// What a listing is worth, and whether that counts.
@@ -100,6 +111,21 @@ mod tests {
         assert_eq!((reply.code.0, reply.status.unwrap().to_string().as_str()), (550, "5.7.1"));
         assert!(reply.text().contains("192.0.2.7 is listed by b.test: \"ask \\\"us\\\"\\r\\n\""), "{}", reply.text());
         assert_eq!(of(&["a.test", "b.test", "good.test"]).decision(), Decision::Pass, "negative points speak for the client");
+    }
+
+    #[test]
+    fn of_links_a_list_counts_once_by_the_heaviest_and_of_other_things_each_time() {
+        let rule = |zone, tenths, target| DnsListRule { target, ..rule(zone, tenths, Mode::Enforce) };
+        let listed = |zone: &str, asked: &str, target| DnsListed { asked: asked.into(), target, ..listed(zone, 2) };
+        let of = |target| {
+            let rules = [rule("a.test", 60, target), rule("b.test", 30, target)];
+            let said = ["bad.test", "x.bad.test", "worse.test"].map(|asked| listed("a.test", asked, target));
+            verdict([said.to_vec(), vec![listed("b.test", "bad.test", target)]].concat(), &rules, &Modes::default())
+        };
+        let links = of(DnsTarget::Link);
+        assert_eq!((links.decision(), links.trail().iter().filter(|finding| finding.rule == DNSBL).count()), (Decision::Pass, 2));
+        assert!(links.trail()[0].because.starts_with("bad[.]test (link) is in a.test"), "{links:?}");
+        assert_eq!(of(DnsTarget::HeaderFrom).decision(), Decision::Refuse);
     }
 
     #[test]

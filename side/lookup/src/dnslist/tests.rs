@@ -1,7 +1,7 @@
 //! Lists that are right, silent, blocked or lying, asked over a name server on loopback.
 
 use hickory_resolver::proto::rr::{RData, Record, rdata::TXT};
-use postern_mail::dns_list::CodeRange;
+use postern_mail::dns_list::{CodeRange, HashForm, HashKind, LinkNames};
 
 use super::*;
 use crate::test_server::{Says, TestServer, Zone, name};
@@ -166,4 +166,42 @@ async fn a_reload_keeps_what_is_known_of_a_list() {
     );
     let states: Vec<_> = after.views().map(|(_, view)| view.state).collect();
     assert_eq!(states, ["parked", "unproven"]);
+}
+
+fn host(host: &str, registered: &str) -> Subject {
+    Subject::Host { host: domain(host), registered: domain(registered) }
+}
+
+#[test]
+fn a_list_of_links_is_asked_about_the_names_it_knows_each_once_and_about_addresses_only_where_it_may_be() {
+    let address = Subject::Address("192.0.2.1".parse().unwrap());
+    let all = [host("a.x.test", "x.test"), host("b.x.test", "x.test"), address.clone(), host("x.test", "x.test")];
+    let all = all.map(|subject| (DnsTarget::Link, subject));
+    let of = |names, has_addresses| {
+        let asking = DnsAsking { names, has_addresses, ..DnsAsking::default() };
+        Watched::new(DnsList { asking, ..list("uri.test", DnsTarget::Link) }).own(&all)
+    };
+    let named = |names: &[&str]| names.iter().map(|name| Subject::Name(domain(name))).collect::<Vec<_>>();
+    assert_eq!(of(LinkNames::Registered, false), named(&["x.test"]));
+    assert_eq!(of(LinkNames::Host, false), named(&["a.x.test", "b.x.test", "x.test"]));
+    assert_eq!(of(LinkNames::Both, false), named(&["x.test", "a.x.test", "b.x.test"]));
+    assert_eq!(of(LinkNames::Registered, true), [named(&["x.test"]), vec![address]].concat());
+    let many: Vec<_> = (0..2000).map(|n| (DnsTarget::Link, host(&format!("h{n}.test"), &format!("h{n}.test")))).collect();
+    assert_eq!(Watched::new(list("uri.test", DnsTarget::Link)).own(&many).len(), SUBJECTS_MAX);
+}
+
+#[test]
+fn hashes_are_those_of_other_programs() {
+    let asked = |hash, form, text: &str| {
+        let asking = DnsAsking { hash, form, ..DnsAsking::default() };
+        question::about_hash(text, &asking, "k3y.hash.test").unwrap().to_string()
+    };
+    assert_eq!(
+        asked(HashKind::Sha1, HashForm::Hex, "spammer@gmail.com"),
+        "c1131c54b9ba3f810a375042a0d8016dd120664b.k3y.hash.test"
+    );
+    assert_eq!(
+        asked(HashKind::Sha256, HashForm::Base32, "spammer@gmail.com"),
+        "2qlkdkbjrwwmisv3skpf4emqrerwhou3li3wxrno4fa6tsgme2ya.k3y.hash.test"
+    );
 }
