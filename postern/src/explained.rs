@@ -2,12 +2,15 @@
 //! all of it comes out of a record, or out of the rules themselves.
 
 use postern_config::Config;
+use postern_mail::client::ListenerKind;
 use postern_mail::envelope::UnixMillis;
 use postern_mail::fact::{ClientFacts, Fact};
 use postern_mail::message::headers::Headers;
 use postern_mail::netset::Listed;
 use postern_mail::scope::AccountScope;
-use postern_mail::{Decision, DnsSaid, Effect, Envelope, MessageId, Recipient, Reply, RuleName, Scored, Verdict, rule};
+use postern_mail::{
+    Decision, DnsSaid, Effect, Envelope, Mailbox, MessageId, Recipient, Reply, ReversePath, RuleName, Scored, Verdict, rule,
+};
 use postern_policy::explain::{is_waived, what_would_change, word};
 use postern_policy::facts::{ConnectFacts, Found, Identity, MessageFacts, OwnedAddresses, RecipientFacts, SenderFacts};
 use postern_policy::record::{Facts, Judged, Record, What};
@@ -249,9 +252,41 @@ pub(crate) struct WhatIf {
     pub size: Option<u64>,
     /// The beginning of the message.
     pub header: Option<String>,
+    /// All of the message, in base64, as a client would send it.
+    #[serde(default)]
+    pub message: Option<String>,
+    /// What the client calls itself.
+    #[serde(default)]
+    pub helo: Option<String>,
     /// Name and text of the configuration that is asked; none: the one in force.
     #[serde(default)]
     pub config: Option<(String, String)>,
+}
+
+/// What was looked up for it, by a running server.
+#[derive(Default)]
+pub(crate) struct Looked {
+    /// At MAIL.
+    pub sender: DnsSaid,
+    /// At the end of the message.
+    pub message: Found,
+}
+
+/// Who it would come from.
+///
+/// # Errors
+/// In words: which of them is none.
+pub(crate) fn client_and_sender(asked: &WhatIf) -> Result<(ClientFacts, ReversePath), String> {
+    let listener = ListenerKind::parse(&asked.listener)?;
+    let address = asked.ip.parse().map_err(|_| format!("{:?} is no IP address", asked.ip))?;
+    let bare = asked.from.trim_start_matches('<').trim_end_matches('>');
+    let from = if bare.is_empty() { ReversePath::Null } else { ReversePath::Mailbox(mailbox(bare)?) };
+    Ok((ClientFacts { address, port: 0, listener }, from))
+}
+
+fn mailbox(text: &str) -> Result<Mailbox, String> {
+    let bare = text.trim_start_matches('<').trim_end_matches('>');
+    Mailbox::parse(bare).map_err(|fault| format!("{text:?} is no address: {fault}"))
 }
 
 /// Runs the rules on facts that somebody made up.
@@ -263,25 +298,16 @@ pub(crate) fn what_if(
     policy: &Policy,
     account: impl FnOnce(&str) -> (Fact<OwnedAddresses>, AccountScope),
     listed: impl FnOnce(&ClientFacts) -> Vec<Listed>,
-    asked: &WhatIf,
+    (asked, looked): (&WhatIf, &Looked),
 ) -> Result<Explained, String> {
-    use postern_mail::client::ListenerKind;
     use postern_mail::envelope::DsnRequest;
     use postern_mail::scope::Narrowed;
-    use postern_mail::{Mailbox, ReversePath};
     use postern_policy::rules::scope::Scopes;
 
     use crate::wire::clock;
 
-    let mailbox = |text: &str| {
-        let bare = text.trim_start_matches('<').trim_end_matches('>');
-        Mailbox::parse(bare).map_err(|fault| format!("{text:?} is no address: {fault}"))
-    };
-    let listener = ListenerKind::parse(&asked.listener)?;
-    let address = asked.ip.parse().map_err(|_| format!("{:?} is no IP address", asked.ip))?;
-    let client = ClientFacts { address, port: 0, listener };
-    let bare = asked.from.trim_start_matches('<').trim_end_matches('>');
-    let from = if bare.is_empty() { ReversePath::Null } else { ReversePath::Mailbox(mailbox(bare)?) };
+    let (client, from) = client_and_sender(asked)?;
+    let (address, listener) = (client.address, client.listener);
     let name = asked.account.as_deref().map(Into::into).or_else(|| policy.network_account(address));
     let found = name.as_deref().map(account);
     let scopes =
@@ -304,7 +330,7 @@ pub(crate) fn what_if(
         size: asked.size,
         scope: scope.as_ref(),
         earlier: &earlier,
-        dns: DnsSaid::NOTHING,
+        dns: &looked.sender,
     };
     let verdict = policy.sender(&facts);
     earlier.extend(verdict.scored());
@@ -331,7 +357,7 @@ pub(crate) fn what_if(
             size,
             scope,
             earlier: &earlier,
-            found: Found::NOTHING,
+            found: &looked.message,
         };
         steps.push(step(None, Stage::Message, format!("{from}, {size} octets"), &policy.message(&facts)));
     }
