@@ -15,8 +15,8 @@ use crate::lists::{ListEntry, ListOrder, ListState, Tested};
 use crate::replay::PolicyOrder;
 use crate::scopes::{self, Habits, Review, Used};
 
-/// Longest order; one with more is refused.
-pub(crate) const ORDER_BYTES_MAX: usize = 1024 * 1024;
+/// Longest order; one with more is refused. A message to be explained is the longest thing in one.
+pub(crate) const ORDER_BYTES_MAX: usize = 12 * 1024 * 1024;
 /// For the whole of an order, from connecting to its answer.
 pub(crate) const ORDER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Messages one order lists or changes, unless it says otherwise.

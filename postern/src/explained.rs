@@ -2,12 +2,16 @@
 //! all of it comes out of a record, or out of the rules themselves.
 
 use postern_config::Config;
+use postern_mail::client::ListenerKind;
 use postern_mail::envelope::UnixMillis;
 use postern_mail::fact::{ClientFacts, Fact};
 use postern_mail::message::headers::Headers;
 use postern_mail::netset::{AskedName, Listed, NameKind};
 use postern_mail::scope::AccountScope;
-use postern_mail::{Decision, DnsSaid, Effect, Envelope, MessageId, Recipient, Reply, RuleName, Scored, Verdict, rule};
+use postern_mail::{
+    Decision, DnsSaid, Effect, Envelope, HeloName, Mailbox, MessageId, Recipient, Reply, ReversePath, RuleName, Scored, Verdict,
+    rule,
+};
 use postern_policy::explain::{is_waived, what_would_change, word};
 use postern_policy::facts::{ConnectFacts, Found, Identity, MessageFacts, OwnedAddresses, RecipientFacts, SenderFacts};
 use postern_policy::record::{Facts, Judged, Record, What};
@@ -249,9 +253,41 @@ pub(crate) struct WhatIf {
     pub size: Option<u64>,
     /// The beginning of the message.
     pub header: Option<String>,
+    /// All of the message, in base64, as a client would send it.
+    #[serde(default)]
+    pub message: Option<String>,
+    /// What the client calls itself.
+    #[serde(default)]
+    pub helo: Option<String>,
     /// Name and text of the configuration that is asked; none: the one in force.
     #[serde(default)]
     pub config: Option<(String, String)>,
+}
+
+/// What was looked up for it, by a running server.
+#[derive(Default)]
+pub(crate) struct Looked {
+    /// At MAIL.
+    pub sender: DnsSaid,
+    /// At the end of the message.
+    pub message: Found,
+}
+
+/// Who it would come from.
+///
+/// # Errors
+/// In words: which of them is none.
+pub(crate) fn client_and_sender(asked: &WhatIf) -> Result<(ClientFacts, ReversePath), String> {
+    let listener = ListenerKind::parse(&asked.listener)?;
+    let address = asked.ip.parse().map_err(|_| format!("{:?} is no IP address", asked.ip))?;
+    let bare = asked.from.trim_start_matches('<').trim_end_matches('>');
+    let from = if bare.is_empty() { ReversePath::Null } else { ReversePath::Mailbox(mailbox(bare)?) };
+    Ok((ClientFacts { address, port: 0, listener }, from))
+}
+
+fn mailbox(text: &str) -> Result<Mailbox, String> {
+    let bare = text.trim_start_matches('<').trim_end_matches('>');
+    Mailbox::parse(bare).map_err(|fault| format!("{text:?} is no address: {fault}"))
 }
 
 /// Runs the rules on facts that somebody made up.
@@ -263,25 +299,16 @@ pub(crate) fn what_if(
     policy: &Policy,
     account: impl FnOnce(&str) -> (Fact<OwnedAddresses>, AccountScope),
     listed: impl Fn(&ClientFacts, Option<&[AskedName]>) -> Vec<Listed>,
-    asked: &WhatIf,
+    (asked, looked): (&WhatIf, &Looked),
 ) -> Result<Explained, String> {
-    use postern_mail::client::ListenerKind;
     use postern_mail::envelope::DsnRequest;
     use postern_mail::scope::Narrowed;
-    use postern_mail::{Mailbox, ReversePath};
     use postern_policy::rules::scope::Scopes;
 
     use crate::wire::{clock, names};
 
-    let mailbox = |text: &str| {
-        let bare = text.trim_start_matches('<').trim_end_matches('>');
-        Mailbox::parse(bare).map_err(|fault| format!("{text:?} is no address: {fault}"))
-    };
-    let listener = ListenerKind::parse(&asked.listener)?;
-    let address = asked.ip.parse().map_err(|_| format!("{:?} is no IP address", asked.ip))?;
-    let client = ClientFacts { address, port: 0, listener };
-    let bare = asked.from.trim_start_matches('<').trim_end_matches('>');
-    let from = if bare.is_empty() { ReversePath::Null } else { ReversePath::Mailbox(mailbox(bare)?) };
+    let (client, from) = client_and_sender(asked)?;
+    let (address, listener) = (client.address, client.listener);
     let name = asked.account.as_deref().map(Into::into).or_else(|| policy.network_account(address));
     let found = name.as_deref().map(account);
     let scopes =
@@ -296,7 +323,8 @@ pub(crate) fn what_if(
         earlier.extend(verdict.scored());
         steps.push(step(None, Stage::Connect, address.to_string(), &verdict));
     }
-    let of_sender = listed(&client, Some(&names::asked_of_sender(None, &from)));
+    let helo = asked.helo.as_deref().map(HeloName::parse).transpose().map_err(|fault| format!("--helo: {fault}"))?;
+    let of_sender = listed(&client, Some(&names::asked_of_sender(helo.as_ref(), &from)));
     let scope = scopes.map(|scopes| scopes.sender(&client, &from, asked.size, None));
     let facts = SenderFacts {
         client: &client,
@@ -305,7 +333,7 @@ pub(crate) fn what_if(
         size: asked.size,
         scope: scope.as_ref(),
         earlier: &earlier,
-        dns: DnsSaid::NOTHING,
+        dns: &looked.sender,
         listed: &of_sender,
     };
     let verdict = policy.sender(&facts);
@@ -329,7 +357,10 @@ pub(crate) fn what_if(
         let (headers, size) = (Headers::parse(header.as_bytes()), asked.size.unwrap_or(0));
         let scope = scopes.map(|scopes| scopes.message(&client, &headers, size));
         let scope = scope.as_ref();
-        let found = Found { listed: listed(&client, Some(&names::asked_of_authors(&headers))), ..Found::default() };
+        let mut found = looked.message.clone();
+        if found.listed.is_empty() {
+            found.listed = listed(&client, Some(&names::asked_of_authors(&headers)));
+        }
         let facts = MessageFacts {
             client: &client,
             envelope: &envelope,

@@ -17,7 +17,7 @@ use crate::acts;
 use crate::cli::Stop;
 use crate::control::bans::BanOrder;
 use crate::control::{Answer, ORDER_TIMEOUT, Order, carry_out_account};
-use crate::explained::{self, Explained, WhatIf};
+use crate::explained::{self, Explained, Looked, WhatIf};
 use crate::lists;
 use crate::offline::{self, Source};
 use crate::privilege::drop_root;
@@ -137,12 +137,12 @@ fn what_if(config: &Config, data_dir: &Path, asked: &WhatIf) -> Result<Answer, S
             (Err(_), _) => Vec::new(),
         }
     };
-    match explained::what_if(config, &live::policy(config), account, listed, asked) {
+    match explained::what_if(config, &live::policy(config), account, listed, (asked, &Looked::default())) {
         Ok(explained) => {
             // After the lists: one at a time has the store open.
             let bans = carry_out_offline(&offline::bans(data_dir)?, config, &BanOrder::Explain { what: asked.ip.clone() })?;
             let by = asked.config.as_ref().map_or("the development default", |(name, _)| name);
-            let by = Some(format!("{by}; no server is running"));
+            let by = Some(format!("{by}; nothing is looked up, since no server is running"));
             Ok(Answer::Explained(Box::new(explained::with_bans(Explained { by, ..explained }, &bans))))
         }
         Err(error) => Err(Stop(2, error)),

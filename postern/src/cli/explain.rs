@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand};
 use postern_mail::Quoted;
 use postern_mail::client::Subnet;
@@ -18,7 +20,9 @@ use crate::explained::{Explained, Step, WhatIf};
 use crate::offline::Source;
 
 /// The header section is read up to here; the rules look at no more.
-const FILE_BYTES_MAX: u64 = 64 * 1024;
+const HEADER_BYTES_MAX: usize = 64 * 1024;
+/// A message is looked at as a whole up to here; in base64 it is an order that the server takes.
+const FILE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// What is to be explained.
 #[derive(Args)]
@@ -43,9 +47,12 @@ pub(crate) struct Asked {
     /// Of this many octets; that of the file when there is one.
     #[arg(long)]
     size: Option<u64>,
-    /// The message itself.
+    /// The message itself: who it is from, lists and links are looked up by the running server.
     #[arg(long)]
     file: Option<PathBuf>,
+    /// What the client calls itself.
+    #[arg(long, requires = "from")]
+    helo: Option<String>,
 }
 
 impl Asked {
@@ -68,25 +75,60 @@ impl Asked {
                 ));
             }
         };
-        let (mut header, mut size) = (None, self.size);
+        let (mut header, mut message, mut size) = (None, None, self.size);
         if let Some(file) = &self.file {
-            let (bytes, length) = beginning(file).map_err(|error| format!("{}: {error}", file.display()))?;
+            let (bytes, length) = read(file).map_err(|error| format!("{}: {error}", file.display()))?;
             size = size.or(Some(length));
-            header = Some(String::from_utf8_lossy(&bytes).into_owned());
+            let is_whole = bytes.len() <= FILE_BYTES_MAX;
+            let bytes = with_crlf(&bytes);
+            let beginning = bytes.get(..HEADER_BYTES_MAX).unwrap_or(&bytes);
+            header = Some(String::from_utf8_lossy(beginning).into_owned());
+            // A part of a message would be judged for what it lacks.
+            if is_whole {
+                message = Some(STANDARD.encode(&bytes));
+            } else {
+                eprintln!("warning: of more than {FILE_BYTES_MAX} octets only the header section is looked at");
+            }
         }
         let config = source.text()?;
         let listener = self.listener.unwrap_or_else(|| if self.account.is_some() { "submission" } else { "mx" }.to_owned());
-        Ok(Order::WhatIf(WhatIf { from, to: self.to, ip, listener, account: self.account, size, header, config }))
+        Ok(Order::WhatIf(WhatIf {
+            from,
+            to: self.to,
+            ip,
+            listener,
+            account: self.account,
+            size,
+            header,
+            message,
+            helo: self.helo,
+            config,
+        }))
     }
 }
 
-/// What the rules may look at of a message in a file, and how long all of it is.
-fn beginning(path: &Path) -> io::Result<(Vec<u8>, u64)> {
+/// A message in a file, up to one octet more than is looked at, and how long all of it is.
+fn read(path: &Path) -> io::Result<(Vec<u8>, u64)> {
     let file = File::open(path)?;
     let length = file.metadata()?.len();
     let mut bytes = Vec::new();
-    file.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
+    file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
     Ok((bytes, length))
+}
+
+/// Lines as a client would end them: files have the system's ends.
+fn with_crlf(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len() + bytes.len() / 32);
+    for line in bytes.split_inclusive(|b| *b == b'\n') {
+        match line.strip_suffix(b"\n") {
+            Some(bare) => {
+                out.extend_from_slice(bare.strip_suffix(b"\r").unwrap_or(bare));
+                out.extend_from_slice(b"\r\n");
+            }
+            None => out.extend_from_slice(line),
+        }
+    }
+    out
 }
 
 /// Text of a peer within a line of ours.

@@ -11,7 +11,6 @@ use postern_mail::message::auth_results::{About, authentication_results, receive
 use postern_mail::message::headers::Headers;
 use postern_mail::{Domain, Envelope, Mailbox, Points};
 use postern_policy::rules::authenticity::{Quarantine, Settings};
-use postern_smtp::machine::TraceFacts;
 
 use crate::wire::Live;
 
@@ -63,23 +62,22 @@ fn from_fields(headers: &Headers) -> Vec<u8> {
 pub(crate) async fn examine(
     live: &Live,
     client: &ClientFacts,
-    (envelope, trace, headers): (&Envelope, &TraceFacts, &Headers),
+    (envelope, helo, headers): (&Envelope, &str, &Headers),
     message: Option<ReadMessage<'_>>,
 ) -> Option<(Authenticity, Vec<u8>)> {
     if !live.config.policy.authenticity.enabled {
         return None;
     }
-    let helo = trace.helo.to_string();
     let asked = MessageAsked {
         client: client.address,
-        helo: helo.clone(),
+        helo: helo.to_owned(),
         from: envelope.from.clone(),
         receiver: Arc::clone(&live.hostname),
         authors: authors(headers),
         within: live.config.policy.authenticity.timeout,
     };
     let found = live.authenticator.examine(&asked, message).await;
-    let about = About { hostname: &live.hostname, client: client.address, helo: &helo, from: &envelope.from };
+    let about = About { hostname: &live.hostname, client: client.address, helo, from: &envelope.from };
     let mut fields = authentication_results(&about, &found).into_bytes();
     fields.extend(received_spf(&about, &found).unwrap_or_default().into_bytes());
     Some((found, fields))

@@ -20,19 +20,17 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
-use crate::control::bans::BanOrder;
 use crate::control::dnsbl::DnsLists;
 use crate::control::reports::ReportsOrder;
 use crate::control::{
     Answer, Change, Lane, Message, ORDER_BYTES_MAX, ORDER_TIMEOUT, Order, QueueOrder, Recipient, Selection, Status, Story,
     carry_out_account,
 };
-use crate::explained::{Explained, WhatIf};
 use crate::scopes::{Habits, Used};
 use crate::wire::dispatch::{self, Steering};
 use crate::wire::reload::Reloader;
-use crate::wire::{Server, account_facts, bans, clock, live, report, reports, routing, stopped};
-use crate::{acts, explained, lists, offline, replay};
+use crate::wire::{Server, bans, clock, report, reports, routing, stopped, what_if};
+use crate::{acts, explained, lists, replay};
 
 /// Orders carried out at a time.
 const ORDERS_AT_ONCE: usize = 8;
@@ -133,31 +131,6 @@ fn explain(server: &Server, id: &str) -> Answer {
     }
 }
 
-/// What would be decided, by the configuration that is named, or else by the one in force. Accounts, lists and bans are the ones in force.
-fn what_if(server: &Server, asked: &WhatIf) -> Result<Explained, String> {
-    let live = server.live.load_full();
-    let named = asked.config.as_ref().map(|(name, text)| offline::configuration(name, text).map(|config| (name, config)));
-    let (config, by) = match named.transpose()? {
-        None => (None, "the configuration in force".to_owned()),
-        Some((name, config)) => match postern_config::diff(&live.config, &config).len() {
-            0 => (None, format!("{name}, as it is in force")),
-            changes => (Some(config), format!("{name}, which has {changes} settings other than the configuration in force")),
-        },
-    };
-    let policy = config.as_ref().map(live::policy);
-    let explained = explained::what_if(
-        config.as_ref().unwrap_or(&live.config),
-        policy.as_ref().unwrap_or(&live.policy),
-        |account| account_facts(&server.accounts, account),
-        |client, names| match names {
-            None => server.lists.listed(client.address, client.listener, clock()),
-            Some(names) => server.lists.named(names, client.listener, clock()),
-        },
-        asked,
-    )?;
-    Ok(Explained { by: Some(by), ..explained })
-}
-
 async fn carry_out(server: &Arc<Server>, reloader: &Reloader, order: Order) -> Answer {
     match order {
         Order::Because { .. } => Answer::Failed { exit: 2, error: "an order has one reason".to_owned() },
@@ -167,16 +140,7 @@ async fn carry_out(server: &Arc<Server>, reloader: &Reloader, order: Order) -> A
                 .await
                 .unwrap_or_else(|error| Answer::failed(error.to_string()))
         }
-        Order::WhatIf(asked) => {
-            let bans = bans::carry_out(server, BanOrder::Explain { what: asked.ip.clone() }).await;
-            let server = Arc::clone(server);
-            // It reads files.
-            let answered = tokio::task::spawn_blocking(move || what_if(&server, &asked)).await;
-            match answered.map_err(|error| error.to_string()).flatten() {
-                Ok(explained) => Answer::Explained(Box::new(explained::with_bans(explained, &bans))),
-                Err(error) => Answer::Failed { exit: 2, error },
-            }
-        }
+        Order::WhatIf(asked) => what_if::carry_out(server, Box::new(asked)).await,
         Order::Status => status(server).await,
         Order::Reload => match reloader.reload().await {
             Ok(changes) => Answer::Done { text: format!("reloaded, {} changes", changes.len()) },

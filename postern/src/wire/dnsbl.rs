@@ -172,10 +172,7 @@ impl Asking {
         if !is_asked_about(server, live, client) {
             return DnsSaid::default();
         }
-        let helo = self.helo.as_ref().and_then(|name| name_subject(name.as_str())).map(|name| (DnsTarget::Helo, name));
-        let domain = from.mailbox().and_then(|mailbox| mailbox.domain());
-        let domain = domain.and_then(|domain| name_subject(domain.as_str())).map(|name| (DnsTarget::MailFrom, name));
-        let names: Vec<_> = helo.into_iter().chain(domain).collect();
+        let names = used_names(self.helo.as_ref(), from);
         let earlier = self.client.take();
         let about_client = async {
             match earlier {
@@ -233,6 +230,29 @@ impl Asking {
             server.dnsbl.lists().count(&zone, target, |counts| counts.accepted += 1);
         }
     }
+}
+
+/// The names a client uses for itself.
+fn used_names(helo: Option<&HeloName>, from: &ReversePath) -> Vec<(DnsTarget, Subject)> {
+    let helo = helo.and_then(|name| name_subject(name.as_str())).map(|name| (DnsTarget::Helo, name));
+    let domain = from.mailbox().and_then(|mailbox| mailbox.domain());
+    let domain = domain.and_then(|domain| name_subject(domain.as_str())).map(|name| (DnsTarget::MailFrom, name));
+    helo.into_iter().chain(domain).collect()
+}
+
+/// What lists would say at MAIL of a client that has not come.
+pub(crate) async fn would_say(
+    server: &Server,
+    live: &Live,
+    client: &ClientFacts,
+    helo: Option<&HeloName>,
+    from: &ReversePath,
+) -> DnsSaid {
+    if !is_asked_about(server, live, client) {
+        return DnsSaid::default();
+    }
+    let subjects: Vec<_> = about_client(client.address).into_iter().chain(used_names(helo, from)).collect();
+    ask(server, &subjects).await
 }
 
 fn about_client(address: std::net::IpAddr) -> [(DnsTarget, Subject); 2] {

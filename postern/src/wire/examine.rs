@@ -101,7 +101,7 @@ pub(crate) fn at_length<T>(octets: usize, work: impl FnOnce() -> T) -> T {
 }
 
 /// Strangers' mail, and not that of networks which are trusted.
-fn is_looked_at(live: &Live, client: &ClientFacts, envelope: &Envelope) -> bool {
+pub(crate) fn is_looked_at(live: &Live, client: &ClientFacts, envelope: &Envelope) -> bool {
     client.listener == ListenerKind::Mx && envelope.account.is_none() && !live.policy.trusts(client.address)
 }
 
@@ -126,7 +126,22 @@ pub(crate) async fn examine(server: &Server, live: &Live, whole: Whole<'_>) -> (
         }
     };
     let came = Came::new(stored, ours, cut);
-    let octets = came.as_ref();
+    let helo = trace.helo.to_string();
+    look(server, live, About { client, envelope, helo: &helo, headers }, came.as_ref()).await
+}
+
+/// What a message is about.
+pub(crate) struct About<'a> {
+    pub(crate) client: &'a ClientFacts,
+    pub(crate) envelope: &'a Envelope,
+    pub(crate) helo: &'a str,
+    pub(crate) headers: &'a Headers,
+}
+
+/// Finds it out about a message as it came.
+pub(crate) async fn look(server: &Server, live: &Live, about: About<'_>, octets: &[u8]) -> (Found, Vec<u8>) {
+    let About { client, envelope, helo, headers } = about;
+    let own = &live.config.policy;
     let (inspection, read) = at_length(octets.len(), || {
         let inspection = own.links.enabled.then(|| live.inspector.inspect(octets));
         (inspection, own.authenticity.enabled.then(|| ReadMessage::read(octets)).flatten())
@@ -134,7 +149,7 @@ pub(crate) async fn examine(server: &Server, live: &Live, whole: Whole<'_>) -> (
     let (asked, unasked) = names(server, live, headers, inspection.as_ref());
     let (dns, from) = tokio::join!(
         Asking::message(server, live, client, asked),
-        authenticity::examine(live, client, (envelope, trace, headers), read)
+        authenticity::examine(live, client, (envelope, helo, headers), read)
     );
     let (authenticity, fields) = from.map_or((None, Vec::new()), |(found, fields)| (Some(Box::new(found)), fields));
     let listed = names_in_lists::of_message(server, client, headers, (inspection.as_ref(), authenticity.as_deref()));

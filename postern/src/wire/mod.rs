@@ -24,6 +24,7 @@ pub(crate) mod sealing;
 pub(crate) mod strangers;
 pub(crate) mod trail;
 pub(crate) mod unused;
+pub(crate) mod what_if;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
