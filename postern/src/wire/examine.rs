@@ -157,7 +157,7 @@ fn names(server: &Server, live: &Live, headers: &Headers, inspection: Option<&In
     let (lists, most) = (server.dnsbl.lists(), live::number(live.config.policy.links.asked_max));
     let mut unasked = 0;
     if lists.has(DnsTarget::Link) {
-        let (subjects, left) = link_subjects(&inspection.links, most);
+        let (subjects, left) = link_subjects(&inspection.links, most, lists.has_link_addresses());
         unasked = left;
         asked.extend(subjects.into_iter().map(|subject| (DnsTarget::Link, subject)));
     }
@@ -183,7 +183,7 @@ fn ranked(links: &[Link]) -> Vec<&Link> {
 
 /// Where links lead, each once: as many places as may be asked about, and a few hosts of each for the lists that know hosts. And how many places are
 /// left out.
-fn link_subjects(links: &[Link], most: usize) -> (Vec<Subject>, u32) {
+fn link_subjects(links: &[Link], most: usize, has_addresses: bool) -> (Vec<Subject>, u32) {
     let mut places: HashMap<String, HashSet<&str>> = HashMap::new();
     let (mut subjects, mut unasked) = (Vec::new(), HashSet::new());
     for link in ranked(links) {
@@ -194,6 +194,8 @@ fn link_subjects(links: &[Link], most: usize) -> (Vec<Subject>, u32) {
                 let registered = link.registered.clone().unwrap_or_else(|| host.clone());
                 (registered.to_string(), host.as_str(), Subject::Host { host: host.clone(), registered })
             }
+            // What no list is asked about takes nobody's place.
+            LinkHost::Address(_) if !has_addresses => continue,
             LinkHost::Address(address) => (address.to_string(), "", Subject::Address(*address)),
             LinkHost::Invalid => continue,
         };
@@ -221,17 +223,22 @@ mod tests {
     #[test]
     fn lists_are_asked_about_so_many_places_and_what_is_odd_or_clicked_comes_first() {
         let pictures: String = (0..50).map(|n| format!("<img src='http://good{n}.com/'>")).collect();
-        let (subjects, unasked) =
-            link_subjects(&links(&format!("{pictures}<a href='http://bad.org/'>x</a><a href='http://0x7f.1/'>y</a>")), 3);
+        let all = links(&format!("{pictures}<a href='http://bad.org/'>x</a><a href='http://0x7f.1/'>y</a>"));
+        let (subjects, unasked) = link_subjects(&all, 3, true);
         assert_eq!((subjects.len(), unasked), (3, 49));
         assert_eq!(subjects[0], Subject::Address("127.0.0.1".parse().unwrap()));
         assert!(matches!(&subjects[1], Subject::Host { host, .. } if host.as_str() == "bad.org"), "{subjects:?}");
+        let (subjects, unasked) = link_subjects(&all, 3, false);
+        assert!(
+            unasked == 48 && matches!(&subjects[0], Subject::Host { host, .. } if host.as_str() == "bad.org"),
+            "{subjects:?}"
+        );
     }
 
     #[test]
     fn of_one_domain_a_few_hosts_are_asked_about() {
         let many: String = (0..500).map(|n| format!("<a href='http://h{n}.good.com/'>x</a>")).collect();
-        let (subjects, unasked) = link_subjects(&links(&many), 100);
+        let (subjects, unasked) = link_subjects(&links(&many), 100, false);
         assert_eq!((subjects.len(), unasked), (HOSTS_MAX, 0));
     }
 }
