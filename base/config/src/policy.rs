@@ -59,7 +59,7 @@ section! {
         /// Forwarders whose ARC seals are believed, by the domain that seals: mail that fails DMARC is taken when the last seal is theirs and the chain holds.
         #[key(example = "[\"lists.example.net\"]", why = "anybody can seal, so nobody is believed unasked")]
         pub arc_trusted: Vec<Domain> = Vec::new();
-        /// Networks, AS numbers and countries in files.
+        /// Networks, AS numbers, countries and names in files.
         #[key(example = "", why = "the server comes without opinions about networks", name = "list")]
         pub lists: Vec<List> = Vec::new();
         /// A database in the MMDB format that knows whose network an address is, such as GeoLite2-ASN or DB-IP's; needed for lists with AS numbers.
@@ -76,7 +76,7 @@ section! {
         )]
         pub lists_check_interval: Duration = Duration::from_secs(60);
         /// Entries of all files together. With more they are not loaded.
-        #[key(example = "2000000", why = "a million take less than 64 MiB", within = 1..=50_000_000)]
+        #[key(example = "2000000", why = "a million networks or names take about 64 MiB", within = 1..=50_000_000)]
         pub list_entries_max: u32 = 2_000_000;
         /// Lists of addresses and names that are asked by DNS.
         #[key(example = "", why = "which lists are trusted is yours to say")]
