@@ -37,7 +37,9 @@ use crate::wire::auth_guard::AuthGuard;
 use crate::wire::bans::{self, Keeper};
 use crate::wire::inbound::Gate;
 use crate::wire::strangers::Strangers;
-use crate::wire::{Live, Server, clock, control, dispatch, dnsbl, lists, live, login, progress_locks, reload, stopped, unused};
+use crate::wire::{
+    Live, Server, clock, control, dispatch, dnsbl, greylist, lists, live, login, progress_locks, reload, stopped, unused,
+};
 
 /// How often metrics that are read rather than counted are taken.
 const GAUGE_INTERVAL: Duration = Duration::from_secs(2);
@@ -287,6 +289,7 @@ struct State {
     authenticator: Arc<Authenticator>,
     lists: Arc<Lists>,
     quotas: Arc<Quotas>,
+    greylist: greylist::Keeper,
     history: History,
     audit: Arc<Audit>,
     bans: BanRows,
@@ -305,13 +308,14 @@ fn open_state(
     let accounts = Arc::new(Accounts::open(&store, Arc::clone(&hashing) as Arc<_>).map_err(words)?);
     let authenticator = Authenticator::new(&store, Arc::clone(&accounts), hashing, guard, authentication).map_err(words)?;
     let lists = Arc::new(Lists::open(&store).map_err(words)?);
+    let greylist = greylist::Keeper::open(&store).map_err(words)?;
     let quotas = Quotas::open(&store).map_err(words)?;
     let history = History::start(&store, history, move |failure| {
         let _ = fatal.try_send(format!("history: {failure}"));
     })
     .map_err(words)?;
     let audit = Audit::open(data_dir, clock(), keep).map_err(|error| format!("audit log: {error}"))?;
-    Ok(State { accounts, authenticator, lists, quotas, history, audit: Arc::new(audit), bans: BanRows::of(&store) })
+    Ok(State { accounts, authenticator, lists, quotas, greylist, history, audit: Arc::new(audit), bans: BanRows::of(&store) })
 }
 
 #[expect(
@@ -362,7 +366,7 @@ async fn serve(
 
     let mut scheduler = Scheduler::new(live::scheduler(&config), clock().0);
     let spool = tokio::task::block_in_place(|| recover(&config, &mut scheduler))?;
-    let State { accounts, authenticator, lists, quotas, history, audit, bans } =
+    let State { accounts, authenticator, lists, quotas, greylist, history, audit, bans } =
         state.await.map_err(|error| error.to_string())??;
     lists.put(tokio::task::block_in_place(|| lists::at_start(&config)));
 
@@ -393,6 +397,7 @@ async fn serve(
         dnsbl,
         bans: Arc::new(bans),
         quotas,
+        greylist,
         history,
         session_ids: SessionIds::default(),
         audit,

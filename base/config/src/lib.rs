@@ -14,6 +14,7 @@ mod dnsbl;
 mod domain;
 mod error;
 mod filter;
+mod greylist;
 mod history;
 mod http;
 mod links;

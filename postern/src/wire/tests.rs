@@ -71,6 +71,7 @@ impl Town {
             dnsbl: dnsbl::Keeper::new(&Self::config(folder.path(), toml)).unwrap(),
             bans,
             quotas,
+            greylist: greylist::Keeper::open(&store).unwrap(),
             history,
             session_ids: SessionIds::default(),
             audit: Arc::new(Audit::open(folder.path(), clock(), postern_state::audit::Keep::default()).unwrap()),

@@ -26,11 +26,13 @@ pub enum Keyspace {
     Bans,
     /// How much each account has sent.
     Quotas,
+    /// Who was told to come again, and networks that did.
+    Greylist,
 }
 
 impl Keyspace {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Meta,
         Self::Accounts,
         Self::History,
@@ -40,6 +42,7 @@ impl Keyspace {
         Self::Lists,
         Self::Bans,
         Self::Quotas,
+        Self::Greylist,
     ];
 
     /// Its name on disk.
@@ -55,6 +58,7 @@ impl Keyspace {
             Self::Lists => "lists",
             Self::Bans => "bans",
             Self::Quotas => "quotas",
+            Self::Greylist => "greylist",
         }
     }
 }

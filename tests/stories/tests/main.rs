@@ -24,6 +24,7 @@ mod fairness;
 mod filters;
 mod first_message;
 mod full_disk;
+mod greylist;
 mod hostile_names;
 mod hostile_next_hop;
 mod limits;

@@ -47,7 +47,7 @@ impl Local {
             let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES_MAX);
             database.keyspace(space.as_str(), options).map_err(failure)
         };
-        let [meta, accounts, history, addresses, refusals, trails, lists, bans, quotas] = Keyspace::ALL;
+        let [meta, accounts, history, addresses, refusals, trails, lists, bans, quotas, greylist] = Keyspace::ALL;
         let keyspaces = [
             open(meta)?,
             open(accounts)?,
@@ -58,12 +58,13 @@ impl Local {
             open(lists)?,
             open(bans)?,
             open(quotas)?,
+            open(greylist)?,
         ];
         Ok(Self { database, keyspaces })
     }
 
     fn keyspace(&self, space: Keyspace) -> &fjall::Keyspace {
-        let [meta, accounts, history, addresses, refusals, trails, lists, bans, quotas] = &self.keyspaces;
+        let [meta, accounts, history, addresses, refusals, trails, lists, bans, quotas, greylist] = &self.keyspaces;
         match space {
             Keyspace::Meta => meta,
             Keyspace::Accounts => accounts,
@@ -74,6 +75,7 @@ impl Local {
             Keyspace::Lists => lists,
             Keyspace::Bans => bans,
             Keyspace::Quotas => quotas,
+            Keyspace::Greylist => greylist,
         }
     }
 }
