@@ -13,6 +13,7 @@ use crate::authenticity::Authenticity;
 use crate::dnsbl::{Dnsbl, Hashbl, Uribl};
 use crate::error::nearest;
 use crate::filter::{Clamav, Milter, Rspamd};
+use crate::greylist::Greylist;
 use crate::links::Links;
 use crate::list::List;
 use crate::read::{Node, Report};
@@ -53,6 +54,9 @@ section! {
         /// How messages are read for links.
         #[key(example = "", why = "see its keys")]
         pub links: Links;
+        /// Who is told to come again.
+        #[key(example = "", why = "see its keys")]
+        pub greylist: Greylist;
         /// What is found out about who mail is from.
         #[key(example = "", why = "see its keys")]
         pub authenticity: Authenticity;
