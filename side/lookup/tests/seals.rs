@@ -35,7 +35,8 @@ impl Place {
     }
 
     async fn seal(&self, message: &str) -> Option<String> {
-        let results = "here.test;\r\n\tspf=pass reason=\"a  term\" smtp.mailfrom=\"a@there.test\";\r\n\tdmarc=pass header.from=there.test";
+        let results =
+            "here.test;\r\n\tspf=pass reason=\"a  term\" smtp.mailfrom=\"a@there.test\";\r\n\tdmarc=pass header.from=there.test";
         let asked = SealAsked { message: ReadMessage::read(message.as_bytes()).unwrap(), results, within: WITHIN };
         self.sealer.seal(&self.authenticator, asked).await.unwrap()
     }
