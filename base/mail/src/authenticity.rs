@@ -185,6 +185,8 @@ pub struct Arc {
     pub sealers: Vec<Words>,
     /// What went wrong.
     pub why: Words,
+    /// The authors that the last sealer says had passed DMARC when it got the message.
+    pub passed: Vec<Words>,
 }
 
 /// The client's name, and whether the name says so too (RFC 8601 §3).
@@ -246,7 +248,8 @@ impl Authenticity {
         }
         if let Some(arc) = &self.arc {
             let sealers: Vec<&str> = arc.sealers.iter().take(SEALERS_MAX).map(Words::as_str).collect();
-            line(&["arc", arc.result.as_str(), arc.why.as_str(), &sealers.join(" ")]);
+            let passed: Vec<&str> = arc.passed.iter().take(AUTHORS_MAX).map(Words::as_str).collect();
+            line(&["arc", arc.result.as_str(), arc.why.as_str(), &sealers.join(" "), &passed.join(" ")]);
         }
         if let Some(iprev) = &self.iprev {
             line(&["iprev", iprev.result.as_str(), iprev.name.as_str()]);
@@ -289,9 +292,13 @@ impl Authenticity {
                     why: why.into(),
                 }),
                 ["author", why, ..] => read.no_author = why.into(),
-                ["arc", result, why, sealers, ..] => {
-                    let sealers = sealers.split(' ').filter(|name| !name.is_empty()).take(SEALERS_MAX).map(Words::new).collect();
-                    read.arc = Some(Arc { result: AuthResult::by_name(result)?, sealers, why: why.into() });
+                ["arc", result, why, sealers, ref more @ ..] => {
+                    let names =
+                        |text: &str, most| text.split(' ').filter(|name| !name.is_empty()).take(most).map(Words::new).collect();
+                    let sealers = names(sealers, SEALERS_MAX);
+                    // Earlier versions did not note it.
+                    let passed = names(more.first().unwrap_or(&""), AUTHORS_MAX);
+                    read.arc = Some(Arc { result: AuthResult::by_name(result)?, sealers, why: why.into(), passed });
                 }
                 ["iprev", result, name, ..] => {
                     read.iprev = Some(Iprev { result: AuthResult::by_name(result)?, name: name.into() });

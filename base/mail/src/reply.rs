@@ -591,6 +591,13 @@ impl Reply {
         Self::with(550, (7, 1), text.replace(|c: char| !matches!(c, ' '..='~'), "?"))
     }
 
+    /// 451: the author's domain asks for refusal, and it could not be found out now whether the message is its own.
+    #[must_use]
+    pub fn not_yet_authentic(domain: &str) -> Self {
+        let text = format!("it could not be found out whether this mail is proven to be of {domain} (DMARC), try again later");
+        Self::with(451, (7, 1), text.replace(|c: char| !matches!(c, ' '..='~'), "?"))
+    }
+
     /// 550: there is nobody in From whose policy could be asked for.
     #[must_use]
     pub fn no_author(why: &str) -> Self {

@@ -266,8 +266,8 @@ pub(crate) fn header_names(server: &Server, headers: &Headers) -> Vec<Subject> {
         return Vec::new();
     }
     let mut names: Vec<Subject> = Vec::new();
-    let from = headers.from_addresses().unwrap_or_default();
-    for domain in from.iter().chain(&headers.reply_to_addresses()).filter_map(|mailbox| mailbox.domain()) {
+    let (from, reply_to) = (headers.addresses_in("From"), headers.addresses_in("Reply-To"));
+    for domain in from.iter().chain(&reply_to).filter_map(|mailbox| mailbox.domain()) {
         names.extend(name_subject(domain.as_str()).filter(|name| !names.contains(name)));
     }
     names

@@ -1,9 +1,10 @@
 //! What is found out about a message once it is all there, before it is judged: what lists say of its names and links, and who it is from.
 //! Promise: only strangers' mail is looked at; the octets of all messages that are looked at together stay within `policy.examine_memory`; and
-//! what could not be found out is held against nobody.
+//! what could not be found out is held against nobody; what could not be looked at is asked for again.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use postern_config::Config;
 use postern_inspect::{Hosts, Inspection, Inspector, Kind, Limits, Link, LinkHost};
@@ -12,7 +13,7 @@ use postern_mail::client::ListenerKind;
 use postern_mail::fact::ClientFacts;
 use postern_mail::link::LinkFacts;
 use postern_mail::message::headers::Headers;
-use postern_mail::{DnsTarget, Envelope};
+use postern_mail::{DnsTarget, Envelope, Outage};
 use postern_policy::facts::Found;
 use postern_smtp::machine::TraceFacts;
 use postern_spool::Writer;
@@ -28,10 +29,27 @@ const QUICK_BYTES_MAX: usize = 64 * 1024;
 /// Hosts of one registered domain that lists are asked about.
 const HOSTS_MAX: usize = 4;
 
+/// Messages up to this have a share of the memory that larger ones cannot take, so that a few of those, held open by slow zones, do not keep all mail waiting.
+const SMALL_KIB_MAX: u32 = 256;
+/// Nobody waits longer for room; clients are asked to come again then. They wait for ten minutes themselves (RFC 5321 §4.5.3.2.6).
+const ROOM_WITHIN: Duration = Duration::from_secs(60);
+
 /// Memory for messages that are looked at as a whole, in KiB. Who finds none free waits for those before it.
 pub(crate) struct Memory {
+    large: Share,
+    small: Share,
+    within: Duration,
+}
+
+struct Share {
     free: Semaphore,
     all: u32,
+}
+
+impl Share {
+    fn new(all: u32) -> Self {
+        Self { free: Semaphore::new(usize::try_from(all).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)), all }
+    }
 }
 
 impl Memory {
@@ -39,14 +57,19 @@ impl Memory {
     #[must_use]
     pub(crate) fn new(config: &Config) -> Self {
         let all = u32::try_from(config.policy.examine_memory.0 / 1024).unwrap_or(u32::MAX);
-        Self { free: Semaphore::new(usize::try_from(all).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)), all }
+        Self { large: Share::new(all - all / 8), small: Share::new(all / 8), within: ROOM_WITHIN }
     }
 
     /// Room for a message of this size; a message that is larger than all there is has all of it.
-    pub(crate) async fn room(&self, octets: u64) -> Option<SemaphorePermit<'_>> {
-        let wanted = u32::try_from(octets / 1024 + 1).unwrap_or(u32::MAX).min(self.all);
+    ///
+    /// # Errors
+    /// When there is none for too long.
+    pub(crate) async fn room(&self, octets: u64) -> Result<SemaphorePermit<'_>, Outage> {
+        let wanted = u32::try_from(octets / 1024 + 1).unwrap_or(u32::MAX);
+        let share = if wanted <= SMALL_KIB_MAX.min(self.small.all / 4) { &self.small } else { &self.large };
+        let permit = tokio::time::timeout(self.within, share.free.acquire_many(wanted.min(share.all))).await;
         // It is never closed.
-        self.free.acquire_many(wanted).await.ok()
+        permit.ok().and_then(Result::ok).ok_or(Outage::Overload)
     }
 }
 
@@ -106,28 +129,27 @@ pub(crate) fn is_looked_at(live: &Live, client: &ClientFacts, envelope: &Envelop
 }
 
 /// Finds it out, with the fields that tell it to whoever reads the message.
-pub(crate) async fn examine(server: &Server, live: &Live, whole: Whole<'_>) -> (Found, Vec<u8>) {
+///
+/// # Errors
+/// When the message cannot be read back, or there is no room to look at it: it would else be judged by signatures that nobody has seen.
+pub(crate) async fn examine(server: &Server, live: &Live, whole: Whole<'_>) -> Result<(Found, Vec<u8>), Outage> {
     let Whole { client, envelope, trace, headers, writer, ours, cut } = whole;
     if !is_looked_at(live, client, envelope) {
-        return (Found::default(), Vec::new());
+        return Ok((Found::default(), Vec::new()));
     }
     let own = &live.config.policy;
     if !own.authenticity.enabled && !own.links.enabled {
         let dns = Asking::message(server, live, client, names(server, live, headers, None).0).await;
         let listed = names_in_lists::of_message(server, client, headers, (None, None));
-        return (Found { dns, listed, ..Found::default() }, Vec::new());
+        return Ok((Found { dns, listed, ..Found::default() }, Vec::new()));
     }
-    let _room = live.memory.room(writer.size()).await;
-    let stored = match writer.read_back(live::size(live.config.limits.message_size).saturating_add(64 << 10)).await {
-        Ok(stored) => stored,
-        Err(outage) => {
-            tracing::warn!(%outage, "a message could not be read back, and neither its signatures nor its links are looked at");
-            Cow::Borrowed(&[][..])
-        }
-    };
+    // What was cut out is put back into a copy.
+    let copies = if cut.is_some() { 2 } else { 1 };
+    let _room = live.memory.room(writer.size().saturating_mul(copies)).await?;
+    let stored = writer.read_back(live::size(live.config.limits.message_size).saturating_add(64 << 10)).await?;
     let came = Came::new(stored, ours, cut);
     let helo = trace.helo.to_string();
-    look(server, live, About { client, envelope, helo: &helo, headers }, came.as_ref()).await
+    Ok(look(server, live, About { client, envelope, helo: &helo, headers }, came.as_ref()).await)
 }
 
 /// What a message is about.

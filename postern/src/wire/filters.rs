@@ -65,7 +65,7 @@ pub(crate) async fn ask(live: &Live, whole: Whole<'_>) -> Result<Vec<FilterSaid>
     let id = writer.id().to_string();
     let helo = trace.helo.to_string();
     // What came, what a filter makes of it, and what is sent to it.
-    let _room = live.memory.room(writer.size().saturating_mul(3)).await;
+    let _room = live.memory.room(writer.size().saturating_mul(3)).await?;
     let written = writer.read_back(usize::MAX).await?;
     let (front, message) = written.split_at_checked(ours).unwrap_or((&[], &written));
     let told = Told {

@@ -335,7 +335,15 @@ impl Inbound {
             Answer::Pass
         })?;
         let whole = examine::Whole { client: &self.client, envelope, trace, headers, writer, ours: *ours, cut: cut.as_ref() };
-        let (found, fields) = examine::examine(&self.server, &self.live, whole).await;
+        let (found, fields) = match examine::examine(&self.server, &self.live, whole).await {
+            Ok(found) => found,
+            Err(outage) => {
+                tracing::warn!(%outage, client = %self.client.address, "a message could not be looked at, and is not taken");
+                // Told at its commit, as what could not be stored.
+                message.writer = Err(outage);
+                return Err(Answer::Pass);
+            }
+        };
         self.asking.watch(&self.server, &self.live, &self.client, &found.dns);
         (*message.found, message.fields) = (found, fields);
         let mut verdict = self.with_facts(|policy, _, facts| policy.message(facts))?;

@@ -78,7 +78,7 @@ fn of_client(server: &Server, client: &ClientFacts, authenticity: Option<&Authen
 /// The addresses of From.
 #[must_use]
 pub(crate) fn asked_of_authors(headers: &Headers) -> Vec<AskedName> {
-    let authors = headers.from_addresses().unwrap_or_default();
+    let authors = headers.addresses_in("From");
     authors.iter().take(AUTHORS_MAX).map(|author| AskedName::address(NameKind::From, author)).collect()
 }
 

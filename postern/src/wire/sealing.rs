@@ -46,7 +46,7 @@ pub(crate) async fn seal(live: &Live, envelope: &Envelope, fields: &[u8], (write
     if !goes_on(&live.config, envelope) {
         return None;
     }
-    let _room = live.memory.room(writer.size()).await;
+    let _room = live.memory.room(writer.size()).await.ok()?;
     // What cannot be read back cannot be stored, which is said elsewhere.
     let stored = writer.read_back(usize::MAX).await.ok()?;
     let octets = stored.get(ours..)?;

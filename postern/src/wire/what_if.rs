@@ -48,7 +48,7 @@ async fn looked_up(server: &Server, asked: &WhatIf) -> Result<Looked, String> {
     let helo = helo.map_or_else(|| format!("[{}]", client.address), |helo| helo.to_string());
     let about = About { client: &client, envelope: &envelope, helo: &helo, headers: &headers };
     let found = if examine::is_looked_at(&live, &client, &envelope) {
-        let _room = live.memory.room(message.len() as u64).await;
+        let _room = live.memory.room(message.len() as u64).await.map_err(|outage| outage.to_string())?;
         examine::look(server, &live, about, &message).await.0
     } else {
         postern_policy::facts::Found::default()

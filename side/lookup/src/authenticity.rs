@@ -33,6 +33,8 @@ use mail_auth::{
 use postern_mail::authenticity::{
     AUTHORS_MAX, Arc as Chain, AuthResult, Authenticity, Disposition, Dkim, Dmarc, Iprev, SEALERS_MAX, SIGNATURES_MAX, Spf, Words,
 };
+use postern_mail::message::auth_results::passed_authors;
+use postern_mail::message::headers::HEADER_BYTES_MAX;
 use postern_mail::{Domain, ReversePath};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -42,6 +44,11 @@ use self::texts::{Keys, Texts};
 use crate::resolver::{LookupSettings, QUESTIONS_AT_ONCE_MAX, Resolver, SetupFailure, name_servers};
 use crate::spf::{self, SpfAsked};
 use crate::{reverse_dns, seal};
+
+/// Fields that a signature may cover; long lists name some dozens.
+const NAMES_MAX: usize = 200;
+/// RFC 5322 §3.6 and RFC 2045 §3: fields that stand in a message once.
+const SHOWN_ONCE: [&str; 8] = ["From", "Sender", "Reply-To", "To", "Cc", "Subject", "Date", "Content-Type"];
 
 /// Whose domains the From field names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -236,7 +243,7 @@ impl Authenticator {
         let Ok(identified) = identified.wait_for(Option::is_some).await.map(|found| found.clone()) else { return first };
         let Some(identified) = identified else { return first };
         let compared = patience.until(patience.whole, self.dmarc(domain, &identified, &texts)).await;
-        compared.unwrap_or_else(|| unknown_dmarc(domain))
+        compared.unwrap_or_else(|| Dmarc { asked: first.asked, testing: first.testing, ..unknown_dmarc(domain) })
     }
 
     async fn identify(
@@ -309,12 +316,19 @@ impl Authenticator {
         let Some(ReadMessage(mut message)) = message else {
             return Signed { dkim: Vec::new(), passes: Vec::new(), arc: None };
         };
+        if let Some(why) = too_much(&message) {
+            let words = Words::default;
+            let (domain, selector, algorithm, signature) = (words(), words(), words(), words());
+            let one = Dkim { domain, selector, algorithm, signature, result: AuthResult::PermError, why: Words::new(why) };
+            return Signed { dkim: vec![one], passes: Vec::new(), arc: seal::has_arc(&message).then(|| broken(why)) };
+        }
         let mut dkim = Vec::new();
+        let repeated = repeated(&message);
         let unreadable = message.errors().iter().filter(|error| matches!(error.header, Error::Dkim(_))).count();
         let mut looked_at = 0;
         message.retain_dkim_signatures(|signature| {
             looked_at += 1;
-            match unacceptable(signature) {
+            match unacceptable(signature, &repeated) {
                 _ if looked_at > SIGNATURES_MAX => {}
                 Some((result, why)) => dkim.push(word(signature, result, why)),
                 None => return Ok(()),
@@ -322,9 +336,7 @@ impl Authenticator {
             Err(DkimError::UnsupportedAlgorithm)
         });
         let (keys, arc) = tokio::join!(self.keys(&message, patience), patience.until(patience.half, self.chain(&message)));
-        let arc = arc.unwrap_or_else(|| {
-            Some(Chain { result: AuthResult::TempError, sealers: Vec::new(), why: Words::new("no answer in time") })
-        });
+        let arc = arc.unwrap_or_else(|| Some(Chain { result: AuthResult::TempError, ..broken("no answer in time") }));
         let mut passes = Vec::new();
         let outputs = self.library.verify_dkim(Parameters::new(&message).with_cache(&keys)).await;
         let (without, with): (Vec<_>, Vec<_>) = outputs.into_iter().partition(|output| output.signature().is_none());
@@ -356,6 +368,9 @@ impl Authenticator {
         if !seal::has_arc(message) {
             return None;
         }
+        if names_too_many(message) {
+            return Some(broken("a message signature names too many fields"));
+        }
         let output = self.library.verify_arc(message).await;
         let sealers = message.arc_seals().iter().take(SEALERS_MAX).map(|seal| Words::new(&seal.header.d)).collect();
         let (result, why) = match dkim_result(output.result()) {
@@ -367,7 +382,10 @@ impl Authenticator {
             (AuthResult::TempError, why) => (AuthResult::TempError, why),
             (_, why) => (AuthResult::Fail, why),
         };
-        Some(Chain { result, sealers, why: Words::new(&why) })
+        let last = message.arc_authentication_results().iter().max_by_key(|results| results.header.i);
+        let passed = last.map(|results| passed_authors(&String::from_utf8_lossy(results.value))).unwrap_or_default();
+        let passed = passed.iter().take(AUTHORS_MAX).map(|author| Words::new(author)).collect();
+        Some(Chain { result, sealers, why: Words::new(&why), passed })
     }
 
     async fn dmarc(&self, domain: &Domain, Identified { spf, passes }: &Identified, texts: &Texts) -> Dmarc {
@@ -433,8 +451,43 @@ struct Pass {
     result: AuthResult,
 }
 
+/// Why no signature of it is verified: for each name that one covers the library goes through all fields.
+pub(crate) fn too_much(message: &AuthenticatedMessage<'_>) -> Option<&'static str> {
+    // With its empty line.
+    (message.body_offset() > HEADER_BYTES_MAX + 2).then_some("the header section is too long")
+}
+
+/// A chain with a signature that is not verified for that reason.
+pub(crate) fn names_too_many(message: &AuthenticatedMessage<'_>) -> bool {
+    message.arc_message_signatures().iter().any(|signature| signature.header.h.len() > NAMES_MAX)
+}
+
+fn broken(why: &str) -> Chain {
+    Chain { result: AuthResult::Fail, sealers: Vec::new(), why: Words::new(why), passed: Vec::new() }
+}
+
+/// Fields that programs show once, or go by, and that stand there more often: how often.
+fn repeated(message: &AuthenticatedMessage<'_>) -> Vec<(&'static str, usize)> {
+    let count = |name: &'static str| {
+        let own = |field: &[u8]| field.trim_ascii().eq_ignore_ascii_case(name.as_bytes());
+        (name, message.headers().iter().filter(|(field, _)| own(field)).count())
+    };
+    SHOWN_ONCE.into_iter().map(count).filter(|(_, count)| *count > 1).collect()
+}
+
 /// What the library lets through and we do not.
-fn unacceptable(signature: &mail_auth::dkim::Signature) -> Option<(AuthResult, &'static str)> {
+fn unacceptable(
+    signature: &mail_auth::dkim::Signature,
+    repeated: &[(&'static str, usize)],
+) -> Option<(AuthResult, &'static str)> {
+    if signature.h.len() > NAMES_MAX {
+        return Some((AuthResult::PermError, "the signature names too many fields"));
+    }
+    let covered = |name: &str| signature.h.iter().filter(|own| own.trim().eq_ignore_ascii_case(name)).count();
+    if repeated.iter().any(|(name, count)| *count > covered(name)) {
+        // RFC 6376 §8.15: whoever adds a second one in front has his own shown.
+        return Some((AuthResult::Policy, "a field that should stand there once is there again, unsigned"));
+    }
     if signature.v != 1 {
         // RFC 6376 §3.5: the tag is required.
         return Some((AuthResult::PermError, "the signature has no v=1"));

@@ -231,7 +231,9 @@ impl Watched {
                         () = &mut over => Ended::Silent,
                     };
                     let took = clock().saturating_duration_since(began);
-                    let parked = self.health().ended(now, took, &ended, &settings.health);
+                    // A client whose own name took most of the time says nothing of the list.
+                    let had_time = ended != Ended::Silent || took >= settings.health.slow.min(settings.deadline / 2);
+                    let parked = had_time.then(|| self.health().ended(now, took, &ended, &settings.health)).flatten();
                     heard.changes.extend(parked.map(|why| self.change(Some(why))));
                     ended
                 }

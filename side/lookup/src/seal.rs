@@ -10,7 +10,7 @@ use mail_auth::crypto::{Algorithm, RsaKey, Sha256, SigningKey};
 use mail_auth::headers::{HeaderWriter as _, Writable};
 use mail_auth::{AuthenticatedMessage, AuthenticationResults, DkimResult};
 
-use crate::authenticity::{Authenticator, ReadMessage};
+use crate::authenticity::{Authenticator, ReadMessage, names_too_many, too_much};
 
 /// RFC 8617 §4.2.1: sets in a chain.
 const SETS_MAX: usize = 50;
@@ -75,12 +75,15 @@ impl Sealer {
     }
 
     /// The three fields to put in front. `None`: the chain is one that nothing can be added to, since it says of itself that it is broken, is as long as one
-    /// may be, or cannot be counted; or its keys could not be asked for, and the next hop may have more luck.
+    /// may be, or cannot be counted or verified within bounds; or its keys could not be asked for, and the next hop may have more luck.
     ///
     /// # Errors
     /// When it cannot be signed.
     pub async fn seal(&self, dns: &Authenticator, asked: SealAsked<'_>) -> Result<Option<String>, String> {
         let SealAsked { message: ReadMessage(message), results, within } = asked;
+        if too_much(&message).is_some() || names_too_many(&message) {
+            return Ok(None);
+        }
         let Ok(chain) = tokio::time::timeout(within, dns.library.verify_arc(&message)).await else { return Ok(None) };
         let is_there = has_arc(&message);
         let countable = !is_there || (1..SETS_MAX).contains(&chain.chain().len());

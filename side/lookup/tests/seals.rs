@@ -35,7 +35,8 @@ impl Place {
     }
 
     async fn seal(&self, message: &str) -> Option<String> {
-        let results = "here.test;\r\n\tspf=pass reason=\"a  term\" smtp.mailfrom=\"a@there.test\"";
+        let results =
+            "here.test;\r\n\tspf=pass reason=\"a  term\" smtp.mailfrom=\"a@there.test\";\r\n\tdmarc=pass header.from=there.test";
         let asked = SealAsked { message: ReadMessage::read(message.as_bytes()).unwrap(), results, within: WITHIN };
         self.sealer.seal(&self.authenticator, asked).await.unwrap()
     }
@@ -69,7 +70,8 @@ async fn a_seal_tells_the_results_and_holds_until_something_is_changed() {
     );
     assert!(seal.contains("cv=none") && seal.lines().all(|line| line.len() < 998), "{seal}");
     let sealed = format!("{seal}{MESSAGE}");
-    assert_eq!(place.verify(&sealed).await.result, AuthResult::Pass, "{sealed}");
+    let chain = place.verify(&sealed).await;
+    assert_eq!((chain.result, chain.passed), (AuthResult::Pass, vec!["there.test".into()]), "{sealed}");
     for (word, other) in [("spf=pass", "spf=fail"), ("hello", "hallo"), ("A body", "No body"), ("d=here.test", "d=there.test")] {
         let changed = sealed.replacen(word, other, 1);
         assert_eq!(place.verify(&changed).await.result, AuthResult::Fail, "{word}");

@@ -139,3 +139,55 @@ async fn nobody_waits_long_for_name_servers_that_answer_nothing_and_they_are_bel
     let found = authenticator.examine(&question, ReadMessage::read(MESSAGE.as_bytes())).await;
     assert_eq!(of(&found, "bank.test"), FAILS);
 }
+
+fn results(found: &Authenticity) -> Vec<AuthResult> {
+    found.dkim.iter().map(|dkim| dkim.result).collect()
+}
+
+#[tokio::test]
+async fn a_signature_that_names_more_fields_than_may_be_and_one_of_a_section_that_is_too_long_are_not_verified() {
+    let dns = TestDns::start();
+    let names: Vec<String> = (0..300).map(|number| format!("X-{number}")).collect();
+    let key = Ed25519Key::from_pkcs8_der(&Ed25519Key::generate_pkcs8().unwrap()).unwrap();
+    dns.txt("s._domainkey.bank.test", &format!("v=DKIM1; k=ed25519; p={}", STANDARD.encode(key.public_key())));
+    let signer = DkimSigner::from_key(key).domain("bank.test").selector("s");
+    let all = names.iter().map(String::as_str).chain(["From"]);
+    let signature = signer.headers(all).sign(MESSAGE.as_bytes()).unwrap();
+    let many = signature.to_header() + MESSAGE;
+    let asked = asked("x@bank.test", &["bank.test"], Duration::from_secs(20));
+    let of_many = found(&dns, &asked, &many).await;
+    assert_eq!(
+        (results(&of_many), of_many.dkim[0].why.as_str()),
+        (vec![AuthResult::PermError], "the signature names too many fields")
+    );
+    dns.clear();
+    let signed = signed(Some(&dns), "bank.test", MESSAGE);
+    assert_eq!(results(&found(&dns, &asked, &signed).await), [AuthResult::Pass]);
+    let long = format!("X: {}\r\n{signed}", "x".repeat(64 << 10));
+    assert_eq!(results(&found(&dns, &asked, &long).await), [AuthResult::PermError]);
+    // So are chains.
+    let set = |names: &str| {
+        format!(
+            "ARC-Seal: i=1; a=rsa-sha256; cv=none; d=bank.test; s=s; b=AAAA\r\n\
+             ARC-Message-Signature: i=1; a=rsa-sha256; c=relaxed/relaxed; d=bank.test; s=s; h=from{names}; bh=AAAA; b=AAAA\r\n\
+             ARC-Authentication-Results: i=1; bank.test; dmarc=pass header.from=bank.test\r\n{MESSAGE}"
+        )
+    };
+    let chain = found(&dns, &asked, &set(&":x".repeat(300))).await.arc.unwrap();
+    assert_eq!((chain.result, chain.why.as_str()), (AuthResult::Fail, "a message signature names too many fields"));
+    assert_ne!(found(&dns, &asked, &set("")).await.arc.unwrap().why.as_str(), "a message signature names too many fields");
+}
+
+#[tokio::test]
+async fn a_signature_is_no_pass_where_a_second_subject_was_put_in_front() {
+    let dns = TestDns::start();
+    dns.txt("_dmarc.bank.test", "v=DMARC1; p=reject").txt("bank.test", "v=spf1 -all");
+    let signed = signed(Some(&dns), "bank.test", MESSAGE);
+    let asked = asked("x@bank.test", &["bank.test"], Duration::from_secs(20));
+    assert_eq!(of(&found(&dns, &asked, &signed).await, "bank.test").0, AuthResult::Pass);
+    // Fields that are not signed, and stand there once, are as good as before.
+    let more = found(&dns, &asked, &format!("Date: x\r\nReceived: a\r\nReceived: b\r\n{signed}")).await;
+    assert_eq!(of(&more, "bank.test").0, AuthResult::Pass);
+    let shown = found(&dns, &asked, &format!("subject: your account is closed\r\n{signed}")).await;
+    assert_eq!((results(&shown), of(&shown, "bank.test")), (vec![AuthResult::Policy], FAILS));
+}

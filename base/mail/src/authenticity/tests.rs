@@ -32,7 +32,12 @@ fn full() -> Authenticity {
         dkim: vec![dkim; 2],
         dmarc: vec![dmarc],
         no_author: "the message has no From header field".into(),
-        arc: Some(Arc { result: AuthResult::Pass, sealers: vec!["one.test".into(), "two.test".into()], why: "".into() }),
+        arc: Some(Arc {
+            result: AuthResult::Pass,
+            sealers: vec!["one.test".into(), "two.test".into()],
+            why: "".into(),
+            passed: vec!["a.test".into()],
+        }),
         iprev: Some(Iprev { result: AuthResult::Fail, name: "".into() }),
     }
 }

@@ -203,7 +203,8 @@ pub fn claiming_to_be(hostname: &str, section: &[u8]) -> Vec<Range<usize>> {
             (Some(open), Some(b' ' | b'\t')) => open.end = next,
             _ => {
                 end_field(field.take());
-                if line.trim_ascii().is_empty() {
+                // Nothing else ends the section: a line of a form feed or of spaces does so only for some readers.
+                if line == b"\r\n" {
                     break;
                 }
                 field = Some(at..next);
@@ -229,6 +230,39 @@ pub fn without_ours<'a>(hostname: &str, section: Cow<'a, [u8]>) -> Cow<'a, [u8]>
     }
     left.extend_from_slice(section.get(at..).unwrap_or_default());
     Cow::Owned(left)
+}
+
+/// The authors that an `Authentication-Results` field, or the value of an `ARC-Authentication-Results` one, says have passed DMARC. What stands in comments is
+/// no result, and what is quoted ends no value.
+#[must_use]
+pub fn passed_authors(value: &str) -> Vec<String> {
+    let mut results = vec![String::new()];
+    let (mut depth, mut is_quoted) = (0_usize, false);
+    let mut chars = value.chars();
+    while let Some(c) = chars.next() {
+        let Some(open) = results.last_mut() else { break };
+        match c {
+            '\\' if depth > 0 || is_quoted => drop(chars.next()),
+            '"' if depth == 0 => is_quoted = !is_quoted,
+            _ if is_quoted => open.push(if c.is_ascii_graphic() && !";= ".contains(c) { c } else { '?' }),
+            '(' => depth += 1,
+            ')' if depth > 0 => depth -= 1,
+            _ if depth > 0 => {}
+            ';' => results.push(String::new()),
+            '=' => {
+                open.truncate(open.trim_end().len());
+                open.push('=');
+            }
+            c if c.is_ascii_whitespace() => {
+                if !open.is_empty() && !open.ends_with([' ', '=']) {
+                    open.push(' ');
+                }
+            }
+            c => open.push(c.to_ascii_lowercase()),
+        }
+    }
+    let passed = results.iter().filter(|result| result.split(' ').next() == Some("dmarc=pass"));
+    passed.filter_map(|result| result.split(' ').find_map(|word| word.strip_prefix("header.from="))).map(str::to_owned).collect()
 }
 
 fn claims(hostname: &str, field: &[u8]) -> bool {

@@ -181,6 +181,12 @@ impl Field<'_> {
         octets.trim_ascii().to_vec()
     }
 
+    /// Every address in it, as [`mailbox_list::every`] reads them; octets that are no UTF-8 are replaced, since names in other character sets are common.
+    #[must_use]
+    fn every_mailbox(&self) -> Option<Vec<Mailbox>> {
+        mailbox_list::every(&String::from_utf8_lossy(&self.unfolded()))
+    }
+
     /// The same as text, where it is UTF-8.
     #[must_use]
     pub fn text(&self) -> Option<String> {
@@ -324,6 +330,54 @@ impl Headers {
         mailbox_list::parse(&text).filter(|list| !list.is_empty()).ok_or(HeaderFault::FromUnreadable)
     }
 
+    /// Who a stranger's message is from, for whoever goes by the policies of all authors: read as [`mailbox_list::every`] reads, and in a malformed section too,
+    /// where no line of it could be another From. Empty when the field names nobody.
+    ///
+    /// # Errors
+    /// The fault of the section, when another reader may find another From in it. Else as [`Self::from_addresses`].
+    pub fn authors(&self) -> Result<Vec<Mailbox>, HeaderFault> {
+        if let Some(fault) = self.fault.filter(|fault| !fault.leaves_fields_certain())
+            && (fault == HeaderFault::TooLong || self.lines_like_from() > self.count("From"))
+        {
+            return Err(fault);
+        }
+        let mut fields = self.named("From");
+        match (fields.next(), fields.next()) {
+            (None, _) => Err(HeaderFault::FromMissing),
+            (Some(_), Some(_)) => Err(HeaderFault::FromRepeated),
+            (Some(field), None) => field.every_mailbox().ok_or(HeaderFault::FromUnreadable),
+        }
+    }
+
+    /// Lines that some reader may take for a From field: those of faults have white space, controls or other characters in their names, and readers differ on
+    /// what ends a line.
+    fn lines_like_from(&self) -> usize {
+        let lines = self.bytes.split(|b| matches!(b, b'\r' | b'\n'));
+        lines
+            .filter(|line| {
+                let colon = line.iter().position(|b| *b == b':');
+                let name = colon.and_then(|colon| line.get(..colon)).unwrap_or_default();
+                name.iter().filter(|b| b.is_ascii_graphic()).map(u8::to_ascii_lowercase).eq(*b"from")
+            })
+            .count()
+    }
+
+    /// All addresses in fields of this name, however often it stands there and whatever is wrong with the rest: what lists are asked about.
+    #[must_use]
+    pub fn addresses_in(&self, name: &str) -> Vec<Mailbox> {
+        self.named(name).filter_map(|field| field.every_mailbox()).flatten().take(mailbox_list::MAILBOXES_MAX).collect()
+    }
+
+    /// True where From names the mail system of a host without its domain, as reports of many programs do.
+    #[must_use]
+    pub fn is_from_mail_system(&self) -> bool {
+        let mut fields = self.named("From");
+        let (Some(field), None) = (fields.next(), fields.next()) else { return false };
+        let text = String::from_utf8_lossy(&field.unfolded()).to_ascii_lowercase();
+        let mut words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
+        !text.contains('@') && words.any(|word| matches!(word, "mailer-daemon" | "postmaster"))
+    }
+
     /// Who says they sent it for the authors (RFC 5322 §3.6.2), where that is told.
     ///
     /// # Errors
@@ -335,13 +389,6 @@ impl Headers {
             Some([mailbox]) => Ok(Some(mailbox.clone())),
             _ => Err(HeaderFault::SenderUnreadable),
         }
-    }
-
-    /// Where answers are asked to go (RFC 5322 §3.6.2); nothing where that does not read.
-    #[must_use]
-    pub fn reply_to_addresses(&self) -> Vec<Mailbox> {
-        let field = self.sole("Reply-To", HeaderFault::FromRepeated).ok().flatten();
-        field.and_then(|field| mailbox_list::parse(&field.text()?)).unwrap_or_default()
     }
 
     fn sole<'a>(&'a self, name: &'a str, repeated: HeaderFault) -> Result<Option<Field<'a>>, HeaderFault> {

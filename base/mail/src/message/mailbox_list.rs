@@ -40,6 +40,55 @@ pub fn parse(text: &str) -> Option<Vec<Mailbox>> {
     Some(list.found)
 }
 
+/// Reads what good mail has by mistake, such as an address without quotes as the name of another, a comma in a name, or spaces within brackets: whatever stands
+/// on both sides of an `@` is an address, so that none which another reader shows is left out. `None` where it is not certain where one ends, or there
+/// are too many.
+#[must_use]
+pub fn every(text: &str) -> Option<Vec<Mailbox>> {
+    if let Some(list) = parse(text) {
+        return Some(list);
+    }
+    // RFC 5322 §4.4 has spaces, comments and backslashes where they do not end an address for every reader.
+    let ends = |c: char| " \t><,;:()\"'@".contains(c);
+    if text.chars().any(|c| c.is_control() && c != '\t') {
+        return None;
+    }
+    let mut found = Vec::new();
+    for (at, _) in text.match_indices('@') {
+        let (before, behind) = (text.get(..at)?.trim_end(), text.get(at + 1..)?);
+        let length = match behind.strip_prefix('[') {
+            Some(literal) => literal.find(']')? + 2,
+            None => behind
+                .find(|c: char| !(c.is_ascii_alphanumeric() || c == '.' || c == '-' || !c.is_ascii()))
+                .unwrap_or(behind.len()),
+        };
+        let (host, mut rest) = behind.split_at_checked(length)?;
+        if !rest.is_empty() && !rest.starts_with(ends) {
+            return None;
+        }
+        rest = rest.trim_start();
+        if rest.starts_with('(') {
+            rest = rest.get(comment_length(rest)?..)?.trim_start();
+        }
+        // RFC 5322 §4.4: `a@b (c) .example` is `a@b.example`.
+        if rest.starts_with('.') || found.len() >= MAILBOXES_MAX {
+            return None;
+        }
+        let local = before.rsplit(ends).next().unwrap_or_default();
+        if is_encoded_word(local) {
+            return None;
+        }
+        let mailbox = Mailbox::parse(&format!("{local}@{host}")).or_else(|_| Mailbox::parse(&format!("\"\"@{host}")));
+        found.push(mailbox.ok()?);
+    }
+    Some(found)
+}
+
+/// RFC 2047 §5: an encoded word is no part of an address. Readers that decode it all the same show an address that is not there.
+fn is_encoded_word(local: &str) -> bool {
+    local.split_once("=?").is_some_and(|(_, rest)| rest.contains("?="))
+}
+
 struct List<'a> {
     rest: &'a [Token<'a>],
     found: Vec<Mailbox>,
@@ -105,7 +154,7 @@ impl<'a> List<'a> {
         let reads = matches!(local.kind, Kind::Atom | Kind::Quoted)
             && at.kind == Kind::Special('@')
             && matches!(host.kind, Kind::Atom | Kind::Literal);
-        if !reads || at.gap || host.gap {
+        if !reads || at.gap || host.gap || is_encoded_word(local.text) {
             return None;
         }
         Mailbox::parse(&format!("{}@{}", local.text, host.text)).ok()

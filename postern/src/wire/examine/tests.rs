@@ -22,17 +22,26 @@ fn what_was_cut_out_of_the_section_is_there_for_those_who_look_and_ours_is_not()
 }
 
 #[tokio::test]
-async fn messages_share_the_memory_and_the_largest_has_all_of_it() {
+async fn messages_share_the_memory_and_the_largest_has_all_of_it_but_for_the_share_of_small_ones() {
     let memory = memory("1MiB");
     let largest = memory.room(1 << 40).await.unwrap();
-    assert_eq!(memory.free.available_permits(), 0);
-    let mut waits = Box::pin(memory.room(4_000));
+    assert_eq!((memory.large.free.available_permits(), memory.small.free.available_permits()), (0, 128));
+    let small = memory.room(4_000).await.unwrap();
+    assert_eq!(memory.small.free.available_permits(), 128 - 4);
+    let mut waits = Box::pin(memory.room(40_000));
     assert!(polled(&mut waits).is_none(), "there is no room while another has all of it");
-    drop(largest);
-    let small = polled(&mut waits).flatten().expect("there is room again");
-    assert_eq!(memory.free.available_permits(), 1024 - 4);
-    drop(small);
-    assert_eq!(memory.free.available_permits(), 1024);
+    drop((largest, small));
+    let other = polled(&mut waits).expect("there is room again").unwrap();
+    assert_eq!(memory.large.free.available_permits(), 1024 - 128 - 40);
+    drop(other);
+    assert_eq!((memory.large.free.available_permits(), memory.small.free.available_permits()), (1024 - 128, 128));
+}
+
+#[tokio::test]
+async fn who_finds_no_room_for_too_long_is_asked_to_come_again() {
+    let memory = Memory { within: Duration::from_millis(5), ..memory("1MiB") };
+    let _all = memory.room(1 << 40).await.unwrap();
+    assert!(matches!(memory.room(1 << 20).await, Err(Outage::Overload)));
 }
 
 fn polled<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {

@@ -205,3 +205,25 @@ fn hashes_are_those_of_other_programs() {
         "2qlkdkbjrwwmisv3skpf4emqrerwhou3li3wxrno4fa6tsgme2ya.k3y.hash.test"
     );
 }
+
+#[tokio::test]
+async fn a_question_that_had_little_of_the_time_left_is_not_held_against_the_list() {
+    let zone = right(Zone::new(), "bl.test").says("9.2.0.192.bl.test.", RecordType::A, Says::Nothing);
+    let server = TestServer::start(zone).await;
+    let lists = lists(&server, vec![list("bl.test", DnsTarget::Client)]);
+    let subject = client("192.0.2.9");
+    // As whoever waits for a slow name of the client: the list is known to be right when most of the time is over.
+    let late = async {
+        let _ = tokio::time::timeout(Duration::from_millis(220), std::future::pending::<()>()).await;
+        lists.probe(NOW).await
+    };
+    let ask = || lists.ask(NOW, &subject);
+    let (_, _, _, _, _, _) = tokio::join!(late, ask(), ask(), ask(), ask(), ask());
+    assert!(server.asked("9.2.0.192.bl.test.", RecordType::A) > 0, "it was asked");
+    assert_eq!(lists.ask(NOW, &subject).await.said.unheard[0].why, DnsMute::Silent, "it is not parked");
+    // With all of the time it is.
+    for _ in 0..5 {
+        let _ = lists.ask(NOW, &subject).await;
+    }
+    assert_eq!(lists.ask(NOW, &subject).await.said.unheard[0].why, DnsMute::Parked);
+}

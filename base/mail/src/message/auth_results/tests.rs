@@ -154,3 +154,36 @@ fn what_we_write_ourselves_is_found_again() {
     let field = authentication_results(&about(&from), &found("-all"));
     assert_eq!(cut(&format!("{field}{field}Subject: x\r\n")), [field.as_str(), field.as_str()]);
 }
+
+#[test]
+fn only_an_empty_line_ends_the_section_that_results_in_our_name_are_cut_from() {
+    for before in ["\x0c\r\n", " \r\n", "X: y\r\n \r\n", "\t\r\n"] {
+        let field = "Authentication-Results: mx.us; dmarc=pass\r\n";
+        let section = format!("{before}{field}\r\n{field}");
+        assert_eq!(claiming_to_be("mx.us", section.as_bytes()), [before.len()..before.len() + field.len()], "{before:?}");
+    }
+}
+
+#[test]
+fn who_passed_at_a_sealer_is_read_past_comments_and_quotes() {
+    let of = |text: &str| passed_authors(text).join(" ");
+    assert_eq!(
+        of("i=1; mx.list.test; spf=pass smtp.mailfrom=x@y.test; dmarc=pass (p=none; dis=none) header.from=Bank.test"),
+        "bank.test"
+    );
+    assert_eq!(
+        of("i=1; mx;\r\n\tdmarc = pass\r\n\treason=\"a; b\" header.from = \"bank.test\"; dmarc=pass header.from=b.test"),
+        "bank.test b.test"
+    );
+    for forged in [
+        "i=1; mx; dmarc=fail header.from=bank.test",
+        "i=1; mx; dmarc=fail (; dmarc=pass header.from=bank.test) header.from=bank.test",
+        "i=1; mx; spf=fail reason=\"; dmarc=pass header.from=bank.test\"",
+        "i=1; mx; spf=fail reason=\"\\\"; dmarc=pass header.from=bank.test\"",
+        "i=1; mx; spf=fail reason=dmarc=pass header.from=bank.test",
+        "i=1; mx; dmarc=pass",
+        "i=1; mx; dmarc=passed header.from=bank.test",
+    ] {
+        assert_eq!(of(forged), "", "{forged}");
+    }
+}

@@ -168,3 +168,79 @@ fn fields_are_taken_out_whole_and_the_rest_is_left_as_it_was() {
     let uncertain = b"X-Mark: a\r\nno field\r\nFrom: a@b.test\r\n\r\n";
     assert_eq!(&*Headers::parse(uncertain).without(uncertain, |field| field.is("X-Mark")), uncertain);
 }
+
+fn authors(section: &[u8]) -> Result<Vec<String>, HeaderFault> {
+    Headers::parse(section).authors().map(|list| list.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn a_malformed_line_that_a_reader_may_take_for_from_leaves_no_author() {
+    let own = "From: x@attacker.example\r\n";
+    for (hidden, fault) in [
+        ("From : ceo@bank.example\r\n", HeaderFault::FieldName),
+        ("Fr\u{a0}om: ceo@bank.example\r\n", HeaderFault::FieldName),
+        (" From: ceo@bank.example\r\n", HeaderFault::StrayContinuation),
+        ("X: y\r\n \r\n From: ceo@bank.example\r\n", HeaderFault::BlankContinuation),
+        ("X: y\nFrom: ceo@bank.example\r\n", HeaderFault::Control),
+        ("X: y\rFrom\0: ceo@bank.example\r\n", HeaderFault::Control),
+    ] {
+        for section in [format!("{hidden}{own}\r\n"), format!("X: z\r\n{own}broken\r\n{hidden}\r\n")] {
+            assert!(authors(section.as_bytes()).is_err(), "{section:?}");
+        }
+        assert_eq!(authors(format!("{hidden}{own}\r\n").as_bytes()), Err(fault), "{hidden:?}");
+    }
+    let long = format!("{own}X: {}\r\nFrom: ceo@bank.example\r\n\r\n", "x".repeat(HEADER_BYTES_MAX));
+    assert_eq!(authors(long.as_bytes()), Err(HeaderFault::TooLong));
+    // What cannot be taken for From is for other rules.
+    assert_eq!(authors(format!("broken line\r\n{own}X : From: y\r\n\r\n").as_bytes()), Ok(vec!["x@attacker.example".into()]));
+}
+
+#[test]
+fn malformed_from_fields_of_good_mail_name_all_their_addresses() {
+    for (from, expected) in [
+        (&b"info@shop.example <info@shop.example>"[..], vec!["info@shop.example", "info@shop.example"]),
+        (b"Muster, Anna <a@x.example>", vec!["a@x.example"]),
+        (b"J\xfcrgen <a@x.example>", vec!["a@x.example"]),
+        (b"< a@x.example >", vec!["a@x.example"]),
+        (b"'a@x.example' <b@y.example>", vec!["a@x.example", "b@y.example"]),
+        (b"ceo@bank.example (Ann) <x@attacker.example>", vec!["ceo@bank.example", "x@attacker.example"]),
+        (b"a@x.example <", vec!["a@x.example"]),
+        (b"ceo @bank.example", vec!["ceo@bank.example"]),
+        (b"x <a@[192.0.2.1]", vec!["a@[192.0.2.1]"]),
+        (b"Mail Delivery System <MAILER-DAEMON>", vec![]),
+    ] {
+        let section = [b"From: ", from, b"\r\n\r\n"].concat();
+        assert_eq!(authors(&section), Ok(expected.into_iter().map(str::to_owned).collect()), "{}", from.escape_ascii());
+    }
+}
+
+#[test]
+fn where_an_address_may_go_on_for_another_reader_there_is_no_author() {
+    for from in [
+        "x, ceo@bank .example",
+        "x, ceo@bank(y).example",
+        "x, ceo@evil.example_bank.example",
+        "x, ceo@(y)bank.example",
+        "x, ceo@bank\\.example",
+        "x, ceo@",
+        // RFC 2047 §5: no encoded word stands there.
+        "=?utf-8?b?Y2VvQGJhbmsuY29t?==?utf-8?q?=00?=@attacker.example",
+        "<=?utf-8?b?Y2VvQGJhbmsuY29t?=@attacker.example>",
+    ] {
+        assert_eq!(authors(format!("From: {from}\r\n\r\n").as_bytes()), Err(HeaderFault::FromUnreadable), "{from}");
+    }
+}
+
+#[test]
+fn only_a_mail_system_is_an_author_without_a_domain() {
+    let is = |from: &str| Headers::parse(format!("From: {from}\r\n\r\n").as_bytes()).is_from_mail_system();
+    assert!(is("Mail Delivery System <MAILER-DAEMON>") && is("Postmaster") && is("MAILER-DAEMON (Mail Delivery System)"));
+    assert!(!is("The Chief") && !is("MAILER-DAEMON <ceo@bank.example>") && !is("x\r\nFrom: MAILER-DAEMON"));
+}
+
+#[test]
+fn lists_are_asked_about_all_addresses_whatever_is_wrong_with_the_section() {
+    let headers = read("X : y\r\nFrom: a@x.example\r\nReply-To: Muster, A <b@y.example>\r\nFrom: c@z.example\r\n\r\n");
+    let of = |name: &str| headers.addresses_in(name).iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!((of("From"), of("Reply-To")), (vec!["a@x.example".into(), "c@z.example".into()], vec!["b@y.example".into()]));
+}

@@ -55,7 +55,12 @@ fn dmarc(result: AuthResult, asked: Disposition) -> Authenticity {
 }
 
 fn sealed(mut found: Authenticity, result: AuthResult, last: &str) -> Authenticity {
-    found.arc = Some(Arc { result, sealers: vec!["first.test".into(), last.into()], why: Words::default() });
+    found.arc = Some(Arc {
+        result,
+        sealers: vec!["first.test".into(), last.into()],
+        why: Words::default(),
+        passed: vec!["Bank.test".into()],
+    });
     found
 }
 
@@ -96,12 +101,43 @@ fn leaving_the_author_out_is_no_way_around_and_no_seal_excuses_it() {
 
 #[test]
 fn what_could_not_be_found_out_is_not_held_against_the_sender() {
-    for result in [AuthResult::TempError, AuthResult::PermError] {
-        let mut found = dmarc(result, Disposition::Reject);
+    for (result, asked) in [(AuthResult::TempError, Disposition::Quarantine), (AuthResult::PermError, Disposition::Reject)] {
+        let mut found = dmarc(result, asked);
         found.spf_mail = spf(result);
         found.iprev = Some(Iprev { result: AuthResult::TempError, name: Words::default() });
         let verdict = verdict(&found);
         assert_eq!((verdict.decision(), points(&verdict)), (Decision::Pass, vec![]), "{result}");
+    }
+}
+
+#[test]
+fn where_refusal_is_asked_for_and_it_cannot_be_looked_up_now_the_sender_comes_again() {
+    let open = dmarc(AuthResult::TempError, Disposition::Reject);
+    let deferred = verdict(&open);
+    assert_eq!((deferred.decision(), deferred.reply().unwrap().code.0), (Decision::Defer, 451));
+    // Another author who is held does not let it pass, and one who is refused decides.
+    for (asked, decision) in [(Disposition::Quarantine, Decision::Defer), (Disposition::Reject, Decision::Refuse)] {
+        let mut found = open.clone();
+        found.dmarc.extend(dmarc(AuthResult::Fail, asked).dmarc);
+        assert_eq!(verdict(&found).decision(), decision, "{asked:?}");
+    }
+    let trusting = Settings { arc_trusted: vec![Domain::parse("list.test").unwrap()], ..Settings::default() };
+    assert_eq!(verdict_with(&sealed(open, AuthResult::Pass, "list.test"), &trusting).decision(), Decision::Pass);
+}
+
+#[test]
+fn a_trusted_sealer_that_has_not_found_the_author_to_pass_excuses_nothing() {
+    let trusting = Settings { arc_trusted: vec![Domain::parse("list.test").unwrap()], ..Settings::default() };
+    let mut found = sealed(dmarc(AuthResult::Fail, Disposition::Reject), AuthResult::Pass, "list.test");
+    // Two authors, of whom the sealer has found one to pass.
+    let other = Dmarc { domain: "other.test".into(), ..found.dmarc[0].clone() };
+    found.dmarc.push(other);
+    assert_eq!(verdict_with(&found, &trusting).decision(), Decision::Refuse);
+    found.dmarc.truncate(1);
+    assert_eq!(verdict_with(&found, &trusting).decision(), Decision::Pass);
+    for passed in [vec![], vec!["evil.test".into()]] {
+        found.arc.as_mut().unwrap().passed = passed;
+        assert_eq!(verdict_with(&found, &trusting).decision(), Decision::Refuse);
     }
 }
 
