@@ -41,7 +41,7 @@ section! {
         /// Memory for all that is remembered. When it is used up, the oldest is forgotten.
         #[key(
             example = "\"64MiB\"",
-            why = "fifty thousand who wait, and more networks than that",
+            why = "thirty thousand who wait, and as many networks that are known",
             within = Size(64 << 10)..=Size(4 << 30)
         )]
         pub memory: Size = Size(16 << 20);

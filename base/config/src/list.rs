@@ -37,7 +37,7 @@ section! {
     /// A name is `bad.example` for that name alone, `.bad.example` for it and all below it; among addresses also `a@bad.example`, and
     /// `@bad.example` for all of that domain; among links also `bad.example/path` for what lies at or below that path. Of a link its host and the
     /// domain that somebody registered are looked up. Names are looked at when they are said: HELO and sender at MAIL, a recipient at RCPT, the
-    /// client's name, From and links at the end of the message. Names can be made up: what one of them allows is spared by lists only.
+    /// client's name, From and links at the end of the message. Names can be made up: one that is allowed is spared by lists only, and nothing else of its message is.
     pub struct List by file {
         /// The file. A mistake in it is told with line and column, and what was read before stays in force.
         #[key(example = "\"/etc/postern/blocked.txt\"", why = "the server comes without opinions about networks")]

@@ -15,10 +15,10 @@ use postern_mail::greylist::{GreyChange, GreyRow, GreySaid};
 
 /// Of one network, told to come again. What it sends beyond is told the same and not remembered: with the first that comes back all of it is let in.
 pub const WAITING_PER_NETWORK_MAX: u32 = 64;
-/// Octets that one who waits takes, with the spare room of its tables.
-const WAITING_BYTES: usize = 160;
-/// Octets that one known network takes.
-const KNOWN_BYTES: usize = 128;
+/// Octets that one who waits takes at most: in two tables, each twice as large as what is in it, and a line.
+const WAITING_BYTES: usize = 224;
+/// Octets that one known network takes at most, likewise.
+const KNOWN_BYTES: usize = 224;
 /// Places of a line that may be of what is gone, however little there is.
 const LINE_SLACK: usize = 64;
 /// A known network is noted again this long after it last was.

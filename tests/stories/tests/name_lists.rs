@@ -103,6 +103,23 @@ fn an_allowance_of_a_name_opens_no_relay_and_makes_no_mailbox() {
 }
 
 #[test]
+fn a_name_that_a_client_made_up_for_its_address_speaks_against_it_and_never_for_it() {
+    let dns = TestDns::start();
+    dns.ptr("127.0.0.1", "mail.friend.test");
+    let list = "ptr:.friend.test\nptr:mail.friend.test allow\n";
+    let (postern, _) = with_list(Setup::new().dns(&dns).with("policy.authenticity", "enabled", "true"), list, "");
+    assert_eq!(
+        data(&postern, STRANGER, "hello").code,
+        250,
+        "the entry that is found is the one that allows, and it is not believed"
+    );
+    postern.order(&["list", "add", "ptr:.friend.test", "--reason", "no friend"]);
+    refused(&data(&postern, STRANGER, "hello"), "the ptr mail.friend.test is in a list of this server: no friend");
+    dns.address_of("mail.friend.test", "127.0.0.1");
+    until("the name to be confirmed", LONG, || (data(&postern, STRANGER, "hello").code == 250).then_some(()));
+}
+
+#[test]
 fn points_of_names_of_all_stages_are_added_up_and_an_observed_list_has_none() {
     let list = "sender:stranger@there.test 4.0\nrecipient:alice@here.test 3.0\nlink:odd.test 3.0\n";
     let (mut postern, file) = with_list(Setup::new(), list, "");

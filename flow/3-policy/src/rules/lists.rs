@@ -4,8 +4,8 @@
 //! blocked; a list that is only observed has no effect. When it cannot know (the database of AS numbers or countries has no answer): the client
 //! counts as not listed by them, since an answer we do not have is not held against anybody.
 //!
-//! At each stage what was said at that stage is judged: an allowance for a recipient says nothing about links. It is an allowance of lists alone, so it
-//! never takes back what another rule said, relaying and scopes among them.
+//! At each stage what was said at that stage is judged, and an allowance is one for the name it is about: that of an author says nothing about links. It is
+//! an allowance of lists alone, so it never takes back what another rule said, relaying and scopes among them.
 //!
 //! Four names for one rule, so that a trail shows what was said and what was made of it: `list_block` turns away, `list_allow` takes that back,
 //! `list_score` has points, `list_observed` has what would have been.
@@ -31,11 +31,14 @@ pub const LIST_OBSERVED: RuleName = "list_observed";
 #[must_use]
 pub fn judge<'a>(mut panel: Panel<'a>, said: &[Listed], client: IpAddr, trusted: &[IpNet]) -> Panel<'a> {
     let counted = || said.iter().filter(|listed| !listed.observed);
-    let closest =
-        |action: Action| counted().filter(|listed| listed.action == action).max_by_key(|listed| listed.subject.closeness());
-    let (block, allow) = (closest(Action::Block), closest(Action::Allow));
-    // An allowance counts against everything that is not more particular than itself.
-    let allows = |subject: &Listed| allow.is_some_and(|allow| allow.subject.closeness() >= subject.subject.closeness());
+    let with = |action: Action| counted().filter(move |listed| listed.action == action);
+    let closest = |listed: &&Listed| listed.subject.closeness();
+    // An allowance counts for the name it is about: whoever writes a welcome author into From brings in no links by it.
+    let allowance = |of: &Listed| with(Action::Allow).filter(|allow| allow.about == of.about).max_by_key(closest);
+    // It counts against everything that is not more particular than itself.
+    let allows = |subject: &Listed| allowance(subject).is_some_and(|allow| closest(&allow) >= closest(&subject));
+    let block = with(Action::Block).max_by_key(|block| (!allows(block), closest(block)));
+    let allow = block.map_or_else(|| with(Action::Allow).max_by_key(closest), allowance);
     let address = client.to_canonical();
     if let Some(block) = block {
         panel = panel.rule(LIST_BLOCK, || match trusted.iter().find(|network| network.contains(&address)) {
@@ -114,7 +117,11 @@ mod tests {
                 reason: "why".into(),
                 until: None,
                 observed: words.get(2) == Some(&"observed"),
-                about: if words[0].contains(':') { "sender a@x.bad.test".into() } else { "".into() },
+                about: match words.get(2).and_then(|word| word.strip_prefix("of:")) {
+                    Some(other) => other.into(),
+                    None if words[0].contains(':') => "sender a@x.bad.test".into(),
+                    None => "".into(),
+                },
             }
         };
         entries.iter().map(one).collect()
@@ -153,6 +160,9 @@ mod tests {
             (vec!["link:x.bad.test/a block", "link:x.bad.test allow"], Decision::Refuse),
             (vec!["link:x.bad.test/a allow", "domain:.x.bad.test block"], Decision::Pass),
             (vec!["helo:.bad.test 9.0"], Decision::Pass),
+            (vec!["link:.bad.test block of:link", "from:a@x.test allow of:from"], Decision::Refuse),
+            (vec!["link:.bad.test block of:link", "from:a@x.test allow of:from", "from:@x.test block of:from"], Decision::Refuse),
+            (vec!["from:a@x.test allow of:from", "from:@x.test block of:from"], Decision::Pass),
         ] {
             assert_eq!(verdict(&entries), decision, "{entries:?}");
             let backwards: Vec<&str> = entries.iter().rev().copied().collect();
