@@ -344,7 +344,14 @@ pub(crate) fn what_if(
         let to = mailbox(text)?;
         let scope = scopes.map(|scopes| scopes.recipient(&client, &to, None));
         let of_recipient = listed(&client, Some(&[AskedName::address(NameKind::Recipient, &to)]));
-        let facts = RecipientFacts { client: &client, to: &to, who: who.as_ref(), scope: scope.as_ref(), listed: &of_recipient };
+        let facts = RecipientFacts {
+            client: &client,
+            to: &to,
+            who: who.as_ref(),
+            scope: scope.as_ref(),
+            listed: &of_recipient,
+            greylist: None,
+        };
         let (verdict, admission) = policy.recipient(&facts, &Directory(config));
         if admission.is_some() {
             earlier.extend(verdict.scored());

@@ -39,7 +39,7 @@ use crate::wire::bans::{self, Keeper};
 use crate::wire::inbound::Gate;
 use crate::wire::strangers::Strangers;
 use crate::wire::{
-    Live, Server, clock, control, dispatch, dnsbl, lists, live, login, progress_locks, reload, reports, stopped, unused,
+    Live, Server, clock, control, dispatch, dnsbl, greylist, lists, live, login, progress_locks, reload, reports, stopped, unused,
 };
 
 /// How often metrics that are read rather than counted are taken.
@@ -292,6 +292,7 @@ struct State {
     authenticator: Arc<Authenticator>,
     lists: Arc<Lists>,
     quotas: Arc<Quotas>,
+    greylist: greylist::Keeper,
     history: History,
     audit: Arc<Audit>,
     bans: BanRows,
@@ -311,6 +312,7 @@ fn open_state(
     let accounts = Arc::new(Accounts::open(&store, Arc::clone(&hashing) as Arc<_>).map_err(words)?);
     let authenticator = Authenticator::new(&store, Arc::clone(&accounts), hashing, guard, authentication).map_err(words)?;
     let lists = Arc::new(Lists::open(&store).map_err(words)?);
+    let greylist = greylist::Keeper::open(&store).map_err(words)?;
     let quotas = Quotas::open(&store).map_err(words)?;
     let history = History::start(&store, history, move |failure| {
         let _ = fatal.try_send(format!("history: {failure}"));
@@ -322,6 +324,7 @@ fn open_state(
         authenticator,
         lists,
         quotas,
+        greylist,
         history,
         audit: Arc::new(audit),
         bans: BanRows::of(&store),
@@ -377,7 +380,7 @@ async fn serve(
 
     let mut scheduler = Scheduler::new(live::scheduler(&config), clock().0);
     let spool = tokio::task::block_in_place(|| recover(&config, &mut scheduler))?;
-    let State { accounts, authenticator, lists, quotas, history, audit, bans, reports } =
+    let State { accounts, authenticator, lists, quotas, greylist, history, audit, bans, reports } =
         state.await.map_err(|error| error.to_string())??;
     lists.put(tokio::task::block_in_place(|| lists::at_start(&config)));
 
@@ -411,6 +414,7 @@ async fn serve(
         bans: Arc::new(bans),
         quotas,
         reports,
+        greylist,
         history,
         session_ids: SessionIds::default(),
         audit,

@@ -15,6 +15,7 @@ mod dnsbl;
 mod domain;
 mod error;
 mod filter;
+mod greylist;
 mod history;
 mod http;
 mod links;

@@ -13,6 +13,7 @@ use crate::authenticity::Authenticity;
 use crate::dnsbl::{Dnsbl, Hashbl, Uribl};
 use crate::error::nearest;
 use crate::filter::{Clamav, Milter, Rspamd};
+use crate::greylist::Greylist;
 use crate::links::Links;
 use crate::list::List;
 use crate::read::{Node, Report};
@@ -53,13 +54,16 @@ section! {
         /// How messages are read for links.
         #[key(example = "", why = "see its keys")]
         pub links: Links;
+        /// Who is told to come again.
+        #[key(example = "", why = "see its keys")]
+        pub greylist: Greylist;
         /// What is found out about who mail is from.
         #[key(example = "", why = "see its keys")]
         pub authenticity: Authenticity;
         /// Forwarders whose ARC seals are believed, by the domain that seals: mail that fails DMARC is taken when the last seal is theirs and the chain holds.
         #[key(example = "[\"lists.example.net\"]", why = "anybody can seal, so nobody is believed unasked")]
         pub arc_trusted: Vec<Domain> = Vec::new();
-        /// Networks, AS numbers and countries in files.
+        /// Networks, AS numbers, countries and names in files.
         #[key(example = "", why = "the server comes without opinions about networks", name = "list")]
         pub lists: Vec<List> = Vec::new();
         /// A database in the MMDB format that knows whose network an address is, such as GeoLite2-ASN or DB-IP's; needed for lists with AS numbers.
@@ -76,7 +80,7 @@ section! {
         )]
         pub lists_check_interval: Duration = Duration::from_secs(60);
         /// Entries of all files together. With more they are not loaded.
-        #[key(example = "2000000", why = "a million take less than 64 MiB", within = 1..=50_000_000)]
+        #[key(example = "2000000", why = "a million networks or names take about 64 MiB", within = 1..=50_000_000)]
         pub list_entries_max: u32 = 2_000_000;
         /// Lists of addresses and names that are asked by DNS.
         #[key(example = "", why = "which lists are trusted is yours to say")]

@@ -14,7 +14,8 @@ section! {
         /// themselves, SPF of the domain in `dmarc_from` has to allow this server.
         #[key(example = "true", why = "a server that was just set up writes to nobody unasked")]
         pub dmarc: bool = false;
-        /// Whether domains that ask for reports of single messages that fail DMARC get them, at once, with the header section of the message.
+        /// Whether domains that ask for reports of single messages that fail get them, at once, with the header section of the message; a few an hour for each
+        /// domain.
         #[key(example = "true", why = "a header section tells more than most people want to tell strangers")]
         pub failures: bool = false;
         /// Whom reports are from, in From and MAIL FROM. What comes to this address alone is not reported on, so that two servers do not report on each

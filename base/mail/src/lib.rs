@@ -17,6 +17,7 @@ pub mod envelope;
 pub mod event;
 pub mod fact;
 pub mod filter;
+pub mod greylist;
 pub mod guess;
 pub mod link;
 pub mod list;

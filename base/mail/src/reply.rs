@@ -217,6 +217,12 @@ impl Reply {
         Self::with(554, (7, 1), format!("no service for this client, which is in a list of this server{reason}"))
     }
 
+    /// 451 for whoever comes for the first time, with the time until he may come again (RFC 3463 §3.8: 4.7.1).
+    #[must_use]
+    pub fn greylisted(left: &str) -> Self {
+        Self::with(451, (7, 1), format!("not seen before from there: please try again in {left}"))
+    }
+
     /// 550 for a name that is in a list of this server, with the list's reason (RFC 3463 §3.8: 5.7.1).
     #[must_use]
     pub fn name_listed(name: &str, reason: &str) -> Self {

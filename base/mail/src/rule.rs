@@ -1,7 +1,7 @@
 //! The catalogue of rules: what a configuration may name, what guards the server itself, and what helps against each. Promise: a rule that is not
 //! in here is always enforced, so forgetting one never opens anything.
 
-use crate::verdict::RuleName;
+use crate::verdict::{Mode, RuleName};
 
 /// What there is to know of a rule beside what it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +101,11 @@ pub const RULES: &[Rule] = &[
     },
     Rule { name: "list_observed", guards: None, helps: "set mode = \"enforce\" for the list, and what it says has an effect" },
     Rule {
+        name: "greylist",
+        guards: None,
+        helps: "a mail server comes again by itself and is let in; [policy.greylist] says who is delayed and how long, and postern list add ADDRESS --allow spares a client",
+    },
+    Rule {
         name: "links",
         guards: None,
         helps: "write links as they are: the domain that is shown is the one that is led to, by name, without a user before it",
@@ -116,6 +121,15 @@ pub const RULES: &[Rule] = &[
         helps: "set mode = \"enforce\" for the filter, and what it says has an effect",
     },
 ];
+
+/// Rules that are off unless they have a mode of their own: what they do to good mail is for the operator to want.
+const OFF_UNASKED: &[RuleName] = &["greylist"];
+
+/// How a rule is taken that has no mode of its own.
+#[must_use]
+pub(crate) fn unasked(name: RuleName, general: Mode) -> Mode {
+    if OFF_UNASKED.contains(&name) { Mode::Off } else { general }
+}
 
 /// A rule by its name.
 #[must_use]

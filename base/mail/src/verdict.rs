@@ -140,9 +140,11 @@ impl Modes {
     #[must_use]
     pub fn of(&self, name: RuleName) -> Mode {
         match crate::rule::rule(name) {
-            Some(rule) if rule.guards.is_none() => {
-                self.rules.iter().find(|(own, _)| *own == name).map_or(self.general, |(_, mode)| *mode)
-            }
+            Some(rule) if rule.guards.is_none() => self
+                .rules
+                .iter()
+                .find(|(own, _)| *own == name)
+                .map_or_else(|| crate::rule::unasked(name, self.general), |(_, mode)| *mode),
             _ => Mode::Enforce,
         }
     }
@@ -289,5 +291,7 @@ mod tests {
         assert_eq!(modes.of("nobody knows it"), Mode::Enforce);
         assert_eq!(modes.of("sender_identity"), Mode::Observe);
         assert_eq!(Modes::new(Mode::Observe, Vec::new()).of("sender_identity"), Mode::Observe);
+        assert_eq!(Modes::new(Mode::Enforce, Vec::new()).of("greylist"), Mode::Off, "not unless it is asked for");
+        assert_eq!(Modes::new(Mode::Off, vec![("greylist", Mode::Enforce)]).of("greylist"), Mode::Enforce);
     }
 }

@@ -4,6 +4,7 @@ use postern_mail::authenticity::Authenticity;
 use postern_mail::envelope::UnixMillis;
 use postern_mail::fact::{ClientFacts, Fact};
 use postern_mail::filter::FilterSaid;
+use postern_mail::greylist::GreySaid;
 use postern_mail::link::LinkFacts;
 use postern_mail::message::headers::{HeaderFault, Headers};
 use postern_mail::netset::Listed;
@@ -81,6 +82,8 @@ pub struct RecipientFacts<'a> {
     pub scope: Option<&'a ScopeSaid>,
     /// What local lists say of the recipient.
     pub listed: &'a [Listed],
+    /// What is remembered of this attempt, where that was asked for.
+    pub greylist: Option<GreySaid>,
 }
 
 /// At the end of the body.

@@ -7,14 +7,16 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use postern_mail::envelope::Admission;
 use postern_mail::netset::Listed;
-use postern_mail::{DnsListRule, Mode, Modes, Scored, Verdict};
+use postern_mail::{DnsListRule, Mode, Modes, Points, Scored, Verdict};
 
 use crate::decide::{self, Panel};
 use crate::facts::{ConnectFacts, Directory, MessageFacts, RecipientFacts, SenderFacts};
 use crate::rules::dnsbl;
 use crate::rules::recipient::Said;
 use crate::rules::score::{self, Holding};
-use crate::rules::{authenticity, filters, links, lists, loops, recipient, relay, scope, sender, sender_identity, size};
+use crate::rules::{
+    authenticity, filters, greylist, links, lists, loops, recipient, relay, scope, sender, sender_identity, size,
+};
 
 /// Whether mail may leave for domains that are not ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +48,8 @@ pub struct Policy {
     pub links: links::Weights,
     /// What SPF, DKIM, DMARC, ARC and the client's name count.
     pub authenticity: authenticity::Settings,
+    /// `policy.greylist.when_points`: who has fewer is not told to come again.
+    pub greylist_at: Points,
     /// `policy.mode` and `policy.rules`.
     pub modes: Modes,
 }
@@ -84,6 +88,10 @@ impl Policy {
         match recipient::judge(directory, facts.to) {
             Said::Ours(finding, hosted) => {
                 let panel = panel.rule(recipient::RECIPIENT, || finding);
+                let panel = match facts.greylist {
+                    Some(said) => panel.rule(greylist::GREYLIST, || greylist::judge(said)),
+                    None => panel,
+                };
                 decide::admit(scope::judge(panel, facts.scope), hosted.map(Admission::Hosted))
             }
             Said::NotOurs(finding) => {
@@ -140,4 +148,4 @@ impl Policy {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

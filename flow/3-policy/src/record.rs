@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use postern_mail::envelope::UnixMillis;
 use postern_mail::fact::{ClientFacts, Fact};
+use postern_mail::greylist::GreySaid;
 use postern_mail::message::headers::Headers;
 use postern_mail::netset::Listed;
 use postern_mail::proof::Authenticated;
@@ -101,6 +102,8 @@ pub enum Facts {
         scope: Option<ScopeSaid>,
         /// What local lists said.
         listed: Vec<Listed>,
+        /// What was remembered of the attempt.
+        greylist: Option<GreySaid>,
     },
     /// See [`MessageFacts`].
     Message {
@@ -173,8 +176,8 @@ impl Facts {
                 let scope = scope.as_ref();
                 Some(policy.sender(&SenderFacts { client, from, identity, size: *size, scope, earlier, dns, listed }))
             }
-            Self::Recipient { to, who, hosted, scope, listed } => {
-                let facts = RecipientFacts { client, to, who: who.as_ref(), scope: scope.as_ref(), listed };
+            Self::Recipient { to, who, hosted, scope, listed, greylist } => {
+                let facts = RecipientFacts { client, to, who: who.as_ref(), scope: scope.as_ref(), listed, greylist: *greylist };
                 Some(policy.recipient(&facts, hosted).0)
             }
             Self::Message { envelope, identity, headers, size, scope, found, .. } => {

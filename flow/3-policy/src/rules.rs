@@ -7,6 +7,7 @@ pub mod dkim;
 pub mod dmarc;
 pub mod dnsbl;
 pub mod filters;
+pub mod greylist;
 pub mod links;
 pub mod lists;
 pub mod loops;

@@ -9,6 +9,7 @@ pub mod auth_guard;
 pub mod bans;
 pub mod crowd;
 pub mod due;
+pub mod greylist;
 pub mod record;
 pub mod report;
 pub mod strangers;

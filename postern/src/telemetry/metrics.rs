@@ -60,6 +60,8 @@ pub(crate) struct Metrics {
     pub counter_bytes: Gauge,
     /// Connections open.
     pub connections: Gauge,
+    /// Recipients that greylisting was asked about.
+    greylisted: Family<Why, Counter>,
     /// Messages in the spool.
     pub queued: Gauge,
     /// Syncs of the log.
@@ -90,6 +92,7 @@ impl Default for Metrics {
             stress: Gauge::default(),
             counter_bytes: Gauge::default(),
             connections: Gauge::default(),
+            greylisted: Family::default(),
             queued: Gauge::default(),
             syncs: Gauge::default(),
             live_bytes: Gauge::default(),
@@ -112,6 +115,11 @@ impl Default for Metrics {
             "dns_list_parked",
             "1 while a DNS list is not asked since it was seen to be broken, by its zone",
             metrics.dns_lists_parked.clone(),
+        );
+        registry.register(
+            "greylisted",
+            "Recipients that greylisting was asked about: delayed, come back, or of a network that is known to come back",
+            metrics.greylisted.clone(),
         );
         registry.register("bans", "Bans by what they are for", metrics.bans.clone());
         registry.register("bans_active", "Networks banned now", metrics.bans_active.clone());
@@ -180,6 +188,11 @@ impl Metrics {
     /// A quota had no room.
     pub(crate) fn quota_full(&self, part: Part) {
         self.quotas_full.get_or_create(&Why { why: part.as_str() }).inc();
+    }
+
+    /// Greylisting was asked about a recipient.
+    pub(crate) fn greylisted(&self, why: &'static str) {
+        self.greylisted.get_or_create(&Why { why }).inc();
     }
 
     /// A client was turned away at a ceiling.

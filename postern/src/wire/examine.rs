@@ -196,7 +196,7 @@ fn names(server: &Server, live: &Live, headers: &Headers, inspection: Option<&In
     let (lists, most) = (server.dnsbl.lists(), live::number(live.config.policy.links.asked_max));
     let mut unasked = 0;
     if lists.has(DnsTarget::Link) {
-        let (subjects, left) = link_subjects(&inspection.links, most);
+        let (subjects, left) = link_subjects(&inspection.links, most, lists.has_link_addresses());
         unasked = left;
         asked.extend(subjects.into_iter().map(|subject| (DnsTarget::Link, subject)));
     }
@@ -222,7 +222,7 @@ fn ranked(links: &[Link]) -> Vec<&Link> {
 
 /// Where links lead, each once: as many places as may be asked about, and a few hosts of each for the lists that know hosts. And how many places are
 /// left out.
-fn link_subjects(links: &[Link], most: usize) -> (Vec<Subject>, u32) {
+fn link_subjects(links: &[Link], most: usize, has_addresses: bool) -> (Vec<Subject>, u32) {
     let mut places: HashMap<String, HashSet<&str>> = HashMap::new();
     let (mut subjects, mut unasked) = (Vec::new(), HashSet::new());
     for link in ranked(links) {
@@ -233,6 +233,8 @@ fn link_subjects(links: &[Link], most: usize) -> (Vec<Subject>, u32) {
                 let registered = link.registered.clone().unwrap_or_else(|| host.clone());
                 (registered.to_string(), host.as_str(), Subject::Host { host: host.clone(), registered })
             }
+            // What no list is asked about takes nobody's place.
+            LinkHost::Address(_) if !has_addresses => continue,
             LinkHost::Address(address) => (address.to_string(), "", Subject::Address(*address)),
             LinkHost::Invalid => continue,
         };

@@ -128,7 +128,7 @@ fn change_envelope(live: &Live, client: &ClientFacts, (envelope, trace): (&mut E
             if envelope.recipients.iter().any(|there| *there.address() == to) {
                 return;
             }
-            let facts = RecipientFacts { client, to: &to, who: trace.who.as_ref(), scope: None, listed: &[] };
+            let facts = RecipientFacts { client, to: &to, who: trace.who.as_ref(), scope: None, listed: &[], greylist: None };
             let hosted = Directory(&live.config).hosted(&to);
             match live.policy.recipient(&facts, &hosted).1 {
                 Some(admission) if envelope.recipients.len() < RECIPIENTS_MAX => {

@@ -16,11 +16,15 @@ use postern_mail::message::auth_results;
 use postern_mail::message::date::MailDate;
 use postern_mail::message::headers::{HeaderCollector, Headers};
 use postern_mail::message::received::{Received, protocol};
+use postern_mail::netset::Action;
 use postern_mail::proof::{Authenticated, Committed};
 use postern_mail::trouble::Outage;
 use postern_mail::{Decision, DnsSaid, Envelope, Mailbox, Reply, ReversePath, Secret, Verdict};
-use postern_policy::facts::{ConnectFacts, Found, Identity, MessageFacts, OwnedAddresses, RecipientFacts, SenderFacts};
+use postern_policy::facts::{
+    ConnectFacts, Found, HostedAnswer, Identity, MessageFacts, OwnedAddresses, RecipientFacts, SenderFacts,
+};
 use postern_policy::record::Asked;
+use postern_policy::rules::greylist::Candidate;
 use postern_policy::rules::score::{self, Gathered};
 use postern_policy::stage::Stage;
 use postern_policy::{Directory as _, Policy, decide, explain};
@@ -39,7 +43,7 @@ use crate::wire::filters;
 use crate::wire::scope::{Ended, Holder};
 use crate::wire::strangers::{self, Dues};
 use crate::wire::trail::SessionTrail;
-use crate::wire::{Live, Server, auth_guard, clock, lists, live, login, names, reports, routing, scope, sealing};
+use crate::wire::{Live, Server, auth_guard, clock, greylist, lists, live, login, names, reports, routing, scope, sealing};
 
 /// Answers the questions of one session and takes its bodies.
 pub(crate) struct Inbound {
@@ -57,6 +61,8 @@ pub(crate) struct Inbound {
     dues: Dues,
     points: Gathered,
     asking: Asking,
+    /// A list lets in what the client calls itself, or the sender of the transaction under way.
+    sender_allowed: bool,
     trail: SessionTrail,
     watched: Watched,
 }
@@ -184,6 +190,7 @@ impl Inbound {
         self.points.begin_transaction();
         let (client, earlier) = (&self.client, self.points.all());
         let listed = names::of_sender(&self.server, client, self.asking.helo(), from);
+        self.sender_allowed = listed.iter().any(|listed| !listed.observed && listed.action == Action::Allow);
         let facts = SenderFacts { client, from, identity, size, scope: scope.as_ref(), earlier, dns: &dns, listed: &listed };
         let verdict = self.live.policy.sender(&facts);
         self.trail.judged(&self.client, Asked::Sender(&facts), &verdict);
@@ -195,7 +202,7 @@ impl Inbound {
         decide::answer(&verdict, None)
     }
 
-    fn recipient(&mut self, to: &Mailbox, who: Option<&Authenticated>) -> Answer {
+    async fn recipient(&mut self, to: &Mailbox, from: &ReversePath, who: Option<&Authenticated>) -> Answer {
         if let Err((reply, because)) = self.dues.recipient(&self.server) {
             self.trail.told(&self.client, "RCPT", &reply, &because);
             self.note_refusal("RCPT", &reply, because, Some(to.to_string()));
@@ -210,8 +217,14 @@ impl Inbound {
         scope::quota_full(&self.server, reserved.err());
         let scope = holder.as_ref().map(|holder| holder.scopes().recipient(&self.client, to, reserved.err()));
         let listed = names::of_recipient(&self.server, &self.client, to);
-        let facts = RecipientFacts { client: &self.client, to, who, scope: scope.as_ref(), listed: &listed };
         let hosted = Directory(&self.live.config).hosted(to);
+        let (client, listed, points) = (&self.client, &*listed, self.points.all());
+        let candidate = Candidate { client, is_account: who.is_some(), is_known: self.sender_allowed, to, listed, points };
+        let greylist = match hosted {
+            HostedAnswer::Exists => greylist::ask(&self.server, &self.live, candidate, (from, to)).await,
+            _ => None,
+        };
+        let facts = RecipientFacts { client, to, who, scope: scope.as_ref(), listed, greylist };
         let (verdict, admission) = self.live.policy.recipient(&facts, &hosted);
         self.trail.judged(&self.client, Asked::Recipient(&facts, &hosted), &verdict);
         if admission.is_some() {
@@ -494,7 +507,7 @@ impl Host for Inbound {
                 Answer::Pass
             }
             Question::Sender { from, who, size } => Box::pin(self.sender(&from, who, size)).await,
-            Question::Recipient { to, who, .. } => self.recipient(&to, who.as_ref()),
+            Question::Recipient { to, from, who } => Box::pin(self.recipient(&to, &from, who.as_ref())).await,
             Question::Message => self.judge_message().await,
             // Boxed: only a few connections ever log in, and the rest should not carry the room for it.
             Question::AuthStart { mechanism, initial, exporter, certificate } => {
@@ -653,6 +666,7 @@ impl Conversations for Gate {
             dues: Dues::default(),
             points: Gathered::default(),
             asking: Asking::default(),
+            sender_allowed: false,
             trail,
             watched,
         };

@@ -176,6 +176,7 @@ pub(crate) fn policy(config: &Config) -> Policy {
         dns_lists: dnsbl::rules(config),
         links: link_weights(config),
         authenticity: authenticity::settings(config),
+        greylist_at: Points::nearest(config.policy.greylist.when_points),
         modes: config.policy.modes(),
     }
 }

@@ -10,6 +10,7 @@ pub(crate) mod dispatch;
 pub(crate) mod dnsbl;
 pub(crate) mod examine;
 mod filters;
+pub(crate) mod greylist;
 pub(crate) mod inbound;
 pub(crate) mod lists;
 pub(crate) mod live;
@@ -94,6 +95,8 @@ pub(crate) struct Server {
     pub ceiling: Arc<Ceiling>,
     /// What strangers have sent and done wrong of late.
     pub strangers: strangers::Strangers,
+    /// Who was told to come again.
+    pub greylist: greylist::Keeper,
     /// Counters.
     pub metrics: Metrics,
     /// See [`Server::lock_progress`].

@@ -151,7 +151,9 @@ pub(crate) fn note(
     if records.is_empty() {
         return;
     }
-    let is_failing = own.failures && !is_automatic(envelope, headers) && records.iter().any(|(_, record)| !record.passes());
+    let is_failing = own.failures
+        && !is_automatic(envelope, headers)
+        && records.iter().any(|(_, record)| record.dkim != "pass" || record.spf != "pass");
     let failure =
         is_failing.then(|| Box::new(send::Failing::of(&live.hostname, (client, envelope, headers), authenticity, verdict)));
     if server.reports.seen.try_send(Seen { records, failure }).is_err() {
@@ -183,7 +185,7 @@ async fn take_up(server: Arc<Server>, seen: Seen) {
         if live.config.reports.dmarc && !published.destinations.is_empty() {
             server.reports.book().count(clock(), &published, &record);
         }
-        if let Some(failing) = seen.failure.as_deref().filter(|_| !record.passes()) {
+        if let Some(failing) = seen.failure.as_deref() {
             send::failure(&server, &live, &published, (&author, &record), failing).await;
         }
     }

@@ -7,6 +7,8 @@ use mail_parser::{Message, MessagePart, PartKind};
 
 use crate::{Inspection, Kind, Link, LinkHost, Trick, names};
 
+/// HTML versions of one message that are compared.
+const VERSIONS_MAX: usize = 32;
 /// Containers that are looked through on the way up from a part.
 const UP_MAX: usize = 8;
 
@@ -25,7 +27,7 @@ pub(crate) fn compare(message: &Message<'_>, found: &mut Inspection, again: &[(u
     }
     let plain = versions(|kind| matches!(kind, PartKind::Text));
     let own: BTreeSet<String> = found.senders.iter().map(|domain| brand(domain.as_str())).collect();
-    for (of_html, group) in html {
+    for (of_html, group) in html.into_iter().take(VERSIONS_MAX) {
         let Some((of_plain, _)) = plain.iter().find(|(_, other)| *other == group) else { continue };
         let (shown, hidden) = (places(found, again, of_html), places(found, again, *of_plain));
         let are_apart = !shown.is_empty() && !hidden.is_empty() && shown.is_disjoint(&hidden);

@@ -18,6 +18,11 @@ pub(crate) struct Waiting {
 /// Containers of HTML within HTML (data URLs, comments that only some programs read, frames).
 const WITHIN_MAX: u8 = 3;
 
+/// So many times the links that are kept are looked at: reading one takes microseconds, and there is room for a hundred thousand in a message.
+const LOOKED_AT_FACTOR: usize = 25;
+/// Mail addresses that are looked at, equal ones each time.
+const ADDRESSES_LOOKED_AT_MAX: usize = 16 * ADDRESSES_MAX;
+
 /// Where links lead, as lists see it.
 #[derive(PartialEq, Eq, Hash)]
 enum Place {
@@ -32,6 +37,9 @@ pub(crate) struct Collector<'a> {
     /// Places of links by their hashes.
     seen: HashMap<u64, usize>,
     last: Option<(Domain, Option<Domain>, bool)>,
+    /// Links that were looked at, whether they are kept or not.
+    looked_at: usize,
+    addresses_looked_at: usize,
     /// Parts in which a link stands again, and its place.
     pub(crate) again: Vec<(usize, usize)>,
     places: HashSet<Place>,
@@ -49,6 +57,8 @@ impl<'a> Collector<'a> {
             found: Inspection::default(),
             seen: HashMap::new(),
             last: None,
+            looked_at: 0,
+            addresses_looked_at: 0,
             again: Vec::new(),
             places: HashSet::new(),
             addresses: HashSet::new(),
@@ -91,6 +101,7 @@ impl<'a> Collector<'a> {
 
     /// Takes a link, and those that are written in it.
     pub(crate) fn link(&mut self, kind: Kind, read: Read, shown: &str) {
+        self.looked_at += 1;
         let mut read = Some((kind, read));
         // Redirectors lead to redirectors; nobody follows more than a few by hand.
         for _ in 0..4 {
@@ -166,17 +177,23 @@ impl<'a> Collector<'a> {
 
     /// Takes a mail address that the message names.
     pub(crate) fn address(&mut self, address: &str) {
-        if self.found.addresses.len() >= ADDRESSES_MAX {
+        if !self.wants_addresses() {
             return;
         }
+        self.addresses_looked_at += 1;
         let Some(address) = names::normal_address(address).map(String::into_boxed_str) else { return };
         if self.addresses.insert(address.clone()) {
             self.found.addresses.push(address);
         }
     }
 
+    /// True while mail addresses are kept.
+    pub(crate) fn wants_addresses(&self) -> bool {
+        self.found.addresses.len() < ADDRESSES_MAX && self.addresses_looked_at < ADDRESSES_LOOKED_AT_MAX
+    }
+
     /// True when no more links are kept, so that nobody need look for them.
     pub(crate) fn is_full(&self) -> bool {
-        self.found.links.len() >= 2 * self.limits.links_max
+        self.found.links.len() >= 2 * self.limits.links_max || self.looked_at >= LOOKED_AT_FACTOR * self.limits.links_max
     }
 }

@@ -117,7 +117,7 @@ impl Page<'_, '_> {
             }
             CallbackEvent::AttributeName { name } => put(name, &mut self.attribute),
             CallbackEvent::AttributeValue { value } => {
-                if is_read(&self.attribute) {
+                if is_read(&self.attribute) && !self.into.is_full() {
                     self.attribute(&text::lossy(value));
                 }
             }

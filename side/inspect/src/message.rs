@@ -71,6 +71,9 @@ impl Inspector {
                 html::search(&waiting.html, &mut into);
                 into.depth = 0;
             }
+            if into.is_full() {
+                into.stop(Incomplete::Links);
+            }
             if into.left() == 0 || into.is_full() {
                 into.stop(Incomplete::Octets);
                 break;

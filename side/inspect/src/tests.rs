@@ -150,6 +150,12 @@ fn a_link_behind_many_of_another_domain_is_kept_and_so_are_as_many_others() {
 }
 
 #[test]
+fn of_a_hundred_thousand_equal_links_some_thousands_are_read_and_it_is_said() {
+    let found = read(&html(&"<a href=//x.example.com>".repeat(80_000)));
+    assert_eq!((found.links.len(), found.incomplete), (1, Some(Incomplete::Links)));
+}
+
+#[test]
 fn hosts_that_the_operator_names_shorten_and_redirect_as_well() {
     let own = [domain("go.example.net")];
     let message = html("<a href='http://go.example.net/?to=bad.example.org/x'>x</a>");

@@ -54,7 +54,7 @@ pub(crate) fn search(text: &str, kind: Kind, into: &mut Collector<'_>) {
             continue;
         }
         let word = word.get(..word.floor_char_boundary(WORD_BYTES_MAX)).unwrap_or(word);
-        if word.contains('@') {
+        if word.contains('@') && into.wants_addresses() {
             addresses(word, into);
         }
         let odd = !word.is_ascii() && word.chars().any(|c| is_unseen(c) || is_dot(c));

@@ -107,6 +107,12 @@ impl DnsLists {
         self.lists.iter().any(|watched| watched.list.target == target)
     }
 
+    /// True when a list of links may be asked about addresses.
+    #[must_use]
+    pub fn has_link_addresses(&self) -> bool {
+        self.lists.iter().any(|watched| watched.list.target == DnsTarget::Link && watched.list.asking.has_addresses)
+    }
+
     /// Asks all lists about what is theirs, at most [`SUBJECTS_MAX`] things each, and ends within the deadline.
     pub async fn ask(&self, now: UnixMillis, subjects: &[(DnsTarget, Subject)]) -> Heard {
         let mut asked = JoinSet::new();

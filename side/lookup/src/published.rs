@@ -1,5 +1,5 @@
 //! What an author's domain publishes for DMARC and where it wants reports, and whether whoever is to get them agreed (RFC 9990 §4). Promise: the record found
-//! is the one that mail was judged by, no walk asks more than [`STEPS_MAX`] questions, and nobody gets reports of other domains unasked.
+//! is the one that mail was judged by, no walk asks more than eight questions, and nobody gets reports of other domains unasked.
 //!
 //! The library that judges does not say where the record stood, so the walk is made again; its answers are remembered from a moment ago.
 

@@ -1,6 +1,6 @@
 //! What lists cost: `cargo run --release -p postern-state --example list_cost -- [NETWORKS] [ROUNDS]`. For lists of a million networks: memory, loading
-//! against reading the file and parsing its lines, and a question against one of a `HashMap` with as many single addresses. Everything in one
-//! run and in turns; the median of each is told.
+//! against reading the file and parsing its lines, and a question against one of a `HashMap` with as many single addresses; and the same for a
+//! million names, where a question is about a sender. Everything in one run and in turns; the median of each is told.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -9,7 +9,7 @@
     reason = "a stopwatch, not a server"
 )]
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -18,8 +18,8 @@ use std::time::Instant;
 use postern_mail::client::ListenerKind;
 use postern_mail::envelope::UnixMillis;
 use postern_mail::list::{self, Format};
-use postern_mail::netset::Action;
-use postern_mail::{Mode, netset::Network};
+use postern_mail::netset::{Action, AskedName, NameKind, Network};
+use postern_mail::{Mailbox, Mode};
 use postern_state::{FileSettings, Files, ListSettings, Lists, Store};
 
 const QUESTIONS: usize = 1_000_000;
@@ -165,6 +165,87 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             bytes as f64 / 1024.0 / 1024.0,
             load / parse,
             set / plain,
+        );
+    }
+    names(count, rounds)
+}
+
+/// A domain of a million, of a length as such lists have them.
+fn domain(number: u64) -> String {
+    let mut mixed = Numbers(number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let letters = 6 + mixed.next() % 12;
+    let label: String = (0..letters).map(|_| char::from(b'a' + (mixed.next() % 26) as u8)).collect();
+    format!("{label}{number}.test")
+}
+
+fn names(count: usize, rounds: usize) -> Result<(), Box<dyn std::error::Error>> {
+    println!(
+        "\n| {count} names | octets of a name | set MiB | octets an entry | grown MiB | read, parse s | load s | HashSet ns | sender ns |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|");
+    for (title, reasons) in [("a hundred reasons", 100), ("a reason each", u64::MAX)] {
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("list");
+        let (mut text, mut octets) = (String::new(), 0);
+        for at in 0..count as u64 {
+            let name = domain(at);
+            octets += name.len() + 1;
+            writeln!(text, ".{name} until 2027-0{}-01 ; SBL{}", 1 + at % 9, 100_000 + at % reasons)?;
+        }
+        std::fs::write(&file, &text)?;
+        drop(text);
+        let settings = || FileSettings {
+            lists: vec![ListSettings {
+                file: file.clone(),
+                format: Format::Text,
+                of: Some(NameKind::Domain),
+                action: Action::Block,
+                mode: Mode::Enforce,
+                listeners: vec![ListenerKind::Mx],
+            }],
+            asns: None,
+            countries: None,
+            entries_max: usize::MAX,
+        };
+        let before = resident();
+        let files = Files::read(settings())?;
+        let (grown, one) = (resident() - before, &files.lists()[0].set);
+        let mut numbers = Numbers(88_172_645_463_325_252);
+        // Every second one is listed.
+        let questions: Vec<AskedName> = (0..QUESTIONS / 10)
+            .map(|_| {
+                let text = format!("somebody@mail.{}", domain(numbers.next() % (2 * count as u64)));
+                AskedName::address(NameKind::Sender, &Mailbox::parse(&text).expect("an address"))
+            })
+            .collect();
+        let hashed: HashSet<String> = (0..count as u64).map(domain).collect();
+        let plain: Vec<String> = (0..QUESTIONS / 10).map(|_| domain(numbers.next() % (2 * count as u64))).collect();
+        let (mut parse, mut load, mut simple, mut asked) = (vec![], vec![], vec![], vec![]);
+        for _ in 0..rounds {
+            parse.push(seconds(|| {
+                let bytes = std::fs::read(&file).expect("the file");
+                list::read(Format::Text, Some(NameKind::Domain), &bytes, |entry| drop(black_box(entry))).expect("a list");
+            }));
+            load.push(seconds(|| drop(black_box(Files::read(settings()).expect("a list")))));
+            simple.push(seconds(|| {
+                let found = plain.iter().filter(|name| black_box(hashed.contains(*name))).count();
+                assert!(found >= QUESTIONS / 25);
+            }));
+            asked.push(seconds(|| {
+                let found = questions.iter().filter(|name| black_box(one.find_name(name, NOW)).is_some()).count();
+                assert!(found >= QUESTIONS / 25);
+            }));
+        }
+        let nanos = |of: Vec<f64>| median(of) * 1e10 / QUESTIONS as f64;
+        println!(
+            "| {title} | {:.1} | {:.1} | {:.1} | {grown:.1} | {:.3} | {:.3} | {:.0} | {:.0} |",
+            octets as f64 / count as f64,
+            one.bytes() as f64 / 1024.0 / 1024.0,
+            one.bytes() as f64 / count as f64,
+            median(parse),
+            median(load),
+            nanos(simple),
+            nanos(asked),
         );
     }
     Ok(())

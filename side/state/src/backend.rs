@@ -28,11 +28,13 @@ pub enum Keyspace {
     Quotas,
     /// What is counted for reports to others.
     Reports,
+    /// Who was told to come again, and networks that did.
+    Greylist,
 }
 
 impl Keyspace {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Meta,
         Self::Accounts,
         Self::History,
@@ -43,6 +45,7 @@ impl Keyspace {
         Self::Bans,
         Self::Quotas,
         Self::Reports,
+        Self::Greylist,
     ];
 
     /// Its name on disk.
@@ -59,6 +62,7 @@ impl Keyspace {
             Self::Bans => "bans",
             Self::Quotas => "quotas",
             Self::Reports => "reports",
+            Self::Greylist => "greylist",
         }
     }
 }

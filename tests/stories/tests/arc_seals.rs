@@ -3,6 +3,7 @@
 use postern_testkit::dns::TestDns;
 use postern_testkit::maildir::Message;
 use postern_testkit::peers::dkim::{Key, dkimpy, here};
+use postern_testkit::peers::filters::{every_action, pymilter};
 use serde_json::{Value, json};
 
 use crate::prelude::*;
@@ -146,4 +147,18 @@ fn without_a_key_nothing_is_sealed_and_a_key_that_is_none_is_told_at_the_start()
     assert!(!program.wait(LONG).success());
     let said = program.said();
     assert!(said.contains("arc.key") && said.contains("none.pem"), "{said}");
+}
+
+#[test]
+fn what_a_filter_has_changed_is_what_is_sealed() {
+    require!(here(), pymilter());
+    let (dns, sink, folder, seal, milter) =
+        (TestDns::start(), Sink::start(), tempfile::tempdir().unwrap(), Key::rsa(2048), every_action());
+    publish(&dns, "seal._domainkey.here.test", &seal.record);
+    let setup = sealing(forwarding(&dns, &sink), &key_file(&folder, &seal));
+    let forwarder = setup.table(&format!("[[policy.milter]]\naddress = \"inet:127.0.0.1:{}\"\n", milter.port)).start();
+    from_stranger(&forwarder, AWAY, "everything");
+    let forwarded = sink.wait_for_subject("everything").message();
+    assert!(forwarded.body().starts_with("another body\nanother body"), "{}", forwarded.0);
+    assert_eq!(by_dkimpy(&dns, &crlf(&forwarded)), "pass success");
 }

@@ -28,6 +28,7 @@ mod filters;
 mod first_message;
 mod foreign_results;
 mod full_disk;
+mod greylist;
 mod hostile_names;
 mod hostile_next_hop;
 mod limits;

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 
 use crate::prelude::*;
 
-fn ask(postern: &Postern, path: &str) -> String {
+pub(crate) fn ask(postern: &Postern, path: &str) -> String {
     let mut stream = TcpStream::connect(postern.http()).unwrap();
     stream.set_read_timeout(Some(LONG)).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();

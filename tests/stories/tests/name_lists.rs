@@ -14,11 +14,7 @@ fn with_list(setup: Setup, contents: &str, keys: &str) -> (Postern, PathBuf) {
     let file = postern.folder().join("names.txt");
     std::fs::write(&file, contents).unwrap();
     postern.change(|setup| {
-        setup
-            .with("policy", "lists_check_interval", "\"1h\"")
-            .with("policy.authenticity", "enabled", "true")
-            .with("policy.authenticity", "reverse_dns_points", "0.0")
-            .table(&format!("[[policy.list]]\nfile = {file:?}\n{keys}\n"))
+        setup.with("policy", "lists_check_interval", "\"1h\"").table(&format!("[[policy.list]]\nfile = {file:?}\n{keys}\n"))
     });
     postern.start();
     (postern, file)
@@ -52,7 +48,8 @@ fn each_kind_of_name_is_refused_where_it_is_said_and_names_beside_it_pass() {
     let list = "helo:.forged.test ; call yourself by your name\nsender:@bad.test ; spam\nsender:friend@bad.test allow\n\
         recipient:bob@here.test ; he left\nfrom:boss@bank.test ; not the bank\nlink:evil.test/pay ; phishing\nworst.test ; the worst\n\
         ptr:.dyn.isp.test 1.0 ; dial-up\n";
-    let (mut postern, file) = with_list(Setup::new().dns(&dns), list, "of = \"domain\"");
+    let (mut postern, file) =
+        with_list(Setup::new().dns(&dns).with("policy.authenticity", "enabled", "true"), list, "of = \"domain\"");
     refused(&mail(&postern, "x.forged.test", STRANGER), "the helo x.forged.test is in a list of this server: call yourself");
     refused(&mail(&postern, "mail.there.test", "any@bad.test"), "the sender any@bad.test is in a list of this server: spam");
     refused(&mail(&postern, "mail.there.test", "any@worst.test"), "the worst");
@@ -114,8 +111,10 @@ fn points_of_names_of_all_stages_are_added_up_and_an_observed_list_has_none() {
     assert_eq!(reply.code, 550, "{reply:?}");
     assert!(postern.order(&["explain", &reference(&reply)]).contains("10.0 points, refused at 10.0"));
     postern.change(|setup| {
-        let observed = format!("[[policy.list]]\nfile = {file:?}\nmode = \"observe\"\n");
-        setup.without_tables().domain("here.test", &["alice"]).table(&observed)
+        setup
+            .without_tables()
+            .domain("here.test", &["alice", "bob"])
+            .table(&format!("[[policy.list]]\nfile = {file:?}\nmode = \"observe\"\n"))
     });
     postern.reload("reloaded");
     assert_eq!(data(&postern, STRANGER, "http://odd.test/").code, 250);

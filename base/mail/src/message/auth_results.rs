@@ -24,7 +24,7 @@ pub struct About<'a> {
     pub from: &'a ReversePath,
 }
 
-/// RFC 2045 §5.1: a token; `@` and `/` are let through in addresses and paths only by quoting.
+/// RFC 2045 §5.1: a token.
 fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?=".contains(&b))
 }
@@ -50,8 +50,13 @@ fn quoted(text: &str) -> String {
     out
 }
 
+/// RFC 8601 §2.2: a value, or a domain with or without a local part, which stands as it is where nothing in it needs quotes.
 fn value(text: &str) -> String {
-    if is_token(text) { text.to_owned() } else { quoted(text) }
+    let is_address = || {
+        text.split_once('@')
+            .is_some_and(|(local, domain)| is_dot_atom(local) && is_token(local) && is_dot_atom(domain) && is_token(domain))
+    };
+    if is_token(text) || is_address() { text.to_owned() } else { quoted(text) }
 }
 
 struct Folded {

@@ -1,6 +1,7 @@
 //! Reading a record. Promise: any octets end in a record or in nothing, without a panic and in bounded memory.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
 use postern_mail::authenticity::Authenticity;
 use postern_mail::client::ListenerKind;
@@ -8,6 +9,7 @@ use postern_mail::dns_list::{DnsListed, DnsMute, DnsSaid, DnsUnheard};
 use postern_mail::envelope::UnixMillis;
 use postern_mail::fact::{ClientFacts, Fact};
 use postern_mail::filter::{FilterSaid, FilterWord, OnFailure};
+use postern_mail::greylist::GreySaid;
 use postern_mail::link::{LinkFacts, OddLink, Tricks};
 use postern_mail::message::headers::{HeaderFault, Headers};
 use postern_mail::netset::{Action, Listed, Subject};
@@ -113,6 +115,7 @@ impl<'a> Reader<'a> {
                 hosted: self.hosted()?,
                 scope: self.scope()?,
                 listed: self.named()?,
+                greylist: self.greylist()?,
             },
             kind::MESSAGE => {
                 let from = self.path()?;
@@ -232,6 +235,21 @@ impl<'a> Reader<'a> {
             return Some(Vec::new());
         }
         self.list(|this| Some(Listed { about: this.text()?.into(), ..this.listed()? }))
+    }
+
+    /// A record of before there was greylisting has none of this.
+    fn greylist(&mut self) -> Option<Option<GreySaid>> {
+        if self.at == self.end {
+            return Some(None);
+        }
+        self.option(|this| {
+            Some(match this.octet()? {
+                0 => GreySaid::Known,
+                1 => GreySaid::Back(Duration::from_secs(this.number()?)),
+                2 => GreySaid::Wait(Duration::from_secs(this.number()?)),
+                _ => return None,
+            })
+        })
     }
 
     /// A record of before lists were asked, or of a session they had nothing to say of, has none of this.

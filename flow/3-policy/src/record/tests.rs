@@ -24,6 +24,7 @@ fn policy() -> Policy {
         dns_lists: Vec::new(),
         links: crate::rules::links::Weights::default(),
         authenticity: crate::rules::authenticity::Settings::default(),
+        greylist_at: postern_mail::Points(0),
         modes: Modes::default(),
     }
 }
@@ -54,6 +55,7 @@ struct Case {
     found: Found,
     listed: Vec<Listed>,
     listed_recipient: Vec<Listed>,
+    greylist: Option<GreySaid>,
 }
 
 impl Case {
@@ -72,6 +74,7 @@ impl Case {
             found: Found::default(),
             listed: Vec::new(),
             listed_recipient: Vec::new(),
+            greylist: None,
         }
     }
 
@@ -99,6 +102,7 @@ impl Case {
             who: self.who.as_ref(),
             scope: self.scope.as_ref(),
             listed: &self.listed_recipient,
+            greylist: self.greylist,
         };
         let (recipient, _) = policy.recipient(&facts, &self.hosted);
         recorder.judged(NOW, Asked::Recipient(&facts, &self.hosted), &recipient);
@@ -211,6 +215,26 @@ fn what_lists_said_of_names_is_in_the_record_of_each_stage_and_judged_again() {
             })
             .collect();
         assert_eq!(named, [said]);
+    }
+}
+
+#[test]
+fn what_was_remembered_of_an_attempt_is_in_the_record_where_greylisting_is_on() {
+    use std::time::Duration;
+    let case = Case { greylist: Some(GreySaid::Wait(Duration::from_secs(77))), ..Case::stranger() };
+    assert_eq!(case.run().1[1].decision(), Decision::Pass, "it is off");
+    let _ = case.check();
+    let (bytes, _) = case.run();
+    let record = Record::read(&bytes).unwrap();
+    let on =
+        Policy { modes: Modes::new(postern_mail::Mode::Enforce, vec![("greylist", postern_mail::Mode::Enforce)]), ..policy() };
+    let again = record.entries.iter().find_map(|entry| match &entry.what {
+        What::Judged(judged) if judged.facts.stage() == Stage::Recipient => judged.facts.judge(&record.client, &on),
+        _ => None,
+    });
+    assert_eq!(again.unwrap().decision(), Decision::Defer);
+    for said in [GreySaid::Known, GreySaid::Back(Duration::from_secs(3))] {
+        let _ = Case { greylist: Some(said), ..Case::stranger() }.check();
     }
 }
 
@@ -361,7 +385,7 @@ fn the_record_of_an_ordinary_session_is_a_few_hundred_octets() {
     let mut recorder = Recorder::new(session(), NOW, &case.client, RECORD_BYTES_MAX);
     for number in 0..20 {
         let to = mailbox(&format!("recipient{number}@here.test"));
-        let facts = RecipientFacts { client: &case.client, to: &to, who: None, scope: None, listed: &[] };
+        let facts = RecipientFacts { client: &case.client, to: &to, who: None, scope: None, listed: &[], greylist: None };
         let (verdict, _) = policy().recipient(&facts, &HostedAnswer::Exists);
         recorder.judged(NOW, Asked::Recipient(&facts, &HostedAnswer::Exists), &verdict);
     }
@@ -393,7 +417,7 @@ fn recipients_that_passed_leave_room_for_the_refusal_and_the_acceptance_behind_t
     let mut recorder = Recorder::new(session(), NOW, &case.client, 4_096);
     let mut rcpt = |number: u32, hosted: HostedAnswer| {
         let to = mailbox(&format!("recipient{number}@here.test"));
-        let facts = RecipientFacts { client: &case.client, to: &to, who: None, scope: None, listed: &[] };
+        let facts = RecipientFacts { client: &case.client, to: &to, who: None, scope: None, listed: &[], greylist: None };
         let (verdict, _) = policy().recipient(&facts, &hosted);
         recorder.judged(NOW, Asked::Recipient(&facts, &hosted), &verdict);
     };
@@ -478,8 +502,8 @@ proptest! {
         let earlier = points.into_iter().map(|tenths| Scored { rule: "list_score", points: postern_mail::Points(tenths) }).collect();
         let from = ReversePath::Mailbox(address.clone());
         let found = Found { filters: said_by_filters(words), ..Found::default() };
-        let (listed, listed_recipient) = (Vec::new(), Vec::new());
-        let case = Case { client, from, who, owned, to: address, hosted, header, size: u64::from(size), scope, earlier, found, listed, listed_recipient };
+        let (listed, listed_recipient, greylist) = (Vec::new(), Vec::new(), None);
+        let case = Case { client, from, who, owned, to: address, hosted, header, size: u64::from(size), scope, earlier, found, listed, listed_recipient, greylist };
         let _ = case.check();
     }
 }

@@ -9,6 +9,7 @@ use postern_mail::dns_list::{DnsMute, DnsSaid};
 use postern_mail::envelope::UnixMillis;
 use postern_mail::fact::{ClientFacts, Fact};
 use postern_mail::filter::{FilterSaid, FilterWord, OnFailure};
+use postern_mail::greylist::GreySaid;
 use postern_mail::message::headers::{HeaderFault, Headers};
 use postern_mail::netset::Listed;
 use postern_mail::proof::Authenticated;
@@ -149,6 +150,17 @@ impl Recorder {
                 self.hosted(hosted);
                 self.scope(facts.scope);
                 self.named(facts.listed);
+                self.option(facts.greylist, |this, said| match said {
+                    GreySaid::Known => this.octet(0),
+                    GreySaid::Back(waited) => {
+                        this.octet(1);
+                        this.number(waited.as_secs());
+                    }
+                    GreySaid::Wait(left) => {
+                        this.octet(2);
+                        this.number(left.as_secs());
+                    }
+                });
             }
             Asked::Message(facts) => {
                 self.path(&facts.envelope.from);

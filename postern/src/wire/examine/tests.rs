@@ -60,16 +60,18 @@ fn links(html: &str) -> Vec<Link> {
 #[test]
 fn lists_are_asked_about_so_many_places_and_what_is_odd_or_clicked_comes_first() {
     let pictures: String = (0..50).map(|n| format!("<img src='http://good{n}.com/'>")).collect();
-    let (subjects, unasked) =
-        link_subjects(&links(&format!("{pictures}<a href='http://bad.org/'>x</a><a href='http://0x7f.1/'>y</a>")), 3);
+    let all = links(&format!("{pictures}<a href='http://bad.org/'>x</a><a href='http://0x7f.1/'>y</a>"));
+    let (subjects, unasked) = link_subjects(&all, 3, true);
     assert_eq!((subjects.len(), unasked), (3, 49));
     assert_eq!(subjects[0], Subject::Address("127.0.0.1".parse().unwrap()));
     assert!(matches!(&subjects[1], Subject::Host { host, .. } if host.as_str() == "bad.org"), "{subjects:?}");
+    let (subjects, unasked) = link_subjects(&all, 3, false);
+    assert!(unasked == 48 && matches!(&subjects[0], Subject::Host { host, .. } if host.as_str() == "bad.org"), "{subjects:?}");
 }
 
 #[test]
 fn of_one_domain_a_few_hosts_are_asked_about() {
     let many: String = (0..500).map(|n| format!("<a href='http://h{n}.good.com/'>x</a>")).collect();
-    let (subjects, unasked) = link_subjects(&links(&many), 100);
+    let (subjects, unasked) = link_subjects(&links(&many), 100, false);
     assert_eq!((subjects.len(), unasked), (HOSTS_MAX, 0));
 }

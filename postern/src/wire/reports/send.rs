@@ -217,13 +217,14 @@ impl Failing {
         }
     }
 
-    /// RFC 9989 §4.7: which failures the domain wants to know of. Of those that are no failure of DMARC as a whole (`fo=1`) none are told.
-    fn is_wanted(&self, options: &str) -> bool {
+    /// RFC 9989 §4.7: which failures the domain wants to know of: of both mechanisms, of any, or of one whoever's it is.
+    fn is_wanted(&self, options: &str, record: &Record) -> bool {
         match options {
+            "1" => record.dkim != "pass" || record.spf != "pass",
             "d" => self.signature.is_some(),
             "s" => self.spf_failed,
             "d:s" => self.signature.is_some() || self.spf_failed,
-            _ => true,
+            _ => !record.passes(),
         }
     }
 }
@@ -237,7 +238,7 @@ pub(super) async fn failure(
     failing: &Failing,
 ) {
     let wanted = &about.failure_destinations;
-    if wanted.is_empty() || !failing.is_wanted(about.failure_options) {
+    if wanted.is_empty() || !failing.is_wanted(about.failure_options, record) {
         return;
     }
     if !server.reports.may_tell(&night(&live.config), &about.domain) {
@@ -267,5 +268,34 @@ pub(super) async fn failure(
         && let Err(outage) = report::put(server, live, (&from, &to), &mail.octets).await
     {
         tracing::warn!(%author, %outage, "a failure report could not be stored");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_domain_is_told_of_the_failures_it_asks_for_and_of_no_others() {
+        let wanted = |(dkim, spf): (&str, &str), signature_failed: bool, spf_failed, options| {
+            let source: IpAddr = "192.0.2.1".parse().unwrap();
+            let record = Record { dkim: dkim.to_owned(), spf: spf.to_owned(), ..Record::of(source) };
+            let failing = Failing {
+                source,
+                arrived: UnixMillis(0),
+                mail_from: String::new(),
+                results: String::new(),
+                signature: signature_failed.then(|| ("a.test".to_owned(), "s".to_owned())),
+                spf_failed,
+                delivery: "delivered",
+                header: Vec::new(),
+            };
+            failing.is_wanted(options, &record)
+        };
+        let by_dkim_alone = ("pass", "fail");
+        assert!(!wanted(by_dkim_alone, false, true, "0") && wanted(by_dkim_alone, false, true, "1"));
+        assert!(!wanted(by_dkim_alone, false, true, "d") && wanted(by_dkim_alone, false, true, "s"));
+        assert!(wanted(by_dkim_alone, true, false, "d:s") && !wanted(by_dkim_alone, false, false, "d:s"));
+        assert!(!wanted(("pass", "pass"), false, false, "1") && wanted(("fail", "fail"), false, false, "0"));
     }
 }

@@ -130,3 +130,34 @@ macro_rules! texts_only {
 }
 
 texts_only!(Texts, Keys);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
+
+    fn of(texts: &[&str]) -> TxtRecord {
+        key(&texts.iter().map(|text| text.as_bytes().to_vec()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_key_for_another_use_or_another_hash_is_none_and_one_beside_it_is_found() {
+        for tags in ["", "s=*; ", "s=email; ", "s = other : email; ", "h=sha256; ", "h=sha1:sha256; ", "n=s=other; "] {
+            assert!(matches!(of(&[&format!("v=DKIM1; k=ed25519; {tags}{KEY}")]), TxtRecord::DomainKey(_)), "{tags}");
+        }
+        let others = ["s=other; ", "s=; ", "h=sha1; ", "h=sha512; "].map(|tags| format!("v=DKIM1; k=ed25519; {tags}{KEY}"));
+        for other in &others {
+            assert!(matches!(of(&[other]), TxtRecord::Error(Error::Dkim(_))), "{other}");
+        }
+        let all: Vec<&str> = others.iter().map(String::as_str).collect();
+        assert!(matches!(of(&[&all[..], &[&format!("v=DKIM1; k=ed25519; {KEY}")]].concat()), TxtRecord::DomainKey(_)));
+    }
+
+    #[test]
+    fn the_library_has_an_answer_to_everything_from_the_keys_of_a_message() {
+        let keys = Keys::new(vec![("S._domainkey.A.test.".to_owned(), of(&[&format!("k=ed25519; {KEY}")]))]);
+        assert!(matches!(keys.get("s._domainkey.a.test."), Some(TxtRecord::DomainKey(_))));
+        assert!(keys.get("_report._domainkey.a.test.").is_some() && keys.get("x._atps.b.test.").is_some());
+    }
+}

@@ -47,7 +47,7 @@ impl Local {
             let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES_MAX);
             database.keyspace(space.as_str(), options).map_err(failure)
         };
-        let [meta, accounts, history, addresses, refusals, trails, lists, bans, quotas, reports] = Keyspace::ALL;
+        let [meta, accounts, history, addresses, refusals, trails, lists, bans, quotas, reports, greylist] = Keyspace::ALL;
         let keyspaces = [
             open(meta)?,
             open(accounts)?,
@@ -59,12 +59,13 @@ impl Local {
             open(bans)?,
             open(quotas)?,
             open(reports)?,
+            open(greylist)?,
         ];
         Ok(Self { database, keyspaces })
     }
 
     fn keyspace(&self, space: Keyspace) -> &fjall::Keyspace {
-        let [meta, accounts, history, addresses, refusals, trails, lists, bans, quotas, reports] = &self.keyspaces;
+        let [meta, accounts, history, addresses, refusals, trails, lists, bans, quotas, reports, greylist] = &self.keyspaces;
         match space {
             Keyspace::Meta => meta,
             Keyspace::Accounts => accounts,
@@ -76,6 +77,7 @@ impl Local {
             Keyspace::Bans => bans,
             Keyspace::Quotas => quotas,
             Keyspace::Reports => reports,
+            Keyspace::Greylist => greylist,
         }
     }
 }

@@ -51,7 +51,7 @@ fn one_field_has_the_results_of_all_methods() {
          \tiprev=pass reason=\"the name is mail.there.test\"\r\n\
          \tpolicy.iprev=192.0.2.7;\r\n\
          \tspf=none smtp.helo=mail.there.test;\r\n\
-         \tspf=fail reason=\"-all\" smtp.mailfrom=\"a@there.test\";\r\n\
+         \tspf=fail reason=\"-all\" smtp.mailfrom=a@there.test;\r\n\
          \tdkim=pass header.d=-all header.s=s1 header.a=rsa-sha256\r\n\
          \theader.b=\"AbCd+/12\";\r\n\
          \tdmarc=fail reason=\"-all\" header.from=there.test policy.dmarc=reject\r\n"
