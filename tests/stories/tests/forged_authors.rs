@@ -35,6 +35,6 @@ fn no_way_of_writing_from_gets_round_the_policy_of_an_author_and_common_mistakes
     ] {
         let taken = send(sender, from, subject);
         assert_eq!(taken.code, 250, "{from}: {taken:?}");
-        postern.maildir(ALICE).wait_for_subject(subject, LONG);
+        let _ = postern.maildir(ALICE).wait_for_subject(subject, LONG);
     }
 }
