@@ -365,6 +365,7 @@ pub(crate) fn what_if(
         let scope = scopes.map(|scopes| scopes.message(&client, &headers, size));
         let scope = scope.as_ref();
         let mut found = looked.message.clone();
+        found.is_for_postmaster = postern_policy::facts::is_for_postmaster(&envelope);
         if found.listed.is_empty() {
             found.listed = listed(&client, Some(&names::asked_of_authors(&headers)));
         }

@@ -10,7 +10,7 @@ use postern_mail::message::headers::{HeaderFault, Headers};
 use postern_mail::netset::Listed;
 use postern_mail::proof::Authenticated;
 use postern_mail::scope::{Breach, QuotaFull};
-use postern_mail::{DnsSaid, Domain, Envelope, Mailbox, Outage, ReversePath, Scored};
+use postern_mail::{DnsSaid, Domain, Envelope, Mailbox, Outage, Recipient, ReversePath, Scored};
 
 /// Who the client proved to be, and what it may say about itself.
 #[derive(Clone, Copy, Debug)]
@@ -120,6 +120,18 @@ pub struct Found {
     pub filters: Vec<FilterSaid>,
     /// What local lists say of the client's name, of its authors and of its links.
     pub listed: Vec<Listed>,
+    /// It is for nobody but those who are written to about abuse, as the client named them. See [`is_for_postmaster`].
+    pub is_for_postmaster: bool,
+}
+
+/// True for mail that goes to nobody but postmasters and abuse desks of ours (RFC 5321 §4.5.1, RFC 2142 §4): what they are sent as evidence looks like abuse.
+/// Asked before aliases are followed.
+#[must_use]
+pub fn is_for_postmaster(envelope: &Envelope) -> bool {
+    let is_desk = |to: &Recipient| {
+        to.is_hosted() && ["postmaster", "abuse"].iter().any(|desk| to.address().local.as_str().eq_ignore_ascii_case(desk))
+    };
+    !envelope.recipients.is_empty() && envelope.recipients.iter().all(is_desk)
 }
 
 impl Found {
@@ -130,6 +142,7 @@ impl Found {
         authenticity: None,
         filters: Vec::new(),
         listed: Vec::new(),
+        is_for_postmaster: false,
     };
 }
 

@@ -78,8 +78,8 @@ impl Policy {
         let panel = self.listed(panel, facts.listed, facts.client.address);
         let panel = dnsbl::judge(panel, facts.dns, &self.dns_lists);
         let panel = scope::judge(panel, facts.scope);
-        let trusted = self.trusts(facts.client.address);
-        panel.score(facts.earlier, |scored| score::judge(scored, self.limits, Holding::TooEarly, trusted)).verdict()
+        let excused = self.trusts(facts.client.address).then_some(score::TRUSTED);
+        panel.score(facts.earlier, |scored| score::judge(scored, self.limits, Holding::TooEarly, excused)).verdict()
     }
 
     /// At RCPT TO. The admission is there exactly when the verdict lets the recipient through.
@@ -118,8 +118,9 @@ impl Policy {
         let panel = authenticity::judge(panel, facts, &self.authenticity);
         let panel = scope::judge(panel, facts.scope);
         let panel = filters::judge(panel, &facts.found.filters);
-        let trusted = self.trusts(facts.client.address);
-        panel.score(facts.earlier, |scored| score::judge(scored, self.limits, Holding::Possible, trusted)).verdict()
+        let trusted = self.trusts(facts.client.address).then_some(score::TRUSTED);
+        let excused = trusted.or(facts.found.is_for_postmaster.then_some(score::POSTMASTER));
+        panel.score(facts.earlier, |scored| score::judge(scored, self.limits, Holding::Possible, excused)).verdict()
     }
 
     /// The fields that mark a message for its readers, where the points of its session and of its own verdict are enough for them. Like

@@ -87,6 +87,8 @@ struct Incoming {
     size: u64,
     /// From nobody we know: neither an account nor a relay network nor a trusted one.
     is_strangers: bool,
+    /// As the client named its recipients.
+    is_for_postmaster: bool,
     /// Why a person is to look at it before it goes on.
     held: Option<String>,
     /// Octets of ours before what came.
@@ -345,7 +347,8 @@ impl Inbound {
             }
         };
         self.asking.watch(&self.server, &self.live, &self.client, &found.dns);
-        (*message.found, message.fields) = (found, fields);
+        let is_for_postmaster = message.is_for_postmaster;
+        (*message.found, message.fields) = (Found { is_for_postmaster, ..found }, fields);
         let mut verdict = self.with_facts(|policy, _, facts| policy.message(facts))?;
         // Filters see what our own rules would take.
         if verdict.reply().is_none()
@@ -531,6 +534,7 @@ impl Host for Inbound {
             envelope.account = self.live.policy.network_account(self.client.address);
         }
         scope::settle(self.reservation.as_mut(), &envelope);
+        let is_for_postmaster = postern_policy::facts::is_for_postmaster(&envelope);
         routing::expand_aliases(&mut envelope, &self.live.config);
         let writer = self.server.spool.begin();
         let mut trace_header = Vec::with_capacity(512);
@@ -565,6 +569,7 @@ impl Host for Inbound {
             section: Vec::new(),
             size: 0,
             is_strangers,
+            is_for_postmaster,
             held: None,
             cut: None,
             found: Box::default(),

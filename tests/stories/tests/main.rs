@@ -27,6 +27,7 @@ mod fairness;
 mod filters;
 mod first_message;
 mod foreign_results;
+mod forged_authors;
 mod full_disk;
 mod greylist;
 mod hostile_names;

@@ -268,12 +268,14 @@ impl<'a> Reader<'a> {
             authenticity: self.authenticity()?,
             filters: self.filters()?,
             listed: self.named()?,
+            is_for_postmaster: false,
         };
         // A record of before it was counted has none of this.
         let unasked = if self.at == self.end { 0 } else { u32::try_from(self.number()?).ok()? };
         if let Some(links) = &mut found.links {
             links.unasked = unasked;
         }
+        found.is_for_postmaster = self.at != self.end && self.octet()? != 0;
         Some(found)
     }
 

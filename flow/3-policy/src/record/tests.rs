@@ -315,6 +315,32 @@ fn what_was_odd_about_links_is_in_the_record_and_so_is_how_many_places_no_list_w
 }
 
 #[test]
+fn evidence_that_postmaster_is_sent_is_not_held_and_the_record_says_for_whom_it_was() {
+    use postern_mail::link::{LinkFacts, OddLink, Trick, Tricks};
+    let mut tricks = Tricks::default();
+    Trick::ALL.into_iter().for_each(|trick| tricks.add(trick));
+    let links = Some(LinkFacts { odd: vec![OddLink::new("bad.example", tricks)], is_whole: true, unasked: 0 });
+    for (is_for_postmaster, decision) in [(false, Decision::Refuse), (true, Decision::Pass)] {
+        let case = Case { found: Found { links: links.clone(), is_for_postmaster, ..Found::default() }, ..Case::stranger() };
+        let (_, verdicts) = case.run();
+        assert_eq!(verdicts.last().unwrap().decision(), decision);
+        let _ = case.check();
+    }
+}
+
+#[test]
+fn only_mail_that_is_for_nobody_else_is_for_postmaster() {
+    let to = |names: &[&str]| {
+        let recipients = names.iter().map(|name| Recipient::recipient_of_record(mailbox(name), !name.contains("far")));
+        crate::facts::is_for_postmaster(&Envelope::plain(ReversePath::Null, recipients.collect()))
+    };
+    assert!(to(&["Postmaster@here.test", "abuse@here.test"]));
+    for others in [&["postmaster@here.test", "alice@here.test"][..], &["abuse@far.test"], &[]] {
+        assert!(!to(others), "{others:?}");
+    }
+}
+
+#[test]
 fn a_decision_made_again_from_its_record_is_the_same() {
     let who = || Some(Authenticated::restored_from_record("alice@here.test".into(), "phone".into()));
     let many = (0..100).map(|number| mailbox(&format!("a{number}@here.test"))).chain([mailbox("alice@here.test")]).collect();

@@ -337,6 +337,7 @@ impl Recorder {
         self.filters(&found.filters);
         self.named(&found.listed);
         self.number(found.links.as_ref().map_or(0, |links| u64::from(links.unasked)));
+        self.octet(u8::from(found.is_for_postmaster));
     }
 
     fn dns(&mut self, said: &DnsSaid) {

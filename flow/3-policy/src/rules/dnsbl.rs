@@ -97,7 +97,7 @@ mod tests {
 
     fn verdict(listed: Vec<DnsListed>, rules: &[DnsListRule], modes: &Modes) -> Verdict {
         let said = DnsSaid { listed, unheard: Vec::new() };
-        let sum = |scored: &[Scored]| score::judge(scored, Limits::default(), Holding::TooEarly, false);
+        let sum = |scored: &[Scored]| score::judge(scored, Limits::default(), Holding::TooEarly, None);
         judge(Panel::new(modes), &said, rules).score(&[], sum).verdict()
     }
 

@@ -1,7 +1,7 @@
 //! The sum of all points, of this stage and of those before it in the session, made into a decision.
 //!
 //! Promise: what decides is a finding with all that was added up in its words, so the sum is explained like everything else; a trusted network is
-//! never held or refused for points. It has nothing to find out, so it always knows.
+//! never held or refused for points, nor is mail to those who are written to about abuse. It has nothing to find out, so it always knows.
 
 use postern_mail::{Decision, Effect, Finding, Points, Reply, RuleName, Scored, Verdict};
 
@@ -82,17 +82,22 @@ pub fn sum(scored: &[Scored]) -> Points {
     Points(scored.iter().fold(0, |sum: i16, one| sum.saturating_add(one.points.0)))
 }
 
-/// Judges the sum. Without points there is nothing to say.
+/// Whose points do not count, in words.
+pub const TRUSTED: &str = "in a trusted network";
+/// The same.
+pub const POSTMASTER: &str = "for postmaster and abuse";
+
+/// Judges the sum. Without points there is nothing to say; with an excuse they decide nothing.
 #[must_use]
-pub fn judge(scored: &[Scored], limits: Limits, holding: Holding, trusted: bool) -> Option<Finding> {
+pub fn judge(scored: &[Scored], limits: Limits, holding: Holding, excused: Option<&str>) -> Option<Finding> {
     if scored.is_empty() {
         return None;
     }
     let sum = sum(scored);
     let added = words(scored);
     let over = |limit: Points, what: &str| format!("{sum} points, {what} at {limit}: {added}");
-    Some(if trusted {
-        Finding::pass(SCORE, format!("{sum} points, which do not count in a trusted network: {added}"))
+    Some(if let Some(excuse) = excused {
+        Finding::pass(SCORE, format!("{sum} points, which do not count {excuse}: {added}"))
     } else if sum >= limits.refuse {
         let mut heaviest: Vec<&Scored> = scored.iter().filter(|one| one.points.0 > 0).collect();
         heaviest.sort_by_key(|one| std::cmp::Reverse(one.points));
@@ -126,7 +131,7 @@ mod tests {
     }
 
     fn decision(tenths: &[i16], holding: Holding) -> Option<Decision> {
-        judge(&scored(tenths), Limits::default(), holding, false).map(|finding| match finding.says {
+        judge(&scored(tenths), Limits::default(), holding, None).map(|finding| match finding.says {
             Effect::Wants(decision) => decision,
             other => panic!("{other:?}"),
         })
@@ -151,14 +156,14 @@ mod tests {
 
     #[test]
     fn a_refusal_names_the_rules_heaviest_first_and_the_trail_the_sum() {
-        let finding = judge(&scored(&[40, 70, -5]), Limits::default(), Holding::Possible, false).unwrap();
+        let finding = judge(&scored(&[40, 70, -5]), Limits::default(), Holding::Possible, None).unwrap();
         assert_eq!(finding.because, "10.5 points, refused at 10.0: list_score 4.0, score 7.0, size -0.5");
         assert!(finding.reply.unwrap().text().ends_with(": score, list_score"));
     }
 
     #[test]
     fn points_do_not_count_in_a_trusted_network() {
-        let finding = judge(&scored(&[200]), Limits::default(), Holding::Possible, true).unwrap();
+        let finding = judge(&scored(&[200]), Limits::default(), Holding::Possible, Some(TRUSTED)).unwrap();
         assert_eq!(finding.says, Effect::Wants(Decision::Pass));
         assert!(finding.because.contains("20.0 points"), "{}", finding.because);
     }

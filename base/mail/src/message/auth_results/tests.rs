@@ -160,7 +160,8 @@ fn only_an_empty_line_ends_the_section_that_results_in_our_name_are_cut_from() {
     for before in ["\x0c\r\n", " \r\n", "X: y\r\n \r\n", "\t\r\n"] {
         let field = "Authentication-Results: mx.us; dmarc=pass\r\n";
         let section = format!("{before}{field}\r\n{field}");
-        assert_eq!(claiming_to_be("mx.us", section.as_bytes()), [before.len()..before.len() + field.len()], "{before:?}");
+        let cut = claiming_to_be("mx.us", section.as_bytes());
+        assert_eq!((cut.len(), cut.first().cloned()), (1, Some(before.len()..before.len() + field.len())), "{before:?}");
     }
 }
 
