@@ -13,8 +13,8 @@ const VERSIONS_MAX: usize = 32;
 const UP_MAX: usize = 8;
 
 /// Marks the first link of an HTML version that leads nowhere the plain one leads.
-pub(crate) fn compare(message: &Message<'_>, found: &mut Inspection, again: &[(usize, usize)]) {
-    let parts: Vec<MessagePart<'_>> = message.parts().take(found.parts).collect();
+pub(crate) fn compare(message: &Message<'_>, parts_max: usize, found: &mut Inspection, again: &[(usize, usize)]) {
+    let parts: Vec<MessagePart<'_>> = message.parts().take(parts_max).collect();
     let versions = |wanted: fn(&PartKind<'_>) -> bool| -> Vec<(usize, usize)> {
         let of = |(number, part): (usize, &MessagePart<'_>)| {
             wanted(&part.kind()).then(|| Some((number, alternative(&parts, part)?))).flatten()

@@ -22,6 +22,8 @@ const WITHIN_MAX: u8 = 3;
 const LOOKED_AT_FACTOR: usize = 25;
 /// Mail addresses that are looked at, equal ones each time.
 const ADDRESSES_LOOKED_AT_MAX: usize = 16 * ADDRESSES_MAX;
+/// Links that are taken of one: itself, and what is written in it and in that.
+const REDIRECTS_MAX: usize = 8;
 
 /// Where links lead, as lists see it.
 #[derive(PartialEq, Eq, Hash)]
@@ -102,20 +104,20 @@ impl<'a> Collector<'a> {
     /// Takes a link, and those that are written in it.
     pub(crate) fn link(&mut self, kind: Kind, read: Read, shown: &str) {
         self.looked_at += 1;
-        let mut read = Some((kind, read));
         // Redirectors lead to redirectors; nobody follows more than a few by hand.
-        for _ in 0..4 {
-            let Some((kind, one)) = read.take() else { return };
+        let mut waiting = VecDeque::from([(kind, read)]);
+        for _ in 0..REDIRECTS_MAX {
+            let Some((kind, one)) = waiting.pop_front() else { return };
             if let Some(html) = &one.html {
                 self.later(html);
             }
-            let within = one.url.as_ref().and_then(|url| target::within(url, self.hosts));
-            self.keep(kind, one, shown, within.as_ref());
-            read = within.map(|inner| (Kind::Within, inner));
+            let within = one.url.as_ref().map(|url| target::within(url, self.hosts)).unwrap_or_default();
+            self.keep(kind, one, shown, &within);
+            waiting.extend(within.into_iter().map(|inner| (Kind::Within, inner)));
         }
     }
 
-    fn keep(&mut self, kind: Kind, read: Read, shown: &str, within: Option<&Read>) {
+    fn keep(&mut self, kind: Kind, read: Read, shown: &str, within: &[Read]) {
         let (registered, shortens) = self.known_of(&read.host);
         let mut tricks = read.tricks;
         if shortens {
@@ -126,14 +128,14 @@ impl<'a> Collector<'a> {
             && let Some(says) = target::shown(shown)
         {
             let leads = |host: &LinkHost| matches!(host, LinkHost::Name(own) if names::registered_name(own.as_str()) == Some(says.as_str()) || *own == says);
-            if !leads(&read.host) && !within.is_some_and(|inner| leads(&inner.host)) {
+            if !leads(&read.host) && !within.iter().any(|inner| leads(&inner.host)) {
                 tricks.add(Trick::ShownOther);
                 shows = Some(says);
             }
         }
         let url = read.words();
-        let key = self.seen.hasher().hash_one((&url, tricks));
-        let is_same = |link: &Link| link.url == url && link.tricks == tricks;
+        let key = self.seen.hasher().hash_one((&url, &read.host, tricks));
+        let is_same = |link: &Link| link.url == url && link.host == read.host && link.tricks == tricks;
         let known = self.seen.get(&key).copied().filter(|place| self.found.links.get(*place).is_some_and(is_same));
         if let Some(place) = known {
             let again = (self.part, place);

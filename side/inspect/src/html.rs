@@ -1,10 +1,12 @@
 //! Links in HTML: what a click leads to, what is loaded, where forms go, and what the text says. A tokenizer and no tree, so nothing nests.
 //! Promise: time in proportion to the octets, and no more of them than may be spent.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 
 use html5gum::emitters::callback::{CallbackEmitter, CallbackEvent};
 use html5gum::{Emitter, ForwardingEmitter, Tokenizer};
+use memchr::memmem;
 use url::Url;
 
 use crate::collect::Collector;
@@ -31,10 +33,46 @@ struct Page<'a, 'b> {
     anchor: Option<target::Read>,
     shown: String,
     run: String,
+    /// Programs take different things for tags here, so what is none for one of them is looked at as well.
+    is_doubtful: bool,
 }
 
 /// Reads a page, whose octets have been counted already.
 pub(crate) fn search(html: &[u8], into: &mut Collector<'_>) {
+    let is_doubtful = DOUBTFUL.iter().any(|name| has_tag(html, name));
+    walk(html, is_doubtful, true, into);
+    if is_doubtful {
+        // Within these, or without scripts, nothing is raw text, and CDATA is.
+        let again = into.spend(html).to_vec();
+        walk(&without_cdata(&again), true, false, into);
+    }
+}
+
+/// Elements in which, or for which, other rules hold.
+const DOUBTFUL: [&[u8]; 4] = [b"svg", b"math", b"noscript", b"plaintext"];
+
+fn has_tag(html: &[u8], name: &[u8]) -> bool {
+    memchr::memchr_iter(b'<', html)
+        .any(|at| html.get(at + 1..at + 1 + name.len()).is_some_and(|tag| tag.eq_ignore_ascii_case(name)))
+}
+
+fn without_cdata(html: &[u8]) -> Cow<'_, [u8]> {
+    let mut out = Vec::new();
+    let mut rest = html;
+    while let Some(at) = memmem::find(rest, b"<![CDATA[") {
+        out.extend_from_slice(rest.get(..at).unwrap_or_default());
+        let inner = rest.get(at..).unwrap_or_default();
+        rest = memmem::find(inner, b"]]>").and_then(|end| inner.get(end + 3..)).unwrap_or_default();
+    }
+    if rest.len() == html.len() {
+        return Cow::Borrowed(html);
+    }
+    out.extend_from_slice(rest);
+    Cow::Owned(out)
+}
+
+/// Reads a page once: with the elements whose content is raw text as most programs read them, or as tags.
+fn walk(html: &[u8], is_doubtful: bool, has_raw: bool, into: &mut Collector<'_>) {
     let mut page = Page {
         into,
         base: None,
@@ -45,13 +83,14 @@ pub(crate) fn search(html: &[u8], into: &mut Collector<'_>) {
         anchor: None,
         shown: String::new(),
         run: String::new(),
+        is_doubtful,
     };
     let callback = |event: CallbackEvent<'_>, _: html5gum::Span<()>| -> Option<Infallible> {
         page.event(event);
         None
     };
     let mut emitter = CallbackEmitter::new(callback);
-    emitter.naively_switch_states(true);
+    emitter.naively_switch_states(has_raw);
     let Ok(()) = Tokenizer::new_with_emitter(html, Quiet(emitter)).finish();
     page.close_anchor();
     page.close_run();
@@ -144,6 +183,8 @@ impl Page<'_, '_> {
             CallbackEvent::Comment { value } => {
                 if value.trim_ascii_start().starts_with(b"[if") {
                     self.into.later(value.iter().position(|b| *b == b'>').and_then(|at| value.get(at + 1..)).unwrap_or_default());
+                } else if self.is_doubtful && value.contains(&b'<') {
+                    self.into.later(value);
                 }
             }
             CallbackEvent::Doctype { .. } | CallbackEvent::Error(_) => {}
@@ -178,9 +219,16 @@ impl Page<'_, '_> {
                 }
                 return;
             }
-            b"script" => return,
+            b"script" => {
+                if self.is_doubtful && value.contains(&b'<') {
+                    self.into.later(value);
+                }
+                return;
+            }
             // Programs that run no scripts, or know no frames, show what is in these.
-            b"noscript" | b"noframes" | b"noembed" | b"iframe" | b"xmp" | b"title" | b"textarea" if value.contains(&b'<') => {
+            b"noscript" | b"noframes" | b"noembed" | b"iframe" | b"xmp" | b"title" | b"textarea" | b"plaintext"
+                if value.contains(&b'<') =>
+            {
                 return self.into.later(value);
             }
             _ => {}
@@ -215,7 +263,10 @@ impl Page<'_, '_> {
                         let named = String::from_utf8_lossy(&target::unescape(value.trim())).into_owned();
                         text::addresses(named.get(7..).unwrap_or_default(), self.into);
                     }
-                    if self.anchor.is_none() {
+                    // Only these have a text that is clicked, and only this name leads on: what any other says is a link of its own.
+                    if !matches!(tag.as_slice(), b"a" | b"area") || self.attribute != b"href" {
+                        self.link(Kind::Anchor, value);
+                    } else if self.anchor.is_none() {
                         self.anchor = target::read(value, self.base.as_ref());
                     }
                 }
@@ -266,7 +317,8 @@ impl Page<'_, '_> {
         while let Some(at) = lower.get(from..).and_then(|rest| rest.find("url(")) {
             let start = from + at + 4;
             let rest = css.get(start..).unwrap_or_default();
-            let inner = rest.find(')').and_then(|end| rest.get(..end)).unwrap_or_default();
+            // The end of it all ends this as well, for browsers; and nothing is read twice.
+            let inner = rest.find(')').and_then(|end| rest.get(..end)).unwrap_or(rest);
             self.link(Kind::Resource, inner.trim().trim_matches(['"', '\'']));
             from = start + inner.len();
         }

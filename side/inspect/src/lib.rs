@@ -144,6 +144,8 @@ pub struct Inspection {
     pub addresses: Vec<Box<str>>,
     /// Why not everything was read; `None`: it was.
     pub incomplete: Option<Incomplete>,
+    /// True when all that a reader is shown as text was read. Of big files that are attached, as everybody does, rules are not told.
+    pub is_text_whole: bool,
     /// Parts that were looked at.
     pub parts: usize,
     /// Octets that were searched.
@@ -166,7 +168,7 @@ impl Inspection {
             };
             OddLink::new(&host, link.tricks)
         };
-        LinkFacts { odd: odd.iter().map(told).collect(), is_whole: self.incomplete.is_none(), unasked: 0 }
+        LinkFacts { odd: odd.iter().map(told).collect(), is_whole: self.is_text_whole, unasked: 0 }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use mail_parser::{HeaderForm, HeaderValue, MessageParser, MessagePart, PartFlags, PartKind};
+use mail_parser::{Encoding, HeaderForm, HeaderValue, MessageParser, MessagePart, PartFlags, PartKind};
 use memchr::memmem;
 use postern_mail::domain::Domain;
 
@@ -31,6 +31,9 @@ const SENDERS_MAX: usize = 16;
 /// What base64 of an archive or a picture begins with; there is no link of ours in them, and decoding them costs.
 const OPAQUE: [&[u8]; 5] = [b"UEsDB", b"/9j/", b"iVBOR", b"R0lGOD", b"UklGR"];
 
+/// Octets in which a page shows that it is one.
+const HEAD_BYTES: usize = 8 * 1024;
+
 /// Reads messages. Made once, since what fields are read as takes longer to say than many a message to read.
 #[derive(Clone, Debug)]
 pub struct Inspector {
@@ -56,32 +59,60 @@ impl Inspector {
             into.stop(Incomplete::Unreadable);
             return into.found;
         };
-        for (number, part) in message.parts().take(self.limits.parts_max).enumerate() {
-            into.part = number;
-            into.found.parts += 1;
-            if part.flags().contains(PartFlags::LIMIT_REACHED) {
-                into.stop(Incomplete::Parts);
-            }
+        let is_cut = message.parts().take(self.limits.parts_max).any(|part| part.flags().contains(PartFlags::LIMIT_REACHED));
+        if let Some(part) = message.parts().next() {
             fields(&part, &mut into);
-            if !part.is_multipart() {
-                body(&part, &mut into);
+        }
+        // What a reader is shown comes first, so that nothing in front of it uses up what may be spent.
+        for texts in [true, false] {
+            for (number, part) in message.parts().take(self.limits.parts_max).enumerate() {
+                if texts != is_shown(&part) {
+                    continue;
+                }
+                into.part = number;
+                self.part(&part, &mut into);
+                if into.is_full() {
+                    into.stop(Incomplete::Links);
+                }
+                if into.left() == 0 || into.is_full() {
+                    into.stop(Incomplete::Octets);
+                    break;
+                }
             }
-            while let Some(waiting) = into.waiting.pop_front() {
-                into.depth = waiting.depth;
-                html::search(&waiting.html, &mut into);
-                into.depth = 0;
-            }
-            if into.is_full() {
-                into.stop(Incomplete::Links);
-            }
-            if into.left() == 0 || into.is_full() {
-                into.stop(Incomplete::Octets);
-                break;
+            if texts {
+                into.found.is_text_whole = into.found.incomplete.is_none() && !is_cut;
             }
         }
-        alternatives::compare(&message, &mut into.found, &into.again);
+        alternatives::compare(&message, self.limits.parts_max, &mut into.found, &into.again);
         into.found
     }
+
+    fn part(&self, part: &MessagePart<'_>, into: &mut Collector<'_>) {
+        into.found.parts += 1;
+        if part.flags().contains(PartFlags::LIMIT_REACHED) {
+            into.stop(Incomplete::Parts);
+        }
+        if into.part > 0 {
+            fields(part, into);
+        }
+        if !part.is_multipart() {
+            body(part, into);
+        }
+        while let Some(waiting) = into.waiting.pop_front() {
+            into.depth = waiting.depth;
+            html::search(&waiting.html, into);
+            into.depth = 0;
+        }
+    }
+}
+
+/// True for text that is not a file to be opened.
+fn is_shown(part: &MessagePart<'_>) -> bool {
+    is_text(part) && !part.content_disposition().is_some_and(|said| said.is_attachment())
+}
+
+fn is_text(part: &MessagePart<'_>) -> bool {
+    matches!(part.kind(), PartKind::Html | PartKind::Text)
 }
 
 fn fields(part: &MessagePart<'_>, into: &mut Collector<'_>) {
@@ -118,7 +149,8 @@ fn fields(part: &MessagePart<'_>, into: &mut Collector<'_>) {
 fn body(part: &MessagePart<'_>, into: &mut Collector<'_>) {
     let raw = part.raw_body().trim_ascii_start();
     let kind = part.kind();
-    if matches!(kind, PartKind::Message(_)) || OPAQUE.iter().any(|mark| raw.starts_with(mark)) {
+    let is_opaque = !is_text(part) && part.encoding() == Encoding::Base64 && OPAQUE.iter().any(|mark| raw.starts_with(mark));
+    if matches!(kind, PartKind::Message(_)) || is_opaque {
         return;
     }
     let room = into.left();
@@ -137,17 +169,35 @@ fn body(part: &MessagePart<'_>, into: &mut Collector<'_>) {
         if memmem::find(said, b"=ybegin ").is_some() { part.raw_body().get(..room).unwrap_or(part.raw_body()) } else { said };
     for file in unpack::files(packed, into.left()) {
         let file = into.spend(&file).to_vec();
-        search(&file, false, into);
+        search(&file, Shape::File, into);
     }
-    search(said, matches!(kind, PartKind::Html), into);
+    let shape = match kind {
+        PartKind::Html => Shape::Html,
+        PartKind::Text => Shape::Text,
+        _ => Shape::File,
+    };
+    search(said, shape, into);
+}
+
+/// What a part is shown as.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    Html,
+    Text,
+    File,
 }
 
 /// What is in a part, or in a file within it, whose octets have been counted.
-fn search(said: &[u8], is_html: bool, into: &mut Collector<'_>) {
+fn search(said: &[u8], shape: Shape, into: &mut Collector<'_>) {
+    let is_html = shape == Shape::Html;
     if memmem::find(said.get(..1024).unwrap_or(said), b"%PDF-").is_some() {
-        return pdf::search(said, into);
+        pdf::search(said, into);
+        // A page that says so is a page nevertheless.
+        if shape == Shape::File && !looks_like_html(&text::lossy(said.get(..HEAD_BYTES).unwrap_or(said))) {
+            return;
+        }
     }
-    let Some(said) = readable(said) else { return };
+    let Some(said) = readable(said, shape != Shape::File) else { return };
     let is_calendar = said.trim_start().starts_with("BEGIN:V");
     if is_calendar {
         let unfolded = said.replace("\r\n ", "").replace("\n ", "").replace("\r\n\t", "").replace("\n\t", "");
@@ -156,7 +206,10 @@ fn search(said: &[u8], is_html: bool, into: &mut Collector<'_>) {
         if looks_like_html(&plain) {
             html::search(plain.as_bytes(), into);
         }
-        return text::search(&spaced, Kind::Calendar, into);
+        text::search(&spaced, Kind::Calendar, into);
+        if !is_html {
+            return;
+        }
     }
     if is_html || looks_like_html(&said) {
         html::search(said.as_bytes(), into);
@@ -166,8 +219,9 @@ fn search(said: &[u8], is_html: bool, into: &mut Collector<'_>) {
     }
 }
 
-/// Octets as text: by their byte order mark, or as they are; `None` for what is no text.
-fn readable(octets: &[u8]) -> Option<Cow<'_, str>> {
+/// Octets as text: by their byte order mark, or as they are; `None` for what is no text. What is shown as text is text whatever is in it; programs that
+/// do so leave out what is zero.
+fn readable(octets: &[u8], is_shown: bool) -> Option<Cow<'_, str>> {
     let wide = |little: bool| {
         let units = octets.get(2..).unwrap_or_default().chunks_exact(2).filter_map(|two| two.first_chunk::<2>());
         let units: Vec<u16> = units.map(|two| if little { u16::from_le_bytes(*two) } else { u16::from_be_bytes(*two) }).collect();
@@ -176,6 +230,10 @@ fn readable(octets: &[u8]) -> Option<Cow<'_, str>> {
     match octets {
         [0xff, 0xfe, ..] => wide(true),
         [0xfe, 0xff, ..] => wide(false),
+        _ if is_shown && octets.contains(&0) => {
+            let seen: Vec<u8> = octets.iter().copied().filter(|octet| *octet != 0).collect();
+            Some(Cow::Owned(text::lossy(&seen).into_owned()))
+        }
         _ if octets.get(..512).unwrap_or(octets).iter().filter(|b| **b == 0).count() > 4 => None,
         _ => Some(text::lossy(octets)),
     }
@@ -185,7 +243,7 @@ fn looks_like_html(said: &str) -> bool {
     const MARKS: [&[u8]; 10] =
         [b"html", b"!doctype html", b"a ", b"body", b"svg", b"meta ", b"form ", b"img ", b"base ", b"iframe"];
     let head = said.as_bytes();
-    let head = head.get(..8 * 1024).unwrap_or(head);
+    let head = head.get(..HEAD_BYTES).unwrap_or(head);
     memchr::memchr_iter(b'<', head).any(|at| {
         let rest = head.get(at + 1..).unwrap_or_default();
         MARKS.iter().any(|mark| rest.get(..mark.len()).is_some_and(|begins| begins.eq_ignore_ascii_case(mark)))

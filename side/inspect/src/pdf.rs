@@ -11,6 +11,8 @@ use crate::{Incomplete, Kind, target};
 
 /// Octets of one stream that are inflated.
 const STREAM_BYTES_MAX: usize = 512 * 1024;
+/// Octets of the text of an action.
+const TEXT_BYTES_MAX: usize = 4096;
 /// Streams that are tried.
 const STREAMS_MAX: usize = 256;
 
@@ -47,6 +49,8 @@ pub(crate) fn search(file: &[u8], into: &mut Collector<'_>) {
 }
 
 fn actions(octets: &[u8], into: &mut Collector<'_>) {
+    // Texts do not overlap where a program made them. They are not jumped over, since one in a comment would hide those behind it.
+    let mut left = 2 * octets.len() + TEXT_BYTES_MAX;
     for at in memmem::find_iter(octets, b"/URI") {
         if into.is_full() {
             return;
@@ -57,6 +61,8 @@ fn actions(octets: &[u8], into: &mut Collector<'_>) {
             Some((b'<', rest)) => hexadecimal(rest),
             _ => continue,
         };
+        let Some(rest) = left.checked_sub(text.len()) else { return into.stop(Incomplete::Octets) };
+        left = rest;
         let text = String::from_utf8_lossy(&text);
         if let Some(read) = target::read(&text, None) {
             into.link(Kind::Pdf, read, "");
@@ -67,7 +73,7 @@ fn actions(octets: &[u8], into: &mut Collector<'_>) {
 fn literal(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut depth = 1_usize;
-    let mut octets = text.iter().take(4096).copied().peekable();
+    let mut octets = text.iter().take(TEXT_BYTES_MAX).copied().peekable();
     while let Some(octet) = octets.next() {
         match octet {
             b'\\' => match octets.next() {
@@ -101,6 +107,7 @@ fn literal(text: &[u8]) -> Vec<u8> {
 }
 
 fn hexadecimal(text: &[u8]) -> Vec<u8> {
-    let digits: Vec<u8> = text.iter().take(8192).take_while(|b| **b != b'>').filter(|b| b.is_ascii_hexdigit()).copied().collect();
+    let digits: Vec<u8> =
+        text.iter().take(2 * TEXT_BYTES_MAX).take_while(|b| **b != b'>').filter(|b| b.is_ascii_hexdigit()).copied().collect();
     digits.chunks(2).filter_map(|two| u8::from_str_radix(std::str::from_utf8(two).ok()?, 16).ok()).collect()
 }

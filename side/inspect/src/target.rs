@@ -62,6 +62,8 @@ pub(crate) fn read(raw: &str, base: Option<&Url>) -> Option<Read> {
             let html = if kind.ends_with("base64") { mail_parser::Encoding::Base64.decode(&body).into_owned() } else { body };
             Some(embedded(raw, Some(html)))
         }
+        "file" => shared(&clean, raw),
+        "webcal" | "webcals" => Some(web(&format!("https:{}", clean.split_once(':')?.1), raw, None)),
         "javascript" | "vbscript" => Some(embedded(raw, None)),
         _ if clean.starts_with("//") || clean.starts_with("\\\\") || clean.starts_with("/\\") || clean.starts_with("\\/") => {
             Some(web(&format!("https:{clean}"), raw, None))
@@ -72,8 +74,33 @@ pub(crate) fn read(raw: &str, base: Option<&Url>) -> Option<Read> {
         {
             None
         }
-        _ => base.map(|base| web(&clean, raw, Some(base))),
+        _ => handed(&scheme, &clean, raw).or_else(|| base.map(|base| web(&clean, raw, Some(base)))),
     }
+}
+
+/// A file on another machine: Windows asks it at once. Files of the reader's own machine are nobody's link.
+fn shared(clean: &str, raw: &str) -> Option<Read> {
+    let rest = clean.split_once(':')?.1;
+    let path = rest.trim_start_matches(['/', '\\']);
+    let is_own = matches!(rest.len() - path.len(), 0 | 1 | 3);
+    let host = path.split(['/', '\\']).next().unwrap_or_default();
+    let is_drive = matches!(host.as_bytes(), [_, b':' | b'|', ..]);
+    (!is_own && !is_drive && !host.is_empty() && !host.eq_ignore_ascii_case("localhost"))
+        .then(|| web(&format!("https://{path}"), raw, None))
+}
+
+/// What a link hands to another program: an address of the web, or a machine as Windows writes it.
+fn handed(scheme: &str, clean: &str, raw: &str) -> Option<Read> {
+    if scheme.is_empty() || !scheme.bytes().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'+' | b'-' | b'.')) {
+        return None;
+    }
+    let rest = cut(clean.get(scheme.len() + 1..)?, WITHIN_BYTES_MAX);
+    let text = String::from_utf8_lossy(&unescape(rest)).into_owned();
+    if let Some(found) = plain(rest).into_iter().next() {
+        return Some(found);
+    }
+    let path = text.split_once("\\\\")?.1;
+    web(&format!("https://{}", path.split(['&', ' ', '"']).next()?), raw, None).into()
 }
 
 fn embedded(raw: &str, html: Option<Vec<u8>>) -> Read {
@@ -196,14 +223,26 @@ fn scripts(domain: &Domain, tricks: &mut Tricks) {
     if !read {
         tricks.add(Trick::Invalid);
     }
-    let foreign = name.rsplit('.').next().is_some_and(|top| !top.is_ascii());
+    let top = name.rsplit('.').next().unwrap_or_default();
+    let foreign = !top.is_ascii();
     for label in name.split('.').filter(|label| !label.is_ascii()) {
         if !label.is_single_script() {
             tricks.add(Trick::MixedScript);
         }
-        if !foreign && skeleton(label).all(|c| c.is_ascii()) {
+        let strange: String = label.chars().filter(|c| !is_letter(*c, top)).collect();
+        if !foreign && !strange.is_ascii() && skeleton(&strange).all(|c| c.is_ascii()) {
             tricks.add(Trick::LookAlike);
         }
+    }
+}
+
+/// Letters that look like others and are what they are, where their languages are written.
+fn is_letter(c: char, top: &str) -> bool {
+    match c {
+        '\u{e6}' | '\u{153}' => true,
+        '\u{fe}' => top == "is",
+        '\u{131}' => top == "tr" || top == "az",
+        _ => false,
     }
 }
 
@@ -215,35 +254,50 @@ fn url_unicode(name: &str) -> (String, bool) {
 /// Octets of a link that are looked through for another.
 const WITHIN_BYTES_MAX: usize = 4 * 1024;
 
-/// A link that is written in the path, query or fragment of another.
-pub(crate) fn within(url: &Url, hosts: &Hosts) -> Option<Read> {
+/// Links within one that are kept.
+const WITHIN_LINKS_MAX: usize = 4;
+
+/// Links that are written in the path, query or fragment of another, one of each host. Which of them it leads to is not for us to say.
+pub(crate) fn within(url: &Url, hosts: &Hosts) -> Vec<Read> {
     let host = url.host_str().unwrap_or_default();
     if let Some(name) = host.strip_suffix(".translate.goog") {
-        return read(&format!("https://{}", translated(name)), None);
+        return read(&format!("https://{}", translated(name)), None).into_iter().collect();
     }
     let rest = cut(&url[url::Position::AfterPort..], WITHIN_BYTES_MAX);
     if rest.len() < 4 {
-        return None;
+        return Vec::new();
     }
-    plain(rest).or_else(|| encoded(rest)).or_else(|| hosts.redirects(host, url.path()).then(|| bare(rest)).flatten())
+    let mut found = plain(rest);
+    add(&mut found, encoded(rest));
+    if hosts.redirects(host, url.path()) {
+        add(&mut found, bare(rest));
+    }
+    found
+}
+
+fn add(found: &mut Vec<Read>, more: Vec<Read>) {
+    for one in more {
+        if found.len() < WITHIN_LINKS_MAX && !found.iter().any(|other| other.host == one.host) {
+            found.push(one);
+        }
+    }
 }
 
 /// Anywhere, with its scheme, and escaped up to three times.
-fn plain(rest: &str) -> Option<Read> {
+fn plain(rest: &str) -> Vec<Read> {
+    let mut found = Vec::new();
     let mut text = Cow::Borrowed(rest);
     for _ in 0..3 {
-        if let Some(found) = with_scheme(&text) {
-            return Some(found);
-        }
+        add(&mut found, with_scheme(&text));
         if !text.contains('%') {
-            return None;
+            break;
         }
         text = Cow::Owned(String::from_utf8_lossy(&unescape(&text)).into_owned());
     }
-    None
+    found
 }
 
-fn with_scheme(text: &str) -> Option<Read> {
+fn with_scheme(text: &str) -> Vec<Read> {
     let octets = text.as_bytes();
     let begins = |at: usize| {
         let before = octets.get(..at).unwrap_or_default();
@@ -252,46 +306,64 @@ fn with_scheme(text: &str) -> Option<Read> {
             before.get(start..)?.eq_ignore_ascii_case(scheme).then_some(start)
         })
     };
-    let at = memmem::find_iter(octets, b"://").find_map(begins)?;
-    let inner = text.get(at..)?;
-    let end = inner.find(|c: char| c == '&' || c == '"' || c == '<' || c <= ' ').unwrap_or(inner.len());
-    let inner = inner.get(..end)?;
-    // One mail filter writes its end so.
-    read(inner.split("__;").next().unwrap_or(inner), None).filter(|inner| inner.host != LinkHost::Invalid)
+    let mut found = Vec::new();
+    let mut behind = 0;
+    for at in memmem::find_iter(octets, b"://").filter_map(begins) {
+        // What stands in one of these is read with it.
+        if at < behind || found.len() >= WITHIN_LINKS_MAX {
+            continue;
+        }
+        let inner = text.get(at..).unwrap_or_default();
+        let end = inner.find(|c: char| c == '&' || c == '"' || c == '<' || c <= ' ').unwrap_or(inner.len());
+        behind = at + end;
+        let inner = inner.get(..end).unwrap_or(inner);
+        // One mail filter writes its end so.
+        let inner = read(inner.split("__;").next().unwrap_or(inner), None);
+        add(&mut found, inner.filter(|inner| inner.host != LinkHost::Invalid).into_iter().collect());
+    }
+    found
 }
 
 /// In base64, as counters of clicks have it: what begins so is `http`.
-fn encoded(rest: &str) -> Option<Read> {
-    let at = memmem::find(rest.as_bytes(), b"aHR0c")?;
+fn encoded(rest: &str) -> Vec<Read> {
+    let Some(at) = memmem::find(rest.as_bytes(), b"aHR0c") else { return Vec::new() };
     let is_letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '_' | '/');
     let standard = |c| match c {
         '-' => '+',
         '_' => '/',
         c => c,
     };
-    let text: String = rest.get(at..)?.chars().take_while(|c| is_letter(*c)).map(standard).collect();
+    let text: String = rest.get(at..).unwrap_or_default().chars().take_while(|c| is_letter(*c)).map(standard).collect();
     let decoded = mail_parser::Encoding::Base64.decode(text.as_bytes()).into_owned();
     with_scheme(&String::from_utf8_lossy(&decoded))
 }
 
 /// Without a scheme, where only redirectors have it: as a value of the query, or as the rest of the path.
-fn bare(rest: &str) -> Option<Read> {
+fn bare(rest: &str) -> Vec<Read> {
     let path = rest.split(['?', '#']).next().unwrap_or_default();
     let values = rest.split(['?', '&', '#', ';']).skip(1).filter_map(|pair| pair.split_once('=').map(|(_, value)| value));
     let tails = path.char_indices().filter(|(_, c)| *c == '/').map(|(at, _)| path.get(at + 1..).unwrap_or_default());
-    values.chain(tails.take(16)).take(64).find_map(|value| {
+    let all = values.chain(tails.take(16)).take(64).flat_map(|value| {
         let mut text = String::from_utf8_lossy(&unescape(value)).into_owned();
         // Another mail filter's way to write percent signs and slashes.
         if text.starts_with("http-3A__") || text.starts_with("https-3A__") {
             let escaped = text.replace('-', "%").replace('_', "/");
             text = String::from_utf8_lossy(&unescape(&escaped)).into_owned();
         }
-        if let Some(found) = with_scheme(&text) {
-            return Some(found);
+        let found = with_scheme(&text);
+        if !found.is_empty() {
+            return found;
         }
         let host = text.trim_start_matches('/').split(['/', '?', '#', ':']).next().unwrap_or_default();
-        crate::text::is_name(host, true).then(|| read(&format!("http://{}", text.trim_start_matches('/')), None)).flatten()
-    })
+        crate::text::is_name(host, true)
+            .then(|| read(&format!("http://{}", text.trim_start_matches('/')), None))
+            .flatten()
+            .into_iter()
+            .collect()
+    });
+    let mut found = Vec::new();
+    add(&mut found, all.take(WITHIN_LINKS_MAX).collect());
+    found
 }
 
 /// Dots as hyphens, and hyphens as two.

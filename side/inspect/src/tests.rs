@@ -224,3 +224,72 @@ proptest! {
         prop_assert!(found.links.len() <= 2 * 5 && found.octets <= 700);
     }
 }
+
+/// Time of this thread for reading a message, the best of three.
+fn cost(message: &[u8]) -> u128 {
+    let now = || {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        u128::try_from(now.tv_sec).unwrap() * 1_000_000_000 + u128::try_from(now.tv_nsec).unwrap()
+    };
+    let once = || {
+        let before = now();
+        read(message);
+        now() - before
+    };
+    (0..3).map(|_| once()).min().unwrap()
+}
+
+/// Reading four times as long a word may take four times as long, and not sixteen times.
+fn grows_with_the_text(of: impl Fn(usize) -> Vec<u8>, small: usize) -> bool {
+    let (few, many) = (cost(&of(small)), cost(&of(4 * small)));
+    many < 9 * few + 500_000
+}
+
+#[test]
+fn words_of_brackets_and_of_schemes_take_time_in_proportion_to_their_length() {
+    let text = |words: String| format!("From: a@b.test\r\n\r\n{words}\r\n").into_bytes();
+    for piece in [")", "]", "http://a,", "xhttp://a,", "a.b(", "a.b,", "http:\\\\a\u{ad},"] {
+        let of = |length: usize| text(format!("http://a{} x ", piece.repeat(length / piece.len())).repeat(8));
+        assert!(grows_with_the_text(of, 2000), "{piece}");
+    }
+}
+
+#[test]
+fn styles_without_an_end_take_time_in_proportion_to_their_length() {
+    assert!(grows_with_the_text(|length| html(&format!("<p style=\"{}\">", "url(".repeat(length / 4))), 40_000));
+}
+
+#[test]
+fn actions_of_a_pdf_without_an_end_take_time_in_proportion_to_their_number_and_it_is_said() {
+    let of = |action: &str, count: usize| {
+        let head = "From: a@b.test\r\nMIME-Version: 1.0\r\nContent-Type: application/pdf\r\n\r\n%PDF-1.5\n";
+        format!("{head}{}", action.repeat(count)).into_bytes()
+    };
+    assert!(grows_with_the_text(|count| of("/URI(http://a.example.com/", count), 2_000));
+    let (open, closed) = (of("/URI(http://a.example.com/", 5_000), of("/URI(http://a.example.com)", 5_000));
+    assert_eq!(read(&open).incomplete, Some(Incomplete::Octets));
+    assert_eq!(read(&closed).incomplete, None);
+}
+
+#[test]
+fn texts_are_read_before_what_is_attached_and_only_of_texts_rules_are_told_that_they_were_not_read() {
+    let of = |file: usize, text: usize| {
+        format!(
+            "From: a@b.test\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: application/octet-stream\r\n\r\n{}\r\n\
+             --b\r\nContent-Type: text/html\r\n\r\n<!--{}--><a href='http://bad.example.com/'>x</a>\r\n--b--\r\n",
+            "some words ".repeat(file / 11),
+            "x".repeat(text)
+        )
+    };
+    let found = read(of(3 << 20, 0).as_bytes());
+    assert_eq!((found.links.len(), found.incomplete), (1, Some(Incomplete::Octets)));
+    assert!(found.facts().is_whole, "the file is what was not read");
+    assert!(!read(of(0, 3 << 20).as_bytes()).facts().is_whole);
+    assert!(read(of(0, 0).as_bytes()).facts().is_whole);
+}
+
+#[test]
+fn a_word_that_is_longer_than_what_is_read_of_words_is_said() {
+    let found = read(format!("From: a@b.test\r\n\r\n{},http://bad.example.com/\r\n", "x".repeat(9000)).as_bytes());
+    assert_eq!((found.incomplete, found.facts().is_whole), (Some(Incomplete::Octets), false));
+}

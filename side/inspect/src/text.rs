@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use crate::collect::Collector;
 use crate::target::{self, is_dot, is_unseen};
-use crate::{Kind, Trick, names};
+use crate::{Incomplete, Kind, Trick, names};
 
 /// Top-level domains whose bare names are links. Others are words, endings of files, or both: with a scheme, `www.` or a path they count.
 const BARE: &[&str] = &[
@@ -53,6 +53,9 @@ pub(crate) fn search(text: &str, kind: Kind, into: &mut Collector<'_>) {
         if !may_hold(word.as_bytes()) {
             continue;
         }
+        if word.len() > WORD_BYTES_MAX {
+            into.stop(Incomplete::Octets);
+        }
         let word = word.get(..word.floor_char_boundary(WORD_BYTES_MAX)).unwrap_or(word);
         if word.contains('@') && into.wants_addresses() {
             addresses(word, into);
@@ -60,9 +63,9 @@ pub(crate) fn search(text: &str, kind: Kind, into: &mut Collector<'_>) {
         let odd = !word.is_ascii() && word.chars().any(|c| is_unseen(c) || is_dot(c));
         if odd {
             let clean: String = word.chars().filter(|c| !is_unseen(*c)).map(|c| if is_dot(c) { '.' } else { c }).collect();
-            in_word(&clean, Some(word), kind, into);
+            in_word(&clean, hides(word), kind, into);
         } else {
-            in_word(word, None, kind, into);
+            in_word(word, false, kind, into);
         }
     }
 }
@@ -96,7 +99,13 @@ pub(crate) fn addresses(word: &str, into: &mut Collector<'_>) {
     }
 }
 
-fn in_word(word: &str, written: Option<&str>, kind: Kind, into: &mut Collector<'_>) {
+/// True for a word whose host is written with what nobody sees, or with other dots.
+fn hides(word: &str) -> bool {
+    let text = word.split_once("://").map_or(word, |(_, rest)| rest);
+    text.split(['/', '?', '#']).next().is_some_and(|host| host.chars().any(|c| is_unseen(c) || is_dot(c)))
+}
+
+fn in_word(word: &str, is_hidden: bool, kind: Kind, into: &mut Collector<'_>) {
     let lower = if word.contains(':') { word.to_ascii_lowercase() } else { String::new() };
     let mut from = 0;
     let mut any = false;
@@ -113,52 +122,60 @@ fn in_word(word: &str, written: Option<&str>, kind: Kind, into: &mut Collector<'
             }
             _ => rest,
         };
-        take(trimmed(piece), written, kind, into);
+        take(trimmed(piece), is_hidden, kind, into);
         any = true;
         from = at + piece.len();
     }
     if any {
         return;
     }
+    let called = word.contains("()") || word.contains('(') && !word.starts_with('(');
+    if called {
+        return;
+    }
     for piece in word.split([',', ';', '(', ')', '[', ']', '*', '\'', '=']) {
-        let called = word.contains("()") || word.contains('(') && !word.starts_with('(');
-        if !called {
-            bare(piece, written, kind, into);
-        }
+        bare(piece, is_hidden, kind, into);
     }
 }
 
+/// The next scheme at `from` or behind it, in one walk: each colon is looked at once. One that stands behind a letter is none, and does not hide the next.
 fn next_scheme(lower: &str, from: usize) -> Option<usize> {
-    let rest = lower.get(from..)?;
-    ["http://", "https://", "ftp://", "http:\\\\", "https:\\\\", "http:/", "https:/"]
-        .iter()
-        .filter_map(|scheme| rest.find(scheme))
-        .min()
-        .map(|at| from + at)
-        .filter(|at| {
-            lower
-                .get(..*at)
-                .is_none_or(|before| !before.ends_with(|c: char| c.is_ascii_alphanumeric()) || before.ends_with("view-source:"))
-        })
+    let octets = lower.as_bytes();
+    let begins = |colon: usize| {
+        let (before, after) = (octets.get(from..colon)?, octets.get(colon + 1..)?);
+        let is_web = after.starts_with(b"/") || after.starts_with(b"\\\\");
+        let scheme = [b"https".as_slice(), b"http"].into_iter().find(|scheme| is_web && before.ends_with(scheme));
+        let scheme = scheme.or_else(|| (after.starts_with(b"//") && before.ends_with(b"ftp")).then_some(b"ftp"))?;
+        let at = colon - scheme.len();
+        let before = octets.get(..at)?;
+        let stands = !before.last().is_some_and(u8::is_ascii_alphanumeric) || before.ends_with(b"view-source:");
+        stands.then_some(at)
+    };
+    memchr::memchr_iter(b':', octets.get(from..)?).find_map(|at| begins(from + at))
 }
 
 /// What a sentence puts behind a link is not part of it.
-fn trimmed(mut piece: &str) -> &str {
+fn trimmed(piece: &str) -> &str {
+    let end = |piece: &str| piece.trim_end_matches(['.', ',', ';', ':', '!', '?', '\'', '*', '_', '\u{3002}', '\u{2026}']).len();
+    let mut rest = piece.get(..end(piece)).unwrap_or(piece);
+    if !rest.ends_with([')', ']']) {
+        return rest;
+    }
+    // Counted once, since a long row of them goes one by one.
+    let spare = |open: char, close: char| rest.matches(close).count().saturating_sub(rest.matches(open).count());
+    let (mut round, mut square) = (spare('(', ')'), spare('[', ']'));
     loop {
-        let before = piece;
-        piece = piece.trim_end_matches(['.', ',', ';', ':', '!', '?', '\'', '*', '_', '\u{3002}', '\u{2026}']);
-        for (open, close) in [('(', ')'), ('[', ']')] {
-            if piece.ends_with(close) && piece.matches(close).count() > piece.matches(open).count() {
-                piece = piece.get(..piece.len() - 1).unwrap_or(piece);
-            }
+        let left = if rest.ends_with(')') { &mut round } else { &mut square };
+        if !rest.ends_with([')', ']']) || *left == 0 {
+            return rest;
         }
-        if piece == before {
-            return piece;
-        }
+        *left -= 1;
+        rest = rest.get(..rest.len() - 1).unwrap_or_default();
+        rest = rest.get(..end(rest)).unwrap_or(rest);
     }
 }
 
-fn bare(piece: &str, written: Option<&str>, kind: Kind, into: &mut Collector<'_>) {
+fn bare(piece: &str, is_hidden: bool, kind: Kind, into: &mut Collector<'_>) {
     let piece = trimmed(piece.trim_start_matches(['.', '-', '_', '~', ':', '!', '?']));
     if piece.starts_with('/') || piece.starts_with('\\') || piece.len() < 4 {
         return;
@@ -172,8 +189,11 @@ fn bare(piece: &str, written: Option<&str>, kind: Kind, into: &mut Collector<'_>
     if !port.bytes().all(|b| b.is_ascii_digit()) {
         return;
     }
-    if is_name(name, path.len() > 1 || path == "/" || (!port.is_empty() && name.contains('.'))) {
-        take(&format!("http://{piece}"), written, kind, into);
+    // `main.rs:42` is a place in a file.
+    let is_file =
+        !path.starts_with('/') && name.rsplit('.').next().is_some_and(|top| FILES.contains(&&*top.to_ascii_lowercase()));
+    if !is_file && is_name(name, path.len() > 1 || path == "/" || (!port.is_empty() && name.contains('.'))) {
+        take(&format!("http://{piece}"), is_hidden, kind, into);
     }
 }
 
@@ -200,13 +220,13 @@ pub(crate) fn is_name(name: &str, has_path: bool) -> bool {
     // `End.Co` begins a sentence; a name in capitals is one.
     let last = name.rsplit('.').next().unwrap_or_default();
     let sentence = last.starts_with(char::is_uppercase) && name.chars().any(char::is_lowercase);
-    if sentence || FILES.contains(&&*top) {
+    if !has_path && (sentence || FILES.contains(&&*top)) {
         return false;
     }
     has_path || BARE.contains(&&*top) || top.starts_with("xn--")
 }
 
-fn take(piece: &str, written: Option<&str>, kind: Kind, into: &mut Collector<'_>) {
+fn take(piece: &str, is_hidden: bool, kind: Kind, into: &mut Collector<'_>) {
     let Some(mut read) = target::read(piece, None) else { return };
     // A scheme and no host that could be one: a template, an ellipsis, a sentence about links.
     let plausible = piece.split_once(':').is_some_and(|(_, rest)| rest.trim_start_matches(['/', '\\']).contains('.'))
@@ -215,13 +235,8 @@ fn take(piece: &str, written: Option<&str>, kind: Kind, into: &mut Collector<'_>
     if !plausible {
         return;
     }
-    if written.is_some() {
-        let host = |c: char| c == '/' || c == '?' || c == '#';
-        let text = written.unwrap_or_default();
-        let text = text.split_once("://").map_or(text, |(_, rest)| rest);
-        if text.split(host).next().is_some_and(|host| host.chars().any(|c| is_unseen(c) || is_dot(c))) {
-            read.tricks.add(Trick::Hidden);
-        }
+    if is_hidden {
+        read.tricks.add(Trick::Hidden);
     }
     into.link(kind, read, "");
 }

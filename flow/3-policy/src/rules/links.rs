@@ -1,8 +1,8 @@
 //! Links as only cheats write them: points for what is odd about the worst one, and for more different ones than lists can be asked about.
 //!
 //! Promise: a message without an odd link has no points, and one with a hundred of the same kind no more than with one, so that a newsletter that
-//! is written clumsily is not taken for worse than it is. When it cannot know (the message was not read to its end): nothing is held against what was
-//! not seen, and the trail says so.
+//! is written clumsily is not taken for worse than it is. When it cannot know (the text of the message was not read to its end): that
+//! has points of its own, since strangers choose what is read first, and the trail says so.
 
 use postern_mail::link::{LinkFacts, OddLink, Trick};
 use postern_mail::{Effect, Finding, Reply, RuleName};
@@ -44,8 +44,10 @@ pub fn judge(facts: &LinkFacts, weights: &Weights) -> Finding {
     let rest = if facts.is_whole { "" } else { "; the message was not read to its end" };
     // Of equals the first, as everywhere.
     let worst = facts.odd.iter().rev().max_by_key(|link| weights.of(link)).filter(|link| weights.of(link) > 0);
+    // What was not read may hide as much as what nobody asked about.
     let (crowd, unasked) = match facts.unasked {
-        0 => (0, String::new()),
+        0 if facts.is_whole => (0, String::new()),
+        0 => (weights.crowd, String::new()),
         many => (weights.crowd, format!("; links lead to {many} more places than lists are asked about")),
     };
     let Some(worst) = worst else {
@@ -90,9 +92,10 @@ mod tests {
     }
 
     #[test]
-    fn a_message_without_odd_links_has_no_points_and_what_was_not_read_is_said() {
+    fn a_message_without_odd_links_has_no_points_and_one_that_was_not_read_to_its_end_has_those_of_many_places() {
+        assert_eq!(judge(&facts(Vec::new()), &Weights::default()).says, Effect::Wants(Decision::Pass));
         let finding = judge(&LinkFacts { is_whole: false, ..facts(Vec::new()) }, &Weights::default());
-        assert_eq!(finding.says, Effect::Wants(Decision::Pass));
+        assert_eq!(finding.says, Effect::Points(20));
         assert!(finding.because.contains("not read to its end"));
     }
 
