@@ -140,7 +140,7 @@ fn change_envelope(live: &Live, client: &ClientFacts, (envelope, trace): (&mut E
                 _ => not_done("adds a recipient that the client could not have named", text),
             }
         }
-        Change::Add { .. } | Change::Insert { .. } | Change::Replace { .. } | Change::Body(_) => {}
+        Change::Add { .. } | Change::Insert { .. } | Change::Replace { .. } | Change::RemoveAll { .. } | Change::Body(_) => {}
     }
 }
 

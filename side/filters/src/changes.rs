@@ -3,6 +3,9 @@
 
 use std::borrow::Cow;
 
+/// Fields of a message that is shown to filters. One with more would cost more memory for its fields than for itself, and a packet to a filter and
+/// back for each.
+pub(crate) const FIELDS_MAX: usize = 5_000;
 /// Longest value of a field a filter may write.
 const VALUE_BYTES_MAX: usize = 32 * 1024;
 
@@ -34,6 +37,11 @@ pub enum Change {
         /// What stands behind the colon.
         value: Vec<u8>,
     },
+    /// Every field of a name goes.
+    RemoveAll {
+        /// Its name.
+        name: Vec<u8>,
+    },
     /// Another MAIL FROM, in angle brackets.
     From(String),
     /// One more recipient, in angle brackets.
@@ -44,11 +52,17 @@ pub enum Change {
     Body(Vec<u8>),
 }
 
+impl Change {
+    /// About sender and recipients, and not the message.
+    pub(crate) fn is_of_envelope(&self) -> bool {
+        matches!(self, Self::From(_) | Self::AddRecipient(_) | Self::RemoveRecipient(_))
+    }
+}
+
 /// The message with these changes made in their order. Recipients and sender are not in it.
 #[must_use]
 pub fn apply<'a>(message: &'a [u8], changes: &[Change]) -> Cow<'a, [u8]> {
-    let touches = |change: &Change| !matches!(change, Change::From(_) | Change::AddRecipient(_) | Change::RemoveRecipient(_));
-    if !changes.iter().any(touches) {
+    if changes.iter().all(Change::is_of_envelope) {
         return Cow::Borrowed(message);
     }
     let (mut fields, mut body) = cut(message);
@@ -61,6 +75,7 @@ pub fn apply<'a>(message: &'a [u8], changes: &[Change]) -> Cow<'a, [u8]> {
                 }
             }
             Change::Replace { nth, name, value } => replace(&mut fields, (*nth, name, value)),
+            Change::RemoveAll { name } => fields.retain(|field| !name_of(field).eq_ignore_ascii_case(name)),
             Change::Body(new) => body = Cow::Borrowed(new.as_slice()),
             Change::From(_) | Change::AddRecipient(_) | Change::RemoveRecipient(_) => {}
         }
@@ -95,6 +110,37 @@ fn replace<'a>(fields: &mut Vec<Cow<'a, [u8]>>, (nth, name, value): (usize, &[u8
 /// The name of a field, without what may stand before its colon.
 pub(crate) fn name_of(field: &[u8]) -> &[u8] {
     field.split(|octet| *octet == b':').next().unwrap_or_default().trim_ascii_end()
+}
+
+/// Whether a message has more fields than [`FIELDS_MAX`].
+pub(crate) fn has_too_many_fields(message: &[u8]) -> bool {
+    let lines = message.split_inclusive(|octet| *octet == b'\n').take_while(|line| !matches!(*line, b"\r\n" | b"\n"));
+    lines
+        .filter(|line| !line.starts_with(b" ") && !line.starts_with(b"\t"))
+        .take_while(|line| line.contains(&b':'))
+        .nth(FIELDS_MAX)
+        .is_some()
+}
+
+/// A body whose lines end with CRLF, whatever ended them; `None` where it holds a NUL, which no mail may. What is accepted must be sendable: a
+/// message that is found unclean later would come back to a sender that may be forged.
+pub(crate) fn clean_body(body: Vec<u8>) -> Option<Vec<u8>> {
+    if body.contains(&0) {
+        return None;
+    }
+    let mut clean = Vec::with_capacity(body.len() + body.len() / 32);
+    let mut octets = body.iter().copied().peekable();
+    while let Some(octet) = octets.next() {
+        match octet {
+            b'\r' => {
+                let _ = octets.next_if_eq(&b'\n');
+                clean.extend_from_slice(b"\r\n");
+            }
+            b'\n' => clean.extend_from_slice(b"\r\n"),
+            octet => clean.push(octet),
+        }
+    }
+    Some(clean)
 }
 
 /// The fields of a message, each with its line ends, and its body.

@@ -14,8 +14,9 @@ use crate::{Opinion, Told};
 
 /// Gathered before it is written.
 const WRITE_BYTES: usize = 64 * 1024;
-/// Packets of one conversation: a body of 256 MiB in pieces, a thousand changes, and a sign of life each second.
-const PACKETS_MAX: usize = 20_000;
+/// Packets of one conversation that nothing was sent for: a body of 256 MiB in pieces, a thousand changes, and a sign of life each second. Those that
+/// are owed are as many as what we send.
+const UNOWED_MAX: usize = 20_000;
 
 pub(crate) async fn ask(address: &LmtpAddress, told: &Told<'_>, body_bytes_max: usize) -> Result<Opinion, String> {
     let mut stream = connect(address).await.map_err(|error| error.to_string())?;
@@ -24,7 +25,7 @@ pub(crate) async fn ask(address: &LmtpAddress, told: &Told<'_>, body_bytes_max: 
     write(&mut *stream, &mut out).await?;
     let agreed = machine::agree(read(&mut *stream).await?)?;
     let mut machine = Machine::new(told, agreed, body_bytes_max);
-    let mut packets_left = PACKETS_MAX;
+    let mut unowed_left = UNOWED_MAX;
     loop {
         match machine.next(&mut out) {
             Next::Go if out.len() < WRITE_BYTES => {}
@@ -33,10 +34,10 @@ pub(crate) async fn ask(address: &LmtpAddress, told: &Told<'_>, body_bytes_max: 
             Next::Wait => {
                 write(&mut *stream, &mut out).await?;
                 loop {
-                    packets_left = packets_left.checked_sub(1).ok_or("it talks without end")?;
                     if machine.take(read(&mut *stream).await?)? {
                         break;
                     }
+                    unowed_left = unowed_left.checked_sub(1).ok_or("it talks without end")?;
                 }
             }
         }
@@ -44,7 +45,7 @@ pub(crate) async fn ask(address: &LmtpAddress, told: &Told<'_>, body_bytes_max: 
     packet::put(&mut out, command::QUIT, &[]);
     // Whether it hears this is its own matter: it has said what we wanted to know.
     let _ = write(&mut *stream, &mut out).await;
-    Ok(machine.opinion())
+    machine.opinion()
 }
 
 async fn write(stream: &mut dyn Stream, out: &mut Vec<u8>) -> Result<(), String> {

@@ -121,16 +121,18 @@ impl Filters {
                 words: opinion.words,
                 observed: filter.observed,
             });
+            // What is held and given back by a person is what the filters before this one made of it.
+            came.message = message;
             if is_over {
                 break;
             }
-            came.message = message;
             if counts {
                 let changed = apply(came.message.as_deref().unwrap_or(told.message), &opinion.changes);
                 if let std::borrow::Cow::Owned(changed) = changed {
                     came.message = Some(changed);
                 }
-                came.changes.extend(opinion.changes);
+                // Those of the message are made: nobody needs another copy of a body.
+                came.changes.extend(opinion.changes.into_iter().filter(Change::is_of_envelope));
             }
         }
         came

@@ -72,6 +72,29 @@ fn messages_without_a_body_or_without_fields_are_cut_right() {
     }
 }
 
+#[test]
+fn a_message_of_very_many_fields_is_known_without_setting_memory_aside() {
+    let of = |fields: usize, body: &str| format!("{}\r\n{body}", "a:\r\n b\r\n".repeat(fields));
+    assert!(!has_too_many_fields(of(FIELDS_MAX, &"a:\r\n".repeat(10)).as_bytes()));
+    assert!(has_too_many_fields(of(FIELDS_MAX + 1, "").as_bytes()));
+    assert!(!has_too_many_fields(b"") && !has_too_many_fields("no field\r\n".repeat(FIELDS_MAX + 1).as_bytes()));
+}
+
+#[test]
+fn a_body_has_the_line_ends_of_mail_whatever_a_filter_wrote() {
+    for (body, clean) in [
+        (b"a\nb\n".as_slice(), b"a\r\nb\r\n".as_slice()),
+        (b"a\r\nb\r\n", b"a\r\nb\r\n"),
+        (b"a\rb\r", b"a\r\nb\r\n"),
+        (b"\n\r\r\n", b"\r\n\r\n\r\n"),
+        (b"", b""),
+        (b"a", b"a"),
+    ] {
+        assert_eq!(clean_body(body.to_vec()).as_deref(), Some(clean), "{body:?}");
+    }
+    assert_eq!(clean_body(b"a\0".to_vec()), None);
+}
+
 proptest! {
     #[test]
     fn cutting_loses_nothing(message in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(b'\r'), Just(b':'), Just(b' '), Just(b'a')], 0..60)) {

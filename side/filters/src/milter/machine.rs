@@ -9,7 +9,7 @@ use postern_mail::filter::{FilterWord, bounded};
 use postern_mail::{Mailbox, Status};
 
 use super::packet::{self, CHUNK_BYTES_MAX, Reply, action, command, step};
-use crate::changes::{cut, name_of};
+use crate::changes::{clean_body, cut, name_of};
 use crate::{Change, Opinion, Told};
 
 /// Changes of one filter to one message.
@@ -363,8 +363,11 @@ impl<'a> Machine<'a> {
     }
 
     /// What it came to.
-    pub(super) fn opinion(mut self) -> Opinion {
-        self.opinion.changes.extend(self.new_body.take().map(Change::Body));
-        self.opinion
+    pub(super) fn opinion(mut self) -> Result<Opinion, String> {
+        if let Some(body) = self.new_body.take() {
+            let body = clean_body(body).ok_or("it wants a body with a NUL in it")?;
+            self.opinion.changes.push(Change::Body(body));
+        }
+        Ok(self.opinion)
     }
 }

@@ -105,7 +105,7 @@ pub(super) fn permission(change: &Change) -> u32 {
         Change::Add { .. } => action::ADD_HEADERS,
         // Negotiated with the one or the other, as filters differ in what they take it to be.
         Change::Insert { .. } => action::ADD_HEADERS | action::CHANGE_HEADERS,
-        Change::Replace { .. } => action::CHANGE_HEADERS,
+        Change::Replace { .. } | Change::RemoveAll { .. } => action::CHANGE_HEADERS,
         Change::From(_) => action::CHANGE_FROM,
         Change::AddRecipient(_) => action::ADD_RECIPIENT | action::ADD_RECIPIENT_WITH_PARAMETERS,
         Change::RemoveRecipient(_) => action::REMOVE_RECIPIENT,
@@ -126,11 +126,11 @@ pub(super) fn read(packet: &[u8]) -> Option<Reply> {
         b'r' => Reply::Reject,
         b't' => Reply::TempFail,
         b'd' => Reply::Discard,
-        b'y' => Reply::Code(data.text()?),
+        b'y' => Reply::Code(data.words()?),
         b's' => Reply::Skip,
         b'p' => Reply::Progress,
         b'4' | b'f' => Reply::Gone,
-        b'q' => Reply::Quarantine(data.text()?),
+        b'q' => Reply::Quarantine(data.words()?),
         b'+' | b'2' => Reply::Change(Change::AddRecipient(data.text()?)),
         b'-' => Reply::Change(Change::RemoveRecipient(data.text()?)),
         b'e' => Reply::Change(Change::From(data.text()?)),
@@ -169,6 +169,11 @@ impl<'a> Data<'a> {
 
     fn text(&mut self) -> Option<String> {
         String::from_utf8(self.string()?.to_vec()).ok()
+    }
+
+    /// Words for people. A filter that quotes what a stranger wrote in them means what it says all the same.
+    fn words(&mut self) -> Option<String> {
+        self.string().map(|words| String::from_utf8_lossy(words).into_owned())
     }
 
     fn macros(&mut self) -> Option<Vec<(u32, String)>> {

@@ -54,7 +54,7 @@ fn run(steps: u32, actions: u32, replies: &[Reply]) -> (String, Result<Opinion, 
         loop {
             match machine.next(&mut out) {
                 Next::Go => {}
-                Next::Done => return (commands(&out), Ok(machine.opinion())),
+                Next::Done => return (commands(&out), machine.opinion()),
                 Next::Wait => loop {
                     match machine.take(replies.next().unwrap_or(Reply::Continue)) {
                         Ok(true) => break,
@@ -121,6 +121,11 @@ fn changes_count_only_at_the_end_and_only_when_agreed_on() {
     let two = run(0, action::CHANGE_BODY, &until_the_end(&[body(600), body(400), Reply::Continue])).1.unwrap();
     assert_eq!(two.changes, [Change::Body(vec![b'x'; 1_000])]);
     assert!(run(0, action::CHANGE_BODY, &until_the_end(&[body(600), body(401)])).1.is_err(), "too large");
+    let written = |octets: &[u8]| {
+        run(0, action::CHANGE_BODY, &until_the_end(&[Reply::Change(Change::Body(octets.to_vec())), Reply::Accept])).1
+    };
+    assert_eq!(written(b"a\nb\r").unwrap().changes, [Change::Body(b"a\r\nb\r\n".to_vec())], "lines as mail has them");
+    assert!(written(b"a\0b").is_err(), "a NUL could not be sent on");
     let many = until_the_end(&vec![change(); 1_001]);
     assert!(run(0, action::ADD_HEADERS, &many).1.is_err(), "too many");
     let held = run(0, action::QUARANTINE, &until_the_end(&[Reply::Quarantine("why".into()), Reply::Continue])).1.unwrap();
@@ -166,6 +171,58 @@ fn a_value_keeps_its_first_space_only_for_whom_that_was_agreed_with() {
             assert!(out.windows(12).any(|window| window == b"LX\0no space\0"), "none is made up");
         });
     }
+}
+
+#[test]
+fn a_refusal_in_octets_that_are_no_text_is_a_refusal() {
+    let refused = packet::read(b"y550 5.7.1 bad \xff name\0").unwrap();
+    let opinion = run(0, 0, &[refused]).1.unwrap();
+    assert!(matches!(opinion.word, FilterWord::Refuse(_)), "{opinion:?}");
+    assert_eq!(packet::read(b"q\xff\0"), Some(Reply::Quarantine("\u{fffd}".to_owned())));
+}
+
+/// A filter that answers each packet but macros and the end of the conversation.
+async fn patient(mut stream: tokio::net::TcpStream) {
+    let negotiated = [b"O".as_slice(), &6_u32.to_be_bytes(), &0_u32.to_be_bytes(), &0_u32.to_be_bytes()].concat();
+    while let Ok(length) = stream.read_u32().await {
+        let mut packet = vec![0; length as usize];
+        stream.read_exact(&mut packet).await.unwrap();
+        let answer = match packet[0] {
+            b'D' => continue,
+            b'O' => negotiated.as_slice(),
+            b'E' => b"a",
+            b'Q' => return,
+            _ => b"c",
+        };
+        stream.write_u32(u32::try_from(answer.len()).unwrap()).await.unwrap();
+        stream.write_all(answer).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn replies_that_are_owed_are_not_talk_without_end() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    let address = LmtpAddress::Tcp { host: postern_config::Target::Address(at.ip()), port: at.port() };
+    let from = ReversePath::Null;
+    let message = "a:\r\n".repeat(UNOWED_MAX + 1);
+    let told = Told {
+        hostname: "mx.here.example",
+        id: "001",
+        client: "192.0.2.7".parse().unwrap(),
+        port: 25,
+        client_name: None,
+        listener: ListenerKind::Mx,
+        helo: "there.example",
+        tls: None,
+        account: None,
+        from: &from,
+        recipients: &[],
+        message: message.as_bytes(),
+    };
+    let filter = async { patient(listener.accept().await.unwrap().0).await };
+    let (opinion, ()) = tokio::join!(ask(&address, &told, 0), filter);
+    assert_eq!(opinion.unwrap().word, FilterWord::Pass);
 }
 
 #[test]
