@@ -483,7 +483,8 @@ impl Incoming {
     async fn show_filters(&mut self, live: &Live, client: &ClientFacts) {
         let Ok(writer) = &mut self.writer else { return };
         let (envelope, trace, ours) = (&mut self.envelope, &self.trace, self.ours);
-        match filters::ask(live, filters::Whole { client, envelope, trace, writer, ours }).await {
+        let found = &self.found;
+        match filters::ask(live, filters::Whole { client, envelope, trace, writer, ours, found }).await {
             Ok(said) => self.found.filters = said,
             Err(outage) => self.writer = Err(outage),
         }

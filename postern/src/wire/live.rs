@@ -68,6 +68,8 @@ pub(crate) struct Live {
     pub delivery: Delivery,
     /// Filters of others.
     pub filters: postern_filters::Filters,
+    /// For messages that are shown to them.
+    pub filter_rooms: crate::wire::filters::Rooms,
     session: Arc<SessionSettings>,
 }
 
@@ -124,6 +126,7 @@ impl Live {
             inspector: examine::inspector(&config),
             delivery,
             filters: crate::wire::filters::of(&config)?,
+            filter_rooms: crate::wire::filters::Rooms::new(&config),
             session: Arc::new(session),
             config,
         })

@@ -7,14 +7,16 @@ use postern_mail::{Reply, Status};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::connect::connect;
+use crate::set::Shown;
 use crate::{Opinion, Told};
 
 const CHUNK_BYTES: usize = 64 * 1024;
 const ANSWER_BYTES_MAX: u64 = 1_024;
 
-pub(crate) async fn ask(address: &LmtpAddress, told: &Told<'_>, found: OnFound) -> Result<Opinion, String> {
+pub(crate) async fn ask(address: &LmtpAddress, told: &Told<'_>, found: OnFound, shown: &Shown) -> Result<Opinion, String> {
     let words = |error: std::io::Error| error.to_string();
     let mut stream = connect(address).await.map_err(words)?;
+    shown.begins();
     let sent = async {
         stream.write_all(b"zINSTREAM\0").await?;
         for chunk in told.message.chunks(CHUNK_BYTES) {

@@ -7,6 +7,7 @@ use hyper_util::rt::TokioIo;
 use postern_config::LmtpAddress;
 
 use crate::connect::connect;
+use crate::set::Shown;
 
 /// Of one answer: a thousand symbols with words of their own.
 const ANSWER_BYTES_MAX: usize = 512 * 1024;
@@ -14,7 +15,7 @@ const ANSWER_BYTES_MAX: usize = 512 * 1024;
 const HEADER_BYTES_MAX: usize = 64 * 1024;
 
 /// Sends it, and gives back what was answered with 200.
-pub(crate) async fn send(address: &LmtpAddress, request: Request<Full<Bytes>>) -> Result<Bytes, String> {
+pub(crate) async fn send(address: &LmtpAddress, request: Request<Full<Bytes>>, shown: &Shown) -> Result<Bytes, String> {
     let stream = connect(address).await.map_err(|error| error.to_string())?;
     let mut builder = hyper::client::conn::http1::Builder::new();
     builder.max_buf_size(HEADER_BYTES_MAX);
@@ -22,6 +23,7 @@ pub(crate) async fn send(address: &LmtpAddress, request: Request<Full<Bytes>>) -
     // Ends with this function, however that ends.
     let mut driver = tokio::task::JoinSet::new();
     driver.spawn(connection);
+    shown.begins();
     let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
     let status = response.status();
     let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await.map_err(|error| error.to_string())?;

@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use self::machine::{Machine, Next};
 use self::packet::{PACKET_BYTES_MAX, Reply, command};
 use crate::connect::{Stream, connect};
+use crate::set::Shown;
 use crate::{Opinion, Told};
 
 /// Gathered before it is written.
@@ -18,12 +19,13 @@ const WRITE_BYTES: usize = 64 * 1024;
 /// are owed are as many as what we send.
 const UNOWED_MAX: usize = 20_000;
 
-pub(crate) async fn ask(address: &LmtpAddress, told: &Told<'_>, body_bytes_max: usize) -> Result<Opinion, String> {
+pub(crate) async fn ask(address: &LmtpAddress, told: &Told<'_>, body_bytes_max: usize, shown: &Shown) -> Result<Opinion, String> {
     let mut stream = connect(address).await.map_err(|error| error.to_string())?;
     let mut out = Vec::with_capacity(4_096);
     machine::offer(&mut out);
     write(&mut *stream, &mut out).await?;
     let agreed = machine::agree(read(&mut *stream).await?)?;
+    shown.begins();
     let mut machine = Machine::new(told, agreed, body_bytes_max);
     let mut unowed_left = UNOWED_MAX;
     loop {

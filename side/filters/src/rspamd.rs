@@ -10,14 +10,16 @@ use hyper::header::{HeaderName, HeaderValue};
 use postern_config::{LmtpAddress, RspamdUse};
 use postern_mail::Secret;
 
+use crate::set::Shown;
 use crate::{Opinion, Told};
 
 pub(crate) async fn ask(
     address: &LmtpAddress,
     told: &Told<'_>,
     (usage, password): (RspamdUse, Option<&Secret>),
+    shown: &Shown,
 ) -> Result<Opinion, String> {
-    let answer = crate::http::send(address, request(told, password)?).await?;
+    let answer = crate::http::send(address, request(told, password)?, shown).await?;
     read::understood(&answer, usage)
 }
 

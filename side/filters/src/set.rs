@@ -1,20 +1,35 @@
-//! The filters of a configuration, asked about a message one after the other. Promise: each has its time and no more; who was down again and
-//! again is not waited for; who is only observed changes nothing; and once somebody refuses, nobody else is asked.
+//! The filters of a configuration, asked about a message one after the other. Promise: each has its time and no more, and all together have
+//! [`ALL_MAX`]; who was down again and again is not waited for; who is only observed changes nothing, and who is slow costs no other filter its
+//! time or its name; and once somebody refuses, nobody else is asked.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use postern_config::{Clamav, LmtpAddress, Milter, OnFound, Rspamd, RspamdUse};
 use postern_mail::client::ListenerKind;
 use postern_mail::filter::{FILTERS_MAX, FilterSaid, FilterWord, OnFailure, bounded};
-use postern_mail::{Mode, Secret};
+use postern_mail::{Mode, Reply, Secret, Status};
 use tokio::sync::Semaphore;
 
 use crate::breaker::Breaker;
+use crate::changes::has_too_many_fields;
 use crate::{Change, Opinion, Told, apply, clamav, milter, rspamd};
 
-/// Messages that are shown to filters at the same time; more wait, within the time of the filter they wait for.
+/// Messages that are shown to one filter at the same time; more wait, no longer than the filter may take.
 const AT_ONCE_MAX: usize = 64;
+/// What all filters together may take of a client's time: RFC 5321 §4.5.3.2.6 gives it ten minutes for the reply, and who gave up sends again.
+const ALL_MAX: Duration = Duration::from_secs(240);
+
+/// Whether a filter has been shown something of a message: what goes wrong later may be the message's fault.
+#[derive(Debug, Default)]
+pub(crate) struct Shown(AtomicBool);
+
+impl Shown {
+    pub(crate) fn begins(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
 
 /// What the binary takes from the configuration. The passwords it has read.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -57,13 +72,14 @@ struct Filter {
     listeners: Vec<ListenerKind>,
     message_bytes_max: u64,
     breaker: Mutex<Breaker>,
+    turns: Semaphore,
 }
 
 /// The filters there are.
 pub struct Filters {
     filters: Vec<Filter>,
     body_bytes_max: usize,
-    turns: Semaphore,
+    all_max: Duration,
 }
 
 macro_rules! filter {
@@ -78,6 +94,7 @@ macro_rules! filter {
             listeners: $one.listeners.clone(),
             message_bytes_max: $one.message_size.0,
             breaker: Mutex::default(),
+            turns: Semaphore::new(AT_ONCE_MAX),
         }
     };
 }
@@ -95,7 +112,7 @@ impl Filters {
             .chain(milters.map(|one| filter!(one, "milter", Kind::Milter)))
             .take(FILTERS_MAX)
             .collect();
-        Self { filters, body_bytes_max: settings.message_bytes_max, turns: Semaphore::new(AT_ONCE_MAX) }
+        Self { filters, body_bytes_max: settings.message_bytes_max, all_max: ALL_MAX }
     }
 
     /// Whether any of them wants to see a message of this listener and size: whoever asks reads it back only then.
@@ -107,11 +124,16 @@ impl Filters {
     /// Asks them.
     pub async fn ask(&self, told: &Told<'_>) -> Came {
         let mut came = Came::default();
+        let end = now() + self.all_max;
         for filter in self.filters.iter().filter(|filter| filter.wants(told.listener, told.message.len() as u64)) {
             let message = came.message.take();
             let opinion = {
                 let told = Told { message: message.as_deref().unwrap_or(told.message), ..*told };
-                filter.ask(&told, self).await
+                if has_too_many_fields(told.message) {
+                    too_many_fields()
+                } else {
+                    filter.ask(&told, self.body_bytes_max, end).await
+                }
             };
             let counts = !filter.observed;
             let is_over = counts && matches!(opinion.word, FilterWord::Refuse(_) | FilterWord::Defer(_) | FilterWord::Discard);
@@ -149,28 +171,43 @@ impl Filter {
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn ask(&self, told: &Told<'_>, all: &Filters) -> Opinion {
-        if !self.breaker().ask(now()) {
+    async fn ask(&self, told: &Told<'_>, body_bytes_max: usize, end: Instant) -> Opinion {
+        let left = |start: Instant| end.saturating_duration_since(start).min(self.timeout);
+        // Waiting is not the filter's time, and that it has too much to do is not its failure.
+        let Ok(Ok(_turn)) = tokio::time::timeout(left(now()), self.turns.acquire()).await else {
+            return self.down("too many messages wait for it");
+        };
+        let start = now();
+        let time = left(start);
+        if time.is_zero() {
+            return self.down("those before it took all the time there is");
+        }
+        if !self.breaker().ask(start) {
             return self.down("it failed again and again, and is left alone for a while");
         }
+        let shown = Shown::default();
         let asked = async {
-            let _turn = all.turns.acquire().await.map_err(|error| error.to_string())?;
             match &self.kind {
-                Kind::Clamav(found) => clamav::ask(&self.address, told, *found).await,
-                Kind::Rspamd(usage, password) => rspamd::ask(&self.address, told, (*usage, password.as_ref())).await,
-                Kind::Milter => milter::ask(&self.address, told, all.body_bytes_max).await,
+                Kind::Clamav(found) => clamav::ask(&self.address, told, *found, &shown).await,
+                Kind::Rspamd(usage, password) => rspamd::ask(&self.address, told, (*usage, password.as_ref()), &shown).await,
+                Kind::Milter => milter::ask(&self.address, told, body_bytes_max, &shown).await,
             }
         };
         // Boxed, so that a connection that is not about a message does not carry the room for it.
-        let asked = tokio::time::timeout(self.timeout, Box::pin(asked)).await;
-        match asked.unwrap_or_else(|_| Err(format!("it did not answer within {} ms", self.timeout.as_millis()))) {
+        let asked = tokio::time::timeout(time, Box::pin(asked)).await;
+        if asked.is_err() && time < self.timeout {
+            self.breaker().untried(now());
+            return self.down("those before it took nearly all the time there is");
+        }
+        match asked.unwrap_or_else(|_| Err(format!("it did not answer within {} ms", time.as_millis()))) {
             Ok(opinion) => {
                 self.breaker().succeeded();
                 opinion
             }
             Err(why) => {
                 let why = bounded(&why);
-                if self.breaker().failed(now()) {
+                let client = shown.0.load(Ordering::Relaxed).then_some(told.client);
+                if self.breaker().failed(now(), client) {
                     tracing::error!(filter = %self.name, why = %postern_mail::Quoted::text(&why), "a filter fails again and again and is left alone for a while");
                 } else {
                     tracing::warn!(filter = %self.name, why = %postern_mail::Quoted::text(&why), "a filter failed");
@@ -185,7 +222,20 @@ impl Filter {
     }
 }
 
+/// It cannot be shown, and is not taken unseen.
+fn too_many_fields() -> Opinion {
+    // RFC 3463 §3.7: 6.0 other media error.
+    let reply = Reply::of_filter(554, Some(Status::new(5, 6, 0)), "The message has too many header fields".to_owned());
+    Opinion::of(
+        FilterWord::Refuse(reply.unwrap_or_else(Reply::refused_by_policy)),
+        "it has more header fields than a filter is shown",
+    )
+}
+
 #[expect(clippy::disallowed_methods, reason = "a filter that was down is left alone for a time, which nobody hands us")]
 fn now() -> Instant {
     Instant::now()
 }
+
+#[cfg(test)]
+mod tests;

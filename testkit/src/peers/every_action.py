@@ -54,6 +54,11 @@ class EveryAction(Milter.Base):
             return Milter.REJECT
         if word == "quarantine":
             self.quarantine("for a person")
+        if word == "elsewhere":
+            self.delrcpt("<bob@here.test>")
+            self.addrcpt("<alice@here.test>")
+        if word == "nobody":
+            self.delrcpt("<bob@here.test>")
         if word == "everything":
             self.addheader("X-Seen", "; ".join(self.seen))
             self.addheader("X-Length", str(self.length))

@@ -53,6 +53,20 @@ fn what_a_milter_changes_is_what_is_delivered_and_an_added_recipient_is_one_the_
 }
 
 #[test]
+fn mail_that_a_milter_sends_to_another_mailbox_goes_there_alone_and_mail_to_nobody_is_held() {
+    require!(pymilter());
+    let milter = every_action();
+    let postern = with_milter(milter.port, "").start();
+    for subject in ["elsewhere", "nobody"] {
+        assert_eq!(postern.stranger().mail(STRANGER, &[BOB], &message(STRANGER, BOB, subject)).code, 250);
+    }
+    let _there = postern.maildir(ALICE).wait_for_subject("elsewhere", LONG);
+    let _held =
+        until("it to be held", LONG, || Some(postern.order(&["held", "list"])).filter(|text| text.contains("nobody is left")));
+    assert_eq!(postern.maildir(BOB).messages().len(), 0);
+}
+
+#[test]
 fn a_milter_refuses_in_its_own_words_and_holds_for_a_person() {
     require!(pymilter());
     let milter = every_action();

@@ -184,6 +184,7 @@ fn a_refusal_in_octets_that_are_no_text_is_a_refusal() {
 /// A filter that answers each packet but macros and the end of the conversation.
 async fn patient(mut stream: tokio::net::TcpStream) {
     let negotiated = [b"O".as_slice(), &6_u32.to_be_bytes(), &0_u32.to_be_bytes(), &0_u32.to_be_bytes()].concat();
+    stream.set_nodelay(true).unwrap();
     while let Ok(length) = stream.read_u32().await {
         let mut packet = vec![0; length as usize];
         stream.read_exact(&mut packet).await.unwrap();
@@ -194,8 +195,8 @@ async fn patient(mut stream: tokio::net::TcpStream) {
             b'Q' => return,
             _ => b"c",
         };
-        stream.write_u32(u32::try_from(answer.len()).unwrap()).await.unwrap();
-        stream.write_all(answer).await.unwrap();
+        let length = u32::try_from(answer.len()).unwrap().to_be_bytes();
+        stream.write_all(&[&length, answer].concat()).await.unwrap();
     }
 }
 
@@ -221,7 +222,8 @@ async fn replies_that_are_owed_are_not_talk_without_end() {
         message: message.as_bytes(),
     };
     let filter = async { patient(listener.accept().await.unwrap().0).await };
-    let (opinion, ()) = tokio::join!(ask(&address, &told, 0), filter);
+    let shown = Shown::default();
+    let (opinion, ()) = tokio::join!(ask(&address, &told, 0, &shown), filter);
     assert_eq!(opinion.unwrap().word, FilterWord::Pass);
 }
 
