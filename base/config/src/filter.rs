@@ -39,7 +39,7 @@ text_values! {
 choice! {
     /// What of rspamd's answer counts.
     pub enum RspamdUse {
-        /// Its action: `reject` refuses, `soft reject` defers, `quarantine` and `discard` hold.
+        /// Its action: `reject` refuses, `soft reject` defers, `quarantine` and `discard` hold, `add header` adds `X-Spam: Yes`.
         Action = "action",
         /// Its score, as points beside those of the other rules; its action does not.
         Score = "score",

@@ -43,8 +43,8 @@ section! {
         /// From so many points on it is refused, at MAIL already where they are reached there.
         #[key(example = "15.0", why = "several strong signs together, or a list that its operator trusts", within = 0.1..=999.0)]
         pub refuse_at: f64 = 10.0;
-        /// Memory for messages that are looked at as a whole, all together: for signatures, links and filters of others. When it is used up, the next one
-        /// waits for one before it.
+        /// Memory for messages that are looked at as a whole, all together: so much for signatures and links, and as much for filters of others. When it is used
+        /// up, the next one waits for one before it, and is asked to come again after a minute.
         #[key(
             example = "\"64MiB\"",
             why = "thousands of ordinary messages at the same time, or some of the largest",

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+use crate::peers::tools::python;
 use crate::peers::{have, open_folder, workspace};
 use crate::program::Program;
 use crate::wait::{LONG, free_port, loopback};
@@ -54,7 +55,8 @@ impl Filter {
 /// # Errors
 /// What to install.
 pub fn pymilter() -> Result<(), &'static str> {
-    let there = Command::new("python3").args(["-c", "import Milter"]).output().is_ok_and(|output| output.status.success());
+    let has_it = |python| Command::new(python).args(["-c", "import Milter"]).output().is_ok_and(|output| output.status.success());
+    let there = python().is_some_and(has_it);
     if there { Ok(()) } else { Err("python3-milter") }
 }
 
@@ -62,7 +64,7 @@ pub fn pymilter() -> Result<(), &'static str> {
 #[must_use]
 pub fn every_action() -> Filter {
     let port = free_port();
-    let mut command = Command::new("python3");
+    let mut command = Command::new(python().expect("python3"));
     command.arg(workspace().join("testkit/src/peers/every_action.py")).arg(format!("inet:{port}@127.0.0.1"));
     Filter::start("every_action.py", &mut command, open_folder(), (port, None))
 }

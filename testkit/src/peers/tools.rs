@@ -74,7 +74,8 @@ pub fn openssl_s_client(server: SocketAddr, words: &[&str], input: &str) -> Stri
     text(&run(&mut command, input, LONG))
 }
 
-fn python() -> Option<PathBuf> {
+/// The system's Python, which has what the system's packages bring; another one that stands before it in the path has not.
+pub(crate) fn python() -> Option<PathBuf> {
     ["/usr/bin/python3", "/usr/local/bin/python3"].map(PathBuf::from).into_iter().find(|path| path.exists())
 }
 
