@@ -10,7 +10,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 /// Between two looks while there is a flood.
-const PAUSE: Duration = Duration::from_millis(1);
+const PAUSE: Duration = Duration::from_millis(10);
 /// Connections that are taken in a row before others have a turn.
 const ROW_MAX: u32 = 64;
 
