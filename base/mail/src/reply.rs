@@ -131,6 +131,18 @@ impl Reply {
         }
     }
 
+    /// True for 4xx and 5xx.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        self.code.0 >= 400
+    }
+
+    /// True when there is a reference at its end.
+    #[must_use]
+    pub fn has_reference(&self) -> bool {
+        self.lines.lines().last().is_some_and(|line| line.contains(REFERENCE) && line.ends_with(')'))
+    }
+
     /// The same with a reference at its end, by which the refused can ask and the operator find out why: `(ref 01JD7K3QX2)`.
     #[must_use]
     pub fn with_reference(mut self, id: SessionId) -> Self {

@@ -49,6 +49,10 @@ pub trait Host: Send {
     fn body(&mut self, piece: &[u8]) -> impl Future<Output = ()> + Send;
     /// Makes it durable.
     fn commit(&mut self) -> impl Future<Output = Result<Committed, Outage>> + Send;
+    /// A refusal is about to be said, whoever made it: with what its client may ask by.
+    fn refusing(&mut self, reply: Reply) -> Reply {
+        reply
+    }
     /// Forgets it. May also come when none is open.
     fn discard(&mut self);
     /// Resolves when this client is not served any more, however far it has come; asked for once. The message is not taken then.
@@ -286,7 +290,10 @@ impl<M: Machine, H: Host> Pump<M, H> {
         while !self.actions.is_empty() {
             for action in std::mem::take(&mut self.actions) {
                 match action {
-                    Action::Reply(reply) => write_reply(&reply, &mut self.output),
+                    Action::Reply(reply) => {
+                        let reply = if reply.is_refusal() { self.host.refusing(reply) } else { reply };
+                        write_reply(&reply, &mut self.output);
+                    }
                     Action::Ask(question) => {
                         let answer = Box::pin(self.host.ask(question)).await;
                         let logged_in = matches!(answer, Answer::Authenticated { .. });

@@ -65,6 +65,8 @@ pub(crate) struct Inbound {
     sender_allowed: bool,
     trail: SessionTrail,
     watched: Watched,
+    /// It is turned away like many others before it, and nothing is written down.
+    is_only_counted: bool,
 }
 
 impl Drop for Inbound {
@@ -141,6 +143,7 @@ impl Inbound {
         self.points.of_session(&verdict);
         let answer = decide::answer(&verdict, None);
         if verdict.reply().is_some() && !lists::is_told(&self.server, &facts) {
+            self.is_only_counted = true;
             return answer;
         }
         self.trail.judged(&self.client, Asked::Connect(&facts), &verdict);
@@ -527,6 +530,15 @@ impl Host for Inbound {
         self.trail.referenced(answer)
     }
 
+    /// What the protocol itself refuses, such as a command out of order, is written down here; what was asked about has its reference.
+    fn refusing(&mut self, reply: Reply) -> Reply {
+        if reply.has_reference() || self.is_only_counted {
+            return reply;
+        }
+        self.trail.told(&self.client, "SESSION", &reply, "refused by the protocol, not by a rule");
+        reply.with_reference(self.trail.id)
+    }
+
     fn open(&mut self, envelope: Box<Envelope>, trace: Box<TraceFacts>) {
         let (mut envelope, trace) = (*envelope, *trace);
         envelope.received = clock();
@@ -675,6 +687,7 @@ impl Conversations for Gate {
             sender_allowed: false,
             trail,
             watched,
+            is_only_counted: false,
         };
         (session, inbound)
     }

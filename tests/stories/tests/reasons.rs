@@ -56,6 +56,24 @@ fn a_refusal_carries_a_reference_that_leads_to_rules_values_and_what_would_have_
 }
 
 #[test]
+fn what_the_protocol_refuses_carries_a_reference_too_that_leads_to_what_was_said() {
+    let postern = Setup::new().start();
+    let mut client = SmtpClient::connect(postern.mx());
+    client.expect_reply(220);
+    let out_of_order = client.command("RCPT TO:<alice@here.test>");
+    let unknown = client.command("XYZZY");
+    assert!(out_of_order.code >= 500 && unknown.code >= 500, "{out_of_order:?} {unknown:?}");
+    assert_eq!(reference(&out_of_order), reference(&unknown), "a session has one");
+    client.expect("QUIT", 221);
+    let explained = explained(&postern, &reference(&unknown)).to_string();
+    for said in [&out_of_order, &unknown] {
+        let text = said.text();
+        let words = text.split_once(" (ref ").unwrap().0;
+        assert!(explained.contains(words.split_once(' ').map_or(words, |(_, words)| words)), "{words}: {explained}");
+    }
+}
+
+#[test]
 fn what_was_accepted_has_its_reasons_too_and_trace_and_explain_lead_to_each_other() {
     let postern = with_alice(Setup::new());
     let mut client = alice(&postern);
