@@ -145,7 +145,8 @@ pub(crate) async fn ask(live: &Live, whole: Whole<'_>) -> Result<Vec<FilterSaid>
         listener: client.listener,
         helo: &helo,
         tls: trace.tls.as_ref().map(|tls| (tls.version, &*tls.cipher)),
-        account: envelope.account.as_deref(),
+        // A relay network has an account that is counted, and nobody logged in for it.
+        account: trace.who.as_ref().map(|who| &**who.account()),
         from: &envelope.from,
         recipients: &recipients,
         message,
