@@ -337,6 +337,11 @@ impl<M: Machine, H: Host> Pump<M, H> {
                     // It gave up and comes again: whoever took the message now would deliver it twice.
                     Action::Commit if took_long && self.stream.is_reset() => return Err(Ended::Gone),
                     Action::Commit => {
+                        // What came about while it was judged is heard here: nothing was read since.
+                        if let Some(reply) = self.cut_off.as_mut().and_then(|waiting| waiting.try_recv().ok()) {
+                            self.refuse(&reply).await;
+                            return Err(Ended::CutOff);
+                        }
                         let result = Box::pin(self.host.commit()).await;
                         if let (Ok(_), Some(place)) = (&result, &mut self.place) {
                             place.delivered(clock());

@@ -4,13 +4,14 @@
 mod common;
 
 use std::io::{Read as _, Write as _};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{Event, Raw, Setting, codes};
 use postern_listener::pump::Ended;
+use postern_mail::Reply;
 use postern_testkit::wait::{LONG, until};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 /// One session with everything in it. Nothing depends on what lies behind it in the segment.
 const SESSION: &[&str] = &[
@@ -207,9 +208,9 @@ fn a_client_that_talks_on_for_ever_after_the_last_reply_is_left() {
 }
 
 /// A server whose messages are judged when the test says so, and a client whose message is under judgement.
-fn under_judgement(after: &str, secured: bool) -> (common::Server, Arc<Semaphore>, Raw) {
+fn under_judgement(setting: Setting, after: &str, secured: bool) -> (common::Server, Arc<Semaphore>, Raw) {
     let judgements = Arc::new(Semaphore::new(0));
-    let mut setting = Setting { judgements: Some(Arc::clone(&judgements)), ..Setting::new() };
+    let mut setting = Setting { judgements: Some(Arc::clone(&judgements)), ..setting };
     setting.pump.judged_long = Duration::ZERO;
     let server = setting.serve();
     let mut client = server.client();
@@ -233,7 +234,7 @@ fn under_judgement(after: &str, secured: bool) -> (common::Server, Arc<Semaphore
 #[test]
 fn a_message_whose_client_has_reset_the_connection_while_it_was_judged_is_not_taken() {
     for secured in [false, true] {
-        let (server, judgements, client) = under_judgement("QUIT\r\n", secured);
+        let (server, judgements, client) = under_judgement(Setting::new(), "QUIT\r\n", secured);
         let ports = [server.address, client.stream.local_addr().unwrap()].map(|address| format!(":{:04X}", address.port()));
         socket2::SockRef::from(&client.stream).set_linger(Some(Duration::ZERO)).unwrap();
         drop(client);
@@ -255,7 +256,7 @@ fn a_message_whose_client_has_reset_the_connection_while_it_was_judged_is_not_ta
 #[test]
 fn a_client_that_has_closed_its_side_while_its_message_was_judged_is_told_that_it_is_taken() {
     for after in ["QUIT\r\n", ""] {
-        let (server, judgements, mut client) = under_judgement(after, false);
+        let (server, judgements, mut client) = under_judgement(Setting::new(), after, false);
         client.stream.shutdown(std::net::Shutdown::Write).unwrap();
         judgements.add_permits(1);
         assert!(matches!(server.event(), Event::Committed { to: 1, .. }));
@@ -263,4 +264,17 @@ fn a_client_that_has_closed_its_side_while_its_message_was_judged_is_told_that_i
         let wanted: &[&str] = if after.is_empty() { &["250", "250", "250"] } else { &["250", "250", "250", "221"] };
         assert_eq!(codes(&told), wanted);
     }
+}
+
+#[test]
+fn a_message_whose_client_is_cut_off_while_it_is_judged_is_not_taken() {
+    let (cut, cut_off) = oneshot::channel();
+    let setting = Setting { cut_off: Arc::new(Mutex::new(Some(cut_off))), ..Setting::new() };
+    let (server, judgements, mut client) = under_judgement(setting, "QUIT\r\n", false);
+    cut.send(Reply::too_many_bytes("here.example")).unwrap();
+    judgements.add_permits(1);
+    assert_eq!(codes(&client.lines_to_the_end()), ["250", "250", "421"]);
+    drop(client);
+    assert_eq!(server.event(), Event::Discarded { body: 8 });
+    assert_eq!(server.ended(), Ended::CutOff);
 }

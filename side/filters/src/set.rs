@@ -1,6 +1,7 @@
 //! The filters of a configuration, asked about a message one after the other. Promise: each has its time and no more, and all together have
 //! [`ALL_MAX`]; who was down again and again is not waited for; who is only observed changes nothing, and who is slow costs no other filter its
-//! time or its name; and once somebody refuses, nobody else is asked.
+//! time or its name; once somebody refuses and that counts, nobody else is asked; and who a message is too large for is among those that said
+//! something.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

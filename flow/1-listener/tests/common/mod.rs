@@ -35,7 +35,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConnection, StreamOwned};
 use tokio::runtime::Runtime;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 /// Longer than any test takes: what has this limit is not what ends a connection here.
 const NEVER: Duration = Duration::from_secs(600);
@@ -73,6 +73,8 @@ pub(crate) struct Setting {
     pub(crate) send_buffer: Option<usize>,
     /// How long the host takes for each piece of a body.
     pub(crate) slow_disk: Duration,
+    /// What ends the next session from outside.
+    pub(crate) cut_off: Arc<Mutex<Option<oneshot::Receiver<Reply>>>>,
     /// Messages are judged when the test lets one more be.
     pub(crate) judgements: Option<Arc<Semaphore>>,
 }
@@ -130,6 +132,7 @@ impl Setting {
             tls: true,
             send_buffer: None,
             slow_disk: Duration::ZERO,
+            cut_off: Arc::default(),
             judgements: None,
         }
     }
@@ -208,6 +211,10 @@ impl Host for Recorder {
         self.world.note(Event::Committed { to, body });
         let id = self.world.committed.fetch_add(1, Ordering::Relaxed);
         Ok(Committed::mint_after_sync(MessageId(id as u64)))
+    }
+
+    fn cut_off(&mut self) -> Option<oneshot::Receiver<Reply>> {
+        self.world.setting.cut_off.lock().unwrap().take()
     }
 
     fn discard(&mut self) {
