@@ -125,6 +125,8 @@ const REFUSED_CALLS: &[&str] = &[
 struct User {
     uid: Uid,
     gid: Gid,
+    /// What it is a member of besides.
+    groups: Vec<Gid>,
 }
 
 fn user(name: &str) -> io::Result<User> {
@@ -140,10 +142,27 @@ fn user(name: &str) -> io::Result<User> {
     let number = |index: usize| fields.get(index).and_then(|field| field.parse::<u32>().ok());
     match (number(2), number(3)) {
         (Some(0), _) => Err(io::Error::other(format!("user {name:?} is root; name another one in [server] user"))),
-        (Some(uid), Some(gid)) => Ok(User { uid: Uid::from_raw(uid), gid: Gid::from_raw(gid) }),
+        (Some(uid), Some(gid)) => {
+            let groups = groups_of(name, &std::fs::read_to_string("/etc/group").unwrap_or_default());
+            Ok(User { uid: Uid::from_raw(uid), gid: Gid::from_raw(gid), groups })
+        }
         _ => Err(io::Error::other(format!("user {name:?} has no numbers in /etc/passwd"))),
     }
 }
+
+/// The groups that have a user among their members, by the local file as well. An operator adds the user to the group of a filter whose socket is
+/// not for everybody. That of root stays behind with root.
+fn groups_of(name: &str, file: &str) -> Vec<Gid> {
+    let number = |line: &str| {
+        let mut fields = line.split(':');
+        let gid = fields.nth(2)?.parse::<u32>().ok()?;
+        (gid != 0 && fields.next()?.split(',').any(|member| member.trim() == name)).then(|| Gid::from_raw(gid))
+    };
+    file.lines().filter_map(number).take(GROUPS_MAX).collect()
+}
+
+/// More no user has; the kernel takes 65,536.
+const GROUPS_MAX: usize = 1_024;
 
 /// How deep below the data directory we look for what is to be handed over; nothing of ours lies deeper.
 const DEPTH_MAX: usize = 16;
@@ -247,7 +266,7 @@ pub(crate) fn drop_root(to: &str, folders: &[PathBuf]) -> io::Result<Option<Stri
             Err(error) => return Err(error.into()),
         }
     }
-    rustix::thread::set_thread_groups(&[])?;
+    rustix::thread::set_thread_groups(&user.groups)?;
     rustix::thread::set_thread_res_gid(user.gid, user.gid, user.gid)?;
     rustix::thread::set_thread_res_uid(user.uid, user.uid, user.uid)?;
     if rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT).is_ok() {

@@ -11,6 +11,7 @@ use crate::table::key_at;
 
 mod dns_lists;
 mod domains;
+mod filters;
 mod lists;
 mod network;
 mod numbers;
@@ -30,6 +31,7 @@ const RULES: &[Rule] = &[
     (auth, &["auth.mechanisms", "auth.oidc", "tls.client_ca", "listener"]),
     (lists::lists, &["policy.list"]),
     (dns_lists::lists, &["policy.dnsbl", "policy.uribl", "policy.hashbl"]),
+    (filters::filters, &["policy.milter", "policy.rspamd", "policy.clamav"]),
     (numbers::points, &["policy.tag_at", "policy.hold_at", "policy.refuse_at"]),
     (other_ways_in, &["auth.mechanisms", "auth.oidc", "tls.client_ca", "tls.client_crl"]),
     (numbers::limits, &["limits"]),

@@ -63,9 +63,19 @@ fn everywhere() -> Vec<ListenerKind> {
 section! {
     /// A filter that speaks the milter protocol, such as OpenDKIM, rspamd's proxy or clamav-milter. It is told everything once the message is
     /// there, and may change it. Filters are asked in the order in which they stand, milters last, each about what the one before it made of
-    /// the message.
+    /// the message; no more than 16.
+    ///
+    /// It is told the recipients as the client named them, an alias and not its members, and what it wants is about those. By then the client
+    /// has been told 250 for each of them: a milter that refuses one recipient refuses the message, for all, since to take that one out would
+    /// mean a bounce to a sender who may be forged. A recipient that it adds is one that the client could have named: in the scope of its
+    /// account, and counted in its quota. One that is not is left out, and the log says why.
+    ///
+    /// Where `policy.mode` or the rule `filter` is `observe`, what filters want is only written down, but for this: fields that a milter adds
+    /// while its own `mode` is `enforce` are put in, and so is the signature of an rspamd. A policy that is tried out does not leave mail
+    /// unsigned.
     pub struct Milter by address {
-        /// Where it listens.
+        /// Where it listens. A socket that is for a group only is within reach when the user of `server.user` is a member of that group in
+        /// `/etc/group`.
         #[key(example = "\"unix:/run/opendkim/opendkim.sock\"", why = "there is no filter everybody has")]
         pub address: FilterAddress;
         /// What becomes of mail while it is down or slow.
@@ -84,7 +94,7 @@ section! {
         /// For mail of which kinds of listeners it is asked.
         #[key(example = "[\"mx\"]", why = "what leaves is looked at as what comes; signing is about what leaves")]
         pub listeners: Vec<ListenerKind> = everywhere();
-        /// Larger messages are not shown to it.
+        /// Larger messages are not shown to it, and go on as if it had nothing against them; the trail of each says so (`postern explain`).
         #[key(
             example = "\"25MiB\"",
             why = "the whole message is in memory while it is asked",
@@ -118,7 +128,7 @@ section! {
         /// For mail of which kinds of listeners it is asked.
         #[key(example = "[\"mx\"]", why = "what leaves is looked at as what comes")]
         pub listeners: Vec<ListenerKind> = everywhere();
-        /// Larger messages are not shown to it.
+        /// Larger messages are not shown to it, and go on as if it had nothing against them; the trail of each says so (`postern explain`).
         #[key(
             example = "\"25MiB\"",
             why = "the whole message is in memory while it is asked",
@@ -149,7 +159,7 @@ section! {
         /// For mail of which kinds of listeners it is asked.
         #[key(example = "[\"mx\"]", why = "what leaves is looked at as what comes")]
         pub listeners: Vec<ListenerKind> = everywhere();
-        /// Larger messages are not shown to it. Its own `StreamMaxLength` must not be less.
+        /// Larger messages are not shown to it, and go on as if it had nothing against them; the trail of each says so (`postern explain`). Its own `StreamMaxLength` must not be less.
         #[key(
             example = "\"25MiB\"",
             why = "the whole message is in memory while it is asked",

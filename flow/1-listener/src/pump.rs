@@ -94,6 +94,8 @@ pub struct PumpSettings {
     pub data_rate_max: u64,
     /// Octets that one connection may send us, whatever they are.
     pub bytes_max: u64,
+    /// A message that was judged for longer is committed only if its client has not reset the connection meanwhile.
+    pub judged_long: Duration,
 }
 
 impl PumpSettings {
@@ -287,6 +289,7 @@ impl<M: Machine, H: Host> Pump<M, H> {
     /// waits for its client has no room set aside for it.
     async fn carry_out(&mut self) -> Result<Expect, Ended> {
         let mut expect = Expect::Line;
+        let mut took_long = false;
         while !self.actions.is_empty() {
             for action in std::mem::take(&mut self.actions) {
                 match action {
@@ -295,7 +298,9 @@ impl<M: Machine, H: Host> Pump<M, H> {
                         write_reply(&reply, &mut self.output);
                     }
                     Action::Ask(question) => {
+                        let asked = now();
                         let answer = Box::pin(self.host.ask(question)).await;
+                        took_long = now().saturating_duration_since(asked) >= self.settings.judged_long;
                         let logged_in = matches!(answer, Answer::Authenticated { .. });
                         if let (Answer::Authenticated { .. }, Some(place)) = (&answer, &mut self.place) {
                             place.logged_in(clock());
@@ -329,7 +334,14 @@ impl<M: Machine, H: Host> Pump<M, H> {
                     Action::ReadChunk { size, keep, last } => {
                         expect = Expect::Body(Body::chunk(now(), size, keep, last));
                     }
+                    // It gave up and comes again: whoever took the message now would deliver it twice.
+                    Action::Commit if took_long && self.stream.is_reset() => return Err(Ended::Gone),
                     Action::Commit => {
+                        // What came about while it was judged is heard here: nothing was read since.
+                        if let Some(reply) = self.cut_off.as_mut().and_then(|waiting| waiting.try_recv().ok()) {
+                            self.refuse(&reply).await;
+                            return Err(Ended::CutOff);
+                        }
                         let result = Box::pin(self.host.commit()).await;
                         if let (Ok(_), Some(place)) = (&result, &mut self.place) {
                             place.delivered(clock());

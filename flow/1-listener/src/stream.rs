@@ -72,6 +72,17 @@ impl Stream {
         }
     }
 
+    /// True when the client has reset the connection, so that nothing can be said to it any more. The end of what it sends is not that: who has
+    /// said everything may close its side and still wait for our replies.
+    pub(crate) fn is_reset(&self) -> bool {
+        let socket = match self {
+            Self::Plain(socket) => socket,
+            Self::Tls(session) => session.get_ref().0,
+            Self::Parked => return true,
+        };
+        !matches!(socket.take_error(), Ok(None))
+    }
+
     /// Says that no more will be written: close_notify under TLS, then FIN.
     pub(crate) async fn finish(&mut self) -> io::Result<()> {
         match self {

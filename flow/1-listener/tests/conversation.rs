@@ -3,10 +3,15 @@
 
 mod common;
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use common::{Event, Raw, Setting, codes};
 use postern_listener::pump::Ended;
+use postern_mail::Reply;
+use postern_testkit::wait::{LONG, until};
+use tokio::sync::{Semaphore, oneshot};
 
 /// One session with everything in it. Nothing depends on what lies behind it in the segment.
 const SESSION: &[&str] = &[
@@ -200,4 +205,76 @@ fn a_client_that_talks_on_for_ever_after_the_last_reply_is_left() {
     postern_testkit::wait::until("its place comes back", postern_testkit::wait::LONG, || {
         (server.ceiling.open() == 0).then_some(())
     });
+}
+
+/// A server whose messages are judged when the test says so, and a client whose message is under judgement.
+fn under_judgement(setting: Setting, after: &str, secured: bool) -> (common::Server, Arc<Semaphore>, Raw) {
+    let judgements = Arc::new(Semaphore::new(0));
+    let mut setting = Setting { judgements: Some(Arc::clone(&judgements)), ..setting };
+    setting.pump.judged_long = Duration::ZERO;
+    let server = setting.serve();
+    let mut client = server.client();
+    let message = format!("MAIL FROM:<x@there.example>\r\nRCPT TO:<a@here.example>\r\nBDAT 8 LAST\r\nA: 1\r\n\r\n{after}");
+    if secured {
+        client.send("STARTTLS\r\n");
+        client.expect("220 ");
+        let mut session = common::secure_behind(client, b"");
+        session.write_all(b"EHLO client.example\r\n").unwrap();
+        // A reply of several lines, in one record.
+        assert!(session.read(&mut [0; 4_096]).unwrap() > 0);
+        session.write_all(message.as_bytes()).unwrap();
+        client = Raw::over(session.sock);
+    } else {
+        client.send(&message);
+    }
+    assert_eq!(server.event(), Event::Judged);
+    (server, judgements, client)
+}
+
+#[test]
+fn a_message_whose_client_has_reset_the_connection_while_it_was_judged_is_not_taken() {
+    for secured in [false, true] {
+        let (server, judgements, client) = under_judgement(Setting::new(), "QUIT\r\n", secured);
+        let ports = [server.address, client.stream.local_addr().unwrap()].map(|address| format!(":{:04X}", address.port()));
+        socket2::SockRef::from(&client.stream).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(client);
+        // Acted on when it has come: the kernel has no such connection any more.
+        until("the reset to arrive", LONG, || {
+            let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+            let there = table.lines().any(|line| {
+                let fields: Vec<&str> = line.split_whitespace().collect();
+                fields[1].ends_with(&ports[0]) && fields[2].ends_with(&ports[1]) && fields[3] == "01"
+            });
+            (!there).then_some(())
+        });
+        judgements.add_permits(1);
+        assert_eq!(server.event(), Event::Discarded { body: 8 }, "secured: {secured}");
+        assert_eq!(server.ended(), Ended::Gone);
+    }
+}
+
+#[test]
+fn a_client_that_has_closed_its_side_while_its_message_was_judged_is_told_that_it_is_taken() {
+    for after in ["QUIT\r\n", ""] {
+        let (server, judgements, mut client) = under_judgement(Setting::new(), after, false);
+        client.stream.shutdown(std::net::Shutdown::Write).unwrap();
+        judgements.add_permits(1);
+        assert!(matches!(server.event(), Event::Committed { to: 1, .. }));
+        let told = client.lines_to_the_end();
+        let wanted: &[&str] = if after.is_empty() { &["250", "250", "250"] } else { &["250", "250", "250", "221"] };
+        assert_eq!(codes(&told), wanted);
+    }
+}
+
+#[test]
+fn a_message_whose_client_is_cut_off_while_it_is_judged_is_not_taken() {
+    let (cut, cut_off) = oneshot::channel();
+    let setting = Setting { cut_off: Arc::new(Mutex::new(Some(cut_off))), ..Setting::new() };
+    let (server, judgements, mut client) = under_judgement(setting, "QUIT\r\n", false);
+    cut.send(Reply::too_many_bytes("here.example")).unwrap();
+    judgements.add_permits(1);
+    assert_eq!(codes(&client.lines_to_the_end()), ["250", "250", "421"]);
+    drop(client);
+    assert_eq!(server.event(), Event::Discarded { body: 8 });
+    assert_eq!(server.ended(), Ended::CutOff);
 }

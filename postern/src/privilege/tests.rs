@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt as _, symlink};
 use super::*;
 
 fn nobody() -> User {
-    User { uid: Uid::from_raw(65_534), gid: Gid::from_raw(65_534) }
+    User { uid: Uid::from_raw(65_534), gid: Gid::from_raw(65_534), groups: Vec::new() }
 }
 
 fn is_root() -> bool {
@@ -113,4 +113,12 @@ fn neither_the_unit_nor_our_own_filter_keeps_slow_hashes_from_giving_way() {
     }
     assert!(allowed, "{unit}");
     assert!(!REFUSED_CALLS.contains(&"setpriority"));
+}
+
+#[test]
+fn a_user_keeps_the_groups_it_is_a_member_of_but_not_that_of_root() {
+    let file = "root:x:0:postern\nopendkim:x:115:postfix,postern\nposternal:x:116:posternal\nclamav:x:117: postern\nbroken:x:nine:postern\nshort:x:118\n";
+    let numbers = |name| groups_of(name, file).into_iter().map(Gid::as_raw).collect::<Vec<_>>();
+    assert_eq!(numbers("postern"), [115, 117]);
+    assert_eq!(numbers("poster"), [0; 0]);
 }

@@ -1,28 +1,28 @@
-//! Filters of others at the end of data: what they are told, and what they change. Promise: a recipient that a filter adds is admitted by the
-//! same rules as one that a client names, a message that a filter takes all recipients from is held, and what a filter cannot be given is said in
-//! the log.
+//! Filters of others at the end of data: what they are told, and what they change of the message. Promise: a message that cannot be read back
+//! is taken by nobody unseen, one that filters made unfit to be sent is not taken, and who is not shown one because of its size says so.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+mod recipients;
+
+pub(crate) use self::recipients::Recipients;
+
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use postern_filters::{Change, Filters, Settings, Told};
+use postern_filters::{Filters, Settings, Told};
 use postern_mail::authenticity::AuthResult;
-use postern_mail::envelope::DsnRequest;
 use postern_mail::fact::ClientFacts;
-use postern_mail::filter::{FilterSaid, FilterWord};
-use postern_mail::{Envelope, Mailbox, Mode, Outage, Quoted, Recipient, ReversePath, Secret};
-use postern_policy::Directory as _;
-use postern_policy::facts::{Found, RecipientFacts};
+use postern_mail::filter::FilterSaid;
+use postern_mail::{Mode, Outage, Secret};
+use postern_policy::facts::Found;
 use postern_policy::rules::filters::FILTER;
 use postern_smtp::body::Cleanliness;
 use postern_smtp::machine::TraceFacts;
 use postern_spool::Writer;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::wire::Live;
-use crate::wire::directory::Directory;
+use crate::wire::{Live, Server};
 
 /// The filters of a configuration.
 ///
@@ -108,7 +108,7 @@ fn network(client: IpAddr) -> IpAddr {
 /// A message that is all there.
 pub(crate) struct Whole<'a> {
     pub(crate) client: &'a ClientFacts,
-    pub(crate) envelope: &'a mut Envelope,
+    pub(crate) recipients: Recipients<'a>,
     pub(crate) trace: &'a TraceFacts,
     pub(crate) writer: &'a mut Writer,
     /// Octets of ours before what came.
@@ -121,15 +121,17 @@ pub(crate) struct Whole<'a> {
 ///
 /// # Errors
 /// As the spool says: the message cannot be read back, or not be written as it was changed.
-pub(crate) async fn ask(live: &Live, whole: Whole<'_>) -> Result<Vec<FilterSaid>, Outage> {
-    let Whole { client, envelope, trace, writer, ours, found } = whole;
+pub(crate) async fn ask(server: &Server, live: &Live, whole: Whole<'_>) -> Result<Vec<FilterSaid>, Outage> {
+    let Whole { client, recipients, trace, writer, ours, found } = whole;
     let mode = live.policy.modes.of(FILTER);
-    if mode == Mode::Off || !live.filters.want(client.listener, writer.size()) {
+    if mode == Mode::Off {
         return Ok(Vec::new());
     }
-    let mut recipients: Vec<Mailbox> = envelope.recipients.iter().map(|to| to.address().clone()).collect();
-    let mut seen = BTreeSet::new();
-    recipients.retain(|to| seen.insert(to.to_string()));
+    let size = writer.size().saturating_sub(ours as u64);
+    if !live.filters.want(client.listener, size) {
+        return Ok(live.filters.unshown(client.listener, size));
+    }
+    let named = recipients.named();
     let id = writer.id().to_string();
     let helo = trace.helo.to_string();
     // What came, what a filter makes of it, and what is sent to it.
@@ -147,41 +149,26 @@ pub(crate) async fn ask(live: &Live, whole: Whole<'_>) -> Result<Vec<FilterSaid>
         tls: trace.tls.as_ref().map(|tls| (tls.version, &*tls.cipher)),
         // A relay network has an account that is counted, and nobody logged in for it.
         account: trace.who.as_ref().map(|who| &**who.account()),
-        from: &envelope.from,
-        recipients: &recipients,
+        from: &recipients.envelope.from,
+        recipients: &named,
         message,
     };
-    let mut came = live.filters.ask(&told).await;
-    if mode == Mode::Observe {
-        return Ok(came.said);
-    }
-    let rewritten = came.message.map(|message| [front, &message].concat());
+    let mut came = live.filters.ask(&told, mode).await;
+    let rewritten = came.message.take().map(|message| [front, &message].concat());
     drop(written);
     if let Some(rewritten) = rewritten {
-        let mut clean = Cleanliness::new();
-        if let Err(fault) = clean.scan(&rewritten).and_then(|()| clean.finish()) {
-            return Err(Outage::Service(format!("filters made a message that cannot be sent: {fault}")));
-        }
+        sendable(&rewritten)?;
         writer.rewrite(&rewritten).await?;
     }
-    let before = envelope.recipients.clone();
-    for change in &came.changes {
-        change_envelope(live, client, (envelope, trace), change);
-    }
-    if envelope.recipients.is_empty() {
-        envelope.recipients = before;
-        hold(&mut came.said);
-    }
+    recipients.change((server, live), (client, trace), &mut came);
     Ok(came.said)
 }
 
-/// A message that filters took all recipients from goes to nobody, and is not lost: a person looks at it.
-fn hold(said: &mut [FilterSaid]) {
-    let passed = |one: &&mut FilterSaid| !one.observed && matches!(one.word, FilterWord::Pass | FilterWord::Points(_));
-    if let Some(one) = said.iter_mut().rev().find(passed) {
-        one.word = FilterWord::Hold;
-        "nobody is left to deliver it to".clone_into(&mut one.words);
-    }
+/// What is accepted can be sent on, whatever filters made of it.
+fn sendable(message: &[u8]) -> Result<(), Outage> {
+    let mut clean = Cleanliness::new();
+    let scanned = clean.scan(message).and_then(|()| clean.finish());
+    scanned.map_err(|fault| Outage::Service(format!("filters made a message that cannot be sent: {fault}")))
 }
 
 /// The client's name, where one was found that leads back to it.
@@ -190,88 +177,5 @@ fn client_name(found: &Found) -> Option<&str> {
     (iprev.result == AuthResult::Pass).then(|| iprev.name.as_str()).filter(|name| !name.is_empty())
 }
 
-/// `<a@b>` with whatever parameters behind it.
-fn in_brackets(text: &str) -> &str {
-    text.trim().strip_prefix('<').and_then(|rest| rest.split('>').next()).unwrap_or(text.trim())
-}
-
-fn change_envelope(live: &Live, client: &ClientFacts, (envelope, trace): (&mut Envelope, &TraceFacts), change: &Change) {
-    let not_done = |what: &str, text: &str| {
-        tracing::warn!(client = %client.address, address = %Quoted::text(text), "a filter {what}, which is not done");
-    };
-    match change {
-        Change::From(text) => match in_brackets(text) {
-            "" => envelope.from = ReversePath::Null,
-            address => match Mailbox::parse(address) {
-                Ok(mailbox) => envelope.from = ReversePath::Mailbox(mailbox),
-                Err(_) => not_done("wants a sender that is no address", text),
-            },
-        },
-        Change::RemoveRecipient(text) => {
-            let Ok(mailbox) = Mailbox::parse(in_brackets(text)) else { return };
-            envelope.recipients.retain(|to| *to.address() != mailbox);
-        }
-        Change::AddRecipient(text) => {
-            let Ok(to) = Mailbox::parse(in_brackets(text)) else {
-                return not_done("adds a recipient that is no address", text);
-            };
-            if envelope.recipients.iter().any(|there| *there.address() == to) {
-                return;
-            }
-            let facts = RecipientFacts { client, to: &to, who: trace.who.as_ref(), scope: None, listed: &[], greylist: None };
-            let hosted = Directory(&live.config).hosted(&to);
-            match live.policy.recipient(&facts, &hosted).1 {
-                Some(admission) if envelope.recipients.len() < RECIPIENTS_MAX => {
-                    let added = Recipient::admitted(to, &admission, DsnRequest::default());
-                    let mut alone = Envelope { recipients: vec![added], ..envelope.clone() };
-                    crate::wire::routing::expand_aliases(&mut alone, &live.config);
-                    // Whom an alias leads to may be there already.
-                    let there: HashSet<Mailbox> = envelope.recipients.iter().map(|to| to.address().clone()).collect();
-                    envelope.recipients.extend(alone.recipients.into_iter().filter(|to| !there.contains(to.address())));
-                }
-                _ => not_done("adds a recipient that the client could not have named", text),
-            }
-        }
-        Change::Add { .. } | Change::Insert { .. } | Change::Replace { .. } | Change::RemoveAll { .. } | Change::Body(_) => {}
-    }
-}
-
-/// Recipients of a message that filters add to.
-const RECIPIENTS_MAX: usize = 10_000;
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn one_client_leaves_room_for_others_and_who_finds_none_is_told_to_come_again() {
-        let rooms = Rooms::of(100, Duration::from_millis(50));
-        let client = |text: &str| text.parse::<IpAddr>().unwrap();
-        let large = rooms.room(client("2001:db8::1"), 1 << 30).await.unwrap();
-        assert!(matches!(rooms.room(client("2001:db8::2"), 10).await, Err(Outage::Overload)), "its share is used");
-        let other = rooms.room(client("192.0.2.7"), 40 << 10).await.unwrap();
-        assert!(matches!(rooms.room(client("192.0.2.8"), 40 << 10).await, Err(Outage::Overload)), "all is used");
-        drop((large, other));
-        assert!(rooms.room(client("2001:db8::2"), 10).await.is_ok());
-        assert_eq!(rooms.of_clients.lock().unwrap().len(), 1, "who has nothing here is forgotten");
-    }
-
-    #[test]
-    fn only_a_name_that_leads_back_to_the_client_is_told() {
-        use postern_mail::authenticity::{Authenticity, Iprev};
-        for (result, told) in [(AuthResult::Pass, Some("mail.there.example")), (AuthResult::Fail, None)] {
-            let iprev = Some(Iprev { result, name: "mail.there.example".into() });
-            let found =
-                Found { authenticity: Some(Box::new(Authenticity { iprev, ..Authenticity::default() })), ..Found::default() };
-            assert_eq!(client_name(&found), told);
-        }
-    }
-
-    #[test]
-    fn a_message_without_recipients_is_held_by_the_last_that_had_nothing_against_it() {
-        let one = |word, observed| FilterSaid { filter: "f".into(), word, words: String::new(), observed };
-        let mut said = [one(FilterWord::Pass, false), one(FilterWord::Pass, true)];
-        hold(&mut said);
-        assert_eq!((&said[0].word, &said[1].word), (&FilterWord::Hold, &FilterWord::Pass));
-    }
-}
+mod tests;

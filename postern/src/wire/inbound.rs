@@ -19,7 +19,7 @@ use postern_mail::message::received::{Received, protocol};
 use postern_mail::netset::Action;
 use postern_mail::proof::{Authenticated, Committed};
 use postern_mail::trouble::Outage;
-use postern_mail::{Decision, DnsSaid, Envelope, Mailbox, Reply, ReversePath, Secret, Verdict};
+use postern_mail::{Decision, DnsSaid, Envelope, Mailbox, Recipient, Reply, ReversePath, Secret, Verdict};
 use postern_policy::facts::{
     ConnectFacts, Found, HostedAnswer, Identity, MessageFacts, OwnedAddresses, RecipientFacts, SenderFacts,
 };
@@ -79,6 +79,8 @@ impl Drop for Inbound {
 /// A message while it arrives.
 struct Incoming {
     envelope: Envelope,
+    /// Its recipients as the client named them, where aliases led to others.
+    named: Option<Vec<Recipient>>,
     trace: TraceFacts,
     writer: Result<Writer, Outage>,
     head: Head,
@@ -357,7 +359,7 @@ impl Inbound {
         if verdict.reply().is_none()
             && let Some(message) = &mut self.message
         {
-            message.show_filters(&self.live, &self.client).await;
+            message.show_filters((&self.server, &self.live), &self.client, self.reservation.as_mut()).await;
             if !message.found.filters.is_empty() {
                 verdict = self.with_facts(|policy, _, facts| policy.message(facts))?;
             }
@@ -483,11 +485,16 @@ impl Incoming {
     }
 
     /// Filters see the message as it will be stored, but for our trace header.
-    async fn show_filters(&mut self, live: &Live, client: &ClientFacts) {
+    async fn show_filters(
+        &mut self,
+        (server, live): (&Server, &Live),
+        client: &ClientFacts,
+        reservation: Option<&mut Box<Reservation>>,
+    ) {
         let Ok(writer) = &mut self.writer else { return };
-        let (envelope, trace, ours) = (&mut self.envelope, &self.trace, self.ours);
-        let found = &self.found;
-        match filters::ask(live, filters::Whole { client, envelope, trace, writer, ours, found }).await {
+        let (trace, ours, found) = (&self.trace, self.ours, &self.found);
+        let recipients = filters::Recipients { envelope: &mut self.envelope, named: &mut self.named, reservation };
+        match filters::ask(server, live, filters::Whole { client, recipients, trace, writer, ours, found }).await {
             Ok(said) => self.found.filters = said,
             Err(outage) => self.writer = Err(outage),
         }
@@ -548,7 +555,7 @@ impl Host for Inbound {
         }
         scope::settle(self.reservation.as_mut(), &envelope);
         let is_for_postmaster = postern_policy::facts::is_for_postmaster(&envelope);
-        routing::expand_aliases(&mut envelope, &self.live.config);
+        let named = routing::expand_aliases(&mut envelope, &self.live.config);
         let writer = self.server.spool.begin();
         let mut trace_header = Vec::with_capacity(512);
         if let Ok(writer) = &writer {
@@ -574,6 +581,7 @@ impl Host for Inbound {
         let is_strangers = envelope.account.is_none() && !self.live.policy.trusts(self.client.address);
         self.message = Some(Box::new(Incoming {
             envelope,
+            named,
             trace,
             writer,
             head,

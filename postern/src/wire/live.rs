@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use postern_config::Config;
 use postern_delivery::tls_policy::{Roots, TlsClient};
@@ -24,6 +25,9 @@ use postern_spool::SpoolSettings;
 
 use crate::wire::examine::{self, Memory};
 use crate::wire::{authenticity, dnsbl, sealing, strangers};
+
+/// Clients give up after minutes; what our own rules take is milliseconds.
+const JUDGED_LONG: Duration = Duration::from_secs(1);
 
 /// A count of the configuration.
 #[must_use]
@@ -110,6 +114,7 @@ impl Live {
             data_rate_grace: limits.data_rate_grace,
             data_rate_max: limits.data_rate_max.0.0,
             bytes_max: bytes_per_connection(&config),
+            judged_long: JUDGED_LONG,
         };
         let policy = policy(&config);
         let resolver = Resolver::new(lookup(&config)).map_err(|failure| failure.to_string())?;

@@ -10,7 +10,7 @@ use postern_delivery::{Credentials, HostAddresses, NextHop, Place, Protocol, Tem
 use postern_lookup::{Exchange, LookupFailure, MxAnswer, Resolver, shuffle_equals};
 use postern_mail::attempt::{Destination, Ticket};
 use postern_mail::outcome::{Evidence, Outcome};
-use postern_mail::{Domain, Envelope, Host, Mailbox, MessageId, Scope, Secret, Status};
+use postern_mail::{Domain, Envelope, Host, Mailbox, MessageId, Recipient, Scope, Secret, Status};
 
 use crate::wire::report::seed;
 
@@ -25,19 +25,19 @@ pub(crate) enum Way {
 }
 
 /// Replaces recipients of ours by who they are in the end, each once. An alias of an admitted recipient is admitted with it.
-/// RFC 5321 §3.9.1: the sender and the message stay as they are. RFC 5321 §3.9 TODO: lists, which put their own sender in its place.
-pub(crate) fn expand_aliases(envelope: &mut Envelope, config: &Config) {
+/// Gives them as they were, where that changes any. RFC 5321 §3.9.1: the sender and the message stay as they are. RFC 5321 §3.9 TODO: lists, which put their own sender in its place.
+pub(crate) fn expand_aliases(envelope: &mut Envelope, config: &Config) -> Option<Vec<Recipient>> {
     let hosted_unchanged = |address: &Mailbox| match config.resolve(address) {
         Some(Resolution::Deliver(own)) => own == *address,
         Some(_) => false,
         None => true,
     };
     if envelope.recipients.iter().all(|recipient| hosted_unchanged(recipient.address())) {
-        return;
+        return None;
     }
     let mut seen = HashSet::new();
     let mut expanded = Vec::with_capacity(envelope.recipients.len());
-    for recipient in envelope.recipients.drain(..) {
+    for recipient in &envelope.recipients {
         let targets = match config.resolve(recipient.address()) {
             Some(Resolution::Deliver(own)) => vec![own],
             Some(Resolution::Alias(targets)) => targets,
@@ -53,7 +53,7 @@ pub(crate) fn expand_aliases(envelope: &mut Envelope, config: &Config) {
             }
         }
     }
-    envelope.recipients = expanded;
+    Some(std::mem::replace(&mut envelope.recipients, expanded))
 }
 
 /// The lane of a recipient.

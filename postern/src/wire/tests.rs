@@ -110,6 +110,11 @@ impl Town {
         reloader.reload().await.map(drop)
     }
 
+    /// Where everything of it is.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// A message in the spool.
     async fn stored(&self, from: &str, recipients: Vec<Recipient>) -> (MessageId, Envelope) {
         store(&self.server.spool, from, recipients).await

@@ -1,12 +1,13 @@
 //! The filters of a configuration, asked about a message one after the other. Promise: each has its time and no more, and all together have
 //! [`ALL_MAX`]; who was down again and again is not waited for; who is only observed changes nothing, and who is slow costs no other filter its
-//! time or its name; and once somebody refuses, nobody else is asked.
+//! time or its name; once somebody refuses and that counts, nobody else is asked; and who a message is too large for is among those that said
+//! something.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use postern_config::{Clamav, LmtpAddress, Milter, OnFound, Rspamd, RspamdUse};
+use postern_config::{Clamav, LmtpAddress, Milter, OnFound, Rspamd, RspamdUse, Size};
 use postern_mail::client::ListenerKind;
 use postern_mail::filter::{FILTERS_MAX, FilterSaid, FilterWord, OnFailure, bounded};
 use postern_mail::{Mode, Reply, Secret, Status};
@@ -121,9 +122,27 @@ impl Filters {
         self.filters.iter().any(|filter| filter.wants(listener, size))
     }
 
-    /// Asks them.
-    pub async fn ask(&self, told: &Told<'_>) -> Came {
-        let mut came = Came::default();
+    /// Those that a message is too large for, in what the trail has of them: who looks for the reason why a virus came through finds it there.
+    #[must_use]
+    pub fn unshown(&self, listener: ListenerKind, size: u64) -> Vec<FilterSaid> {
+        let too_large = |filter: &&Filter| filter.listeners.contains(&listener) && size > filter.message_bytes_max;
+        let said = |filter: &Filter| {
+            tracing::info!(filter = %filter.name, size, "a message was not shown to a filter: it is larger than message_size");
+            FilterSaid {
+                filter: Arc::clone(&filter.name),
+                word: FilterWord::Pass,
+                words: format!("not shown: larger than {}", Size(filter.message_bytes_max)),
+                observed: filter.observed,
+            }
+        };
+        self.filters.iter().filter(too_large).map(said).collect()
+    }
+
+    /// Asks them. `mode` is that of the rule which judges what they say: where it observes, nobody is kept from being asked by what another
+    /// wants, and of what they want changed only fields of theirs are put in ([`Filter::adds`]).
+    pub async fn ask(&self, told: &Told<'_>, mode: Mode) -> Came {
+        let enforced = mode == Mode::Enforce;
+        let mut came = Came { said: self.unshown(told.listener, told.message.len() as u64), ..Came::default() };
         let end = now() + self.all_max;
         for filter in self.filters.iter().filter(|filter| filter.wants(told.listener, told.message.len() as u64)) {
             let message = came.message.take();
@@ -136,7 +155,8 @@ impl Filters {
                 }
             };
             let counts = !filter.observed;
-            let is_over = counts && matches!(opinion.word, FilterWord::Refuse(_) | FilterWord::Defer(_) | FilterWord::Discard);
+            let is_over =
+                counts && enforced && matches!(opinion.word, FilterWord::Refuse(_) | FilterWord::Defer(_) | FilterWord::Discard);
             came.said.push(FilterSaid {
                 filter: Arc::clone(&filter.name),
                 word: opinion.word,
@@ -149,12 +169,14 @@ impl Filters {
                 break;
             }
             if counts {
-                let changed = apply(came.message.as_deref().unwrap_or(told.message), &opinion.changes);
+                let mut changes = opinion.changes;
+                changes.retain(|change| enforced || filter.adds(change));
+                let changed = apply(came.message.as_deref().unwrap_or(told.message), &changes);
                 if let std::borrow::Cow::Owned(changed) = changed {
                     came.message = Some(changed);
                 }
                 // Those of the message are made: nobody needs another copy of a body.
-                came.changes.extend(opinion.changes.into_iter().filter(Change::is_of_envelope));
+                came.changes.extend(changes.into_iter().filter(Change::is_of_envelope));
             }
         }
         came
@@ -164,6 +186,17 @@ impl Filters {
 impl Filter {
     fn wants(&self, listener: ListenerKind, size: u64) -> bool {
         self.listeners.contains(&listener) && size <= self.message_bytes_max
+    }
+
+    /// A field of a milter's own, or a signature: no verdict, and what is tried out must not turn off the signing of what leaves. The other
+    /// fields of an rspamd say what it thinks of a message.
+    fn adds(&self, change: &Change) -> bool {
+        let (Change::Add { name, .. } | Change::Insert { name, .. }) = change else { return false };
+        match self.kind {
+            Kind::Milter => true,
+            Kind::Rspamd(..) => name.eq_ignore_ascii_case(b"DKIM-Signature"),
+            Kind::Clamav(_) => false,
+        }
     }
 
     fn breaker(&self) -> std::sync::MutexGuard<'_, Breaker> {

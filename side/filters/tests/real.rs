@@ -9,7 +9,7 @@ use postern_config::{Config, Machine, load};
 use postern_filters::{Came, Change, Filters, Settings, Told};
 use postern_mail::client::ListenerKind;
 use postern_mail::filter::{FilterWord, OnFailure};
-use postern_mail::{Mailbox, ReversePath};
+use postern_mail::{Mailbox, Mode, ReversePath};
 use postern_testkit::peers::filters::{GTUBE, every_action, opendkim, opendkim_here, pymilter, rspamd};
 use postern_testkit::peers::have;
 use postern_testkit::program::Program;
@@ -40,20 +40,23 @@ async fn ask_for(filters: &Filters, message: &str, to: &[&str], account: Option<
     let from = ReversePath::Mailbox(Mailbox::parse("a@there.example").unwrap());
     let recipients: Vec<Mailbox> = to.iter().map(|to| Mailbox::parse(to).unwrap()).collect();
     filters
-        .ask(&Told {
-            hostname: "mx.here.example",
-            id: "001K112W2T28R",
-            client: "192.0.2.7".parse().unwrap(),
-            port: 2525,
-            client_name: None,
-            listener: if account.is_some() { ListenerKind::Submissions } else { ListenerKind::Mx },
-            helo: "there.example",
-            tls: None,
-            account,
-            from: &from,
-            recipients: &recipients,
-            message: message.as_bytes(),
-        })
+        .ask(
+            &Told {
+                hostname: "mx.here.example",
+                id: "001K112W2T28R",
+                client: "192.0.2.7".parse().unwrap(),
+                port: 2525,
+                client_name: None,
+                listener: if account.is_some() { ListenerKind::Submissions } else { ListenerKind::Mx },
+                helo: "there.example",
+                tls: None,
+                account,
+                from: &from,
+                recipients: &recipients,
+                message: message.as_bytes(),
+            },
+            Mode::Enforce,
+        )
         .await
 }
 

@@ -110,3 +110,31 @@ fn a_filter_that_is_down_follows_on_failure_and_one_that_is_observed_has_no_effe
     let same = postern.maildir(ALICE).wait_for_subject("everything", LONG);
     assert_eq!(same.headers("X-First").len(), 0);
 }
+
+#[test]
+fn where_the_policy_is_observed_a_milter_still_adds_its_fields_and_changes_nothing_else() {
+    require!(pymilter());
+    let milter = every_action();
+    let setup = with_milter(milter.port, "").with("policy", "mode", "\"observe\"");
+    let postern = setup.start();
+    assert_eq!(told(&postern, "reject").code, 250);
+    assert_eq!(told(&postern, "everything").code, 250);
+    let signed = postern.maildir(ALICE).wait_for_subject("everything", LONG);
+    assert_eq!(signed.header("X-First"), "yes");
+    assert_eq!(signed.header("Return-Path"), format!("<{STRANGER}>"));
+    assert!(!signed.body().contains("another body"));
+}
+
+#[test]
+fn a_message_that_is_too_large_for_a_filter_is_taken_and_the_trail_says_so() {
+    let postern = with_milter(free_port(), "on_failure = \"refuse\"\nmessage_size = \"1KiB\"").start();
+    assert_eq!(told(&postern, "small").code / 100, 5);
+    let large = format!("{}{}", message(STRANGER, ALICE, "large"), "0123456789\r\n".repeat(200));
+    let id = queued_as(&postern.stranger().mail(STRANGER, &[ALICE], &large));
+    let said = until("it to be explained", LONG, || {
+        let output = postern.run(&["explain", &id]);
+        Some(String::from_utf8_lossy(&output.stdout).into_owned())
+            .filter(|text| output.status.success() && text.contains("milter"))
+    });
+    assert!(said.contains("not shown: larger than 1KiB"), "{said}");
+}

@@ -298,3 +298,13 @@ fn what_was_set_up_for_tokens_and_certificates_must_be_offered_and_whole() {
     );
     one_error("[auth]\nmechanisms = [\"PLAIN\"]\n[tls]\nclient_ca = \"ca.pem\"", "tls.client_ca", "EXTERNAL");
 }
+
+#[test]
+fn a_filter_that_would_never_be_asked_is_an_error() {
+    let milters = |many: u16, mode: &str| -> String {
+        (1..=many).map(|port| format!("[[policy.milter]]\naddress = \"127.0.0.1:{port}\"\nmode = \"{mode}\"\n")).collect()
+    };
+    let clamav = "[[policy.clamav]]\naddress = \"127.0.0.1:3310\"\n";
+    assert_eq!(errors(&format!("{}{}{clamav}", milters(15, "observe"), milters(5, "off"))), "");
+    one_error(&format!("{}{clamav}", milters(16, "enforce")), "f:46:", "policy.milter[16]: is one filter too many: 16 are asked");
+}

@@ -82,6 +82,7 @@ impl Conversations for Gate {
             data_rate_grace: hour,
             data_rate_max: 0,
             bytes_max: u64::MAX,
+            judged_long: hour,
         })
     }
 

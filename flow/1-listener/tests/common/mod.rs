@@ -35,7 +35,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConnection, StreamOwned};
 use tokio::runtime::Runtime;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 /// Longer than any test takes: what has this limit is not what ends a connection here.
 const NEVER: Duration = Duration::from_secs(600);
@@ -50,6 +50,8 @@ pub(crate) enum Event {
     Discarded {
         body: usize,
     },
+    /// It is all there, and is looked at.
+    Judged,
     /// It was dropped with its host, and nobody said so: never right.
     Forgotten,
     TurnedAway(&'static str, SocketAddr),
@@ -71,6 +73,10 @@ pub(crate) struct Setting {
     pub(crate) send_buffer: Option<usize>,
     /// How long the host takes for each piece of a body.
     pub(crate) slow_disk: Duration,
+    /// What ends the next session from outside.
+    pub(crate) cut_off: Arc<Mutex<Option<oneshot::Receiver<Reply>>>>,
+    /// Messages are judged when the test lets one more be.
+    pub(crate) judgements: Option<Arc<Semaphore>>,
 }
 
 impl Setting {
@@ -103,6 +109,7 @@ impl Setting {
                 data_rate_grace: NEVER,
                 data_rate_max: 0,
                 bytes_max: u64::MAX,
+                judged_long: NEVER,
             },
             ceiling: CeilingSettings {
                 connections: 100,
@@ -125,6 +132,8 @@ impl Setting {
             tls: true,
             send_buffer: None,
             slow_disk: Duration::ZERO,
+            cut_off: Arc::default(),
+            judgements: None,
         }
     }
 
@@ -165,6 +174,13 @@ impl Host for Recorder {
     async fn ask(&mut self, question: Question) -> Answer {
         match question {
             Question::Recipient { .. } => Answer::Admitted(Admission::Hosted(Hosted::mint_by_rule())),
+            Question::Message => {
+                if let Some(judgements) = &self.world.setting.judgements {
+                    self.world.note(Event::Judged);
+                    judgements.acquire().await.unwrap().forget();
+                }
+                Answer::Pass
+            }
             Question::AuthStart { exporter, .. } => {
                 *self.world.exporter_seen.lock().unwrap() = exporter.as_deref().copied();
                 Answer::Denied(None)
@@ -195,6 +211,10 @@ impl Host for Recorder {
         self.world.note(Event::Committed { to, body });
         let id = self.world.committed.fetch_add(1, Ordering::Relaxed);
         Ok(Committed::mint_after_sync(MessageId(id as u64)))
+    }
+
+    fn cut_off(&mut self) -> Option<oneshot::Receiver<Reply>> {
+        self.world.setting.cut_off.lock().unwrap().take()
     }
 
     fn discard(&mut self) {

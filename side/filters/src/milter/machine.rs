@@ -18,6 +18,7 @@ const CHANGES_MAX: usize = 1_000;
 /// What filter and server agreed on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Agreed {
+    version: u32,
     pub(super) actions: u32,
     pub(super) steps: u32,
     macros: Vec<(u32, String)>,
@@ -38,9 +39,9 @@ pub(super) fn agree(reply: Reply) -> Result<Agreed, String> {
         Reply::Negotiated { actions, steps, .. } if actions & !action::ALL != 0 || steps & !step::ALL != 0 => {
             Err("it wants what was not offered".to_owned())
         }
-        Reply::Negotiated { actions, steps, macros, .. } => {
+        Reply::Negotiated { version, actions, steps, macros } => {
             let macros = if actions & action::SET_MACROS == 0 { Vec::new() } else { macros };
-            Ok(Agreed { actions, steps, macros })
+            Ok(Agreed { version, actions, steps, macros })
         }
         _ => Err("it did not say what it is".to_owned()),
     }
@@ -171,6 +172,8 @@ impl<'a> Machine<'a> {
                 self.macros(out, command::RCPT, Some(to));
                 packet::put(out, command::RCPT, &[b"<", to.to_string().as_bytes(), b">\0"]);
             }
+            // One that speaks an older version knows no such command, and would end over it.
+            At::Data if self.agreed.version < packet::VERSION_OF_DATA => return false,
             At::Data => {
                 self.macros(out, command::DATA, None);
                 packet::put(out, command::DATA, &[]);

@@ -5,6 +5,8 @@ use crate::Change;
 
 /// The version we speak. It is what sendmail 8.14 brought; there is no newer one.
 pub(super) const VERSION: u32 = 6;
+/// The first that has [`command::DATA`].
+pub(super) const VERSION_OF_DATA: u32 = 4;
 /// Of one packet. A filter writes a body in pieces of 65,535 octets; a field may be nearly as long.
 pub(super) const PACKET_BYTES_MAX: u32 = 128 * 1024;
 /// Of one piece of the body.

@@ -79,6 +79,24 @@ fn a_filter_hears_everything_in_order_and_only_what_it_did_not_decline() {
 }
 
 #[test]
+fn a_filter_of_an_older_version_is_not_told_of_data() {
+    for (version, wanted) in [(2, "CHMRRLLNBE"), (3, "CHMRRLLNBE"), (4, "CHMRRTLLNBE")] {
+        with(MESSAGE, |told| {
+            let agreed = agree(Reply::Negotiated { version, actions: 0, steps: 0, macros: Vec::new() }).unwrap();
+            let (mut machine, mut out) = (Machine::new(told, agreed, 0), Vec::new());
+            loop {
+                match machine.next(&mut out) {
+                    Next::Done => break,
+                    Next::Go => {}
+                    Next::Wait => drop(machine.take(Reply::Continue)),
+                }
+            }
+            assert_eq!(commands(&out), wanted, "version {version}");
+        });
+    }
+}
+
+#[test]
 fn what_a_filter_does_not_answer_is_not_waited_for() {
     let silent = step::SILENT_CONNECT | step::SILENT_HELO | step::SILENT_MAIL | step::SILENT_RCPT | step::SILENT_DATA;
     let (commands, opinion) = run(silent | step::SILENT_HEADER | step::SILENT_EOH | step::SILENT_BODY, 0, &[Reply::Reject]);

@@ -18,23 +18,26 @@ fn filters(text: &str) -> Filters {
 }
 
 async fn ask(filters: &Filters, client: &str, message: &str) -> Came {
+    ask_in(Mode::Enforce, filters, client, message).await
+}
+
+async fn ask_in(mode: Mode, filters: &Filters, client: &str, message: &str) -> Came {
     let recipients = [Mailbox::parse("b@here.example").unwrap()];
-    filters
-        .ask(&Told {
-            hostname: "mx.here.example",
-            id: "001",
-            client: client.parse().unwrap(),
-            port: 25,
-            client_name: None,
-            listener: ListenerKind::Mx,
-            helo: "there.example",
-            tls: None,
-            account: None,
-            from: &ReversePath::Null,
-            recipients: &recipients,
-            message: message.as_bytes(),
-        })
-        .await
+    let told = Told {
+        hostname: "mx.here.example",
+        id: "001",
+        client: client.parse().unwrap(),
+        port: 25,
+        client_name: None,
+        listener: ListenerKind::Mx,
+        helo: "there.example",
+        tls: None,
+        account: None,
+        from: &ReversePath::Null,
+        recipients: &recipients,
+        message: message.as_bytes(),
+    };
+    filters.ask(&told, mode).await
 }
 
 async fn listening() -> (TcpListener, String) {
@@ -63,6 +66,32 @@ async fn what_a_filter_discards_is_held_as_those_before_it_left_it() {
     );
     assert_eq!(came.said.last().unwrap().word, FilterWord::Discard);
     assert_eq!(came.message.as_deref(), Some(b"A: 1\r\n\r\n".as_slice()));
+}
+
+#[tokio::test]
+async fn a_filter_that_a_message_is_too_large_for_says_so() {
+    let (_nobody, address) = listening().await;
+    let filters = filters(&format!("[[policy.milter]]\naddress = \"{address}\"\nmessage_size = \"1KiB\"\n"));
+    let came = ask(&filters, "192.0.2.7", &"a: 1\r\n".repeat(200)).await;
+    let said = &came.said[0];
+    assert_eq!((&said.word, said.words.as_str()), (&FilterWord::Pass, "not shown: larger than 1KiB"));
+    assert!(filters.unshown(ListenerKind::Mx, 1_024).is_empty());
+    assert_eq!(filters.unshown(ListenerKind::Mx, 1_025).len(), 1);
+}
+
+#[tokio::test]
+async fn where_the_policy_is_observed_a_refusal_stops_nobody_and_what_is_signed_stays_signed() {
+    let ((first, one), (second, two), (third, three)) = (listening().await, listening().await, listening().await);
+    let rspamd = |address: &str, mode: &str| format!("[[policy.rspamd]]\naddress = \"{address}\"\nmode = \"{mode}\"\n");
+    let filters = filters(&[rspamd(&one, "enforce"), rspamd(&two, "enforce"), rspamd(&three, "observe")].concat());
+    let (came, (), (), ()) = tokio::join!(
+        ask_in(Mode::Observe, &filters, "192.0.2.7", "A: 1\r\n\r\n"),
+        rspamd_says(&first, r#"{"action":"reject"}"#),
+        rspamd_says(&second, r#"{"action":"add header","dkim-signature":"s","milter":{"remove_headers":{"A":0}}}"#),
+        rspamd_says(&third, r#"{"action":"accept","dkim-signature":"of one that is only observed"}"#),
+    );
+    assert!(matches!(came.said[0].word, FilterWord::Refuse(_)), "{:?}", came.said);
+    assert_eq!(came.message.as_deref().map(String::from_utf8_lossy).as_deref(), Some("DKIM-Signature: s\r\nA: 1\r\n\r\n"));
 }
 
 #[tokio::test]
