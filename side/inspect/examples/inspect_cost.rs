@@ -27,6 +27,8 @@ use mail_parser::MessageParser;
 use postern_inspect::{Hosts, Inspector, Limits};
 use rustix::time::{ClockId, clock_gettime};
 
+type Work<'a> = &'a dyn Fn(&[u8]);
+
 /// Of this thread's own time, so that others on the machine are not measured.
 fn seconds(work: impl Fn()) -> f64 {
     let now = || {
@@ -136,10 +138,10 @@ fn main() {
          |---|---|---|---|---|---|---|---|---|---|---|---|"
     );
     let only = std::env::args().nth(1).unwrap_or_default();
-    let each = |mails: &[Vec<u8>], work: &dyn Fn(&[u8])| seconds(|| mails.iter().for_each(|mail| work(mail)));
+    let each = |mails: &[Vec<u8>], work: Work| seconds(|| mails.iter().for_each(|mail| work(mail)));
     for (name, mails) in sets.iter().filter(|(name, _)| name.contains(&only)) {
         let size = mails.iter().map(Vec::len).sum::<usize>() as f64 / 1024.0 / 1024.0;
-        let works: [&dyn Fn(&[u8]); 5] = [
+        let works: [Work; 5] = [
             &|mail| drop(black_box(inspector.inspect(mail))),
             &|mail| drop(black_box(eager.parse(mail))),
             &|mail| {

@@ -1,6 +1,8 @@
 //! Services whose links lead elsewhere: those that everybody knows, and those that the operator names. Promise: the tables are fixed in size, nothing is
 //! fetched, and a host that is in none of them is read as it stands.
 
+use std::collections::HashMap;
+
 use postern_mail::domain::Domain;
 
 use crate::names::DomainSet;
@@ -122,6 +124,8 @@ const REDIRECTORS: &[(&str, &str)] = &[
 #[derive(Clone, Debug)]
 pub struct Hosts {
     shorteners: DomainSet,
+    /// Those that everybody knows, with where their paths begin, by their names.
+    known: HashMap<&'static str, Vec<&'static str>>,
     redirectors: DomainSet,
 }
 
@@ -136,7 +140,13 @@ impl Hosts {
     #[must_use]
     pub fn new(shorteners: &[Domain], redirectors: &[Domain]) -> Self {
         let known = SHORTENERS.iter().filter_map(|name| Domain::parse(name).ok());
-        Self { shorteners: known.chain(shorteners.iter().cloned()).collect(), redirectors: redirectors.iter().cloned().collect() }
+        let mut begins = HashMap::<_, Vec<_>>::new();
+        REDIRECTORS.iter().for_each(|(name, path)| begins.entry(*name).or_default().push(*path));
+        Self {
+            known: begins,
+            shorteners: known.chain(shorteners.iter().cloned()).collect(),
+            redirectors: redirectors.iter().cloned().collect(),
+        }
     }
 
     pub(crate) fn shortens(&self, host: &Domain) -> bool {
@@ -144,10 +154,9 @@ impl Hosts {
     }
 
     pub(crate) fn redirects(&self, host: &str, path: &str) -> bool {
-        let is_known = |(name, begins): &(&str, &str)| {
-            host.strip_suffix(name).is_some_and(|before| before.is_empty() || before.ends_with('.')) && path.starts_with(begins)
-        };
-        REDIRECTORS.iter().any(is_known) || self.redirectors.covers_name(host).is_some()
+        let above = std::iter::successors(Some(host), |name| name.split_once('.').map(|(_, parent)| parent));
+        above.filter_map(|name| self.known.get(name)).flatten().any(|begins| path.starts_with(begins))
+            || self.redirectors.covers_name(host).is_some()
     }
 }
 

@@ -2,7 +2,6 @@
 //! Promise: time in proportion to the octets, and no more of them than may be spent.
 
 use std::borrow::Cow;
-use std::convert::Infallible;
 
 use html5gum::emitters::callback::{CallbackEmitter, CallbackEvent};
 use html5gum::{Emitter, ForwardingEmitter, Tokenizer};
@@ -18,10 +17,33 @@ const SHOWN_MAX: usize = 512;
 const RUN_MAX: usize = 64 * 1024;
 
 /// Elements that stand within a line: they cut no name into two.
-const INLINE: &[&[u8]] = &[
-    b"a", b"b", b"i", b"u", b"em", b"strong", b"span", b"font", b"small", b"big", b"sub", b"sup", b"wbr", b"mark", b"s", b"code",
-    b"tt", b"abbr", b"nobr", b"o:p", b"ins", b"bdo", b"bdi",
-];
+fn is_inline(tag: &[u8]) -> bool {
+    matches!(
+        tag,
+        b"a" | b"b"
+            | b"i"
+            | b"u"
+            | b"em"
+            | b"strong"
+            | b"span"
+            | b"font"
+            | b"small"
+            | b"big"
+            | b"sub"
+            | b"sup"
+            | b"wbr"
+            | b"mark"
+            | b"s"
+            | b"code"
+            | b"tt"
+            | b"abbr"
+            | b"nobr"
+            | b"o:p"
+            | b"ins"
+            | b"bdo"
+            | b"bdi"
+    )
+}
 
 struct Page<'a, 'b> {
     into: &'a mut Collector<'b>,
@@ -85,13 +107,14 @@ fn walk(html: &[u8], is_doubtful: bool, has_raw: bool, into: &mut Collector<'_>)
         run: String::new(),
         is_doubtful,
     };
-    let callback = |event: CallbackEvent<'_>, _: html5gum::Span<()>| -> Option<Infallible> {
+    let callback = |event: CallbackEvent<'_>, _: html5gum::Span<()>| -> Option<()> {
         page.event(event);
-        None
+        page.into.is_full().then_some(())
     };
     let mut emitter = CallbackEmitter::new(callback);
     emitter.naively_switch_states(has_raw);
-    let Ok(()) = Tokenizer::new_with_emitter(html, Quiet(emitter)).finish();
+    // Ends where the page does, or where no more links are kept.
+    let _full = Tokenizer::new_with_emitter(html, Quiet(emitter)).next();
     page.close_anchor();
     page.close_run();
 }
@@ -114,7 +137,8 @@ impl<E: Emitter> ForwardingEmitter for Quiet<E> {
 /// Puts a name into a place that is there already, in small letters.
 fn put(name: &[u8], into: &mut Vec<u8>) {
     into.clear();
-    into.extend(name.iter().map(u8::to_ascii_lowercase));
+    into.extend_from_slice(name);
+    into.make_ascii_lowercase();
 }
 
 /// Attributes whose values are looked at.
@@ -192,7 +216,7 @@ impl Page<'_, '_> {
     }
 
     fn boundary(&mut self) {
-        if !self.run.is_empty() && !INLINE.contains(&self.tag.as_slice()) {
+        if !self.run.is_empty() && !is_inline(&self.tag) {
             self.close_run();
         }
     }

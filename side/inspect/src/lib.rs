@@ -16,6 +16,7 @@ mod html;
 mod message;
 pub mod names;
 mod pdf;
+mod quick;
 mod target;
 mod text;
 mod unpack;

@@ -2,21 +2,52 @@
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::Range;
 
 use memchr::memmem;
 use postern_mail::domain::Domain;
 use unicode_security::{MixedScript as _, skeleton};
-use url::{Host, Url};
+use url::{Host, Position, Url};
 
-use crate::{Hosts, LinkHost, Trick, Tricks, URL_BYTES_MAX, names};
+use crate::{Hosts, LinkHost, Trick, Tricks, URL_BYTES_MAX, names, quick};
 
 /// Octets of a link that are read; a longer one is cut, since a browser would take it and a host stands at its beginning.
 const READ_BYTES_MAX: usize = 8 * 1024;
 
+/// A link as a program asks for it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Address {
+    pub(crate) text: String,
+    /// Where its host stands.
+    pub(crate) host: Range<usize>,
+    /// Where its path begins.
+    pub(crate) rest: usize,
+}
+
+impl From<Url> for Address {
+    fn from(url: Url) -> Self {
+        let to = |end| url[..end].len();
+        let (host, rest) = (to(Position::BeforeHost)..to(Position::AfterHost), to(Position::AfterPort));
+        Self { text: url.into(), host, rest }
+    }
+}
+
+impl Address {
+    fn host(&self) -> &str {
+        self.text.get(self.host.clone()).unwrap_or_default()
+    }
+
+    /// Path, query and fragment.
+    fn rest(&self) -> &str {
+        self.text.get(self.rest..).unwrap_or_default()
+    }
+}
+
 /// A link as it was read.
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Read {
-    pub(crate) url: Option<Url>,
-    raw: String,
+    pub(crate) address: Option<Address>,
+    pub(crate) raw: String,
     pub(crate) host: LinkHost,
     pub(crate) tricks: Tricks,
     /// A page that the link carries in itself.
@@ -24,13 +55,17 @@ pub(crate) struct Read {
 }
 
 impl Read {
-    pub(crate) fn words(&self) -> Box<str> {
-        let text = self.url.as_ref().map_or(self.raw.as_str(), Url::as_str);
-        if text.len() <= URL_BYTES_MAX && text.bytes().all(|octet| octet.is_ascii_graphic()) {
-            return text.into();
-        }
-        text.chars().take(URL_BYTES_MAX).map(|c| if c.is_ascii_graphic() { c } else { '?' }).collect()
+    /// What is kept of it, and where it leads.
+    pub(crate) fn into_words(self) -> (Box<str>, LinkHost) {
+        (words(self.address.map_or(self.raw, |address| address.text)), self.host)
     }
+}
+
+fn words(text: String) -> Box<str> {
+    if text.len() <= URL_BYTES_MAX && text.bytes().all(|octet| octet.is_ascii_graphic()) {
+        return text.into();
+    }
+    text.chars().take(URL_BYTES_MAX).map(|c| if c.is_ascii_graphic() { c } else { '?' }).collect()
 }
 
 /// Not seen, or nearly so, and dropped by programs when they read a host.
@@ -47,6 +82,11 @@ pub(crate) fn is_dot(c: char) -> bool {
 /// Reads the value of an attribute, or what was found in text. `None`: not a link to anywhere else (a relative one, an address, an attachment).
 pub(crate) fn read(raw: &str, base: Option<&Url>) -> Option<Read> {
     let raw = cut(raw.trim_matches(|c: char| c <= ' '), READ_BYTES_MAX);
+    quick::read(raw).or_else(|| careful(raw, base))
+}
+
+/// Reads a link of any kind, by the standard.
+pub(crate) fn careful(raw: &str, base: Option<&Url>) -> Option<Read> {
     let clean: Cow<'_, str> =
         if raw.contains(['\t', '\r', '\n']) { raw.replace(['\t', '\r', '\n'], "").into() } else { raw.into() };
     let scheme = clean.split_once(':').map_or("", |(scheme, _)| scheme).to_ascii_lowercase();
@@ -106,7 +146,7 @@ fn handed(scheme: &str, clean: &str, raw: &str) -> Option<Read> {
 fn embedded(raw: &str, html: Option<Vec<u8>>) -> Read {
     let mut tricks = Tricks::default();
     tricks.add(Trick::Embedded);
-    Read { url: None, raw: cut(raw, 64).to_owned(), host: LinkHost::Invalid, tricks, html }
+    Read { address: None, raw: cut(raw, 64).to_owned(), host: LinkHost::Invalid, tricks, html }
 }
 
 fn web(text: &str, raw: &str, base: Option<&Url>) -> Read {
@@ -120,7 +160,7 @@ fn web(text: &str, raw: &str, base: Option<&Url>) -> Read {
     }
     let Ok(url) = parsed else {
         tricks.add(Trick::Invalid);
-        return Read { url: None, raw: text.to_owned(), host: LinkHost::Invalid, tricks, html: None };
+        return Read { address: None, raw: text.to_owned(), host: LinkHost::Invalid, tricks, html: None };
     };
     if !url.username().is_empty() || url.password().is_some() {
         tricks.add(Trick::Credentials);
@@ -179,7 +219,7 @@ fn web(text: &str, raw: &str, base: Option<&Url>) -> Read {
             LinkHost::Invalid
         }
     };
-    Read { url: Some(url), raw: String::new(), host, tricks, html: None }
+    Read { address: Some(url.into()), raw: String::new(), host, tricks, html: None }
 }
 
 /// 64:ff9b::/96, by which networks without IPv4 reach it.
@@ -258,18 +298,19 @@ const WITHIN_BYTES_MAX: usize = 4 * 1024;
 const WITHIN_LINKS_MAX: usize = 4;
 
 /// Links that are written in the path, query or fragment of another, one of each host. Which of them it leads to is not for us to say.
-pub(crate) fn within(url: &Url, hosts: &Hosts) -> Vec<Read> {
-    let host = url.host_str().unwrap_or_default();
+pub(crate) fn within(address: &Address, hosts: &Hosts) -> Vec<Read> {
+    let host = address.host();
     if let Some(name) = host.strip_suffix(".translate.goog") {
         return read(&format!("https://{}", translated(name)), None).into_iter().collect();
     }
-    let rest = cut(&url[url::Position::AfterPort..], WITHIN_BYTES_MAX);
+    let whole = address.rest();
+    let rest = cut(whole, WITHIN_BYTES_MAX);
     if rest.len() < 4 {
         return Vec::new();
     }
-    let mut found = plain(rest);
+    let mut found = if may_hold(rest) { plain(rest) } else { Vec::new() };
     add(&mut found, encoded(rest));
-    if hosts.redirects(host, url.path()) {
+    if hosts.redirects(host, whole.split(['?', '#']).next().unwrap_or_default()) {
         add(&mut found, bare(rest));
     }
     found
@@ -281,6 +322,14 @@ fn add(found: &mut Vec<Read>, more: Vec<Read>) {
             found.push(one);
         }
     }
+}
+
+/// False when it is plain that no scheme stands here: its signs, and the sign of escapes in an escape, are written with these digits.
+fn may_hold(rest: &str) -> bool {
+    let octets = rest.as_bytes();
+    let ends = |at: usize, of: &[u8]| octets.get(at + 1).is_some_and(|next| of.contains(next));
+    memchr::memchr2_iter(b'%', b':', octets)
+        .any(|at| if octets.get(at) == Some(&b'%') { ends(at, b"23") } else { ends(at, b"/") })
 }
 
 /// Anywhere, with its scheme, and escaped up to three times.
