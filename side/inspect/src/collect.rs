@@ -149,7 +149,7 @@ impl<'a> Collector<'a> {
             }
         }
         let (url, host) = read.into_words();
-        let key = self.seen.hasher().hash_one((&url, &host, tricks));
+        let key = self.seen.hasher().hash_one((&url, tricks));
         let is_same = |link: &Link| link.url == url && link.host == host && link.tricks == tricks;
         if let Some(place) = self.seen.get(&key).copied().filter(|place| self.found.links.get(*place).is_some_and(is_same)) {
             return self.keep_again(place);

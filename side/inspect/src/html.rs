@@ -1,10 +1,11 @@
 //! Links in HTML: what a click leads to, what is loaded, where forms go, and what the text says. A tokenizer and no tree, so nothing nests.
 //! Promise: time in proportion to the octets, and no more of them than may be spent.
 
+mod tags;
+
 use std::borrow::Cow;
 
-use html5gum::emitters::callback::{CallbackEmitter, CallbackEvent};
-use html5gum::{Emitter, ForwardingEmitter, Tokenizer};
+use html5gum::Tokenizer;
 use memchr::memmem;
 use url::Url;
 
@@ -49,7 +50,6 @@ struct Page<'a, 'b> {
     into: &'a mut Collector<'b>,
     base: Option<Url>,
     tag: Vec<u8>,
-    attribute: Vec<u8>,
     refresh: Option<String>,
     is_refresh: bool,
     anchor: Option<target::Read>,
@@ -61,7 +61,7 @@ struct Page<'a, 'b> {
 
 /// Reads a page, whose octets have been counted already.
 pub(crate) fn search(html: &[u8], into: &mut Collector<'_>) {
-    let is_doubtful = DOUBTFUL.iter().any(|name| has_tag(html, name));
+    let is_doubtful = has_doubtful(html);
     walk(html, is_doubtful, true, into);
     if is_doubtful {
         // Within these, or without scripts, nothing is raw text, and CDATA is.
@@ -73,9 +73,13 @@ pub(crate) fn search(html: &[u8], into: &mut Collector<'_>) {
 /// Elements in which, or for which, other rules hold.
 const DOUBTFUL: [&[u8]; 4] = [b"svg", b"math", b"noscript", b"plaintext"];
 
-fn has_tag(html: &[u8], name: &[u8]) -> bool {
-    memchr::memchr_iter(b'<', html)
-        .any(|at| html.get(at + 1..at + 1 + name.len()).is_some_and(|tag| tag.eq_ignore_ascii_case(name)))
+fn has_doubtful(html: &[u8]) -> bool {
+    let begins = |tag: &[u8], name: &[u8]| tag.get(..name.len()).is_some_and(|tag| tag.eq_ignore_ascii_case(name));
+    // Most tags begin with another letter than these.
+    memchr::memchr_iter(b'<', html).filter_map(|at| html.get(at + 1..)).any(|tag| {
+        matches!(tag.first(), Some(b's' | b'S' | b'm' | b'M' | b'n' | b'N' | b'p' | b'P'))
+            && DOUBTFUL.iter().any(|name| begins(tag, name))
+    })
 }
 
 fn without_cdata(html: &[u8]) -> Cow<'_, [u8]> {
@@ -99,7 +103,6 @@ fn walk(html: &[u8], is_doubtful: bool, has_raw: bool, into: &mut Collector<'_>)
         into,
         base: None,
         tag: Vec::new(),
-        attribute: Vec::new(),
         refresh: None,
         is_refresh: false,
         anchor: None,
@@ -107,31 +110,10 @@ fn walk(html: &[u8], is_doubtful: bool, has_raw: bool, into: &mut Collector<'_>)
         run: String::new(),
         is_doubtful,
     };
-    let callback = |event: CallbackEvent<'_>, _: html5gum::Span<()>| -> Option<()> {
-        page.event(event);
-        page.into.is_full().then_some(())
-    };
-    let mut emitter = CallbackEmitter::new(callback);
-    emitter.naively_switch_states(has_raw);
     // Ends where the page does, or where no more links are kept.
-    let _full = Tokenizer::new_with_emitter(html, Quiet(emitter)).next();
+    let _full = Tokenizer::new_with_emitter(html, tags::Tags::new(&mut page, has_raw)).next();
     page.close_anchor();
     page.close_run();
-}
-
-/// Nobody here asks what is wrong with a page, and finding it out takes a tenth of the time.
-struct Quiet<E>(E);
-
-impl<E: Emitter> ForwardingEmitter for Quiet<E> {
-    type Token = E::Token;
-
-    fn inner(&mut self) -> &mut impl Emitter<Token = E::Token> {
-        &mut self.0
-    }
-
-    fn should_emit_errors(&mut self) -> bool {
-        false
-    }
 }
 
 /// Puts a name into a place that is there already, in small letters.
@@ -168,50 +150,41 @@ fn is_read(attribute: &[u8]) -> bool {
 }
 
 impl Page<'_, '_> {
-    fn event(&mut self, event: CallbackEvent<'_>) {
-        match event {
-            CallbackEvent::OpenStartTag { name } => {
-                put(name, &mut self.tag);
-                self.boundary();
-                (self.refresh, self.is_refresh) = (None, false);
-                if self.tag == b"a" || self.tag == b"area" {
-                    self.close_anchor();
-                }
-            }
-            CallbackEvent::AttributeName { name } => put(name, &mut self.attribute),
-            CallbackEvent::AttributeValue { value } => {
-                if is_read(&self.attribute) && !self.into.is_full() {
-                    self.attribute(&text::lossy(value));
-                }
-            }
-            CallbackEvent::CloseStartTag { .. } => {
-                if self.is_refresh
-                    && let Some(content) = self.refresh.take()
-                {
-                    self.refresh(&content);
-                }
-                if self.tag == b"area" {
-                    self.close_anchor();
-                }
-            }
-            CallbackEvent::EndTag { name } => {
-                put(name, &mut self.tag);
-                self.boundary();
-                if self.tag == b"a" {
-                    self.close_anchor();
-                }
-                self.tag.clear();
-            }
-            CallbackEvent::String { value } => self.text(value),
-            // Some programs show what stands in such comments.
-            CallbackEvent::Comment { value } => {
-                if value.trim_ascii_start().starts_with(b"[if") {
-                    self.into.later(value.iter().position(|b| *b == b'>').and_then(|at| value.get(at + 1..)).unwrap_or_default());
-                } else if self.is_doubtful && value.contains(&b'<') {
-                    self.into.later(value);
-                }
-            }
-            CallbackEvent::Doctype { .. } | CallbackEvent::Error(_) => {}
+    fn open_tag(&mut self, name: &[u8]) {
+        put(name, &mut self.tag);
+        self.boundary();
+        (self.refresh, self.is_refresh) = (None, false);
+        if self.tag == b"a" || self.tag == b"area" {
+            self.close_anchor();
+        }
+    }
+
+    fn close_tag(&mut self) {
+        if self.is_refresh
+            && let Some(content) = self.refresh.take()
+        {
+            self.refresh(&content);
+        }
+        if self.tag == b"area" {
+            self.close_anchor();
+        }
+    }
+
+    fn end_tag(&mut self, name: &[u8]) {
+        put(name, &mut self.tag);
+        self.boundary();
+        if self.tag == b"a" {
+            self.close_anchor();
+        }
+        self.tag.clear();
+    }
+
+    /// Some programs show what stands in such comments.
+    fn comment(&mut self, value: &[u8]) {
+        if value.trim_ascii_start().starts_with(b"[if") {
+            self.into.later(value.iter().position(|b| *b == b'>').and_then(|at| value.get(at + 1..)).unwrap_or_default());
+        } else if self.is_doubtful && value.contains(&b'<') {
+            self.into.later(value);
         }
     }
 
@@ -228,8 +201,7 @@ impl Page<'_, '_> {
 
     fn close_anchor(&mut self) {
         if let Some(read) = self.anchor.take() {
-            let shown = std::mem::take(&mut self.shown);
-            self.into.link(Kind::Anchor, read, &shown);
+            self.into.link(Kind::Anchor, read, &self.shown);
         }
         self.shown.clear();
     }
@@ -270,9 +242,13 @@ impl Page<'_, '_> {
         }
     }
 
-    fn attribute(&mut self, value: &str) {
+    fn attribute(&mut self, attribute: &[u8], value: &[u8]) {
+        if self.into.is_full() {
+            return;
+        }
+        let value: &str = &text::lossy(value);
         let tag = std::mem::take(&mut self.tag);
-        match self.attribute.as_slice() {
+        match attribute {
             b"href" | b"xlink:href" => match tag.as_slice() {
                 b"base" => {
                     // The first one counts.
@@ -288,7 +264,7 @@ impl Page<'_, '_> {
                         text::addresses(named.get(7..).unwrap_or_default(), self.into);
                     }
                     // Only these have a text that is clicked, and only this name leads on: what any other says is a link of its own.
-                    if !matches!(tag.as_slice(), b"a" | b"area") || self.attribute != b"href" {
+                    if !matches!(tag.as_slice(), b"a" | b"area") || attribute != b"href" {
                         self.link(Kind::Anchor, value);
                     } else if self.anchor.is_none() {
                         self.anchor = target::read(value, self.base.as_ref());

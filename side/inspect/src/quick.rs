@@ -16,7 +16,7 @@ pub(crate) fn read(raw: &str) -> Option<Read> {
         return None;
     }
     let name = Domain::parse(host).ok()?;
-    let mut text = String::with_capacity(raw.len() + 1);
+    let mut text = String::with_capacity(raw.len() + usize::from(rest.is_empty()));
     text.push_str(raw);
     if rest.is_empty() {
         text.push('/');

@@ -120,6 +120,10 @@ fn hides(word: &str) -> bool {
 }
 
 fn in_word(word: &str, is_hidden: bool, kind: Kind, into: &mut Collector<'_>) {
+    // A mail address and nothing else.
+    if word.contains('@') && !word.contains([':', '/', '?', '#', ',', ';', '(', ')', '[', ']', '*', '\'', '=']) {
+        return;
+    }
     let lower = if word.contains(':') { word.to_ascii_lowercase() } else { String::new() };
     let mut from = 0;
     let mut any = false;
@@ -213,7 +217,8 @@ fn bare(piece: &str, is_hidden: bool, kind: Kind, into: &mut Collector<'_>) {
 
 /// True for a name that programs make clickable without a scheme.
 pub(crate) fn is_name(name: &str, has_path: bool) -> bool {
-    let lower = name.to_lowercase();
+    let is_small = name.bytes().all(|octet| octet.is_ascii() && !octet.is_ascii_uppercase());
+    let lower = if is_small { Cow::Borrowed(name) } else { name.to_lowercase().into() };
     let Some((head, top)) = lower.rsplit_once('.') else { return false };
     let fits = |label: &str| {
         !label.is_empty()
@@ -224,7 +229,8 @@ pub(crate) fn is_name(name: &str, has_path: bool) -> bool {
     if !lower.split('.').all(fits) || top.bytes().all(|b| b.is_ascii_digit()) {
         return false;
     }
-    let top = idna::domain_to_ascii(top).unwrap_or_default();
+    let is_plain = top.is_ascii() && !top.contains("--");
+    let top = if is_plain { Cow::Borrowed(top) } else { idna::domain_to_ascii(top).unwrap_or_default().into() };
     if !names::has_known_suffix(&format!("x.{top}")) {
         return false;
     }
