@@ -1,11 +1,11 @@
 //! Links in HTML: what a click leads to, what is loaded, where forms go, and what the text says. A tokenizer and no tree, so nothing nests.
 //! Promise: time in proportion to the octets, and no more of them than may be spent.
 
+mod plain;
 mod tags;
 
 use std::borrow::Cow;
 
-use html5gum::Tokenizer;
 use memchr::memmem;
 use url::Url;
 
@@ -99,19 +99,8 @@ fn without_cdata(html: &[u8]) -> Cow<'_, [u8]> {
 
 /// Reads a page once: with the elements whose content is raw text as most programs read them, or as tags.
 fn walk(html: &[u8], is_doubtful: bool, has_raw: bool, into: &mut Collector<'_>) {
-    let mut page = Page {
-        into,
-        base: None,
-        tag: Vec::new(),
-        refresh: None,
-        is_refresh: false,
-        anchor: None,
-        shown: String::new(),
-        run: String::new(),
-        is_doubtful,
-    };
-    // Ends where the page does, or where no more links are kept.
-    let _full = Tokenizer::new_with_emitter(html, tags::Tags::new(&mut page, has_raw)).next();
+    let mut page = Page::new(into, is_doubtful);
+    plain::walk(html, &mut tags::Tags::new(&mut page, has_raw));
     page.close_anchor();
     page.close_run();
 }
@@ -149,7 +138,21 @@ fn is_read(attribute: &[u8]) -> bool {
     )
 }
 
-impl Page<'_, '_> {
+impl<'a, 'b> Page<'a, 'b> {
+    fn new(into: &'a mut Collector<'b>, is_doubtful: bool) -> Self {
+        Self {
+            into,
+            base: None,
+            tag: Vec::new(),
+            refresh: None,
+            is_refresh: false,
+            anchor: None,
+            shown: String::new(),
+            run: String::new(),
+            is_doubtful,
+        }
+    }
+
     fn open_tag(&mut self, name: &[u8]) {
         put(name, &mut self.tag);
         self.boundary();

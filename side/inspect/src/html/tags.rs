@@ -1,6 +1,8 @@
 //! What the tokenizer says of a page, as whole tags, texts and comments. Promise: each octet of the page is copied once at most, and the values of attributes
 //! that nobody reads are not.
 
+use std::borrow::Cow;
+
 use html5gum::{Emitter, Error, State, naive_next_state};
 
 use super::Page;
@@ -20,6 +22,11 @@ pub(super) struct Tags<'p, 'a, 'b> {
     value: Vec<u8>,
     /// Known when the attribute's name is.
     is_read: Option<bool>,
+    /// Whether a tag or comment has ended, behind which nothing is raw text.
+    has_ended: bool,
+    /// Whether more than one tag or comment is wanted of the tokenizer.
+    #[cfg(test)]
+    pub(super) goes_on: bool,
 }
 
 impl<'p, 'a, 'b> Tags<'p, 'a, 'b> {
@@ -35,6 +42,38 @@ impl<'p, 'a, 'b> Tags<'p, 'a, 'b> {
             attribute: Vec::new(),
             value: Vec::new(),
             is_read: None,
+            has_ended: false,
+            #[cfg(test)]
+            goes_on: false,
+        }
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.page.into.is_full()
+    }
+
+    /// A text of which all is known.
+    pub(super) fn text(&mut self, text: &[u8]) {
+        if !text.is_empty() {
+            self.page.text(text);
+        }
+    }
+
+    /// A tag of which all is known.
+    pub(super) fn whole(&mut self, name: &[u8], is_end: bool, attributes: &[(&[u8], Cow<'_, [u8]>)]) {
+        if is_end {
+            return self.page.end_tag(name);
+        }
+        self.page.open_tag(name);
+        attributes.iter().for_each(|(attribute, value)| self.page.attribute(attribute, value));
+        self.page.close_tag();
+    }
+
+    fn end(&mut self) {
+        self.has_ended = true;
+        #[cfg(test)]
+        if self.goes_on {
+            self.has_ended = false;
         }
     }
 
@@ -67,9 +106,9 @@ impl<'p, 'a, 'b> Tags<'p, 'a, 'b> {
 impl Emitter for Tags<'_, '_, '_> {
     type Token = ();
 
-    /// Ends the walk when no more links are kept.
+    /// Stops the tokenizer.
     fn pop_token(&mut self) -> Option<()> {
-        self.page.into.is_full().then_some(())
+        std::mem::take(&mut self.has_ended).then_some(())
     }
 
     /// Nobody here asks what is wrong with a page, and finding it out takes a tenth of the time.
@@ -126,7 +165,11 @@ impl Emitter for Tags<'_, '_, '_> {
         } else {
             self.page.close_tag();
         }
-        if self.has_raw { naive_next_state(&self.last_start) } else { None }
+        let next = if self.has_raw { naive_next_state(&self.last_start) } else { None };
+        if next.is_none() {
+            self.end();
+        }
+        next
     }
 
     fn init_comment(&mut self) {
@@ -140,6 +183,7 @@ impl Emitter for Tags<'_, '_, '_> {
 
     fn emit_current_comment(&mut self) {
         self.page.comment(&self.comment);
+        self.end();
     }
 
     fn init_doctype(&mut self) {
@@ -157,7 +201,9 @@ impl Emitter for Tags<'_, '_, '_> {
 
     fn set_self_closing(&mut self) {}
     fn set_force_quirks(&mut self) {}
-    fn emit_current_doctype(&mut self) {}
+    fn emit_current_doctype(&mut self) {
+        self.end();
+    }
     fn push_doctype_name(&mut self, _: &[u8]) {}
     fn set_doctype_public_identifier(&mut self, _: &[u8]) {}
     fn set_doctype_system_identifier(&mut self, _: &[u8]) {}
