@@ -73,12 +73,17 @@ pub(crate) fn search(html: &[u8], into: &mut Collector<'_>) {
 /// Elements in which, or for which, other rules hold.
 const DOUBTFUL: [&[u8]; 4] = [b"svg", b"math", b"noscript", b"plaintext"];
 
+/// Looked for in pieces, in which first any tag is noticed that begins with one of their letters: without a branch, so that it goes many octets at a time.
 fn has_doubtful(html: &[u8]) -> bool {
+    const PIECE: usize = 64;
     let begins = |tag: &[u8], name: &[u8]| tag.get(..name.len()).is_some_and(|tag| tag.eq_ignore_ascii_case(name));
-    // Most tags begin with another letter than these.
-    memchr::memchr_iter(b'<', html).filter_map(|at| html.get(at + 1..)).any(|tag| {
-        matches!(tag.first(), Some(b's' | b'S' | b'm' | b'M' | b'n' | b'N' | b'p' | b'P'))
-            && DOUBTFUL.iter().any(|name| begins(tag, name))
+    let next = html.get(1..).unwrap_or_default();
+    html.chunks(PIECE).zip(next.chunks(PIECE)).enumerate().any(|(at, (octets, next))| {
+        let may_begin = |(octet, next): (&u8, &u8)| (*octet == b'<') & matches!(next | 0x20, b's' | b'm' | b'n' | b'p');
+        octets.iter().zip(next).fold(false, |any, pair| any | may_begin(pair))
+            && memchr::memchr_iter(b'<', octets)
+                .filter_map(|within| html.get(at * PIECE + within + 1..))
+                .any(|tag| DOUBTFUL.iter().any(|name| begins(tag, name)))
     })
 }
 
@@ -331,5 +336,20 @@ impl<'a, 'b> Page<'a, 'b> {
                 self.link(Kind::Resource, url);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elements_for_which_other_rules_hold_are_seen_wherever_they_begin() {
+        for at in 0..200 {
+            for tag in ["<svg", "<MATH", "<noScript", "<plaintext"] {
+                assert!(has_doubtful(format!("{}{tag}", "<p>x".repeat(50).get(..at).unwrap()).as_bytes()), "{tag} at {at}");
+            }
+        }
+        assert!(!has_doubtful("<p><span> <sv svg <mat".repeat(50).as_bytes()));
     }
 }
