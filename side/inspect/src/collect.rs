@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use postern_mail::domain::Domain;
 
 use crate::target::{self, Read};
-use crate::{ADDRESSES_MAX, Hosts, Incomplete, Inspection, Kind, Limits, Link, LinkHost, Trick, names};
+use crate::{ADDRESSES_MAX, Hosts, Incomplete, Inspection, Kind, Limits, Link, LinkHost, Trick, names, within};
 
 /// Octets of something found inside of something else, to be read as HTML later.
 pub(crate) struct Waiting {
@@ -127,7 +127,7 @@ impl<'a> Collector<'a> {
         if let Some(html) = &read.html {
             self.later(html);
         }
-        let within = read.address.as_ref().map(|address| target::within(address, self.hosts)).unwrap_or_default();
+        let within = read.address.as_ref().map(|address| within::links(address, self.hosts)).unwrap_or_default();
         self.keep(kind, read, shown, &within);
         within
     }

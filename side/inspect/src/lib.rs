@@ -20,6 +20,7 @@ mod quick;
 mod target;
 mod text;
 mod unpack;
+mod within;
 
 use std::net::IpAddr;
 
