@@ -57,7 +57,7 @@ fn unix(text: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// What begins with these octets, and what is behind it.
-fn while_in(text: &[u8], is_in: fn(u8) -> bool) -> (&[u8], &[u8]) {
+fn while_in(text: &[u8], is_in: impl Fn(u8) -> bool) -> (&[u8], &[u8]) {
     text.split_at(text.iter().position(|octet| !is_in(*octet)).unwrap_or(text.len()))
 }
 
