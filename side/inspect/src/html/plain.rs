@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::convert::Infallible;
 
 use html5gum::{Emitter, ForwardingEmitter, Readable as _, Reader, StringReader, Tokenizer, naive_next_state};
-use memchr::{memchr, memchr2};
+use memchr::{memchr, memchr2, memchr3};
 
 use super::tags::Tags;
 
@@ -23,37 +23,19 @@ pub(super) fn walk(html: &[u8], tags: &mut Tags<'_, '_, '_>) {
     let mut rest = html;
     while !rest.is_empty() && !tags.is_full() {
         let (text, markup) = rest.split_at(memchr(b'<', rest).unwrap_or(rest.len()));
-        let is_plain = memchr2(b'&', 0, text).is_none();
+        let is_plain = text.is_empty() || memchr2(b'&', 0, text).is_none();
         if is_plain && markup.is_empty() {
-            return tags.text(&unix(text));
+            return tags.text(text);
         }
         let Some(tag) = is_plain.then(|| plain(markup, &mut attributes)).flatten() else {
             let taken = by_standard(rest, tags);
             rest = rest.get(taken.max(1)..).unwrap_or_default();
             continue;
         };
-        tags.text(&unix(text));
+        tags.text(text);
         rest = tag.rest;
         tags.whole(tag.name, tag.is_end, &attributes);
     }
-}
-
-/// With the line ends that the standard makes of all.
-fn unix(text: &[u8]) -> Cow<'_, [u8]> {
-    let mut rest = text;
-    let mut out = Vec::new();
-    while let Some(at) = memchr(b'\r', rest) {
-        out.reserve(rest.len());
-        out.extend_from_slice(rest.get(..at).unwrap_or_default());
-        out.push(b'\n');
-        rest = rest.get(at + 1..).unwrap_or_default();
-        rest = rest.strip_prefix(b"\n").unwrap_or(rest);
-    }
-    if rest.len() == text.len() {
-        return Cow::Borrowed(text);
-    }
-    out.extend_from_slice(rest);
-    Cow::Owned(out)
 }
 
 /// What begins with these octets, and what is behind it.
@@ -92,7 +74,9 @@ fn plain<'h>(markup: &'h [u8], attributes: &mut Vec<(&'h [u8], Cow<'h, [u8]>)>) 
         let end = memchr(*quote, behind)?;
         let value = behind.get(..end)?;
         rest = behind.get(end + 1..)?;
-        if super::is_read(attribute) && !value.is_empty() {
+        // Nearly all styles are about colours, and lead nowhere.
+        let is_style = attribute == b"style" && memchr3(b'(', b'@', b'&', value).is_none();
+        if !is_style && !value.is_empty() && super::is_read(attribute) {
             attributes.push((attribute, unescaped(value)?));
         }
     }
@@ -106,6 +90,7 @@ fn unescaped(value: &[u8]) -> Option<Cow<'_, [u8]>> {
     let mut rest = value;
     let mut out = Vec::new();
     while let Some(at) = memchr(b'&', rest) {
+        out.reserve(rest.len());
         out.extend_from_slice(rest.get(..=at)?);
         rest = rest.get(at..)?.strip_prefix(b"&amp;")?;
     }
@@ -234,6 +219,10 @@ mod tests {
             Just("//b.com/"),
             Just("http://c.com/&lt;"),
             Just("http://d.com/&copy=1"),
+            Just("background:url(http://h.com/x)"),
+            Just("color:red"),
+            Just("@import 'http://i.com/'"),
+            Just("url&#40;http://j.com/)"),
             Just("x")
         ];
         let quote = prop_oneof![4 => Just("\""), 4 => Just("'"), 1 => Just("")];

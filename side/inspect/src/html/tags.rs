@@ -52,11 +52,23 @@ impl<'p, 'a, 'b> Tags<'p, 'a, 'b> {
         self.page.into.is_full()
     }
 
-    /// A text of which all is known.
+    /// A text of which all is known, with the line ends that the standard makes of all.
     pub(super) fn text(&mut self, text: &[u8]) {
-        if !text.is_empty() {
-            self.page.text(text);
+        let mut rest = text;
+        while let Some(at) = memchr::memchr(b'\r', rest) {
+            self.text.extend_from_slice(rest.get(..at).unwrap_or_default());
+            self.text.push(b'\n');
+            rest = rest.get(at + 1..).unwrap_or_default();
+            rest = rest.strip_prefix(b"\n").unwrap_or(rest);
         }
+        if rest.len() == text.len() {
+            if !text.is_empty() {
+                self.page.text(text);
+            }
+            return;
+        }
+        self.text.extend_from_slice(rest);
+        self.close_text();
     }
 
     /// A tag of which all is known.
