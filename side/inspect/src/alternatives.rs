@@ -1,6 +1,7 @@
 //! Two versions of one text, of which one leads to places that the other does not know. Promise: a message is only told of where both versions have links,
 //! they have no place in common, and neither leads to its author's own domain: versions of honest mail are counted, shortened and decorated differently.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use mail_parser::{Message, MessagePart, PartKind};
@@ -26,15 +27,17 @@ pub(crate) fn compare(message: &Message<'_>, parts_max: usize, found: &mut Inspe
         return;
     }
     let plain = versions(|kind| matches!(kind, PartKind::Text));
-    let own: BTreeSet<String> = found.senders.iter().map(|domain| brand(domain.as_str())).collect();
+    let own: BTreeSet<String> = found
+        .senders
+        .iter()
+        .map(|domain| brand(names::registered_name(domain.as_str()).unwrap_or(domain.as_str())).to_owned())
+        .collect();
     for (of_html, group) in html.into_iter().take(VERSIONS_MAX) {
         let Some((of_plain, _)) = plain.iter().find(|(_, other)| *other == group) else { continue };
         let (shown, hidden) = (places(found, again, of_html), places(found, again, *of_plain));
         let are_apart = !shown.is_empty() && !hidden.is_empty() && shown.is_disjoint(&hidden);
-        if !are_apart || shown.union(&hidden).any(|place| own.contains(place)) {
-            continue;
-        }
-        if let Some(link) = found.links.iter_mut().find(|link| link.part == of_html && link.kind == Kind::Anchor) {
+        let is_odd = are_apart && !shown.union(&hidden).any(|place| own.contains(&**place));
+        if is_odd && let Some(link) = found.links.iter_mut().find(|link| link.part == of_html && link.kind == Kind::Anchor) {
             link.tricks.add(Trick::Alternatives);
         }
     }
@@ -57,20 +60,19 @@ fn alternative(parts: &[MessagePart<'_>], part: &MessagePart<'_>) -> Option<usiz
 }
 
 /// Where a reader of a part may be led, also by links that stood in another part before.
-fn places(found: &Inspection, again: &[(usize, usize)], part: usize) -> BTreeSet<String> {
+fn places<'f>(found: &'f Inspection, again: &[(usize, usize)], part: usize) -> BTreeSet<Cow<'f, str>> {
     let own = found.links.iter().filter(|link| link.part == part);
     let other = again.iter().filter(|(other, _)| *other == part).filter_map(|(_, place)| found.links.get(*place));
     let is_clicked = |link: &&Link| !matches!(link.kind, Kind::Resource | Kind::Header);
-    let place = |link: &Link| match &link.host {
-        LinkHost::Name(host) => Some(brand(host.as_str())),
-        LinkHost::Address(address) => Some(address.to_string()),
+    let place = |link: &'f Link| match &link.host {
+        LinkHost::Name(host) => Some(brand(link.registered.as_ref().unwrap_or(host).as_str()).into()),
+        LinkHost::Address(address) => Some(address.to_string().into()),
         LinkHost::Invalid => None,
     };
     own.chain(other).filter(is_clicked).filter_map(place).collect()
 }
 
 /// What a registered domain is called, below whatever suffix: `example.com` and `example.co.uk` are one house.
-fn brand(host: &str) -> String {
-    let registered = names::registered_name(host).unwrap_or(host);
-    registered.split('.').next().unwrap_or(registered).to_owned()
+fn brand(registered: &str) -> &str {
+    registered.split('.').next().unwrap_or(registered)
 }

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use postern_mail::domain::Domain;
 
 use crate::target::{self, Read};
-use crate::{ADDRESSES_MAX, Hosts, Incomplete, Inspection, Kind, Limits, Link, LinkHost, Trick, names};
+use crate::{ADDRESSES_MAX, Hosts, Incomplete, Inspection, Kind, Limits, Link, LinkHost, Trick, names, within};
 
 /// Octets of something found inside of something else, to be read as HTML later.
 pub(crate) struct Waiting {
@@ -25,11 +25,14 @@ const ADDRESSES_LOOKED_AT_MAX: usize = 16 * ADDRESSES_MAX;
 /// Links that are taken of one: itself, and what is written in it and in that.
 const REDIRECTS_MAX: usize = 8;
 
-/// Where links lead, as lists see it.
-#[derive(PartialEq, Eq, Hash)]
-enum Place {
-    Name(Domain),
-    Address(IpAddr),
+/// Names whose registered domains are remembered: most links of a message lead to a few hosts, often in turns.
+const RECENT_MAX: usize = 8;
+
+/// What is known of a host.
+struct Known {
+    name: Domain,
+    registered: Option<Domain>,
+    shortens: bool,
 }
 
 pub(crate) struct Collector<'a> {
@@ -38,13 +41,16 @@ pub(crate) struct Collector<'a> {
     pub(crate) found: Inspection,
     /// Places of links by their hashes.
     seen: HashMap<u64, usize>,
-    last: Option<(Domain, Option<Domain>, bool)>,
+    /// Names that were looked up last.
+    recent: VecDeque<Known>,
     /// Links that were looked at, whether they are kept or not.
     looked_at: usize,
     addresses_looked_at: usize,
     /// Parts in which a link stands again, and its place.
     pub(crate) again: Vec<(usize, usize)>,
-    places: HashSet<Place>,
+    /// Where links lead, as lists see it.
+    names: HashSet<Domain>,
+    literals: HashSet<IpAddr>,
     addresses: HashSet<Box<str>>,
     pub(crate) waiting: VecDeque<Waiting>,
     pub(crate) part: usize,
@@ -58,11 +64,12 @@ impl<'a> Collector<'a> {
             hosts,
             found: Inspection::default(),
             seen: HashMap::new(),
-            last: None,
+            recent: VecDeque::new(),
             looked_at: 0,
             addresses_looked_at: 0,
             again: Vec::new(),
-            places: HashSet::new(),
+            names: HashSet::new(),
+            literals: HashSet::new(),
             addresses: HashSet::new(),
             waiting: VecDeque::new(),
             part: 0,
@@ -104,23 +111,31 @@ impl<'a> Collector<'a> {
     /// Takes a link, and those that are written in it.
     pub(crate) fn link(&mut self, kind: Kind, read: Read, shown: &str) {
         self.looked_at += 1;
+        let mut waiting = self.take(kind, read, shown);
         // Redirectors lead to redirectors; nobody follows more than a few by hand.
-        let mut waiting = VecDeque::from([(kind, read)]);
-        for _ in 0..REDIRECTS_MAX {
-            let Some((kind, one)) = waiting.pop_front() else { return };
-            if let Some(html) = &one.html {
-                self.later(html);
+        for _ in 1..REDIRECTS_MAX {
+            if waiting.is_empty() {
+                return;
             }
-            let within = one.url.as_ref().map(|url| target::within(url, self.hosts)).unwrap_or_default();
-            self.keep(kind, one, shown, &within);
-            waiting.extend(within.into_iter().map(|inner| (Kind::Within, inner)));
+            let inner = waiting.remove(0);
+            waiting.extend(self.take(Kind::Within, inner, shown));
         }
     }
 
+    /// Takes one link, and says which others are written in it.
+    fn take(&mut self, kind: Kind, read: Read, shown: &str) -> Vec<Read> {
+        if let Some(html) = &read.html {
+            self.later(html);
+        }
+        let within = read.address.as_ref().map(|address| within::links(address, self.hosts)).unwrap_or_default();
+        self.keep(kind, read, shown, &within);
+        within
+    }
+
     fn keep(&mut self, kind: Kind, read: Read, shown: &str, within: &[Read]) {
-        let (registered, shortens) = self.known_of(&read.host);
         let mut tricks = read.tricks;
-        if shortens {
+        let known = self.known_of(&read.host);
+        if known.is_some_and(|known| known.shortens) {
             tricks.add(Trick::Shortener);
         }
         let mut shows = None;
@@ -133,48 +148,63 @@ impl<'a> Collector<'a> {
                 shows = Some(says);
             }
         }
-        let url = read.words();
-        let key = self.seen.hasher().hash_one((&url, &read.host, tricks));
-        let is_same = |link: &Link| link.url == url && link.host == read.host && link.tricks == tricks;
-        let known = self.seen.get(&key).copied().filter(|place| self.found.links.get(*place).is_some_and(is_same));
-        if let Some(place) = known {
-            let again = (self.part, place);
-            if self.found.links.get(place).is_some_and(|link| link.part != self.part)
-                && self.again.len() < 2 * self.limits.links_max
-                && self.again.last() != Some(&again)
-            {
-                self.again.push(again);
-            }
-            return;
+        let (url, host) = read.into_words();
+        let key = self.seen.hasher().hash_one((&url, tricks));
+        let is_same = |link: &Link| link.url == url && link.host == host && link.tricks == tricks;
+        if let Some(place) = self.seen.get(&key).copied().filter(|place| self.found.links.get(*place).is_some_and(is_same)) {
+            return self.keep_again(place);
         }
         let kept = self.found.links.len();
         if self.is_full() {
             return self.stop(Incomplete::Links);
         }
-        let place = match (&registered, &read.host) {
-            (Some(name), _) | (None, LinkHost::Name(name)) => Some(Place::Name(name.clone())),
-            (None, LinkHost::Address(address)) => Some(Place::Address(*address)),
-            (None, LinkHost::Invalid) => None,
+        let registered = self
+            .recent
+            .front()
+            .filter(|known| matches!(&host, LinkHost::Name(name) if *name == known.name))
+            .and_then(|known| known.registered.as_ref());
+        let is_new = match (&host, registered) {
+            (LinkHost::Name(_), Some(name)) | (LinkHost::Name(name), None) => {
+                !self.names.contains(name) && self.names.insert(name.clone())
+            }
+            (LinkHost::Address(address), _) => self.literals.insert(*address),
+            (LinkHost::Invalid, _) => false,
         };
-        let is_new = place.is_some_and(|place| self.places.insert(place));
         if kept >= self.limits.links_max && !is_new {
             return self.stop(Incomplete::Links);
         }
+        let registered = registered.cloned();
         self.seen.insert(key, kept);
-        self.found.links.push(Link { url, host: read.host, registered, part: self.part, kind, tricks, shown: shows });
+        self.found.links.push(Link { url, host, registered, part: self.part, kind, tricks, shown: shows });
     }
 
-    /// What somebody registered of a host, and whether it shortens links. Most links of a message lead to the same few hosts, often in a row.
-    fn known_of(&mut self, host: &LinkHost) -> (Option<Domain>, bool) {
-        let LinkHost::Name(name) = host else { return (None, false) };
-        match &self.last {
-            Some((last, registered, shortens)) if last == name => (registered.clone(), *shortens),
-            _ => {
-                let (registered, shortens) = (names::registered(name), self.hosts.shortens(name));
-                self.last = Some((name.clone(), registered.clone(), shortens));
-                (registered, shortens)
+    /// Notes that a link stands in another part as well.
+    fn keep_again(&mut self, place: usize) {
+        let again = (self.part, place);
+        if self.found.links.get(place).is_some_and(|link| link.part != self.part)
+            && self.again.len() < 2 * self.limits.links_max
+            && self.again.last() != Some(&again)
+        {
+            self.again.push(again);
+        }
+    }
+
+    /// What is known of a host; it is the first of the recent ones then.
+    fn known_of(&mut self, host: &LinkHost) -> Option<&Known> {
+        let LinkHost::Name(name) = host else { return None };
+        match self.recent.iter().position(|known| known.name == *name) {
+            Some(0) => {}
+            Some(at) => self.recent.swap(0, at),
+            None => {
+                self.recent.truncate(RECENT_MAX - 1);
+                self.recent.push_front(Known {
+                    name: name.clone(),
+                    registered: names::registered(name),
+                    shortens: self.hosts.shortens(name),
+                });
             }
         }
+        self.recent.front()
     }
 
     /// Takes a mail address that the message names.

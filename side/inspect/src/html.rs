@@ -1,11 +1,11 @@
 //! Links in HTML: what a click leads to, what is loaded, where forms go, and what the text says. A tokenizer and no tree, so nothing nests.
 //! Promise: time in proportion to the octets, and no more of them than may be spent.
 
-use std::borrow::Cow;
-use std::convert::Infallible;
+mod plain;
+mod tags;
 
-use html5gum::emitters::callback::{CallbackEmitter, CallbackEvent};
-use html5gum::{Emitter, ForwardingEmitter, Tokenizer};
+use std::borrow::Cow;
+
 use memchr::memmem;
 use url::Url;
 
@@ -18,16 +18,38 @@ const SHOWN_MAX: usize = 512;
 const RUN_MAX: usize = 64 * 1024;
 
 /// Elements that stand within a line: they cut no name into two.
-const INLINE: &[&[u8]] = &[
-    b"a", b"b", b"i", b"u", b"em", b"strong", b"span", b"font", b"small", b"big", b"sub", b"sup", b"wbr", b"mark", b"s", b"code",
-    b"tt", b"abbr", b"nobr", b"o:p", b"ins", b"bdo", b"bdi",
-];
+fn is_inline(tag: &[u8]) -> bool {
+    matches!(
+        tag,
+        b"a" | b"b"
+            | b"i"
+            | b"u"
+            | b"em"
+            | b"strong"
+            | b"span"
+            | b"font"
+            | b"small"
+            | b"big"
+            | b"sub"
+            | b"sup"
+            | b"wbr"
+            | b"mark"
+            | b"s"
+            | b"code"
+            | b"tt"
+            | b"abbr"
+            | b"nobr"
+            | b"o:p"
+            | b"ins"
+            | b"bdo"
+            | b"bdi"
+    )
+}
 
 struct Page<'a, 'b> {
     into: &'a mut Collector<'b>,
     base: Option<Url>,
     tag: Vec<u8>,
-    attribute: Vec<u8>,
     refresh: Option<String>,
     is_refresh: bool,
     anchor: Option<target::Read>,
@@ -39,7 +61,7 @@ struct Page<'a, 'b> {
 
 /// Reads a page, whose octets have been counted already.
 pub(crate) fn search(html: &[u8], into: &mut Collector<'_>) {
-    let is_doubtful = DOUBTFUL.iter().any(|name| has_tag(html, name));
+    let is_doubtful = has_doubtful(html);
     walk(html, is_doubtful, true, into);
     if is_doubtful {
         // Within these, or without scripts, nothing is raw text, and CDATA is.
@@ -51,9 +73,18 @@ pub(crate) fn search(html: &[u8], into: &mut Collector<'_>) {
 /// Elements in which, or for which, other rules hold.
 const DOUBTFUL: [&[u8]; 4] = [b"svg", b"math", b"noscript", b"plaintext"];
 
-fn has_tag(html: &[u8], name: &[u8]) -> bool {
-    memchr::memchr_iter(b'<', html)
-        .any(|at| html.get(at + 1..at + 1 + name.len()).is_some_and(|tag| tag.eq_ignore_ascii_case(name)))
+/// Looked for in pieces, in which first any tag is noticed that begins with one of their letters: without a branch, so that it goes many octets at a time.
+fn has_doubtful(html: &[u8]) -> bool {
+    const PIECE: usize = 64;
+    let begins = |tag: &[u8], name: &[u8]| tag.get(..name.len()).is_some_and(|tag| tag.eq_ignore_ascii_case(name));
+    let next = html.get(1..).unwrap_or_default();
+    html.chunks(PIECE).zip(next.chunks(PIECE)).enumerate().any(|(at, (octets, next))| {
+        let may_begin = |(octet, next): (&u8, &u8)| (*octet == b'<') & matches!(next | 0x20, b's' | b'm' | b'n' | b'p');
+        octets.iter().zip(next).fold(false, |any, pair| any | may_begin(pair))
+            && memchr::memchr_iter(b'<', octets)
+                .filter_map(|within| html.get(at * PIECE + within + 1..))
+                .any(|tag| DOUBTFUL.iter().any(|name| begins(tag, name)))
+    })
 }
 
 fn without_cdata(html: &[u8]) -> Cow<'_, [u8]> {
@@ -73,48 +104,17 @@ fn without_cdata(html: &[u8]) -> Cow<'_, [u8]> {
 
 /// Reads a page once: with the elements whose content is raw text as most programs read them, or as tags.
 fn walk(html: &[u8], is_doubtful: bool, has_raw: bool, into: &mut Collector<'_>) {
-    let mut page = Page {
-        into,
-        base: None,
-        tag: Vec::new(),
-        attribute: Vec::new(),
-        refresh: None,
-        is_refresh: false,
-        anchor: None,
-        shown: String::new(),
-        run: String::new(),
-        is_doubtful,
-    };
-    let callback = |event: CallbackEvent<'_>, _: html5gum::Span<()>| -> Option<Infallible> {
-        page.event(event);
-        None
-    };
-    let mut emitter = CallbackEmitter::new(callback);
-    emitter.naively_switch_states(has_raw);
-    let Ok(()) = Tokenizer::new_with_emitter(html, Quiet(emitter)).finish();
+    let mut page = Page::new(into, is_doubtful);
+    plain::walk(html, &mut tags::Tags::new(&mut page, has_raw));
     page.close_anchor();
     page.close_run();
-}
-
-/// Nobody here asks what is wrong with a page, and finding it out takes a tenth of the time.
-struct Quiet<E>(E);
-
-impl<E: Emitter> ForwardingEmitter for Quiet<E> {
-    type Token = E::Token;
-
-    fn inner(&mut self) -> &mut impl Emitter<Token = E::Token> {
-        &mut self.0
-    }
-
-    fn should_emit_errors(&mut self) -> bool {
-        false
-    }
 }
 
 /// Puts a name into a place that is there already, in small letters.
 fn put(name: &[u8], into: &mut Vec<u8>) {
     into.clear();
-    into.extend(name.iter().map(u8::to_ascii_lowercase));
+    into.extend_from_slice(name);
+    into.make_ascii_lowercase();
 }
 
 /// Attributes whose values are looked at.
@@ -143,56 +143,61 @@ fn is_read(attribute: &[u8]) -> bool {
     )
 }
 
-impl Page<'_, '_> {
-    fn event(&mut self, event: CallbackEvent<'_>) {
-        match event {
-            CallbackEvent::OpenStartTag { name } => {
-                put(name, &mut self.tag);
-                self.boundary();
-                (self.refresh, self.is_refresh) = (None, false);
-                if self.tag == b"a" || self.tag == b"area" {
-                    self.close_anchor();
-                }
-            }
-            CallbackEvent::AttributeName { name } => put(name, &mut self.attribute),
-            CallbackEvent::AttributeValue { value } => {
-                if is_read(&self.attribute) && !self.into.is_full() {
-                    self.attribute(&text::lossy(value));
-                }
-            }
-            CallbackEvent::CloseStartTag { .. } => {
-                if self.is_refresh
-                    && let Some(content) = self.refresh.take()
-                {
-                    self.refresh(&content);
-                }
-                if self.tag == b"area" {
-                    self.close_anchor();
-                }
-            }
-            CallbackEvent::EndTag { name } => {
-                put(name, &mut self.tag);
-                self.boundary();
-                if self.tag == b"a" {
-                    self.close_anchor();
-                }
-                self.tag.clear();
-            }
-            CallbackEvent::String { value } => self.text(value),
-            // Some programs show what stands in such comments.
-            CallbackEvent::Comment { value } => {
-                if value.trim_ascii_start().starts_with(b"[if") {
-                    self.into.later(value.iter().position(|b| *b == b'>').and_then(|at| value.get(at + 1..)).unwrap_or_default());
-                } else if self.is_doubtful && value.contains(&b'<') {
-                    self.into.later(value);
-                }
-            }
-            CallbackEvent::Doctype { .. } | CallbackEvent::Error(_) => {}
+impl<'a, 'b> Page<'a, 'b> {
+    fn new(into: &'a mut Collector<'b>, is_doubtful: bool) -> Self {
+        Self {
+            into,
+            base: None,
+            tag: Vec::new(),
+            refresh: None,
+            is_refresh: false,
+            anchor: None,
+            shown: String::new(),
+            run: String::new(),
+            is_doubtful,
+        }
+    }
+
+    fn open_tag(&mut self, name: &[u8]) {
+        put(name, &mut self.tag);
+        self.boundary();
+        (self.refresh, self.is_refresh) = (None, false);
+        if self.tag == b"a" || self.tag == b"area" {
+            self.close_anchor();
+        }
+    }
+
+    fn close_tag(&mut self) {
+        if self.is_refresh
+            && let Some(content) = self.refresh.take()
+        {
+            self.refresh(&content);
+        }
+        if self.tag == b"area" {
+            self.close_anchor();
+        }
+    }
+
+    fn end_tag(&mut self, name: &[u8]) {
+        put(name, &mut self.tag);
+        self.boundary();
+        if self.tag == b"a" {
+            self.close_anchor();
+        }
+        self.tag.clear();
+    }
+
+    /// Some programs show what stands in such comments.
+    fn comment(&mut self, value: &[u8]) {
+        if value.trim_ascii_start().starts_with(b"[if") {
+            self.into.later(value.iter().position(|b| *b == b'>').and_then(|at| value.get(at + 1..)).unwrap_or_default());
+        } else if self.is_doubtful && value.contains(&b'<') {
+            self.into.later(value);
         }
     }
 
     fn boundary(&mut self) {
-        if !self.run.is_empty() && !INLINE.contains(&self.tag.as_slice()) {
+        if !self.run.is_empty() && !is_inline(&self.tag) {
             self.close_run();
         }
     }
@@ -204,8 +209,7 @@ impl Page<'_, '_> {
 
     fn close_anchor(&mut self) {
         if let Some(read) = self.anchor.take() {
-            let shown = std::mem::take(&mut self.shown);
-            self.into.link(Kind::Anchor, read, &shown);
+            self.into.link(Kind::Anchor, read, &self.shown);
         }
         self.shown.clear();
     }
@@ -246,9 +250,13 @@ impl Page<'_, '_> {
         }
     }
 
-    fn attribute(&mut self, value: &str) {
+    fn attribute(&mut self, attribute: &[u8], value: &[u8]) {
+        if self.into.is_full() {
+            return;
+        }
+        let value: &str = &text::lossy(value);
         let tag = std::mem::take(&mut self.tag);
-        match self.attribute.as_slice() {
+        match attribute {
             b"href" | b"xlink:href" => match tag.as_slice() {
                 b"base" => {
                     // The first one counts.
@@ -264,7 +272,7 @@ impl Page<'_, '_> {
                         text::addresses(named.get(7..).unwrap_or_default(), self.into);
                     }
                     // Only these have a text that is clicked, and only this name leads on: what any other says is a link of its own.
-                    if !matches!(tag.as_slice(), b"a" | b"area") || self.attribute != b"href" {
+                    if !matches!(tag.as_slice(), b"a" | b"area") || attribute != b"href" {
                         self.link(Kind::Anchor, value);
                     } else if self.anchor.is_none() {
                         self.anchor = target::read(value, self.base.as_ref());
@@ -328,5 +336,20 @@ impl Page<'_, '_> {
                 self.link(Kind::Resource, url);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elements_for_which_other_rules_hold_are_seen_wherever_they_begin() {
+        for at in 0..200 {
+            for tag in ["<svg", "<MATH", "<noScript", "<plaintext"] {
+                assert!(has_doubtful(format!("{}{tag}", "<p>x".repeat(50).get(..at).unwrap()).as_bytes()), "{tag} at {at}");
+            }
+        }
+        assert!(!has_doubtful("<p><span> <sv svg <mat".repeat(50).as_bytes()));
     }
 }

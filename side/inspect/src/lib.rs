@@ -16,9 +16,11 @@ mod html;
 mod message;
 pub mod names;
 mod pdf;
+mod quick;
 mod target;
 mod text;
 mod unpack;
+mod within;
 
 use std::net::IpAddr;
 

@@ -230,7 +230,7 @@ fn readable(octets: &[u8], is_shown: bool) -> Option<Cow<'_, str>> {
     match octets {
         [0xff, 0xfe, ..] => wide(true),
         [0xfe, 0xff, ..] => wide(false),
-        _ if is_shown && octets.contains(&0) => {
+        _ if is_shown && memchr::memchr(0, octets).is_some() => {
             let seen: Vec<u8> = octets.iter().copied().filter(|octet| *octet != 0).collect();
             Some(Cow::Owned(text::lossy(&seen).into_owned()))
         }

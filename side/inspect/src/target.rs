@@ -2,21 +2,51 @@
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::Range;
 
-use memchr::memmem;
 use postern_mail::domain::Domain;
 use unicode_security::{MixedScript as _, skeleton};
-use url::{Host, Url};
+use url::{Host, Position, Url};
 
-use crate::{Hosts, LinkHost, Trick, Tricks, URL_BYTES_MAX, names};
+use crate::{LinkHost, Trick, Tricks, URL_BYTES_MAX, names, quick, within};
 
 /// Octets of a link that are read; a longer one is cut, since a browser would take it and a host stands at its beginning.
 const READ_BYTES_MAX: usize = 8 * 1024;
 
+/// A link as a program asks for it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Address {
+    pub(crate) text: String,
+    /// Where its host stands.
+    pub(crate) host: Range<usize>,
+    /// Where its path begins.
+    pub(crate) rest: usize,
+}
+
+impl From<Url> for Address {
+    fn from(url: Url) -> Self {
+        let to = |end| url[..end].len();
+        let (host, rest) = (to(Position::BeforeHost)..to(Position::AfterHost), to(Position::AfterPort));
+        Self { text: url.into(), host, rest }
+    }
+}
+
+impl Address {
+    pub(crate) fn host(&self) -> &str {
+        self.text.get(self.host.clone()).unwrap_or_default()
+    }
+
+    /// Path, query and fragment.
+    pub(crate) fn rest(&self) -> &str {
+        self.text.get(self.rest..).unwrap_or_default()
+    }
+}
+
 /// A link as it was read.
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Read {
-    pub(crate) url: Option<Url>,
-    raw: String,
+    pub(crate) address: Option<Address>,
+    pub(crate) raw: String,
     pub(crate) host: LinkHost,
     pub(crate) tricks: Tricks,
     /// A page that the link carries in itself.
@@ -24,13 +54,17 @@ pub(crate) struct Read {
 }
 
 impl Read {
-    pub(crate) fn words(&self) -> Box<str> {
-        let text = self.url.as_ref().map_or(self.raw.as_str(), Url::as_str);
-        if text.len() <= URL_BYTES_MAX && text.bytes().all(|octet| octet.is_ascii_graphic()) {
-            return text.into();
-        }
-        text.chars().take(URL_BYTES_MAX).map(|c| if c.is_ascii_graphic() { c } else { '?' }).collect()
+    /// What is kept of it, and where it leads.
+    pub(crate) fn into_words(self) -> (Box<str>, LinkHost) {
+        (words(self.address.map_or(self.raw, |address| address.text)), self.host)
     }
+}
+
+fn words(text: String) -> Box<str> {
+    if text.len() <= URL_BYTES_MAX && text.bytes().all(|octet| octet.is_ascii_graphic()) {
+        return text.into();
+    }
+    text.chars().take(URL_BYTES_MAX).map(|c| if c.is_ascii_graphic() { c } else { '?' }).collect()
 }
 
 /// Not seen, or nearly so, and dropped by programs when they read a host.
@@ -47,6 +81,11 @@ pub(crate) fn is_dot(c: char) -> bool {
 /// Reads the value of an attribute, or what was found in text. `None`: not a link to anywhere else (a relative one, an address, an attachment).
 pub(crate) fn read(raw: &str, base: Option<&Url>) -> Option<Read> {
     let raw = cut(raw.trim_matches(|c: char| c <= ' '), READ_BYTES_MAX);
+    quick::read(raw).or_else(|| careful(raw, base))
+}
+
+/// Reads a link of any kind, by the standard.
+pub(crate) fn careful(raw: &str, base: Option<&Url>) -> Option<Read> {
     let clean: Cow<'_, str> =
         if raw.contains(['\t', '\r', '\n']) { raw.replace(['\t', '\r', '\n'], "").into() } else { raw.into() };
     let scheme = clean.split_once(':').map_or("", |(scheme, _)| scheme).to_ascii_lowercase();
@@ -94,9 +133,9 @@ fn handed(scheme: &str, clean: &str, raw: &str) -> Option<Read> {
     if scheme.is_empty() || !scheme.bytes().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'+' | b'-' | b'.')) {
         return None;
     }
-    let rest = cut(clean.get(scheme.len() + 1..)?, WITHIN_BYTES_MAX);
+    let rest = cut(clean.get(scheme.len() + 1..)?, within::BYTES_MAX);
     let text = String::from_utf8_lossy(&unescape(rest)).into_owned();
-    if let Some(found) = plain(rest).into_iter().next() {
+    if let Some(found) = within::plain(rest).into_iter().next() {
         return Some(found);
     }
     let path = text.split_once("\\\\")?.1;
@@ -106,7 +145,7 @@ fn handed(scheme: &str, clean: &str, raw: &str) -> Option<Read> {
 fn embedded(raw: &str, html: Option<Vec<u8>>) -> Read {
     let mut tricks = Tricks::default();
     tricks.add(Trick::Embedded);
-    Read { url: None, raw: cut(raw, 64).to_owned(), host: LinkHost::Invalid, tricks, html }
+    Read { address: None, raw: cut(raw, 64).to_owned(), host: LinkHost::Invalid, tricks, html }
 }
 
 fn web(text: &str, raw: &str, base: Option<&Url>) -> Read {
@@ -120,7 +159,7 @@ fn web(text: &str, raw: &str, base: Option<&Url>) -> Read {
     }
     let Ok(url) = parsed else {
         tricks.add(Trick::Invalid);
-        return Read { url: None, raw: text.to_owned(), host: LinkHost::Invalid, tricks, html: None };
+        return Read { address: None, raw: text.to_owned(), host: LinkHost::Invalid, tricks, html: None };
     };
     if !url.username().is_empty() || url.password().is_some() {
         tricks.add(Trick::Credentials);
@@ -179,7 +218,7 @@ fn web(text: &str, raw: &str, base: Option<&Url>) -> Read {
             LinkHost::Invalid
         }
     };
-    Read { url: Some(url), raw: String::new(), host, tricks, html: None }
+    Read { address: Some(url.into()), raw: String::new(), host, tricks, html: None }
 }
 
 /// 64:ff9b::/96, by which networks without IPv4 reach it.
@@ -251,126 +290,6 @@ fn url_unicode(name: &str) -> (String, bool) {
     (name, read.is_ok())
 }
 
-/// Octets of a link that are looked through for another.
-const WITHIN_BYTES_MAX: usize = 4 * 1024;
-
-/// Links within one that are kept.
-const WITHIN_LINKS_MAX: usize = 4;
-
-/// Links that are written in the path, query or fragment of another, one of each host. Which of them it leads to is not for us to say.
-pub(crate) fn within(url: &Url, hosts: &Hosts) -> Vec<Read> {
-    let host = url.host_str().unwrap_or_default();
-    if let Some(name) = host.strip_suffix(".translate.goog") {
-        return read(&format!("https://{}", translated(name)), None).into_iter().collect();
-    }
-    let rest = cut(&url[url::Position::AfterPort..], WITHIN_BYTES_MAX);
-    if rest.len() < 4 {
-        return Vec::new();
-    }
-    let mut found = plain(rest);
-    add(&mut found, encoded(rest));
-    if hosts.redirects(host, url.path()) {
-        add(&mut found, bare(rest));
-    }
-    found
-}
-
-fn add(found: &mut Vec<Read>, more: Vec<Read>) {
-    for one in more {
-        if found.len() < WITHIN_LINKS_MAX && !found.iter().any(|other| other.host == one.host) {
-            found.push(one);
-        }
-    }
-}
-
-/// Anywhere, with its scheme, and escaped up to three times.
-fn plain(rest: &str) -> Vec<Read> {
-    let mut found = Vec::new();
-    let mut text = Cow::Borrowed(rest);
-    for _ in 0..3 {
-        add(&mut found, with_scheme(&text));
-        if !text.contains('%') {
-            break;
-        }
-        text = Cow::Owned(String::from_utf8_lossy(&unescape(&text)).into_owned());
-    }
-    found
-}
-
-fn with_scheme(text: &str) -> Vec<Read> {
-    let octets = text.as_bytes();
-    let begins = |at: usize| {
-        let before = octets.get(..at).unwrap_or_default();
-        [b"http".as_slice(), b"https"].into_iter().find_map(|scheme| {
-            let start = at.checked_sub(scheme.len())?;
-            before.get(start..)?.eq_ignore_ascii_case(scheme).then_some(start)
-        })
-    };
-    let mut found = Vec::new();
-    let mut behind = 0;
-    for at in memmem::find_iter(octets, b"://").filter_map(begins) {
-        // What stands in one of these is read with it.
-        if at < behind || found.len() >= WITHIN_LINKS_MAX {
-            continue;
-        }
-        let inner = text.get(at..).unwrap_or_default();
-        let end = inner.find(|c: char| c == '&' || c == '"' || c == '<' || c <= ' ').unwrap_or(inner.len());
-        behind = at + end;
-        let inner = inner.get(..end).unwrap_or(inner);
-        // One mail filter writes its end so.
-        let inner = read(inner.split("__;").next().unwrap_or(inner), None);
-        add(&mut found, inner.filter(|inner| inner.host != LinkHost::Invalid).into_iter().collect());
-    }
-    found
-}
-
-/// In base64, as counters of clicks have it: what begins so is `http`.
-fn encoded(rest: &str) -> Vec<Read> {
-    let Some(at) = memmem::find(rest.as_bytes(), b"aHR0c") else { return Vec::new() };
-    let is_letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '_' | '/');
-    let standard = |c| match c {
-        '-' => '+',
-        '_' => '/',
-        c => c,
-    };
-    let text: String = rest.get(at..).unwrap_or_default().chars().take_while(|c| is_letter(*c)).map(standard).collect();
-    let decoded = mail_parser::Encoding::Base64.decode(text.as_bytes()).into_owned();
-    with_scheme(&String::from_utf8_lossy(&decoded))
-}
-
-/// Without a scheme, where only redirectors have it: as a value of the query, or as the rest of the path.
-fn bare(rest: &str) -> Vec<Read> {
-    let path = rest.split(['?', '#']).next().unwrap_or_default();
-    let values = rest.split(['?', '&', '#', ';']).skip(1).filter_map(|pair| pair.split_once('=').map(|(_, value)| value));
-    let tails = path.char_indices().filter(|(_, c)| *c == '/').map(|(at, _)| path.get(at + 1..).unwrap_or_default());
-    let all = values.chain(tails.take(16)).take(64).flat_map(|value| {
-        let mut text = String::from_utf8_lossy(&unescape(value)).into_owned();
-        // Another mail filter's way to write percent signs and slashes.
-        if text.starts_with("http-3A__") || text.starts_with("https-3A__") {
-            let escaped = text.replace('-', "%").replace('_', "/");
-            text = String::from_utf8_lossy(&unescape(&escaped)).into_owned();
-        }
-        let found = with_scheme(&text);
-        if !found.is_empty() {
-            return found;
-        }
-        let host = text.trim_start_matches('/').split(['/', '?', '#', ':']).next().unwrap_or_default();
-        crate::text::is_name(host, true)
-            .then(|| read(&format!("http://{}", text.trim_start_matches('/')), None))
-            .flatten()
-            .into_iter()
-            .collect()
-    });
-    let mut found = Vec::new();
-    add(&mut found, all.take(WITHIN_LINKS_MAX).collect());
-    found
-}
-
-/// Dots as hyphens, and hyphens as two.
-fn translated(name: &str) -> String {
-    name.replace("--", "\0").replace('-', ".").replace('\0', "-")
-}
-
 /// Percent escapes become what they stand for.
 pub(crate) fn unescape(text: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
@@ -415,6 +334,6 @@ pub(crate) fn shown(text: &str) -> Option<Domain> {
     names::has_known_suffix(domain.as_str()).then(|| names::registered(&domain)).flatten()
 }
 
-fn cut(text: &str, most: usize) -> &str {
+pub(crate) fn cut(text: &str, most: usize) -> &str {
     text.get(..text.floor_char_boundary(most)).unwrap_or(text)
 }

@@ -260,6 +260,24 @@ fn styles_without_an_end_take_time_in_proportion_to_their_length() {
 }
 
 #[test]
+fn tags_that_are_read_quickly_and_those_that_are_not_take_time_in_proportion_to_their_number() {
+    for piece in [
+        "<a href=\"",
+        "<a b='c' d=e>",
+        "<a b='c'>&amp;",
+        "<p>x<A>y",
+        "< <",
+        "<!-- -->",
+        "<a b='c' ",
+        "<svg>",
+        "<p>\r",
+        "<style><p></style>",
+    ] {
+        assert!(grows_with_the_text(|length| html(&piece.repeat(length / piece.len())), 40_000), "{piece}");
+    }
+}
+
+#[test]
 fn actions_of_a_pdf_without_an_end_take_time_in_proportion_to_their_number_and_it_is_said() {
     let of = |action: &str, count: usize| {
         let head = "From: a@b.test\r\nMIME-Version: 1.0\r\nContent-Type: application/pdf\r\n\r\n%PDF-1.5\n";

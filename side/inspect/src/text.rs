@@ -30,26 +30,32 @@ pub(crate) fn lossy(octets: &[u8]) -> Cow<'_, str> {
     std::str::from_utf8(octets).map_or_else(|_| String::from_utf8_lossy(octets), Cow::Borrowed)
 }
 
-/// True for octets of which one stands in every link and every mail address, and for the first octets of the other dots.
-fn is_sign(octet: u8) -> bool {
-    matches!(octet, b'.' | b':' | b'@' | 0xe3 | 0xef)
+/// The first octet of those of which one stands in every link and every mail address, or of the other dots.
+fn sign(text: &[u8], has_others: bool) -> Option<usize> {
+    let first = memchr::memchr3(b'.', b':', b'@', text);
+    if !has_others {
+        return first;
+    }
+    memchr::memchr2(0xe3, 0xef, text.get(..first.unwrap_or(text.len())).unwrap_or(text)).or(first)
 }
 
 /// Finds what is clickable in a text.
 pub(crate) fn search(text: &str, kind: Kind, into: &mut Collector<'_>) {
     let mut from = 0;
-    let signs = |rest: &str| rest.bytes().position(is_sign);
-    while let Some(at) = text.get(from..).and_then(signs).map(|at| from + at) {
+    let has_others = !text.is_ascii();
+    while let Some(at) = text.as_bytes().get(from..).and_then(|rest| sign(rest, has_others)).map(|at| from + at) {
+        // A sentence ends here.
+        if let Some([b'.', b' ' | b'\r' | b'\n' | b'<']) = text.as_bytes().get(at..at + 2) {
+            from = at + 1;
+            continue;
+        }
         if into.is_full() {
             return;
         }
-        let before = text.get(from..at).unwrap_or_default();
-        let start = from + before.char_indices().rev().find(|(_, c)| ends_word(*c)).map_or(0, |(at, c)| at + c.len_utf8());
-        let rest = text.get(at..).unwrap_or_default();
-        let end = at + rest.find(ends_word).unwrap_or(rest.len());
+        let (start, end) = word_around(text, from, at);
         let word = text.get(start..end).unwrap_or_default();
         // Behind the word, or behind what ends words and is one of these signs itself.
-        from = end.max(at + rest.chars().next().map_or(1, char::len_utf8));
+        from = end.max(at + text.get(at..).and_then(|rest| rest.chars().next()).map_or(1, char::len_utf8));
         if !may_hold(word.as_bytes()) {
             continue;
         }
@@ -68,6 +74,14 @@ pub(crate) fn search(text: &str, kind: Kind, into: &mut Collector<'_>) {
             in_word(word, false, kind, into);
         }
     }
+}
+
+/// The word in which a sign stands, which begins no sooner than at `from`.
+fn word_around(text: &str, from: usize, at: usize) -> (usize, usize) {
+    let before = text.get(from..at).unwrap_or_default();
+    let start = before.char_indices().rev().find(|(_, c)| ends_word(*c)).map_or(0, |(at, c)| at + c.len_utf8());
+    let rest = text.get(at..).unwrap_or_default();
+    (from + start, at + rest.find(ends_word).unwrap_or(rest.len()))
 }
 
 /// True unless it is plain that nothing stands here: nearly every word ends so.
@@ -106,6 +120,10 @@ fn hides(word: &str) -> bool {
 }
 
 fn in_word(word: &str, is_hidden: bool, kind: Kind, into: &mut Collector<'_>) {
+    // A mail address and nothing else.
+    if word.contains('@') && !word.contains([':', '/', '?', '#', ',', ';', '(', ')', '[', ']', '*', '\'', '=']) {
+        return;
+    }
     let lower = if word.contains(':') { word.to_ascii_lowercase() } else { String::new() };
     let mut from = 0;
     let mut any = false;
@@ -199,7 +217,8 @@ fn bare(piece: &str, is_hidden: bool, kind: Kind, into: &mut Collector<'_>) {
 
 /// True for a name that programs make clickable without a scheme.
 pub(crate) fn is_name(name: &str, has_path: bool) -> bool {
-    let lower = name.to_lowercase();
+    let is_small = name.bytes().all(|octet| octet.is_ascii() && !octet.is_ascii_uppercase());
+    let lower = if is_small { Cow::Borrowed(name) } else { name.to_lowercase().into() };
     let Some((head, top)) = lower.rsplit_once('.') else { return false };
     let fits = |label: &str| {
         !label.is_empty()
@@ -210,7 +229,8 @@ pub(crate) fn is_name(name: &str, has_path: bool) -> bool {
     if !lower.split('.').all(fits) || top.bytes().all(|b| b.is_ascii_digit()) {
         return false;
     }
-    let top = idna::domain_to_ascii(top).unwrap_or_default();
+    let is_plain = top.is_ascii() && !top.contains("--");
+    let top = if is_plain { Cow::Borrowed(top) } else { idna::domain_to_ascii(top).unwrap_or_default().into() };
     if !names::has_known_suffix(&format!("x.{top}")) {
         return false;
     }
