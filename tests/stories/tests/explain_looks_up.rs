@@ -112,7 +112,7 @@ fn lists_are_asked_about_the_client_and_the_links() {
     assert_eq!(really(&postern, "192.0.2.67", STRANGER, &text).code, 550);
     // Of filters there is none, and so nothing to say of them.
     assert!(!offer.0["by"].as_str().unwrap().contains("filters"), "{}", offer.0);
-    postern.change(|setup| setup.table("[[policy.clamav]]\nname = \"av\"\nsocket = \"127.0.0.1:1\"\n"));
+    postern.change(|setup| setup.table("[[policy.clamav]]\naddress = \"127.0.0.1:1\"\n"));
     postern.reload("reloaded");
     let filtered = asked(&postern, "192.0.2.67", STRANGER, Some(&text));
     assert!(
