@@ -142,7 +142,7 @@ impl Greylist {
         let waiting = self.waiting.iter().map(|(key, (of, first))| (*first, GreyRow::Waiting(*key, *of, *first)));
         let known = self.known.iter().map(|(of, last)| (*last, GreyRow::Known(*of, *last)));
         let mut rows: Vec<(UnixMillis, GreyRow)> = waiting.chain(known).collect();
-        rows.sort_unstable_by(|a, b| b.0.cmp(&a.0));
+        rows.sort_unstable_by_key(|(at, _)| std::cmp::Reverse(*at));
         rows.into_iter().take(limit).map(|(_, row)| row).collect()
     }
 
