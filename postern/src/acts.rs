@@ -4,6 +4,7 @@
 use postern_mail::envelope::UnixMillis;
 use postern_mail::message::date::MailDate;
 
+use crate::control::greylist::GreyOrder;
 use crate::control::reports::ReportsOrder;
 use crate::control::{AccountOrder, Answer, Change, Order, QueueOrder};
 
@@ -19,7 +20,9 @@ pub(crate) fn act(order: &Order) -> Option<(String, String)> {
         Order::Account(order) => (account(order)?, String::new()),
         Order::List(order) => (order.act()?, String::new()),
         Order::Ban(order) => order.act()?,
-        Order::Reports(ReportsOrder::Send { dry_run: true }) => return None,
+        Order::Reports(ReportsOrder::Send { dry_run: true } | ReportsOrder::Show { .. }) => return None,
+        Order::Greylist(GreyOrder::List { .. } | GreyOrder::Stats) => return None,
+        Order::Greylist(GreyOrder::Forget { address }) => (format!("greylist forget {address}"), String::new()),
         Order::Reports(ReportsOrder::Send { dry_run: false }) => ("reports send --now".to_owned(), String::new()),
         Order::Queue(QueueOrder::List(_) | QueueOrder::Show { .. } | QueueOrder::Summary { .. }) => return None,
         Order::Queue(QueueOrder::Change { dry_run: true, .. }) => return None,

@@ -3,6 +3,7 @@
 
 pub(crate) mod bans;
 pub(crate) mod dnsbl;
+pub(crate) mod greylist;
 pub(crate) mod reports;
 
 use std::time::Duration;
@@ -58,6 +59,8 @@ pub(crate) enum Order {
     DnsLists,
     /// Something of reports to others.
     Reports(reports::ReportsOrder),
+    /// Something of greylisting.
+    Greylist(greylist::GreyOrder),
     /// The story of a message, or the messages of an address.
     Trace {
         /// An id or an address.
@@ -346,6 +349,10 @@ pub(crate) enum Answer {
     DnsLists(dnsbl::DnsLists),
     /// Reports to others.
     ReportsSent(reports::ReportsSent),
+    /// Reports of others.
+    ReportsRead(reports::ReportsRead),
+    /// What greylisting remembers.
+    Greylist(greylist::Remembered),
     /// It was not done.
     Failed {
         /// Exit status of the command: 1 failed, 2 wrong use, 3 nothing matched.

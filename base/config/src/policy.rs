@@ -139,6 +139,12 @@ section! {
 }
 
 impl Policy {
+    /// True when a filter of others is configured.
+    #[must_use]
+    pub fn has_filters(&self) -> bool {
+        !(self.milters.is_empty() && self.rspamd.is_empty() && self.clamav.is_empty())
+    }
+
     /// As the rules are given it.
     #[must_use]
     pub fn modes(&self) -> Modes {

@@ -18,6 +18,14 @@ section! {
         /// domain.
         #[key(example = "true", why = "a header section tells more than most people want to tell strangers")]
         pub failures: bool = false;
+        /// The address whose mail is read for reports of DMARC and complaints as it comes, before aliases are followed. What they say is added up, see
+        /// `postern reports show`; the mail itself is delivered as any other.
+        #[key(
+            example = "\"dmarc@example.org\"",
+            why = "reports are mail of strangers, and nobody has to read it unasked",
+            shown = "none"
+        )]
+        pub read_at: Option<Mailbox> = None;
         /// Whom reports are from, in From and MAIL FROM. What comes to this address alone is not reported on, so that two servers do not report on each
         /// other's reports.
         #[key(

@@ -273,6 +273,12 @@ impl Reply {
         Self::with(550, (7, 1), "the links of the message lead to too many different places")
     }
 
+    /// 550 for a message whose text nobody could read to its end: it is larger, deeper or more packed than may be looked at (RFC 3463 §3.8: 5.7.1).
+    #[must_use]
+    pub fn not_read_to_its_end() -> Self {
+        Self::with(550, (7, 1), "the text of the message is too large or too nested to be read to its end for links")
+    }
+
     /// 421 when we stop, or are too busy to start.
     #[must_use]
     pub fn closing(hostname: &str, why: &str) -> Self {

@@ -136,6 +136,33 @@ impl Greylist {
         (self.waiting.len(), self.known.len())
     }
 
+    /// What is remembered, the newest first, at most so many.
+    #[must_use]
+    pub fn rows(&self, limit: usize) -> Vec<GreyRow> {
+        let waiting = self.waiting.iter().map(|(key, (of, first))| (*first, GreyRow::Waiting(*key, *of, *first)));
+        let known = self.known.iter().map(|(of, last)| (*last, GreyRow::Known(*of, *last)));
+        let mut rows: Vec<(UnixMillis, GreyRow)> = waiting.chain(known).collect();
+        rows.sort_unstable_by_key(|(at, _)| std::cmp::Reverse(*at));
+        rows.into_iter().take(limit).map(|(_, row)| row).collect()
+    }
+
+    /// Octets that all of it takes at most.
+    #[must_use]
+    pub fn octets(&self) -> usize {
+        self.waiting.len() * WAITING_BYTES + self.known.len() * KNOWN_BYTES
+    }
+
+    /// The network of this address comes for the first time again. How much was remembered of it.
+    pub fn forget_network(&mut self, address: IpAddr) -> usize {
+        let of = network(address);
+        let own: Vec<u64> = self.waiting.iter().filter(|(_, (own, _))| *own == of).map(|(key, _)| *key).collect();
+        own.iter().for_each(|key| self.leave(*key));
+        let last = self.known.remove(&of);
+        self.changes.extend(last.map(|last| GreyChange::Forget(GreyRow::Known(of, last))));
+        self.tidy();
+        own.len() + usize::from(last.is_some())
+    }
+
     fn hash(&self, of: Subnet, who: GreyKey<'_>) -> u64 {
         let mut hasher = DefaultHasher::new();
         let (sender, recipient) = (who.sender.to_ascii_lowercase(), who.recipient.to_ascii_lowercase());

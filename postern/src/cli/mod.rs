@@ -10,6 +10,7 @@ mod bans;
 mod config;
 mod dnsbl;
 mod explain;
+mod greylist;
 mod held;
 mod lists;
 mod mirror;
@@ -149,6 +150,13 @@ enum Command {
     Reports {
         #[command(subcommand)]
         verb: reports::ReportsVerb,
+        #[command(flatten)]
+        at: Where,
+    },
+    /// Who was told to come again because nothing was known of him.
+    Greylist {
+        #[command(subcommand)]
+        verb: greylist::GreyVerb,
         #[command(flatten)]
         at: Where,
     },
@@ -508,6 +516,7 @@ fn carry_out(command: Command) -> Result<(), Stop> {
             Some(order) => (order, at),
             None => return Ok(()),
         },
+        Command::Greylist { verb, at } => (verb.order(), at),
         Command::Ban { verb, at } => (verb.order()?, at),
         Command::Trace { what, limit, at } => (Order::Trace { what, limit }, at),
     };

@@ -4,7 +4,7 @@ use comfy_table::{Table, presets};
 use jiff::Timestamp;
 use postern_mail::Quoted;
 
-use crate::cli::{Stop, bans, dnsbl, explain, lists, reports, scope};
+use crate::cli::{Stop, bans, dnsbl, explain, greylist, lists, reports, scope};
 use crate::control::{Account, Answer, Credential, Lane, Message, Status, Story};
 
 pub(crate) fn print(answer: Answer, as_json: bool) -> Result<(), Stop> {
@@ -57,6 +57,8 @@ pub(crate) fn print(answer: Answer, as_json: bool) -> Result<(), Stop> {
         Answer::Lists { lists, warnings } => lists::print_lists(&lists, &warnings),
         Answer::DnsLists(lists) => dnsbl::print(&lists),
         Answer::ReportsSent(sent) => reports::print(&sent),
+        Answer::ReportsRead(read) => reports::print_read(&read),
+        Answer::Greylist(remembered) => greylist::print(&remembered),
         Answer::Bans(answer) => bans::print_bans(&answer),
         Answer::BanExplained(explained) => bans::print_explained(&explained),
         // A mirror's and a replay's own; they print no answers.

@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::cli::Stop;
 use crate::cli::print::{table, when};
 use crate::control::Order;
-use crate::control::reports::{ReportsOrder, ReportsSent};
+use crate::control::reports::{ReportsOrder, ReportsRead, ReportsSent};
 
 /// Octets of one file.
 const FILE_MAX: u64 = 64 << 20;
@@ -24,6 +24,12 @@ pub(crate) enum ReportsVerb {
         /// Files.
         #[arg(required = true)]
         files: Vec<PathBuf>,
+    },
+    /// What reports that came to [reports] read_at say: messages by domain, client and result.
+    Show {
+        /// About this domain only.
+        #[arg(long)]
+        domain: Option<String>,
     },
     /// Send what was counted for others until now, without waiting for the night.
     Send {
@@ -44,6 +50,7 @@ impl ReportsVerb {
     pub(crate) fn order(&self) -> Option<Order> {
         match self {
             Self::Read { .. } => None,
+            Self::Show { domain } => Some(Order::Reports(ReportsOrder::Show { domain: domain.clone() })),
             Self::Send { dry_run, reason, .. } => {
                 Some(super::because(reason.clone(), Order::Reports(ReportsOrder::Send { dry_run: *dry_run })))
             }
@@ -201,5 +208,34 @@ pub(crate) fn print(sent: &ReportsSent) {
     say!("{rows}");
     if sent.more {
         say!("there are more; ask again");
+    }
+}
+
+/// What others have reported.
+pub(crate) fn print_read(read: &ReportsRead) {
+    match &read.read_at {
+        Some(read_at) => say!("reports are read at {}", shown(read_at)),
+        None => say!("no reports are read; to begin: [reports] read_at"),
+    }
+    let mut rows = table(&["about", "client", "result", "messages", "last told"]);
+    for row in &read.rows {
+        let source = row.source.clone().unwrap_or_default();
+        rows.add_row([shown(&row.domain), source, row.result.clone(), row.messages.to_string(), when(row.last)]);
+    }
+    if !read.rows.is_empty() {
+        say!("{rows}");
+    }
+    if read.more {
+        say!("there are more; --domain shows those of one domain");
+    }
+    say!(
+        "reports: {}, come again: {}, unreadable: {}, not read for lack of time: {}",
+        read.reports,
+        read.again,
+        read.unreadable,
+        read.skipped
+    );
+    if read.without_room > 0 {
+        say!("messages that had no room: {}", read.without_room);
     }
 }

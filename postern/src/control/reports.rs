@@ -11,6 +11,47 @@ pub(crate) enum ReportsOrder {
         /// Only say what would be sent.
         dry_run: bool,
     },
+    /// What others have reported.
+    Show {
+        /// About this domain only.
+        domain: Option<String>,
+    },
+}
+
+/// What others have reported to `reports.read_at`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ReportsRead {
+    /// Where they are read; nowhere unless it is set.
+    pub read_at: Option<String>,
+    /// Reports that were counted.
+    pub reports: u64,
+    /// Mail without a report that reads.
+    pub unreadable: u64,
+    /// Reports that had come before.
+    pub again: u64,
+    /// Mail that there was no time to read.
+    pub skipped: u64,
+    /// Messages told of without a row.
+    pub without_room: u64,
+    /// Those with the most messages first.
+    pub rows: Vec<Row>,
+    /// There are more than these.
+    pub more: bool,
+}
+
+/// What is told of one client.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Row {
+    /// In whose name it sent.
+    pub domain: String,
+    /// The client, where it is told.
+    pub source: Option<String>,
+    /// What became of it.
+    pub result: String,
+    /// How many.
+    pub messages: u64,
+    /// When it was told last, in milliseconds since 1970.
+    pub last: u64,
 }
 
 /// What was sent, or would be.

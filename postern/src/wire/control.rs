@@ -29,7 +29,7 @@ use crate::control::{
 use crate::scopes::{Habits, Used};
 use crate::wire::dispatch::{self, Steering};
 use crate::wire::reload::Reloader;
-use crate::wire::{Server, bans, clock, report, reports, routing, stopped, what_if};
+use crate::wire::{Server, bans, clock, greylist, report, reports, routing, stopped, what_if};
 use crate::{acts, explained, lists, replay};
 
 /// Orders carried out at a time.
@@ -170,6 +170,10 @@ async fn carry_out(server: &Arc<Server>, reloader: &Reloader, order: Order) -> A
         }
         Order::DnsLists => Answer::DnsLists(DnsLists::of(&server.dnsbl.lists(), &server.live.load().policy.dns_lists)),
         Order::Reports(ReportsOrder::Send { dry_run }) => Answer::ReportsSent(reports::send_now(server, dry_run).await),
+        Order::Reports(ReportsOrder::Show { domain }) => {
+            Answer::ReportsRead(server.reports.reader.shown(&server.live.load().config, domain.as_deref()))
+        }
+        Order::Greylist(order) => greylist::carry_out(server, order).await,
         Order::Policy(order) => {
             let server = Arc::clone(server);
             let carried_out = move || replay::carry_out(&server.history, &server.live.load().config, &order);

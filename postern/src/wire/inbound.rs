@@ -93,6 +93,8 @@ struct Incoming {
     is_strangers: bool,
     /// As the client named its recipients.
     is_for_postmaster: bool,
+    /// For the address at which reports are read.
+    is_report: bool,
     /// Why a person is to look at it before it goes on.
     held: Option<String>,
     /// Octets of ours before what came.
@@ -555,6 +557,7 @@ impl Host for Inbound {
         }
         scope::settle(self.reservation.as_mut(), &envelope);
         let is_for_postmaster = postern_policy::facts::is_for_postmaster(&envelope);
+        let is_report = reports::received::is_read(&self.live.config, &envelope);
         let named = routing::expand_aliases(&mut envelope, &self.live.config);
         let writer = self.server.spool.begin();
         let mut trace_header = Vec::with_capacity(512);
@@ -591,6 +594,7 @@ impl Host for Inbound {
             size: 0,
             is_strangers,
             is_for_postmaster,
+            is_report,
             held: None,
             cut: None,
             found: Box::default(),
@@ -617,7 +621,7 @@ impl Host for Inbound {
         message.head.finish();
         // A body that is empty, or nothing but a header section, has left this unwritten.
         let rest = message.complete_section(&self.live.hostname);
-        let Incoming { envelope, writer, size, held, .. } = message;
+        let Incoming { envelope, writer, size, held, is_report, ours, .. } = message;
         let mut writer = writer?;
         if let Some(reason) = &held {
             writer.hold(reason);
@@ -625,6 +629,10 @@ impl Host for Inbound {
         if !rest.is_empty() {
             writer.write(&rest).await?;
         }
+        let report = match is_report && held.is_none() {
+            true => Some(reports::received::look(&self.server, &self.live, (&writer, ours)).await),
+            false => None,
+        };
         let counted = scope::count(reservation).await?;
         let committed = match writer.commit(&envelope).await {
             Ok(committed) => committed,
@@ -635,6 +643,9 @@ impl Host for Inbound {
                 return Err(outage);
             }
         };
+        if let Some(report) = report {
+            reports::received::count(&self.server, report).await;
+        }
         self.dues.settle(&self.server);
         self.asking.accepted(&self.server);
         self.trail.accepted(&self.server, &self.client, committed.id());

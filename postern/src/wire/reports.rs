@@ -2,6 +2,7 @@
 //! agree to them gets none; and a report is forgotten only when it is safe in the spool.
 
 mod facts;
+pub(crate) mod received;
 mod send;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -52,6 +53,8 @@ pub(crate) struct Reporting {
     /// One at a time looks for what is due.
     sending: tokio::sync::Mutex<()>,
     seed: u64,
+    /// Of what others report.
+    pub(crate) reader: received::Reader,
 }
 
 fn limits(config: &Config) -> BookLimits {
@@ -84,6 +87,7 @@ impl Reporting {
                 tracing::warn!(why, "a row of a report does not read and is left out");
             }
         })?;
+        let reader = received::Reader::open(rows.of_others())?;
         let (seen, waiting) = mpsc::channel(SEEN_MAX);
         let reporting = Self {
             book: Mutex::new(book),
@@ -95,6 +99,7 @@ impl Reporting {
             keeping: tokio::sync::Mutex::default(),
             sending: tokio::sync::Mutex::default(),
             seed: report::seed(),
+            reader,
         };
         Ok((reporting, Waiting(waiting)))
     }

@@ -78,5 +78,8 @@ fn judge(server: &Server, asked: &WhatIf, looked: &Looked) -> Result<Explained, 
         },
         (asked, looked),
     )?;
+    // To a filter of others each message is one that has come: it would learn from it, or keep it.
+    let asks_none = asked.message.is_some() && config.as_ref().unwrap_or(&live.config).policy.has_filters();
+    let by = if asks_none { format!("{by}; filters are not asked, only about mail that has come") } else { by };
     Ok(Explained { by: Some(by), ..explained })
 }

@@ -40,7 +40,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use self::pulse::Pulse;
-use self::texts::{Keys, Texts};
+pub(crate) use self::texts::Keys;
+use self::texts::Texts;
 use crate::resolver::{LookupSettings, QUESTIONS_AT_ONCE_MAX, Resolver, SetupFailure, name_servers};
 use crate::spf::{self, SpfAsked};
 use crate::{reverse_dns, seal};
@@ -312,6 +313,12 @@ impl Authenticator {
         }
     }
 
+    /// The keys of a chain, in the shape of which [`texts::key`] says whether they are for mail.
+    pub(crate) async fn chain_keys(&self, message: &AuthenticatedMessage<'_>) -> Keys {
+        let names = seal::key_names(message);
+        Keys::new(together(names.into_iter().map(|name| async move { (name.clone(), self.key(&name).await) })).await)
+    }
+
     async fn signatures(&self, message: Option<ReadMessage<'_>>, patience: &Patience) -> Signed {
         let Some(ReadMessage(mut message)) = message else {
             return Signed { dkim: Vec::new(), passes: Vec::new(), arc: None };
@@ -371,7 +378,14 @@ impl Authenticator {
         if names_too_many(message) {
             return Some(broken("a message signature names too many fields"));
         }
-        let output = self.library.verify_arc(message).await;
+        let mut output = self.library.verify_arc(message).await;
+        let keys;
+        if *output.result() == DkimResult::Pass {
+            // RFC 8617 §4.1.2, §4.1.3: keys are those of DKIM. The library does not look at what they are for. Only now, since they are remembered: a chain
+            // that is broken anyway has nobody asked for its keys.
+            keys = self.chain_keys(message).await;
+            output = self.library.verify_arc(Parameters::new(message).with_cache(&keys)).await;
+        }
         let sealers = message.arc_seals().iter().take(SEALERS_MAX).map(|seal| Words::new(&seal.header.d)).collect();
         let (result, why) = match dkim_result(output.result()) {
             (AuthResult::None, _) => (AuthResult::Fail, "an incomplete set".to_owned()),

@@ -8,8 +8,8 @@ mod question;
 
 use std::net::Ipv4Addr;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use hickory_resolver::proto::rr::RecordType;
 use postern_mail::dns_list::{DnsAsking, DnsListed, DnsMute, DnsSaid, DnsUnheard, Scoring, askable_name};
@@ -225,14 +225,19 @@ impl Watched {
             let ended = match resolver.remembered(clock(), &name, RecordType::A) {
                 Some(answer) => Ended::Read(question::read(&answer)),
                 None => {
-                    let began = clock();
+                    let sent = OnceLock::new();
                     let ended = tokio::select! {
-                        ended = asked_anew(resolver, &name) => ended,
+                        ended = asked_anew(resolver, &name, &sent) => ended,
                         () = &mut over => Ended::Silent,
                     };
-                    let took = clock().saturating_duration_since(began);
-                    // A client whose own name took most of the time says nothing of the list.
-                    let had_time = ended != Ended::Silent || took >= settings.health.slow.min(settings.deadline / 2);
+                    // As long as our own questions stand in line the list has no part in it.
+                    let took = sent.get().map(|sent| clock().saturating_duration_since(*sent)).unwrap_or_default();
+                    // A client whose own name took most of the time says nothing of the list, and neither does a question that was never sent.
+                    let had_time = match ended {
+                        Ended::Read(_) => true,
+                        Ended::Failed => sent.get().is_some(),
+                        Ended::Silent => took >= settings.health.slow.min(settings.deadline / 2),
+                    };
                     let parked = had_time.then(|| self.health().ended(now, took, &ended, &settings.health)).flatten();
                     heard.changes.extend(parked.map(|why| self.change(Some(why))));
                     ended
@@ -286,7 +291,11 @@ impl Watched {
         }
         let ask = |name: Option<Domain>| async move {
             let name = name?;
-            Some(tokio::time::timeout(settings.deadline, asked_anew(resolver, &name)).await.unwrap_or(Ended::Silent))
+            Some(
+                tokio::time::timeout(settings.deadline, asked_anew(resolver, &name, &OnceLock::new()))
+                    .await
+                    .unwrap_or(Ended::Silent),
+            )
         };
         let pair = |points: Option<(Option<Domain>, Option<Domain>)>| async move {
             let (listed, clean) = points?;
@@ -312,8 +321,8 @@ impl Heard {
 }
 
 /// Past what is remembered. No word of a failure is kept: the name in it may hold a key.
-async fn asked_anew(resolver: &Resolver, name: &Domain) -> Ended {
-    match resolver.records_anew(clock(), name, RecordType::A).await {
+async fn asked_anew(resolver: &Resolver, name: &Domain, sent: &OnceLock<Instant>) -> Ended {
+    match resolver.records_sent(clock(), (name, RecordType::A), sent).await {
         Ok(answer) => Ended::Read(question::read(&answer)),
         Err(_) => Ended::Failed,
     }

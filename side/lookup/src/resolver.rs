@@ -6,7 +6,7 @@
 //! are passed by: we hand questions to its pool of name servers and follow aliases and remember answers here.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverOpts};
@@ -17,6 +17,7 @@ use hickory_resolver::proto::op::{DnsRequestOptions, DnsResponse, Query, Respons
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use hickory_resolver::{NameServerPool, PoolContext, TlsConfig};
 use postern_mail::{Domain, Outage};
+use tokio::sync::Semaphore;
 
 use crate::cache::{Answer, Cache};
 
@@ -111,6 +112,8 @@ impl std::error::Error for SetupFailure {}
 pub struct Resolver {
     pool: NameServerPool<TokioRuntimeProvider>,
     servers: usize,
+    /// For as many questions as one server is asked at once, so that the library has none that wait where nobody sees it.
+    pub(crate) turns: Arc<Semaphore>,
     cache: Arc<Mutex<Cache>>,
     pub(crate) settings: Arc<LookupSettings>,
 }
@@ -133,7 +136,8 @@ impl Resolver {
         let count = servers.len();
         let pool = NameServerPool::from_config(servers, Arc::new(PoolContext::new(options, tls)), TokioRuntimeProvider::new());
         let cache = Arc::new(Mutex::new(Cache::new(settings.cache_entries_max)));
-        Ok(Self { pool, servers: count, cache, settings: Arc::new(settings) })
+        let turns = Arc::new(Semaphore::new(QUESTIONS_AT_ONCE_MAX));
+        Ok(Self { pool, servers: count, turns, cache, settings: Arc::new(settings) })
     }
 
     /// The addresses of a host, IPv6 before IPv4, each in the order they came; at most `addresses_max`.
@@ -178,7 +182,17 @@ impl Resolver {
 
     /// The same as `records`, whatever is remembered.
     pub(crate) async fn records_anew(&self, now: Instant, name: &Domain, kind: RecordType) -> Result<Answer, LookupFailure> {
-        let asked = tokio::time::timeout(self.settings.timeout, self.follow(name, kind)).await;
+        self.records_sent(now, (name, kind), &OnceLock::new()).await
+    }
+
+    /// The same, and tells when the question was sent: before that it waits for its turn, which is no fault of whoever is asked.
+    pub(crate) async fn records_sent(
+        &self,
+        now: Instant,
+        (name, kind): (&Domain, RecordType),
+        sent: &OnceLock<Instant>,
+    ) -> Result<Answer, LookupFailure> {
+        let asked = tokio::time::timeout(self.settings.timeout, self.follow(name, kind, sent)).await;
         let (answer, time_to_live) = asked.unwrap_or_else(|_| Err(dns(format!("no answer about {name} {kind} in time"))))?;
         let ceiling = match answer {
             Answer::Records(_) => self.settings.cache_time_max,
@@ -205,11 +219,16 @@ impl Resolver {
     }
 
     /// Asks, and asks again where the answer ends in an alias the server did not follow for us.
-    async fn follow(&self, name: &Domain, kind: RecordType) -> Result<(Answer, Duration), LookupFailure> {
+    async fn follow(
+        &self,
+        name: &Domain,
+        kind: RecordType,
+        sent: &OnceLock<Instant>,
+    ) -> Result<(Answer, Duration), LookupFailure> {
         let mut target = Name::from_ascii(format!("{name}.")).map_err(|e| dns(e.to_string()))?;
         let mut seconds = u32::MAX;
         for _ in 0..ALIASES_MAX {
-            match self.ask(target.clone(), kind).await? {
+            match self.ask(target.clone(), kind, sent).await? {
                 Asked::Nothing { answer, seconds: own } => {
                     return Ok((answer, Duration::from_secs(seconds.min(own).into())));
                 }
@@ -223,7 +242,10 @@ impl Resolver {
         Err(dns(format!("{name} is an alias without end")))
     }
 
-    async fn ask(&self, name: Name, kind: RecordType) -> Result<Asked, LookupFailure> {
+    async fn ask(&self, name: Name, kind: RecordType, sent: &OnceLock<Instant>) -> Result<Asked, LookupFailure> {
+        // It is never closed.
+        let _turn = self.turns.acquire().await.map_err(|error| dns(error.to_string()))?;
+        sent.get_or_init(clock);
         let mut failure = None;
         for _ in 0..self.settings.attempts.max(1) {
             let query = Query::query(name.clone(), kind);

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use mail_auth::arc::{ArcSealer, ChainValidation, SealedSet};
 use mail_auth::crypto::{Algorithm, RsaKey, Sha256, SigningKey};
 use mail_auth::headers::{HeaderWriter as _, Writable};
-use mail_auth::{AuthenticatedMessage, AuthenticationResults, DkimResult};
+use mail_auth::{AuthenticatedMessage, AuthenticationResults, DkimResult, Parameters};
 
 use crate::authenticity::{Authenticator, ReadMessage, names_too_many, too_much};
 
@@ -75,7 +75,8 @@ impl Sealer {
     }
 
     /// The three fields to put in front. `None`: the chain is one that nothing can be added to, since it says of itself that it is broken, is as long as one
-    /// may be, or cannot be counted or verified within bounds; or its keys could not be asked for, and the next hop may have more luck.
+    /// may be, or cannot be counted or verified within bounds (RFC 8617 §5.1.2 has such a chain sealed as failed, but no number of ours would stand in a row with
+    /// the others: it stays broken for everybody behind us, as a seal would say); or its keys could not be asked for, and the next hop may have more luck.
     ///
     /// # Errors
     /// When it cannot be signed.
@@ -84,7 +85,16 @@ impl Sealer {
         if too_much(&message).is_some() || names_too_many(&message) {
             return Ok(None);
         }
-        let Ok(chain) = tokio::time::timeout(within, dns.library.verify_arc(&message)).await else { return Ok(None) };
+        let until = tokio::time::Instant::now() + within;
+        let verified = tokio::time::timeout_at(until, dns.library.verify_arc(&message)).await;
+        let Ok(mut chain) = verified else { return Ok(None) };
+        let keys;
+        if *chain.result() == DkimResult::Pass {
+            let found = tokio::time::timeout_at(until, dns.chain_keys(&message)).await;
+            let Ok(found) = found else { return Ok(None) };
+            keys = found;
+            chain = dns.library.verify_arc(Parameters::new(&message).with_cache(&keys)).await;
+        }
         let is_there = has_arc(&message);
         let countable = !is_there || (1..SETS_MAX).contains(&chain.chain().len());
         if !chain.can_be_sealed() || !countable || matches!(chain.result(), DkimResult::TempError(_)) {
@@ -126,6 +136,16 @@ impl Sealer {
 /// RFC 6376 §3.4.2: a value as it is hashed.
 fn relaxed(value: &str) -> String {
     value.split_ascii_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Where the keys of a chain are, each once; of no more sets than there may be.
+pub(crate) fn key_names(message: &AuthenticatedMessage<'_>) -> Vec<String> {
+    let of_signatures = message.arc_message_signatures().iter().take(SETS_MAX).map(|one| (&one.header.s, &one.header.d));
+    let of_seals = message.arc_seals().iter().take(SETS_MAX).map(|one| (&one.header.s, &one.header.d));
+    let mut names: Vec<String> = of_signatures.chain(of_seals).map(|(s, d)| format!("{s}._domainkey.{d}.")).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 /// Fields of a chain, whatever their state.

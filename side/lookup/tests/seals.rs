@@ -25,8 +25,13 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
+        Self::with_key(|record| record.to_owned())
+    }
+
+    /// The key is published with other tags.
+    fn with_key(tags: impl Fn(&str) -> String) -> Self {
         let (dns, key) = (TestDns::start(), Key::rsa(2048));
-        publish(&dns, &key.record);
+        publish(&dns, &tags(&key.record));
         let settings = LookupSettings { servers: vec![dns.address()], attempts: 1, timeout: WITHIN, ..LookupSettings::default() };
         let authenticator = Authenticator::new(&Resolver::new(settings).unwrap()).unwrap();
         let der: String = key.pem.lines().filter(|line| !line.starts_with('-')).collect();
@@ -117,6 +122,20 @@ async fn a_chain_whose_keys_cannot_be_asked_for_is_left_to_the_next_hop() {
     let sealed = format!("{}{MESSAGE}", place.seal(MESSAGE).await.unwrap()).replace("s=arc", "s=away");
     place.dns.fails("away._domainkey.here.test");
     assert_eq!(place.seal(&sealed).await, None);
+}
+
+#[tokio::test]
+async fn a_chain_whose_keys_are_for_something_else_does_not_hold_and_is_sealed_as_broken() {
+    require!(have_openssl());
+    for (tags, result) in
+        [("s=email; h=sha256; ", AuthResult::Pass), ("s=tlsrpt; ", AuthResult::Fail), ("h=sha1; ", AuthResult::Fail)]
+    {
+        let place = Place::with_key(|record| record.replacen("p=", &format!("{tags}p="), 1));
+        let sealed = format!("{}{MESSAGE}", place.seal(MESSAGE).await.unwrap());
+        assert_eq!(place.verify(&sealed).await.result, result, "{tags}");
+        let again = place.seal(&sealed).await.unwrap();
+        assert!(again.contains(if result == AuthResult::Pass { "cv=pass" } else { "cv=fail" }), "{again}");
+    }
 }
 
 #[test]

@@ -69,9 +69,9 @@ pub(crate) fn xml(report: &Aggregate) -> String {
             xml.text("begin", &report.begin.to_string());
             xml.text("end", &report.end.to_string());
         });
-        for error in &report.errors {
-            xml.text("error", error);
-        }
+        // RFC 9990 §3.1.1.3: there is one such element at most, whatever there is to say.
+        let errors = report.errors.join("; ");
+        xml.maybe("error", Some(errors.as_str()).filter(|text| !text.is_empty()));
         xml.maybe("generator", report.generator.as_deref());
     });
     policy(&mut xml, &report.policy);

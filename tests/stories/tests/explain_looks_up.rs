@@ -110,6 +110,16 @@ fn lists_are_asked_about_the_client_and_the_links() {
     assert!(offer.step("message")["rules"].to_string().contains("links.test"), "{}", offer.0);
     assert_eq!(offer.step("message")["decision"], "refuse", "{}", offer.0);
     assert_eq!(really(&postern, "192.0.2.67", STRANGER, &text).code, 550);
+    // Of filters there is none, and so nothing to say of them.
+    assert!(!offer.0["by"].as_str().unwrap().contains("filters"), "{}", offer.0);
+    postern.change(|setup| setup.table("[[policy.clamav]]\naddress = \"127.0.0.1:1\"\n"));
+    postern.reload("reloaded");
+    let filtered = asked(&postern, "192.0.2.67", STRANGER, Some(&text));
+    assert!(
+        filtered.0["by"].as_str().unwrap().ends_with("filters are not asked, only about mail that has come"),
+        "{}",
+        filtered.0
+    );
     // An account is asked about by nobody.
     postern.terminate();
     let offline = asked(&postern, "192.0.2.66", STRANGER, Some(&text));

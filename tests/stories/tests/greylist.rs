@@ -90,3 +90,24 @@ fn a_rule_that_is_observed_or_not_asked_for_delays_nobody_and_the_trail_and_the_
     plain.reload("reloaded");
     assert_eq!(rcpt(&plain, STRANGER, ALICE).code, 250);
 }
+
+#[test]
+fn who_is_remembered_can_be_seen_counted_and_forgotten() {
+    let mut postern = greylisting("1h", "");
+    assert_eq!(rcpt(&postern, STRANGER, ALICE).code, 451);
+    let listed = postern.json(&["greylist", "list"]);
+    let row = &listed["rows"][0];
+    assert_eq!((&row["network"], &row["known"]), (&"127.0.0.0/24".into(), &false.into()), "{listed}");
+    let stats = postern.json(&["greylist", "stats"]);
+    assert_eq!((&stats["waiting"], &stats["known"], &stats["rows"]), (&1.into(), &0.into(), &serde_json::Value::Null), "{stats}");
+    assert!(
+        postern.order(&["greylist", "list"]).contains("waiting") && postern.order(&["greylist", "stats"]).contains("enforce")
+    );
+    let exit = |postern: &Postern, address: &str| postern.run(&["greylist", "forget", address]).status.code().unwrap();
+    assert_eq!((exit(&postern, "192.0.2.1"), exit(&postern, "nonsense")), (3, 2));
+    assert_eq!(exit(&postern, "127.0.0.9"), 0);
+    postern.kill();
+    postern.start();
+    assert_eq!(postern.json(&["greylist", "stats"])["waiting"], 0, "and it stays forgotten");
+    assert!(postern.order(&["audit", "show"]).contains("greylist forget 127.0.0.9"));
+}

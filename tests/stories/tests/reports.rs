@@ -179,3 +179,73 @@ assert 'of somebody' in original.get_payload()
     assert!(shown.contains("auth-failure about a message, told by postern") && shown.contains("ceo@there.test"), "{shown}");
     assert_eq!(sink.messages().len(), 1, "what passes is not told of");
 }
+
+/// A report as other programs send it, a feedback report, and mail that unpacks to far more than anybody reads.
+const OTHERS: &str = "
+import gzip, sys
+from email.mime.application import MIMEApplication
+from email.mime.message import MIMEMessage
+from email.mime.multipart import MIMEMultipart
+from email.mime.text import MIMEText
+from email.message import Message
+def mail(kind, parts, **more):
+    whole = MIMEMultipart(kind, **more)
+    whole['From'], whole['To'], whole['Subject'] = 'noreply@far.test', 'dmarc@here.test', 'Report Domain: here.test'
+    whole.attach(MIMEText('a report'))
+    for part in parts:
+        whole.attach(part)
+    return whole.as_string()
+row = '<record><row><source_ip>%s</source_ip><count>%d</count><policy_evaluated><disposition>%s</disposition><dkim>%s</dkim><spf>fail</spf></policy_evaluated></row><identifiers><header_from>here.test</header_from></identifiers><auth_results/></record>'
+xml = '<?xml version=\"1.0\"?><feedback><report_metadata><org_name>far.test</org_name><email>a@far.test</email><report_id>%s</report_id><date_range><begin>1</begin><end>2</end></date_range></report_metadata><policy_published><domain>here.test</domain><p>reject</p></policy_published>' % sys.argv[1]
+xml += row % ('192.0.2.1', 40, 'none', 'pass') + row % ('192.0.2.66', 3, 'reject', 'fail') + '</feedback>'
+bomb = gzip.compress(b'<feedback>' + b' ' * (64 << 20))
+fields = Message()
+for name, value in [('Feedback-Type', 'auth-failure'), ('User-Agent', 'Far/1.0'), ('Version', '1'), ('Source-IP', '192.0.2.66'), ('Reported-Domain', 'here.test')]:
+    fields[name] = value
+feedback = MIMEMessage(fields)
+feedback.set_type('message/feedback-report')
+print({'aggregate': lambda: mail('mixed', [MIMEApplication(gzip.compress(xml.encode()), 'gzip')]),
+       'feedback': lambda: mail('report', [feedback], **{'report-type': 'feedback-report'}),
+       'bomb': lambda: mail('mixed', [MIMEApplication(bomb, 'gzip')])}[sys.argv[2]]())
+";
+
+#[test]
+fn reports_of_others_are_added_up_as_they_come_delivered_all_the_same_and_bombs_and_lies_are_only_mail() {
+    require!(have_python());
+    let mut postern = Setup::new().with("reports", "read_at", &format!("\"{ALICE}\"")).prepare();
+    postern.account(ALICE, PASSWORD);
+    postern.start();
+    let made = |id: &str, kind: &str| {
+        let output = Command::new("python3").args(["-c", OTHERS, id, kind]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let send = |postern: &Postern, to: &str, text: &str| {
+        let reply = postern.stranger().mail(STRANGER, &[to], text);
+        assert_eq!(reply.code, 250, "{reply:?}");
+    };
+    send(&postern, ALICE, &made("a", "aggregate"));
+    send(&postern, ALICE, &made("b", "aggregate"));
+    send(&postern, ALICE, &made("b", "aggregate"));
+    send(&postern, ALICE, &made("c", "feedback"));
+    send(&postern, ALICE, &made("d", "bomb"));
+    send(&postern, ALICE, &message(STRANGER, ALICE, "no report"));
+    send(&postern, BOB, &made("e", "aggregate"));
+    assert_eq!(postern.maildir(ALICE).wait_for(6, LONG).len(), 6, "all of it is delivered");
+    postern.kill();
+    postern.start();
+    let read = postern.json(&["reports", "show"]);
+    let totals: Vec<u64> =
+        ["reports", "again", "unreadable", "skipped"].iter().map(|name| read[name].as_u64().unwrap()).collect();
+    assert_eq!(totals, [3, 1, 2, 0], "{read}");
+    let rows: Vec<String> = read["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| format!("{} {} {}", row["source"].as_str().unwrap(), row["result"].as_str().unwrap(), row["messages"]))
+        .collect();
+    assert_eq!(rows, ["192.0.2.1 pass 80", "192.0.2.66 fail, reject 6", "192.0.2.66 auth-failure 1"]);
+    let shown = postern.order(&["reports", "show", "--domain", "here.test"]);
+    assert!(shown.contains("192.0.2.66") && shown.contains("unreadable: 2"), "{shown}");
+    assert_eq!(postern.json(&["reports", "show", "--domain", "there.test"])["rows"].as_array().unwrap().len(), 0);
+}

@@ -6,6 +6,7 @@
 //! RFC 5322 §3.4.1 DEPARTS: comments and folds within an address, which should not be there, are not read either.
 
 use crate::address::Mailbox;
+use crate::message::iso_2022_jp;
 
 /// Longer lists are not read: nobody has this many authors.
 pub const MAILBOXES_MAX: usize = 100;
@@ -47,6 +48,9 @@ pub fn parse(text: &str) -> Option<Vec<Mailbox>> {
 pub fn every(text: &str) -> Option<Vec<Mailbox>> {
     if let Some(list) = parse(text) {
         return Some(list);
+    }
+    if text.contains('\u{1b}') {
+        return iso_2022_jp::every(text);
     }
     // RFC 5322 §4.4 has spaces, comments and backslashes where they do not end an address for every reader.
     let ends = |c: char| " \t><,;:()\"'@".contains(c);

@@ -3,5 +3,6 @@
 pub mod auth_results;
 pub mod date;
 pub mod headers;
+mod iso_2022_jp;
 pub mod mailbox_list;
 pub mod received;

@@ -55,7 +55,8 @@ pub fn judge(facts: &LinkFacts, weights: &Weights) -> Finding {
         if crowd == 0 {
             return Finding::pass(LINKS, because);
         }
-        return Finding { rule: LINKS, says: Effect::Points(crowd), because, reply: Some(Reply::too_many_places()) };
+        let reply = if facts.unasked > 0 { Reply::too_many_places() } else { Reply::not_read_to_its_end() };
+        return Finding { rule: LINKS, says: Effect::Points(crowd), because, reply: Some(reply) };
     };
     let tricks: Vec<&str> = worst.tricks.iter().map(Trick::as_str).collect();
     let because =
@@ -97,13 +98,14 @@ mod tests {
         let finding = judge(&LinkFacts { is_whole: false, ..facts(Vec::new()) }, &Weights::default());
         assert_eq!(finding.says, Effect::Points(20));
         assert!(finding.because.contains("not read to its end"));
+        assert_eq!(finding.reply, Some(Reply::not_read_to_its_end()));
     }
 
     #[test]
     fn more_places_than_lists_are_asked_about_have_points_of_their_own() {
         let few = judge(&LinkFacts { unasked: 1, ..facts(Vec::new()) }, &Weights::default());
         assert_eq!(few.says, Effect::Points(20));
-        assert!(few.because.contains("1 more places") && few.reply.is_some(), "{few:?}");
+        assert!(few.because.contains("1 more places") && few.reply == Some(Reply::too_many_places()), "{few:?}");
         let odd = vec![odd("192.0.2.1", &[Trick::Literal])];
         assert_eq!(judge(&LinkFacts { unasked: 400, ..facts(odd) }, &Weights::default()).says, Effect::Points(30));
     }

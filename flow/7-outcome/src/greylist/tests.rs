@@ -106,3 +106,19 @@ fn the_changes_of_rows_make_the_same_book_again() {
         );
     }
 }
+
+#[test]
+fn a_network_that_is_forgotten_comes_for_the_first_time_again_and_others_do_not() {
+    let mut book = new();
+    for (client, sender) in [("192.0.2.1", "a@x.test"), ("192.0.2.1", "b@x.test"), ("192.0.3.1", "a@x.test")] {
+        assert!(matches!(book.attempt(at(0), &SETTINGS, who(client, sender)), GreySaid::Wait(_)));
+    }
+    assert!(matches!(book.attempt(at(400 * SECOND), &SETTINGS, who("192.0.2.1", "a@x.test")), GreySaid::Back(_)));
+    assert!(matches!(book.attempt(at(400 * SECOND), &SETTINGS, who("192.0.3.1", "a@x.test")), GreySaid::Back(_)));
+    assert_eq!((book.rows(2).len(), book.rows(9).len(), book.counts()), (2, 3, (1, 2)));
+    let _ = book.take_changes();
+    assert_eq!((book.forget_network("192.0.2.77".parse().unwrap()), book.take_changes().len()), (2, 2));
+    assert_eq!(book.forget_network("192.0.2.77".parse().unwrap()), 0);
+    assert_eq!(book.attempt(at(500 * SECOND), &SETTINGS, who("192.0.2.1", "a@x.test")), GreySaid::Wait(SETTINGS.delay));
+    assert_eq!(book.attempt(at(500 * SECOND), &SETTINGS, who("192.0.3.1", "z@x.test")), GreySaid::Known);
+}

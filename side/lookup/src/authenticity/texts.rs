@@ -16,7 +16,7 @@ use mail_auth::{DnsCache, Error, NoCache, ResolverCache, TxtRecord};
 pub(super) struct Texts(Mutex<HashMap<Box<str>, TxtRecord>>);
 
 /// The keys of a message's signatures.
-pub(super) struct Keys {
+pub(crate) struct Keys {
     known: HashMap<Box<str>, TxtRecord>,
     otherwise: Option<TxtRecord>,
 }

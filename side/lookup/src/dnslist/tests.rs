@@ -227,3 +227,19 @@ async fn a_question_that_had_little_of_the_time_left_is_not_held_against_the_lis
     }
     assert_eq!(lists.ask(NOW, &subject).await.said.unheard[0].why, DnsMute::Parked);
 }
+
+#[tokio::test]
+async fn a_question_that_waits_behind_our_own_says_nothing_of_the_list() {
+    let server = TestServer::start(right(Zone::new(), "bl.test")).await;
+    let lists = lists(&server, vec![list("bl.test", DnsTarget::Client)]);
+    assert_eq!(lists.probe(NOW).await.0, vec![]);
+    let all = u32::try_from(crate::resolver::QUESTIONS_AT_ONCE_MAX).unwrap();
+    let held = Arc::clone(&lists.resolver.turns).acquire_many_owned(all).await.unwrap();
+    let many: Vec<_> = (0..40).map(|n| (DnsTarget::Client, Subject::Address(Ipv4Addr::new(192, 0, 2, n).into()))).collect();
+    let heard = lists.ask(NOW, &many).await;
+    assert_eq!((heard.said.unheard.len(), heard.changes), (1, vec![]));
+    let (_, view) = lists.views().next().unwrap();
+    assert_eq!((view.state, view.counts.silent, view.counts.failed), ("usable", 0, 0));
+    drop(held);
+    assert!(lists.ask(NOW, &many).await.said.is_empty(), "and then they are asked");
+}
