@@ -268,7 +268,7 @@ impl Pump {
             Question::Hello(_) => Answer::Pass,
             Question::Sender { from, .. } => match from.to_string().as_bytes().get(1) {
                 Some(b'r') => Answer::Refuse(Reply::outage(&Outage::DiskFull)),
-                Some(b'h') => Answer::Hangup(Reply::too_many_connections("here.example")),
+                Some(b'h') => Answer::Hangup(Reply::too_many_connections("here.example", [192, 0, 2, 7].into())),
                 _ => Answer::Pass,
             },
             Question::Recipient { to, .. } => match to.to_string().as_bytes().first() {

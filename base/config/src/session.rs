@@ -195,7 +195,7 @@ section! {
         )]
         pub known_factor: u32 = 10;
         /// Memory for everything that is counted by address and network: connections and handshakes in a minute, who is known, and all hourly
-        /// limits. Each of these fifteen counts has a sixteenth of it, taken only as it is needed; the last is for tables that grow. When one is full, the address whose count has faded
+        /// limits. Each of these sixteen counts has a seventeenth of it, taken only as it is needed; the last is for tables that grow. When one is full, the address whose count has faded
         /// most of those in its corner is forgotten first, and of equals the older; so a flood of new addresses does not wash away one that is near
         /// its limit. (Counts of what is open are not in it: they are bounded by `connections`.)
         #[key(

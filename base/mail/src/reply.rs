@@ -145,8 +145,18 @@ impl Reply {
 
     /// The same with a reference at its end, by which the refused can ask and the operator find out why: `(ref 01JD7K3QX2)`.
     #[must_use]
-    pub fn with_reference(mut self, id: SessionId) -> Self {
-        let reference = format!(" {REFERENCE}{id})");
+    pub fn with_reference(self, id: SessionId) -> Self {
+        self.with_words(&id)
+    }
+
+    /// The same for a client of whose session nothing is written down, since many come in a second: what is known of its address now is the reason.
+    #[must_use]
+    pub fn with_client_as_reference(self, client: IpAddr) -> Self {
+        self.with_words(&Subnet::host(client))
+    }
+
+    fn with_words(mut self, reference: &dyn fmt::Display) -> Self {
+        let reference = format!(" {REFERENCE}{reference})");
         // A line too long for the wire would lose its end there, and with it the reference.
         let begin = self.lines.rfind('\n').map_or(0, |at| at + 1);
         let room = begin + REFERENCED_BYTES_MAX - reference.len();
@@ -285,10 +295,10 @@ impl Reply {
         Self::with(421, (3, 2), format!("{hostname} {why}, closing connection"))
     }
 
-    /// 421 before work is done, when a ceiling on connections is reached.
+    /// 421 before work is done, when a ceiling on connections is reached. The client is the reference by which an operator finds out which.
     #[must_use]
-    pub fn too_many_connections(hostname: &str) -> Self {
-        Self::with(421, (4, 5), format!("{hostname} too many connections, try again later"))
+    pub fn too_many_connections(hostname: &str, client: IpAddr) -> Self {
+        Self::with(421, (4, 5), format!("{hostname} too many connections, try again later")).with_client_as_reference(client)
     }
 
     /// 421 (or, where `for_good`, 554) to a client that is banned. The network is the reference by which an operator finds the ban.

@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use self::arrivals::Arrivals;
-use crate::ceiling::{Arrival, Ceiling, Place};
+use crate::ceiling::{Arrival, Ceiling, Full, Place};
 use crate::proxy_protocol;
 use crate::pump::{Ended, Host, Pump, PumpSettings};
 use crate::shed;
@@ -139,7 +139,7 @@ impl Listener {
             let place = match place {
                 Ok(place) => place,
                 Err(full) => {
-                    entrance.turn_away(stream, peer, full.as_str());
+                    entrance.turn_away(&ceiling, (stream, peer), full);
                     continue;
                 }
             };
@@ -204,11 +204,13 @@ impl<C: Conversations> Entrance<'_, C> {
         Arrival { now: clock(), address: client.ip().to_canonical(), listener: self.number, handshake }
     }
 
-    fn turn_away(&self, stream: StdStream, client: SocketAddr, why: &'static str) {
-        self.conversations.turned_away(&self.facts(client), why);
+    fn turn_away(&self, ceiling: &Ceiling, (stream, client): (StdStream, SocketAddr), full: Full) {
+        let facts = self.facts(client);
+        ceiling.turns_away(clock(), facts.address, full);
+        self.conversations.turned_away(&facts, full.as_str());
         // Behind implicit TLS a clear reply would only look like a broken handshake.
         if self.kind != ListenerKind::Submissions {
-            shed::say(&stream, &Reply::too_many_connections(&self.conversations.hostname()));
+            shed::say(&stream, &Reply::too_many_connections(&self.conversations.hostname(), facts.address));
         }
     }
 
@@ -248,12 +250,13 @@ impl<C: Conversations> Connection<C> {
                 // It leaves the runtime and comes back: the door and the ceiling are the same for both kinds of clients.
                 let Ok(stream) = stream.into_std() else { return };
                 let Some(stream) = entrance.through_the_door(stream, client) else { return };
+                let ceiling = place.ceiling();
                 match place.named(entrance.arrival(client)) {
                     Ok(place) => {
                         let Ok(stream) = TcpStream::from_std(stream) else { return };
                         tokio::spawn(self.admit(place, stream, client, buffer));
                     }
-                    Err(full) => entrance.turn_away(stream, client, full.as_str()),
+                    Err(full) => entrance.turn_away(&ceiling, (stream, client), full),
                 }
             }
             Ok(Err(why)) => self.conversations.turned_away(&self.entrance().facts(peer), why),
@@ -287,7 +290,7 @@ impl<C: Conversations> Connection<C> {
             if !implicit_tls && !delay.is_zero() && pump.hears_early_talk(delay).await {
                 conversations.turned_away(&facts, "talked before the greeting");
                 conversations.behaved(&facts, Conduct { early: true, ..Conduct::default() });
-                pump.refuse(&Reply::improper_pipelining()).await;
+                pump.refuse(Reply::improper_pipelining()).await;
             } else {
                 let ended = pump.run(implicit_tls).await;
                 conversations.ended(&facts, ended);

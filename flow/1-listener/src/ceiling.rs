@@ -14,6 +14,8 @@ use postern_mail::client::Subnet;
 use postern_mail::envelope::UnixMillis;
 
 const MINUTE: Duration = Duration::from_secs(60);
+/// How long it is remembered who was turned away.
+const HOUR: Duration = Duration::from_secs(3600);
 /// What a message that was taken counts towards being known. Large, so that it has not faded to nothing before its time.
 const DELIVERED: u32 = 1_000;
 /// What a login counts: where there is no room for all, customers are forgotten last.
@@ -46,7 +48,7 @@ pub struct CeilingSettings {
     pub stress_at: f64,
     /// They hold no more than this share: it is over.
     pub stress_until: f64,
-    /// For each of the four counters by host or network that outlive a connection. Taken when the ceiling is made, and not changed after.
+    /// For each of the five counters by host or network that outlive a connection. Taken when the ceiling is made, and not changed after.
     pub counter_bytes: usize,
 }
 
@@ -89,6 +91,31 @@ pub enum Full {
 }
 
 impl Full {
+    const ALL: [Self; 8] = [
+        Self::Server,
+        Self::Reserve,
+        Self::Listener,
+        Self::Host,
+        Self::Network,
+        Self::HostRate,
+        Self::NetworkRate,
+        Self::Handshakes,
+    ];
+
+    /// What it is set to.
+    fn limit(self, settings: &CeilingSettings) -> u64 {
+        match self {
+            Self::Server => settings.connections as u64,
+            Self::Reserve => settings.reserved as u64,
+            Self::Listener => settings.connections_per_listener as u64,
+            Self::Host => settings.connections_per_host as u64,
+            Self::Network => settings.connections_per_network as u64,
+            Self::HostRate => settings.connections_per_minute_per_host.into(),
+            Self::NetworkRate => settings.connections_per_minute_per_network.into(),
+            Self::Handshakes => settings.handshakes_per_minute_per_host.into(),
+        }
+    }
+
     /// For metrics and logs.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -132,6 +159,8 @@ struct Counts {
     handshakes: Tally<Subnet>,
     /// Hosts; and of homes that were written down, networks.
     known: Tally<Subnet>,
+    /// Hosts that were turned away, and at which ceiling.
+    turned_away: Tally<(Subnet, Full)>,
 }
 
 /// Counts open connections.
@@ -182,6 +211,7 @@ impl Ceiling {
     pub fn new(settings: CeilingSettings) -> Arc<Self> {
         let tally = || Tally::new(Tally::<Subnet>::entries_in(settings.counter_bytes));
         let (host_rates, network_rates, handshakes, known) = (tally(), tally(), tally(), tally());
+        let turned_away = Tally::new(Tally::<(Subnet, Full)>::entries_in(settings.counter_bytes));
         let counts = Counts {
             settings,
             open: 0,
@@ -193,6 +223,7 @@ impl Ceiling {
             network_rates,
             handshakes,
             known,
+            turned_away,
         };
         Arc::new(Self { counts: Mutex::new(counts), stressed: AtomicBool::new(false) })
     }
@@ -225,7 +256,8 @@ impl Ceiling {
     #[must_use]
     pub fn counter_bytes(&self) -> usize {
         let counts = self.lock();
-        [&counts.host_rates, &counts.network_rates, &counts.handshakes, &counts.known].iter().map(|tally| tally.bytes()).sum()
+        let of_hosts = [&counts.host_rates, &counts.network_rates, &counts.handshakes, &counts.known];
+        of_hosts.iter().map(|tally| tally.bytes()).sum::<usize>() + counts.turned_away.bytes()
     }
 
     /// A client of our own networks, or one that logged in or delivered not long ago.
@@ -242,6 +274,19 @@ impl Ceiling {
         for (network, last) in homes.into_iter().filter(|(_, last)| now.since(*last) < window) {
             counts.known.add(last, network, LOGGED_IN, window);
         }
+    }
+
+    /// A client is turned away at this ceiling, and may ask why within the hour.
+    pub fn turns_away(&self, now: UnixMillis, address: IpAddr, full: Full) {
+        self.lock().turned_away.add(now, (Subnet::host(address), full), 1, HOUR);
+    }
+
+    /// At which ceilings connections of this host were turned away within the last hour: each with how many, and what the ceiling is now.
+    #[must_use]
+    pub fn turned_away(&self, now: UnixMillis, address: IpAddr) -> Vec<(Full, u32, u64)> {
+        let (host, counts) = (Subnet::host(address), self.lock());
+        let of = |full| (full, counts.turned_away.get(now, (host, full), HOUR), full.limit(&counts.settings));
+        Full::ALL.into_iter().map(of).filter(|(_, times, _)| *times > 0).collect()
     }
 
     /// Takes a place for a client.
@@ -375,6 +420,11 @@ impl Counts {
 }
 
 impl Place {
+    /// That it is of.
+    pub(crate) fn ceiling(&self) -> Arc<Ceiling> {
+        Arc::clone(&self.ceiling)
+    }
+
     /// The same place, now that the client's address is known.
     ///
     /// # Errors

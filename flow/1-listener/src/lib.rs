@@ -14,6 +14,6 @@ pub mod stream;
 pub mod tls;
 
 pub use accept::{Conversations, Door, Listener, bind};
-pub use ceiling::{Arrival, Ceiling, CeilingSettings};
+pub use ceiling::{Arrival, Ceiling, CeilingSettings, Full};
 pub use pump::{Host, PumpSettings};
 pub use tls::{CertificateSlot, ClientAuthorities, OldestVersion, asking_for_certificates, server_config};

@@ -247,8 +247,9 @@ impl<M: Machine, H: Host> Pump<M, H> {
     }
 
     /// Says only this.
-    pub(crate) async fn refuse(&mut self, reply: &Reply) {
-        write_reply(reply, &mut self.output);
+    pub(crate) async fn refuse(&mut self, reply: Reply) {
+        let reply = self.host.refusing(reply);
+        write_reply(&reply, &mut self.output);
         if self.flush().await.is_ok() {
             self.part().await;
         }
@@ -314,7 +315,7 @@ impl<M: Machine, H: Host> Pump<M, H> {
                     }
                     Action::StartTls(ready) => {
                         if self.place.as_ref().is_some_and(|place| place.shakes_hands(clock()).is_err()) {
-                            self.refuse(&Reply::too_many_handshakes(&self.settings.hostname)).await;
+                            self.refuse(Reply::too_many_handshakes(&self.settings.hostname)).await;
                             return Err(Ended::HandshakeRefused);
                         }
                         write_reply(&ready, &mut self.output);
@@ -339,7 +340,7 @@ impl<M: Machine, H: Host> Pump<M, H> {
                     Action::Commit => {
                         // What came about while it was judged is heard here: nothing was read since.
                         if let Some(reply) = self.cut_off.as_mut().and_then(|waiting| waiting.try_recv().ok()) {
-                            self.refuse(&reply).await;
+                            self.refuse(reply).await;
                             return Err(Ended::CutOff);
                         }
                         let result = Box::pin(self.host.commit()).await;
@@ -438,7 +439,7 @@ impl<M: Machine, H: Host> Pump<M, H> {
             self.used = 0;
         }
         if self.bytes > self.settings.bytes_max {
-            Box::pin(self.refuse(&Reply::too_many_bytes(&self.settings.hostname))).await;
+            Box::pin(self.refuse(Reply::too_many_bytes(&self.settings.hostname))).await;
             return Err(Ended::TooManyBytes);
         }
         let Self { stream, input, bytes, stop, said_stopping, cut_off, revoked, .. } = self;
@@ -472,7 +473,7 @@ impl<M: Machine, H: Host> Pump<M, H> {
         match read {
             Ok(filled) => Ok(filled),
             Err(reply) => {
-                Box::pin(self.refuse(&reply)).await;
+                Box::pin(self.refuse(reply)).await;
                 Err(Ended::CutOff)
             }
         }

@@ -42,7 +42,7 @@ fn a_client_over_the_ceiling_is_told_and_the_others_are_not_disturbed() {
 #[test]
 fn who_is_shut_out_hears_why_and_an_orderly_end_and_who_comes_without_end_is_reset() {
     let shut = |door| Setting { door, ..Setting::new() }.serve();
-    let server = shut(Door::Shut(Some(Reply::too_many_connections("here.example"))));
+    let server = shut(Door::Shut(Some(Reply::too_many_connections("here.example", [192, 0, 2, 7].into()))));
     let mut told = server.connect();
     told.expect("421 ");
     assert_eq!(told.line(), None);

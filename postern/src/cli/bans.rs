@@ -167,6 +167,12 @@ pub(crate) fn print_explained(explained: &Explained) {
     for held in &explained.held {
         say!("  counted   {held}");
     }
+    for turned_away in &explained.turned_away {
+        say!("  turned away before a greeting: {turned_away}");
+    }
+    for listed in &explained.listed {
+        say!("  listed    {listed}");
+    }
     for ban in &explained.bans {
         print_view(ban);
     }

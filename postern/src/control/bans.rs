@@ -148,6 +148,12 @@ pub(crate) struct Explained {
     /// What is held against it where passwords are verified, in words.
     #[serde(default)]
     pub held: Vec<String>,
+    /// At which ceilings its connections were turned away within the last hour, in words.
+    #[serde(default)]
+    pub turned_away: Vec<String>,
+    /// What lists make of it now, where that is a refusal, in words.
+    #[serde(default)]
+    pub listed: Vec<String>,
 }
 
 /// What is to be dropped.
@@ -300,6 +306,8 @@ impl Desk<'_> {
             bans: self.views(self.bans.about(address)),
             open: (self.open)(address),
             held: Vec::new(),
+            turned_away: Vec::new(),
+            listed: Vec::new(),
         };
         Ok(Answer::BanExplained(Box::new(explained)))
     }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use postern_config::{BanReply, Config};
-use postern_listener::Door;
+use postern_listener::{Door, Full};
 use postern_mail::ban::{Ban, BanChange, By};
 use postern_mail::client::{ListenerKind, Subnet};
 use postern_mail::envelope::UnixMillis;
@@ -24,7 +24,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use crate::control::Answer;
 use crate::control::bans::{BanOrder, Desk, Mirrored, RefusedView, widest};
 use crate::own_addresses;
-use crate::wire::{Server, clock, live, stopped};
+use crate::wire::{Server, clock, lists, live, stopped};
 
 /// How often it is looked for what has ended. The door itself knows the very millisecond.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
@@ -500,6 +500,13 @@ pub(crate) async fn upkeep(server: Arc<Server>, mut stopping: watch::Receiver<bo
     }
 }
 
+/// What a client that was turned away before its greeting is not let in by, in words.
+fn turned_away(server: &Server, now: UnixMillis, address: IpAddr) -> Vec<String> {
+    let in_words =
+        |(full, times, limit): (Full, u32, u64)| format!("{times} in the last hour, by [limits] {} = {limit}", full.as_str());
+    server.ceiling.turned_away(now, address).into_iter().map(in_words).collect()
+}
+
 /// Carries out an order of a person.
 pub(crate) async fn carry_out(server: &Server, order: BanOrder) -> Answer {
     let keeper = &server.bans;
@@ -530,6 +537,8 @@ pub(crate) async fn carry_out(server: &Server, order: BanOrder) -> Answer {
             if let Ok(address) = explained.address.parse() {
                 explained.held = server.auth_guard.held(now, address);
                 explained.held.extend(server.strangers.held(now, address, refused_for));
+                explained.turned_away = turned_away(server, now, address);
+                explained.listed = lists::refusals(server, now, address);
                 let is_home = server.authenticator.is_somebodys_home(now, address);
                 explained.unbanned = server.unbanned(now, address, Offence::AuthGuess, is_home).map(str::to_owned);
             }

@@ -148,7 +148,11 @@ impl Inbound {
         let answer = decide::answer(&verdict, None);
         if verdict.reply().is_some() && !lists::is_told(&self.server, &facts) {
             self.is_only_counted = true;
-            return answer;
+            return match answer {
+                Answer::Refuse(reply) => Answer::Refuse(reply.with_client_as_reference(self.client.address)),
+                Answer::Hangup(reply) => Answer::Hangup(reply.with_client_as_reference(self.client.address)),
+                other => other,
+            };
         }
         self.trail.judged(&self.client, Asked::Connect(&facts), &verdict);
         self.refused("CONNECT", &verdict, Stage::Connect, None);
@@ -541,8 +545,11 @@ impl Host for Inbound {
 
     /// What the protocol itself refuses, such as a command out of order, is written down here; what was asked about has its reference.
     fn refusing(&mut self, reply: Reply) -> Reply {
-        if reply.has_reference() || self.is_only_counted {
+        if reply.has_reference() {
             return reply;
+        }
+        if self.is_only_counted {
+            return reply.with_client_as_reference(self.client.address);
         }
         self.trail.told(&self.client, "SESSION", &reply, "refused by the protocol, not by a rule");
         reply.with_reference(self.trail.id)

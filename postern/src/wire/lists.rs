@@ -2,6 +2,7 @@
 //! are in force are only ever replaced by whole ones, and what is wrong with a file is told once; whoever
 //! is turned away by one costs less than it costs him.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use postern_config::Config;
 use postern_listener::Door;
 use postern_mail::Verdict;
 use postern_mail::client::ListenerKind;
+use postern_mail::envelope::UnixMillis;
 use postern_mail::event::Event;
 use postern_mail::fact::ClientFacts;
 use postern_mail::netset::Action;
@@ -88,6 +90,19 @@ pub(crate) fn allows(server: &Server, client: &ClientFacts) -> bool {
 /// `postern list test` explains the others.
 pub(crate) fn is_told(server: &Server, facts: &ConnectFacts<'_>) -> bool {
     server.lists.is_news(clock(), facts.client.address, facts.listed)
+}
+
+/// Where a client is refused for what lists say of its address now, in words.
+pub(crate) fn refusals(server: &Server, now: UnixMillis, address: IpAddr) -> Vec<String> {
+    let policy = &server.live.load().policy;
+    let refused_on = |listener| {
+        let client = ClientFacts { address, port: 0, listener };
+        let listed = server.lists.listed(address, listener, now);
+        let verdict = policy.connect(&ConnectFacts { client: &client, listed: &listed });
+        let reply = verdict.reply()?;
+        reply.is_refusal().then(|| format!("on {listener}: {}", explain::explain(Stage::Connect, &verdict)))
+    };
+    [ListenerKind::Mx, ListenerKind::Submission, ListenerKind::Submissions].into_iter().filter_map(refused_on).collect()
 }
 
 /// Whoever is listed is not given a TLS handshake first, which costs more than all the rest, to be told in it to go away.

@@ -20,9 +20,9 @@ use postern_smtp::machine::Conduct;
 
 use crate::wire::{Live, Server, clock, live};
 
-/// Counts that share `limits.counters_memory`: four of connections, eleven of strangers. And one share more, for the old tables while new ones that are twice as
+/// Counts that share `limits.counters_memory`: five of connections, eleven of strangers. And one share more, for the old tables while new ones that are twice as
 /// large are filled from them: that is half of a share at most, and not more than one on each side of the two locks grows at a time.
-const COUNTERS: usize = 16;
+const COUNTERS: usize = 17;
 
 /// The share of one of them.
 #[must_use]
@@ -118,7 +118,7 @@ pub(crate) fn door(server: &Server, client: &ClientFacts) -> Door {
         return Door::Open;
     }
     server.metrics.turned_away("refused_for");
-    Door::Shut(Some(Reply::too_many_faults_of_late(&live.hostname)))
+    Door::Shut(Some(Reply::too_many_faults_of_late(&live.hostname).with_client_as_reference(client.address)))
 }
 
 /// A session has ended in which something was wrong.

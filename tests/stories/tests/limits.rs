@@ -10,8 +10,16 @@ fn one_address_has_so_many_connections_and_no_more() {
     let first = postern.stranger();
     let _second = postern.stranger();
     let mut third = SmtpClient::connect(postern.mx());
-    assert_eq!(third.reply().codes(), "421 4.4.5");
+    let told = third.reply();
+    assert_eq!(told.codes(), "421 4.4.5");
+    // What it was told leads an operator to the ceiling, also when the connections of that moment are gone.
+    assert!(told.text().ends_with("(ref 127.0.0.1/32)"), "{told:?}");
     drop(first);
+    let explained = postern.order(&["explain", "(ref 127.0.0.1/32)"]);
+    assert!(
+        explained.contains("turned away before a greeting: 1 in the last hour, by [limits] connections_per_address = 2"),
+        "{explained}"
+    );
     until("the place to be free again", LONG, || {
         let mut client = SmtpClient::connect(postern.mx());
         client.reply_or_end().filter(|reply| reply.code == 220)

@@ -29,9 +29,11 @@ fn logged_in(source: [u8; 4], postern: &Postern) -> SmtpClient {
     client
 }
 
-/// The codes of what is said to a client that comes.
+/// The codes of what is said to a client that comes. Whoever is refused can say by what.
 fn heard(source: [u8; 4], address: SocketAddr) -> String {
-    from(source, address).reply().codes()
+    let reply = from(source, address).reply();
+    assert!(reply.code < 400 || ["(ref ", "reference "].iter().any(|word| reply.text().contains(word)), "{reply:?}");
+    reply.codes()
 }
 
 fn let_in(source: [u8; 4], address: SocketAddr) {
@@ -270,7 +272,9 @@ fn who_talks_before_the_greeting_again_and_again_is_banned() {
     for _ in 0..2 {
         let mut client = from(THERE, postern.mx());
         client.send("EHLO client.example\r\n");
-        assert_eq!(client.reply().codes(), "554 5.5.0");
+        let told = client.reply();
+        assert_eq!(told.codes(), "554 5.5.0");
+        assert!(told.text().contains("(ref "), "{told:?}");
     }
     let _ = postern.wait_for_log("cause=early_talk");
     until("it is refused", LONG, || (heard(THERE, postern.mx()) == "421 4.7.1").then_some(()));

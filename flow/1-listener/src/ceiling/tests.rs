@@ -49,6 +49,23 @@ fn each_ceiling_is_reached_and_a_place_comes_back() {
 }
 
 #[test]
+fn who_was_turned_away_is_remembered_for_an_hour_and_no_more_of_them_than_there_is_room_for() {
+    let ceiling = Ceiling::new(CeilingSettings { counter_bytes: 8 * 100, ..settings() });
+    let (turned, asked) = ("192.0.2.7".parse().unwrap(), "192.0.2.7".parse().unwrap());
+    for full in [Full::Host, Full::Host, Full::NetworkRate] {
+        ceiling.turns_away(NOW, turned, full);
+    }
+    assert_eq!(ceiling.turned_away(NOW, asked), [(Full::Host, 2, 2), (Full::NetworkRate, 1, 100)]);
+    assert_eq!(ceiling.turned_away(NOW, "192.0.2.8".parse().unwrap()), []);
+    assert_eq!(ceiling.turned_away(NOW.plus(2 * HOUR), asked), []);
+    let before = ceiling.counter_bytes();
+    for n in 0..100_000_u32 {
+        ceiling.turns_away(NOW, std::net::Ipv4Addr::from(0x0b00_0000 | n).into(), Full::Server);
+    }
+    assert!(ceiling.counter_bytes() <= before.max(5 * 800), "{} octets", ceiling.counter_bytes());
+}
+
+#[test]
 fn a_rotating_ipv6_client_is_one_host() {
     let ceiling = Ceiling::new(settings());
     let _places: Vec<_> = (1..=2).map(|n| ceiling.enter(from(&format!("2001:db8::{n}"))).unwrap()).collect();

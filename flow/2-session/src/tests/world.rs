@@ -148,7 +148,7 @@ fn saying(words: &[&str]) -> Say {
 fn named_reply(name: &str) -> Reply {
     match name {
         "no_service" => Reply::no_service("here.example"),
-        "too_many_connections" => Reply::too_many_connections("here.example"),
+        "too_many_connections" => Reply::too_many_connections("here.example", [192, 0, 2, 7].into()),
         "relay_denied" => Reply::relay_denied(),
         "no_such_recipient" => Reply::no_such_recipient("x"),
         "no_space" => Reply::no_space(),
