@@ -4,6 +4,7 @@
 use postern_mail::envelope::UnixMillis;
 use postern_mail::message::date::MailDate;
 
+use crate::control::dkim::DkimOrder;
 use crate::control::reports::ReportsOrder;
 use crate::control::{AccountOrder, Answer, Change, Order, QueueOrder};
 
@@ -19,6 +20,10 @@ pub(crate) fn act(order: &Order) -> Option<(String, String)> {
         Order::Account(order) => (account(order)?, String::new()),
         Order::List(order) => (order.act()?, String::new()),
         Order::Ban(order) => order.act()?,
+        Order::Dkim(DkimOrder::Show { .. } | DkimOrder::Rotate { dry_run: true, .. }) => return None,
+        Order::Dkim(DkimOrder::Rotate { domain, unseen, .. }) => {
+            (format!("dkim rotate {domain}{}", if *unseen { " --unseen" } else { "" }), String::new())
+        }
         Order::Reports(ReportsOrder::Send { dry_run: true }) => return None,
         Order::Reports(ReportsOrder::Send { dry_run: false }) => ("reports send --now".to_owned(), String::new()),
         Order::Queue(QueueOrder::List(_) | QueueOrder::Show { .. } | QueueOrder::Summary { .. }) => return None,

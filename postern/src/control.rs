@@ -2,6 +2,7 @@
 //! connection. The same answers are what `--json` prints, so they only grow.
 
 pub(crate) mod bans;
+pub(crate) mod dkim;
 pub(crate) mod dnsbl;
 pub(crate) mod reports;
 
@@ -56,6 +57,8 @@ pub(crate) enum Order {
     Ban(bans::BanOrder),
     /// How DNS lists are.
     DnsLists,
+    /// Something of keys that sign.
+    Dkim(dkim::DkimOrder),
     /// Something of reports to others.
     Reports(reports::ReportsOrder),
     /// The story of a message, or the messages of an address.
@@ -344,6 +347,8 @@ pub(crate) enum Answer {
     BanMirror(bans::Mirrored),
     /// DNS lists.
     DnsLists(dnsbl::DnsLists),
+    /// Keys that sign.
+    DkimKeys(Box<dkim::DkimKeys>),
     /// Reports to others.
     ReportsSent(reports::ReportsSent),
     /// It was not done.

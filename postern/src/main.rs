@@ -5,6 +5,7 @@ mod acts;
 mod certs;
 mod cli;
 mod control;
+mod dkim;
 mod explained;
 mod lists;
 mod offline;

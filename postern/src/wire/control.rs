@@ -29,7 +29,7 @@ use crate::control::{
 use crate::scopes::{Habits, Used};
 use crate::wire::dispatch::{self, Steering};
 use crate::wire::reload::Reloader;
-use crate::wire::{Server, bans, clock, report, reports, routing, stopped, what_if};
+use crate::wire::{Server, bans, clock, report, reports, routing, signing, stopped, what_if};
 use crate::{acts, explained, lists, replay};
 
 /// Orders carried out at a time.
@@ -169,6 +169,10 @@ async fn carry_out(server: &Arc<Server>, reloader: &Reloader, order: Order) -> A
             tokio::task::spawn_blocking(carried_out).await.unwrap_or_else(|error| Answer::failed(error.to_string()))
         }
         Order::DnsLists => Answer::DnsLists(DnsLists::of(&server.dnsbl.lists(), &server.live.load().policy.dns_lists)),
+        Order::Dkim(order) => {
+            let live = server.live.load_full();
+            signing::carry_out(&server.signing, &live.config, &live.resolver, order).await
+        }
         Order::Reports(ReportsOrder::Send { dry_run }) => Answer::ReportsSent(reports::send_now(server, dry_run).await),
         Order::Policy(order) => {
             let server = Arc::clone(server);

@@ -17,6 +17,7 @@ mod body_kinds;
 mod chain;
 mod config_commands;
 mod dkim_peers;
+mod dkim_signing;
 mod dns_lists;
 mod dovecot_lmtp;
 mod dribble;

@@ -5,3 +5,4 @@ pub mod date;
 pub mod headers;
 pub mod mailbox_list;
 pub mod received;
+pub mod signed_fields;
