@@ -12,7 +12,13 @@ use crate::control::{AccountOrder, Answer, Change, Order, QueueOrder};
 #[must_use]
 pub(crate) fn act(order: &Order) -> Option<(String, String)> {
     let (what, reason) = match order {
-        Order::Status | Order::DnsLists | Order::Policy(_) | Order::Trace { .. } | Order::Explain { .. } | Order::WhatIf(_) => {
+        Order::Status
+        | Order::DnsLists
+        | Order::Dns(_)
+        | Order::Policy(_)
+        | Order::Trace { .. }
+        | Order::Explain { .. }
+        | Order::WhatIf(_) => {
             return None;
         }
         Order::Because { reason, order } => (act(order)?.0, reason.clone()),

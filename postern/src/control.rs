@@ -3,6 +3,7 @@
 
 pub(crate) mod bans;
 pub(crate) mod dkim;
+pub(crate) mod dns;
 pub(crate) mod dnsbl;
 pub(crate) mod reports;
 
@@ -59,6 +60,8 @@ pub(crate) enum Order {
     DnsLists,
     /// Something of keys that sign.
     Dkim(dkim::DkimOrder),
+    /// What to publish for a domain, and whether it is.
+    Dns(dns::DnsOrder),
     /// Something of reports to others.
     Reports(reports::ReportsOrder),
     /// The story of a message, or the messages of an address.
@@ -349,6 +352,8 @@ pub(crate) enum Answer {
     DnsLists(dnsbl::DnsLists),
     /// Keys that sign.
     DkimKeys(Box<dkim::DkimKeys>),
+    /// What to publish for a domain, and whether it is.
+    DnsPlan(Box<dns::DnsPlan>),
     /// Reports to others.
     ReportsSent(reports::ReportsSent),
     /// It was not done.

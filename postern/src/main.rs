@@ -6,6 +6,7 @@ mod certs;
 mod cli;
 mod control;
 mod dkim;
+mod dns_plan;
 mod explained;
 mod lists;
 mod offline;

@@ -9,6 +9,7 @@ mod ask;
 mod bans;
 mod config;
 mod dkim;
+mod dns;
 mod dnsbl;
 mod explain;
 mod held;
@@ -143,6 +144,13 @@ enum Command {
     Dkim {
         #[command(subcommand)]
         verb: dkim::DkimVerb,
+        #[command(flatten)]
+        at: Where,
+    },
+    /// What to publish for a domain, and whether it is.
+    Dns {
+        #[command(subcommand)]
+        verb: dns::DnsVerb,
         #[command(flatten)]
         at: Where,
     },
@@ -512,6 +520,7 @@ fn carry_out(command: Command) -> Result<(), Stop> {
         }
         Command::Dnsbl { verb: dnsbl::DnsblVerb::Status, at } => (Order::DnsLists, at),
         Command::Dkim { verb, at } => (verb.order(), at),
+        Command::Dns { verb, at } => (verb.order(), at),
         Command::Reports { verb: reports::ReportsVerb::Read { files }, at } => return reports::files(&files, at.json),
         Command::Reports { verb, at } => match verb.order() {
             Some(order) => (order, at),

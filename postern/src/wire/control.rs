@@ -30,7 +30,7 @@ use crate::scopes::{Habits, Used};
 use crate::wire::dispatch::{self, Steering};
 use crate::wire::reload::Reloader;
 use crate::wire::{Server, bans, clock, report, reports, routing, signing, stopped, what_if};
-use crate::{acts, explained, lists, replay};
+use crate::{acts, dns_plan, explained, lists, replay};
 
 /// Orders carried out at a time.
 const ORDERS_AT_ONCE: usize = 8;
@@ -173,6 +173,7 @@ async fn carry_out(server: &Arc<Server>, reloader: &Reloader, order: Order) -> A
             let live = server.live.load_full();
             signing::carry_out(&server.signing, &live.config, &live.resolver, order).await
         }
+        Order::Dns(order) => dns_plan::carry_out(&server.signing, &server.live.load_full().config, order).await,
         Order::Reports(ReportsOrder::Send { dry_run }) => Answer::ReportsSent(reports::send_now(server, dry_run).await),
         Order::Policy(order) => {
             let server = Arc::clone(server);

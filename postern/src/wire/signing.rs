@@ -18,7 +18,7 @@ use crate::wire::examine::at_length;
 use crate::wire::{Live, Server, clock};
 
 pub(crate) use keeper::{Keeper, watch};
-pub(crate) use orders::{carry_out, offline};
+pub(crate) use orders::{carry_out, offline, plan_offline};
 
 /// A message with our signatures in front.
 pub(crate) struct Signed<'a> {

@@ -14,6 +14,6 @@ mod sign;
 
 pub use canon::BodyHash;
 pub use key::{Algorithm, BadKey, Key};
-pub use record::{Published, Record, published};
+pub use record::{Published, Record, published, quoted};
 pub use ring::{Pair, Ring, State};
 pub use sign::{Read, Reader, Signer};

@@ -48,7 +48,8 @@ impl Record {
 }
 
 /// A text in strings that fit into a TXT record, each in quotes.
-fn quoted(text: &str) -> String {
+#[must_use]
+pub fn quoted(text: &str) -> String {
     let mut strings = Vec::new();
     let mut rest = text;
     while let Some((string, behind)) = rest.split_at_checked(STRING) {

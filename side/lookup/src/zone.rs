@@ -1,11 +1,17 @@
 //! What stands in the DNS now, for whoever wants to know whether his records are out. Promise: it is asked for, whatever is remembered of earlier answers.
 
+use std::net::IpAddr;
+use std::time::Duration;
+
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use postern_mail::Domain;
-use std::net::IpAddr;
+use postern_mail::authenticity::AuthResult;
 
+use crate::Authenticator;
 use crate::cache::Answer;
 use crate::resolver::{LookupFailure, Resolver, clock};
+use crate::seal::seconds;
+use crate::spf::{self, SpfAsked};
 
 impl Resolver {
     async fn records_now<T>(
@@ -59,18 +65,32 @@ impl Resolver {
         Ok(addresses)
     }
 
-    /// Names of an address.
+    /// PTR records; see [`reverse_name`].
     ///
     /// # Errors
     /// When nobody could tell.
-    pub async fn names_now(&self, address: IpAddr) -> Result<Vec<String>, LookupFailure> {
-        let reverse = reverse_name(address);
-        let Ok(reverse) = Domain::parse(&reverse) else { return Ok(Vec::new()) };
-        let name = |record: &RData| match record {
+    pub async fn pointers_now(&self, name: &Domain) -> Result<Vec<String>, LookupFailure> {
+        let pointer = |record: &RData| match record {
             RData::PTR(name) => Some(host(&name.0)),
             _ => None,
         };
-        self.records_now(&reverse, RecordType::PTR, name).await
+        self.records_now(name, RecordType::PTR, pointer).await
+    }
+}
+
+impl Authenticator {
+    /// What SPF says of mail from this domain that this address hands over as `helo`.
+    pub async fn spf_of(&self, client: IpAddr, helo: &Domain, domain: &Domain, within: Duration) -> AuthResult {
+        let sender = format!("postmaster@{domain}");
+        let asked = SpfAsked {
+            client,
+            helo: helo.as_str(),
+            mail_from: Some(&sender),
+            receiver: helo.as_str(),
+            now: seconds(),
+            aside_within: within / 8,
+        };
+        tokio::time::timeout(within, spf::check(self, &asked)).await.map_or(AuthResult::TempError, |spf| spf.result)
     }
 }
 

@@ -19,6 +19,7 @@ mod config_commands;
 mod dkim_peers;
 mod dkim_signing;
 mod dns_lists;
+mod dns_plan;
 mod dovecot_lmtp;
 mod dribble;
 mod dsn;

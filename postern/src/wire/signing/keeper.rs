@@ -282,3 +282,6 @@ pub(crate) async fn watch(server: Arc<Server>, mut stopping: watching::Receiver<
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

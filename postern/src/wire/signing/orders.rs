@@ -10,6 +10,8 @@ use postern_mail::{Domain, Quoted};
 use super::keeper::{Keeper, Told};
 use crate::control::Answer;
 use crate::control::dkim::{DkimDomain, DkimKey, DkimKeys, DkimOrder};
+use crate::control::dns::DnsOrder;
+use crate::dns_plan;
 use crate::wire::{clock, live};
 
 fn key(told: Told) -> DkimKey {
@@ -117,14 +119,26 @@ async fn rotate(keeper: &Keeper, own: &Dkim, unseen: bool, dry_run: bool) -> Res
     })
 }
 
+fn alone<T>(work: impl Future<Output = T>) -> Result<T, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+    Ok(runtime.block_on(work))
+}
+
 /// The same without a server.
 ///
 /// # Errors
 /// In words.
 pub(crate) fn offline(config: &Config, data_dir: &Path, order: DkimOrder) -> Result<Answer, String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
-    runtime.block_on(async {
+    alone(async {
         let resolver = Resolver::new(live::lookup(config)).map_err(|failure| failure.to_string())?;
         Ok(carry_out(&Keeper::new(data_dir.to_path_buf()), config, &resolver, order).await)
-    })
+    })?
+}
+
+/// What to publish for a domain, without a server.
+///
+/// # Errors
+/// In words.
+pub(crate) fn plan_offline(config: &Config, data_dir: &Path, order: DnsOrder) -> Result<Answer, String> {
+    alone(dns_plan::carry_out(&Keeper::new(data_dir.to_path_buf()), config, order))
 }
