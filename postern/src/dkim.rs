@@ -67,12 +67,14 @@ impl Keys {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).map_err(|error| wrong(&self.folder, &error))?;
         let day = jiff::Timestamp::from_millisecond(i64::try_from(now).unwrap_or(i64::MAX)).unwrap_or_default();
         let name = self.ring.name_for(&own.selector, &day.strftime("%Y%m%d").to_string());
+        let mut public = Vec::new();
         for algorithm in Algorithm::BOTH {
             let der = generate(algorithm).ok_or("no key could be made")?;
+            public.push(Key::read(algorithm, &der).and_then(|key| key.public()).map_err(|error| error.to_string())?);
             self.write(&format!("{}.pem", selector(&name, algorithm)), pem(&der).as_bytes())?;
         }
         let mut ring = self.ring.clone();
-        ring.add(name, now);
+        ring.add(name, public, now);
         self.keep(ring)
     }
 
@@ -85,6 +87,16 @@ impl Keys {
         self.write(RING, &text)?;
         self.ring = ring;
         Ok(())
+    }
+
+    /// Takes the private halves of a pair that is in the ring no more.
+    pub(crate) fn destroy(&self, name: &str) {
+        for algorithm in Algorithm::BOTH {
+            let path = self.folder.join(format!("{}.pem", selector(name, algorithm)));
+            if let Err(error) = fs::remove_file(&path) {
+                tracing::warn!("a key that signs no more could not be removed: {}: {error}", path.display());
+            }
+        }
     }
 
     fn write(&self, name: &str, octets: &[u8]) -> Result<(), String> {
@@ -122,17 +134,15 @@ impl Keys {
         Algorithm::BOTH.into_iter().map(read).collect()
     }
 
-    /// The records of a pair, by their selectors. Blocks.
-    ///
-    /// # Errors
-    /// In words.
-    pub(crate) fn records(&self, own: &Dkim, pair: &Pair) -> Result<Vec<(String, Algorithm, Record)>, String> {
-        let record = |algorithm| {
-            let (selector, key) = self.read(pair, algorithm)?;
-            let record = Record::of(own.domain.as_str(), &selector, &key).map_err(|error| error.to_string())?;
-            Ok((selector, algorithm, record))
+    /// The records of a pair, by their selectors.
+    #[must_use]
+    pub(crate) fn records(own: &Dkim, pair: &Pair) -> Vec<(String, Algorithm, Record)> {
+        let record = |(algorithm, public): (Algorithm, &String)| {
+            let selector = selector(&pair.name, algorithm);
+            let record = Record::of(own.domain.as_str(), &selector, algorithm, public);
+            (selector, algorithm, record)
         };
-        Algorithm::BOTH.into_iter().map(record).collect()
+        Algorithm::BOTH.into_iter().zip(&pair.public).map(record).collect()
     }
 }
 
@@ -189,7 +199,7 @@ mod tests {
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         let own_folder = folder.path().join("dkim/a.test");
         assert_eq!((mode(&own_folder), mode(&own_folder.join("p20261124r.pem"))), (0o700, 0o600));
-        let record = |keys: &Keys| keys.records(&own(), keys.ring.signing().unwrap()).unwrap().remove(0).2.value;
+        let record = |keys: &Keys| Keys::records(&own(), keys.ring.signing().unwrap()).remove(0).2.value;
         assert_eq!(record(&keys), record(&Keys::open(&own(), folder.path(), now + 1).unwrap()), "the same ones");
     }
 

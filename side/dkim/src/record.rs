@@ -1,7 +1,7 @@
 //! Head: the record that publishes a key, in the forms in which providers of DNS want it, and what a published one is worth. Promise: only a record by which a
 //! verifier finds our key counts as published.
 
-use crate::key::{Algorithm, BadKey, Key};
+use crate::key::Algorithm;
 
 /// RFC 1035 §3.3.14: octets of one string of a TXT record.
 const STRING: usize = 255;
@@ -18,14 +18,11 @@ pub struct Record {
 }
 
 impl Record {
-    /// Of this key (RFC 6376 §3.6.1).
-    ///
-    /// # Errors
-    /// When the key cannot tell its public half.
-    pub fn of(domain: &str, selector: &str, key: &Key) -> Result<Self, BadKey> {
-        let (algorithm, public) = (key.algorithm(), key.public()?);
+    /// Of the key with this public half (RFC 6376 §3.6.1).
+    #[must_use]
+    pub fn of(domain: &str, selector: &str, algorithm: Algorithm, public: &str) -> Self {
         let value = format!("v=DKIM1; k={}; p={public}", algorithm.key_type());
-        Ok(Self { name: format!("{selector}._domainkey.{domain}"), value, algorithm, public })
+        Self { name: format!("{selector}._domainkey.{domain}"), value, algorithm, public: public.to_owned() }
     }
 
     /// The text in strings that fit, each in quotes.

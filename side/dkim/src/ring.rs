@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub struct Pair {
     /// What its selectors begin with.
     pub name: String,
+    /// The public halves, in the order of [`Algorithm::BOTH`](crate::Algorithm::BOTH): what is published is known without the private ones.
+    pub public: Vec<String>,
     /// When it was made.
     pub made: u64,
     /// When both records were first seen.
@@ -72,9 +74,9 @@ impl Ring {
     }
 
     /// One more. The first signs at once: mail that nobody can verify is worth no less than mail without a signature (RFC 6376 §6.1), and nothing else could sign.
-    pub fn add(&mut self, name: String, now: u64) {
+    pub fn add(&mut self, name: String, public: Vec<String>, now: u64) {
         let signs_since = self.pairs.is_empty().then_some(now);
-        self.pairs.push(Pair { name, made: now, seen: None, signs_since, retired: None });
+        self.pairs.push(Pair { name, public, made: now, seen: None, signs_since, retired: None });
     }
 
     /// The pair that signs.
@@ -143,11 +145,11 @@ mod tests {
     fn a_pair_takes_over_when_it_was_seen_and_the_one_before_it_is_kept_for_the_overlap() {
         let mut ring = Ring::default();
         assert!(ring.signing().is_none() && !ring.is_due(DAY, 1));
-        ring.add("p1".to_owned(), 0);
+        ring.add("p1".to_owned(), Vec::new(), 0);
         assert_eq!(states(&ring, 0), [State::SigningUnseen]);
         assert!(!ring.seen("p1", 5), "it signs already");
         assert_eq!(states(&ring, 5), [State::Signing]);
-        ring.add("p2".to_owned(), DAY);
+        ring.add("p2".to_owned(), Vec::new(), DAY);
         assert_eq!(ring.signing().unwrap().name, "p1");
         assert!(!ring.seen("p1", 2 * DAY), "that says nothing of the next");
         assert_eq!(states(&ring, 2 * DAY), [State::Signing, State::Made]);
@@ -163,10 +165,10 @@ mod tests {
     #[test]
     fn a_new_pair_is_due_by_the_age_of_the_one_that_signs_and_once() {
         let mut ring = Ring::default();
-        ring.add("p1".to_owned(), DAY);
+        ring.add("p1".to_owned(), Vec::new(), DAY);
         assert!(!ring.is_due(100 * DAY, 0));
         assert!(!ring.is_due(91 * DAY - 1, 90 * DAY) && ring.is_due(91 * DAY, 90 * DAY));
-        ring.add("p2".to_owned(), 91 * DAY);
+        ring.add("p2".to_owned(), Vec::new(), 91 * DAY);
         assert!(!ring.is_due(200 * DAY, 90 * DAY), "one waits already");
         assert!(ring.take_over(200 * DAY) && !ring.take_over(200 * DAY));
         assert!(!ring.is_due(201 * DAY, 90 * DAY));
@@ -178,7 +180,7 @@ mod tests {
         let mut names = Vec::new();
         for _ in 0..40 {
             let name = ring.name_for("p", "20261124");
-            ring.add(name.clone(), 0);
+            ring.add(name.clone(), Vec::new(), 0);
             names.push(name);
         }
         assert_eq!(names.first().map(String::as_str), Some("p20261124"));

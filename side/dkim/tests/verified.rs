@@ -94,7 +94,7 @@ impl DnsCache for Zone {
 
 fn zone(signer: &Signer) -> Zone {
     let record = |(selector, key): &(String, Arc<Key>)| {
-        let record = Record::of(&signer.domain, selector, key).unwrap();
+        let record = Record::of(&signer.domain, selector, key.algorithm(), &key.public().unwrap());
         assert_eq!(published(&record, &[record.value.clone().into_bytes()]), Published::Yes);
         (format!("{}.", record.name).into_boxed_str(), TxtRecord::from(DomainKey::parse(record.value.as_bytes())))
     };

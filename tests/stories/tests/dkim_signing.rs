@@ -215,7 +215,8 @@ fn what_waited_is_signed_by_the_keys_in_force_when_it_leaves() {
     let rotated = postern.json(&["dkim", "rotate", "here.test", "--unseen"]);
     let new: Vec<String> = keys(&rotated)[2..].iter().map(|key| key["selector"].as_str().unwrap().to_owned()).collect();
     postern.order(&["queue", "release", &id]);
-    postern.order(&["queue", "retry", &id]);
+    // It may be on its way already.
+    let _ = postern.run(&["queue", "retry", &id]);
     assert_eq!(selectors(&sink.wait_for_subject("held").message()), new);
 }
 
@@ -238,7 +239,15 @@ fn mail_that_cannot_be_signed_waits_until_it_can_be_or_leaves_as_the_configurati
     std::fs::write(&file, key).unwrap();
     postern.order(&["queue", "retry", &id]);
     assert_eq!(selectors(&sink.wait_for_subject("waits").message()).len(), 2);
-    std::fs::write(&file, "no key").unwrap();
+    // A key that is lost is replaced by hand.
+    std::fs::remove_file(&file).unwrap();
+    postern.restart();
+    assert_eq!(keys(&postern.json(&["dkim", "show", "here.test"])).len(), 2, "its record is still known");
+    let rotated = postern.json(&["dkim", "rotate", "here.test", "--unseen"]);
+    from_alice(&postern, CAROL, "replaced");
+    let new = keys(&rotated)[2]["selector"].as_str().unwrap().to_owned();
+    assert_eq!(selectors(&sink.wait_for_subject("replaced").message())[0], new);
+    std::fs::write(postern.data_dir().join(format!("dkim/here.test/{new}.pem")), "no key").unwrap();
     postern.change(|_| {
         Setup::new().dns(&dns).route(&["*"], sink.port()).table("[[dkim]]\ndomain = \"here.test\"\nrequired = false\n")
     });

@@ -1,10 +1,13 @@
 //! Rules on `[[dkim]]`.
 
+use std::time::Duration;
+
 use postern_mail::Domain;
 use postern_mail::message::signed_fields;
 
 use super::{Findings, twice};
 
+const DAY: Duration = Duration::from_secs(24 * 3600);
 /// The day and two letters are still to come in the label.
 const SELECTOR_BYTES_MAX: usize = 40;
 
@@ -25,6 +28,9 @@ pub(super) fn dkim(findings: &mut Findings<'_>) {
             |name: &&String| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':' && byte != b';');
         if let Some(name) = own.headers.iter().find(|name| !is_name(name)) {
             findings.error(&place(index, "headers"), &format!("{name:?} is no name of a header field"));
+        }
+        if !own.expires_after.is_zero() && own.expires_after < DAY {
+            findings.error(&place(index, "expires_after"), "is shorter than mail waits; 1d at least, or 0s for no end");
         }
         // RFC 6376 §5.4.
         if !own.headers.iter().any(|name| name.eq_ignore_ascii_case("From")) {

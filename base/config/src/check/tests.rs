@@ -304,6 +304,7 @@ fn signatures_name_a_domain_once_and_cover_the_author_and_nothing_that_changes_o
     let with = |line: &str| format!("[[dkim]]\ndomain = \"a.test\"\n{line}");
     one_error(&with("[[dkim]]\ndomain = \"A.test\""), "f:4:10: dkim[2].domain", "there already (line 2)");
     one_error(&with("selector = \"a.b\""), "f:3:12: dkim[1].selector", "no label of DNS");
+    one_error(&with("expires_after = \"1h\""), "f:3:17: dkim[1].expires_after", "shorter than mail waits");
     one_error(&with("headers = [\"To\"]"), "f:3:11: dkim[1].headers", "From is missing");
     one_error(&with("headers = [\"From\", \"received\"]"), "f:3:11: dkim[1].headers", "changed on the way");
     one_error(&with("headers = [\"From\", \"from\"]"), "f:3:11: dkim[1].headers", "there twice");

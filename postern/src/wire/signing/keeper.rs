@@ -29,13 +29,16 @@ type Cell = Arc<OnceCell<Arc<str>>>;
 /// Keys of one domain that were read.
 struct Opened {
     keys: Keys,
-    signing: Vec<(String, Arc<Key>)>,
+    /// Those that sign, once they were needed.
+    signing: Option<Vec<(String, Arc<Key>)>>,
     /// What was found at the names of records, and when.
     looked: HashMap<String, (Published, u64)>,
 }
 
 /// A record of a key, and all that is known of it.
 pub(crate) struct Told {
+    /// What the selectors of the pair begin with.
+    pub pair: String,
     /// Of the key.
     pub selector: String,
     /// Of the key.
@@ -112,7 +115,7 @@ impl Keeper {
             return work(opened);
         }
         let keys = Keys::open(own, &self.data_dir, now)?;
-        let mut opened = Opened { signing: keys.signing()?, keys, looked: HashMap::new() };
+        let mut opened = Opened { signing: None, keys, looked: HashMap::new() };
         let done = work(&mut opened);
         all.insert(own.domain.clone(), opened);
         done
@@ -126,7 +129,12 @@ impl Keeper {
         let _turn = self.turns.acquire().await.map_err(|error| error.to_string())?;
         // A signature takes as long as some hundred thousand octets take to be hashed.
         at_length(usize::MAX, || {
-            let keys = self.with(own, now.0, |opened| Ok(opened.signing.clone()))?;
+            let keys = self.with(own, now.0, |opened| {
+                // What does not read is read again the next time: somebody may have mended it.
+                let keys = opened.signing.take().map_or_else(|| opened.keys.signing(), Ok)?;
+                opened.signing = Some(keys.clone());
+                Ok(keys)
+            })?;
             let signer = Signer {
                 domain: own.domain.to_string(),
                 keys,
@@ -166,7 +174,7 @@ impl Keeper {
                     return Ok(false);
                 }
                 opened.keys.keep(ring)?;
-                opened.signing = opened.keys.signing()?;
+                opened.signing = None;
                 Ok(true)
             })
         })?;
@@ -184,10 +192,18 @@ impl Keeper {
             self.with(own, now.0, |opened| {
                 let mut told = Vec::new();
                 for pair in &opened.keys.ring.pairs {
-                    for (selector, algorithm, record) in opened.keys.records(own, pair)? {
+                    for (selector, algorithm, record) in Keys::records(own, pair) {
                         let looked = opened.looked.get(&record.name).cloned();
                         let times = (pair.made, pair.signs_since, pair.retired);
-                        told.push(Told { selector, algorithm, state: Ring::state(pair, now.0, overlap), times, looked, record });
+                        told.push(Told {
+                            pair: pair.name.clone(),
+                            selector,
+                            algorithm,
+                            state: Ring::state(pair, now.0, overlap),
+                            times,
+                            looked,
+                            record,
+                        });
                     }
                 }
                 Ok(told)
@@ -195,7 +211,8 @@ impl Keeper {
         })
     }
 
-    /// Looks for the records of a domain; a pair that waits for them takes over when both are there. True when one did.
+    /// Looks for the records of a domain; a pair that waits for them takes over when both are there, and one that nobody needs is destroyed when both are gone.
+    /// True when one took over.
     ///
     /// # Errors
     /// In words.
@@ -215,21 +232,28 @@ impl Keeper {
                 for (told, what) in &found {
                     opened.looked.insert(told.record.name.clone(), (what.clone(), now.0));
                 }
-                let is_out = |name: &str| {
-                    let of_pair = found.iter().filter(|(told, what)| {
-                        told.selector.len() == name.len() + 1 && told.selector.starts_with(name) && *what == Published::Yes
-                    });
+                // Of both records of a pair this is known.
+                let holds = |pair: &str, wanted: fn(State, &Published) -> bool| {
+                    let of_pair = found.iter().filter(|(told, what)| told.pair == pair && wanted(told.state, what));
                     of_pair.count() == Algorithm::BOTH.len()
                 };
                 let mut ring = opened.keys.ring.clone();
-                let names: Vec<String> = ring.pairs.iter().map(|pair| pair.name.clone()).filter(|name| is_out(name)).collect();
+                let names: Vec<String> = ring.pairs.iter().map(|pair| pair.name.clone()).collect();
+                let out = names.iter().filter(|name| holds(name, |_, what| *what == Published::Yes));
                 // Each of them is noted.
-                let switched = names.iter().filter(|name| ring.seen(name, now.0)).count() > 0;
+                let switched = out.filter(|name| ring.seen(name, now.0)).count() > 0;
+                let gone =
+                    |state, what: &Published| state == State::Over && matches!(what, Published::Missing | Published::Revoked);
+                let gone: Vec<&String> = names.iter().filter(|name| holds(name, gone)).collect();
+                ring.pairs.retain(|pair| !gone.contains(&&pair.name));
                 if ring != opened.keys.ring {
                     opened.keys.keep(ring)?;
                 }
+                for name in gone {
+                    opened.keys.destroy(name);
+                }
                 if switched {
-                    opened.signing = opened.keys.signing()?;
+                    opened.signing = None;
                     self.remembered().clear();
                 }
                 Ok(switched)

@@ -15,7 +15,7 @@ use crate::dns_plan;
 use crate::wire::{clock, live};
 
 fn key(told: Told) -> DkimKey {
-    let Told { selector, algorithm, state, times: (made, signs_since, retired), looked, record } = told;
+    let Told { pair: _, selector, algorithm, state, times: (made, signs_since, retired), looked, record } = told;
     let found = looked.map(|(what, _)| what);
     let advice = match (state, &found) {
         (State::Made | State::SigningUnseen | State::Signing, Some(what)) if *what != Published::Yes => {

@@ -64,9 +64,21 @@ async fn keys_take_turns_by_what_is_published_and_old_records_can_go_when_the_ov
     assert!(new.contains(&format!("s={};", told(4)[2].selector)) && !new.contains(&told(4)[0].selector), "{new}");
     assert_eq!(states(&told(4)), [State::Retired, State::Retired, State::Signing, State::Signing]);
     assert_eq!(states(&told(11)), [State::Over, State::Over, State::Signing, State::Signing]);
+    // A record that is still out keeps its key, and a key without a record is of no use to anybody.
+    assert!(!keeper.look(own, &resolver, at(11)).await.unwrap());
+    assert_eq!(told(11).len(), 4);
+    let gone = told(11);
+    dns.forget(&gone[0].record.name).forget(&gone[1].record.name).txt(&gone[1].record.name, &gone[1].record.revoked());
+    assert!(!keeper.look(own, &resolver, at(10)).await.unwrap());
+    assert_eq!(told(10).len(), 4, "not within the overlap");
+    let file = folder.path().join(format!("dkim/a.test/{}.pem", gone[0].selector));
+    assert!(file.exists());
+    assert!(!keeper.look(own, &resolver, at(11)).await.unwrap());
+    assert_eq!(states(&told(11)), [State::Signing, State::Signing]);
+    assert!(!file.exists());
     // Another process finds the same.
     let again = Keeper::new(folder.path().to_path_buf());
-    assert_eq!(states(&again.told(own, at(11)).unwrap()), [State::Over, State::Over, State::Signing, State::Signing]);
+    assert_eq!(states(&again.told(own, at(11)).unwrap()), [State::Signing, State::Signing]);
 }
 
 #[tokio::test]
