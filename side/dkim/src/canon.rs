@@ -49,8 +49,7 @@ impl BodyHash {
                 b' ' | b'\t' => (self.space_owed, rest) = (true, behind),
                 b'\r' => (self.cr, rest) = (true, behind),
                 _ => {
-                    let end = memchr::memchr3(b' ', b'\t', b'\r', rest).unwrap_or(rest.len());
-                    let (run, behind) = rest.split_at(end);
+                    let (run, behind) = rest.split_at_checked(as_it_is(rest)).unwrap_or((rest, &[]));
                     self.content(run);
                     rest = behind;
                 }
@@ -68,8 +67,14 @@ impl BodyHash {
             self.gathered.push(b' ');
         }
         self.is_empty = false;
-        self.gathered.extend_from_slice(run);
-        self.flush_if_full();
+        if run.len() < GATHERED / 8 {
+            self.gathered.extend_from_slice(run);
+            self.flush_if_full();
+        } else {
+            self.context.update(&self.gathered);
+            self.gathered.clear();
+            self.context.update(run);
+        }
     }
 
     fn flush_if_full(&mut self) {
@@ -92,6 +97,22 @@ impl BodyHash {
         self.context.update(&self.gathered);
         self.context.finish()
     }
+}
+
+/// How much of the start, which is content, is hashed as it is: most text has single spaces and no empty lines. It ends behind content.
+fn as_it_is(text: &[u8]) -> usize {
+    let is_content = |byte: &u8| !matches!(byte, b' ' | b'\t' | b'\r');
+    let mut end = 0;
+    while let Some(at) = text.get(end..).and_then(|rest| rest.iter().position(|byte| *byte <= b' ')) {
+        let stop = end + at;
+        end = match text.get(stop..) {
+            Some([b' ', next, ..]) if is_content(next) => stop + 2,
+            Some([b'\r', b'\n', next, ..]) if is_content(next) => stop + 3,
+            Some([byte, ..]) if is_content(byte) => stop + 1,
+            _ => return stop,
+        };
+    }
+    text.len()
 }
 
 /// Appends a field as it is hashed (RFC 6376 §3.4.2), without its end of line.
