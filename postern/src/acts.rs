@@ -4,6 +4,7 @@
 use postern_mail::envelope::UnixMillis;
 use postern_mail::message::date::MailDate;
 
+use crate::control::dkim::DkimOrder;
 use crate::control::greylist::GreyOrder;
 use crate::control::reports::ReportsOrder;
 use crate::control::{AccountOrder, Answer, Change, Order, QueueOrder};
@@ -12,7 +13,13 @@ use crate::control::{AccountOrder, Answer, Change, Order, QueueOrder};
 #[must_use]
 pub(crate) fn act(order: &Order) -> Option<(String, String)> {
     let (what, reason) = match order {
-        Order::Status | Order::DnsLists | Order::Policy(_) | Order::Trace { .. } | Order::Explain { .. } | Order::WhatIf(_) => {
+        Order::Status
+        | Order::DnsLists
+        | Order::Dns(_)
+        | Order::Policy(_)
+        | Order::Trace { .. }
+        | Order::Explain { .. }
+        | Order::WhatIf(_) => {
             return None;
         }
         Order::Because { reason, order } => (act(order)?.0, reason.clone()),
@@ -23,6 +30,10 @@ pub(crate) fn act(order: &Order) -> Option<(String, String)> {
         Order::Reports(ReportsOrder::Send { dry_run: true } | ReportsOrder::Show { .. }) => return None,
         Order::Greylist(GreyOrder::List { .. } | GreyOrder::Stats) => return None,
         Order::Greylist(GreyOrder::Forget { address }) => (format!("greylist forget {address}"), String::new()),
+        Order::Dkim(DkimOrder::Show { .. } | DkimOrder::Rotate { dry_run: true, .. }) => return None,
+        Order::Dkim(DkimOrder::Rotate { domain, unseen, .. }) => {
+            (format!("dkim rotate {domain}{}", if *unseen { " --unseen" } else { "" }), String::new())
+        }
         Order::Reports(ReportsOrder::Send { dry_run: false }) => ("reports send --now".to_owned(), String::new()),
         Order::Queue(QueueOrder::List(_) | QueueOrder::Show { .. } | QueueOrder::Summary { .. }) => return None,
         Order::Queue(QueueOrder::Change { dry_run: true, .. }) => return None,

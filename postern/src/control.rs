@@ -2,6 +2,8 @@
 //! connection. The same answers are what `--json` prints, so they only grow.
 
 pub(crate) mod bans;
+pub(crate) mod dkim;
+pub(crate) mod dns;
 pub(crate) mod dnsbl;
 pub(crate) mod greylist;
 pub(crate) mod reports;
@@ -57,6 +59,10 @@ pub(crate) enum Order {
     Ban(bans::BanOrder),
     /// How DNS lists are.
     DnsLists,
+    /// Something of keys that sign.
+    Dkim(dkim::DkimOrder),
+    /// What to publish for a domain, and whether it is.
+    Dns(dns::DnsOrder),
     /// Something of reports to others.
     Reports(reports::ReportsOrder),
     /// Something of greylisting.
@@ -347,6 +353,10 @@ pub(crate) enum Answer {
     BanMirror(bans::Mirrored),
     /// DNS lists.
     DnsLists(dnsbl::DnsLists),
+    /// Keys that sign.
+    DkimKeys(Box<dkim::DkimKeys>),
+    /// What to publish for a domain, and whether it is.
+    DnsPlan(Box<dns::DnsPlan>),
     /// Reports to others.
     ReportsSent(reports::ReportsSent),
     /// Reports of others.

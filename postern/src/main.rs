@@ -5,6 +5,8 @@ mod acts;
 mod certs;
 mod cli;
 mod control;
+mod dkim;
+mod dns_plan;
 mod explained;
 mod lists;
 mod offline;

@@ -39,7 +39,8 @@ use crate::wire::bans::{self, Keeper};
 use crate::wire::inbound::Gate;
 use crate::wire::strangers::Strangers;
 use crate::wire::{
-    Live, Server, clock, control, dispatch, dnsbl, greylist, lists, live, login, progress_locks, reload, reports, stopped, unused,
+    Live, Server, clock, control, dispatch, dnsbl, greylist, lists, live, login, progress_locks, reload, reports, signing,
+    stopped, unused,
 };
 
 /// How often metrics that are read rather than counted are taken.
@@ -108,6 +109,7 @@ pub(crate) fn reach(config: &Config, source: &Source, data_dir: &Path) -> Reach 
     let parent =
         |path: &Path| path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_path_buf();
     let mut reach = Reach { write: vec![data_dir.to_path_buf()], read: vec![] };
+    reach.write.extend(config.dkim.iter().filter_map(|own| own.keys.clone()));
     for domain in &config.domains {
         if let Deliver::Maildir { path } = &domain.deliver {
             reach.write.push(fixed_part(path, data_dir));
@@ -413,6 +415,7 @@ async fn serve(
         dnsbl,
         bans: Arc::new(bans),
         quotas,
+        signing: signing::Keeper::new(data_dir.clone()),
         reports,
         greylist,
         history,
@@ -465,6 +468,7 @@ async fn serve(
     tokio::spawn(unused::run(Arc::clone(&server), stopping.clone()));
     tokio::spawn(reports::count(Arc::clone(&server), reported, stopping.clone()));
     tokio::spawn(reports::watch(Arc::clone(&server), stopping.clone()));
+    tokio::spawn(signing::watch(Arc::clone(&server), stopping.clone()));
     tokio::spawn(sweep(Arc::clone(&server), Arc::clone(&reloader), check_interval, stopping.clone()));
 
     if source == Source::Development {

@@ -9,6 +9,7 @@ use crate::Config;
 use crate::error::{ConfigError, Position, Warning};
 use crate::table::key_at;
 
+mod dkim;
 mod dns_lists;
 mod domains;
 mod filters;
@@ -28,6 +29,7 @@ const RULES: &[Rule] = &[
     (certificate, &["tls"]),
     (self_signed, &["tls", "listener"]),
     (seals, &["arc", "policy.authenticity.enabled"]),
+    (dkim::dkim, &["dkim"]),
     (auth, &["auth.mechanisms", "auth.oidc", "tls.client_ca", "listener"]),
     (lists::lists, &["policy.list"]),
     (dns_lists::lists, &["policy.dnsbl", "policy.uribl", "policy.hashbl"]),

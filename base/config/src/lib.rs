@@ -10,6 +10,7 @@ mod auth;
 mod authenticity;
 mod check;
 mod delivery;
+mod dkim;
 mod dns;
 mod dnsbl;
 mod domain;
@@ -51,6 +52,7 @@ pub use arc::Arc;
 pub use auth::{Auth, BanReply};
 pub use authenticity::{Authenticity, DmarcQuarantine};
 pub use delivery::{Egress, Outbound, Timeouts};
+pub use dkim::Dkim;
 pub use dns::Dns;
 pub use dnsbl::{BitPoints, CodePoints, Dnsbl, TestPointSetting, Uribl};
 pub use domain::{Aliases, Deliver, HostedDomain, Recipients, Resolution, Separator};
@@ -116,6 +118,9 @@ section! {
         /// Seals on mail that goes on.
         #[key(example = "", why = "see its keys")]
         pub arc: Arc;
+        /// Signatures on mail that leaves.
+        #[key(example = "", why = "a signature takes records in the DNS, which only you can publish")]
+        pub dkim: Vec<Dkim> = Vec::new();
         /// How mail leaves.
         #[key(example = "", why = "see its keys")]
         pub outbound: Outbound;
@@ -131,7 +136,6 @@ section! {
         /// What is logged.
         #[key(example = "", why = "see its keys")]
         pub log: Log;
-        later "dkim" = "DKIM signing";
         later "form" = "web forms";
         later "cluster" = "several nodes as one";
         keeps file: String;

@@ -164,6 +164,7 @@ fn each_key(table: &'static Table, heading: &str, visit: Visit<'_>) {
                     "listener",
                     "domain",
                     "route",
+                    "dkim",
                     "policy.list",
                     "policy.dnsbl",
                     "policy.uribl",

@@ -24,7 +24,7 @@ use crate::privilege::drop_root;
 use crate::scopes::Habits;
 use crate::wire::bans::carry_out_offline;
 use crate::wire::control::socket_path;
-use crate::wire::{account_facts, clock, live};
+use crate::wire::{account_facts, clock, live, signing};
 
 /// Has an order carried out.
 pub(crate) fn ask(source: &Source, order: Order) -> Result<Answer, Stop> {
@@ -39,7 +39,9 @@ pub(crate) fn ask(source: &Source, order: Order) -> Result<Answer, Stop> {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => match without_reason(order) {
             (Order::WhatIf(asked), _) => what_if(&config, &data_dir, &asked),
             // A mirror without a server has nothing to follow: it must not become the server's user over that, nor make its folders.
-            (order @ (Order::Account(_) | Order::List(_) | Order::Ban(_)), reason) if !is_mirror(&order) => {
+            (order @ (Order::Account(_) | Order::List(_) | Order::Ban(_) | Order::Dkim(_) | Order::Dns(_)), reason)
+                if !is_mirror(&order) =>
+            {
                 let who = acts::local_user();
                 let act = acts::act(&Order::Because { reason, order: Box::new(order.clone()) });
                 as_server(&config, &data_dir)?;
@@ -52,6 +54,8 @@ pub(crate) fn ask(source: &Source, order: Order) -> Result<Answer, Stop> {
                         let files_of = Some(&config).filter(|_| order.wants_files());
                         lists::carry_out(&offline::lists(&data_dir, files_of)?, &live::policy(&config), clock(), order)
                     }
+                    Order::Dkim(order) => signing::offline(&config, &data_dir, order)?,
+                    Order::Dns(order) => signing::plan_offline(&config, &data_dir, order)?,
                     Order::Ban(order) => carry_out_offline(&offline::bans(&data_dir)?, &config, &order)?,
                     _ => return Err(Stop(1, "this takes a running server".to_owned())),
                 };
@@ -112,7 +116,14 @@ fn is_about_state(order: &Order) -> bool {
         | Order::Explain { .. }
         | Order::Trace { .. } => true,
         Order::Because { order, .. } => is_about_state(order),
-        Order::Reload | Order::Account(_) | Order::List(_) | Order::WhatIf(_) | Order::Policy(_) | Order::Reports(_) => false,
+        Order::Reload
+        | Order::Account(_)
+        | Order::List(_)
+        | Order::WhatIf(_)
+        | Order::Policy(_)
+        | Order::Reports(_)
+        | Order::Dkim(_)
+        | Order::Dns(_) => false,
     }
 }
 

@@ -8,6 +8,8 @@ macro_rules! say {
 mod ask;
 mod bans;
 mod config;
+mod dkim;
+mod dns;
 mod dnsbl;
 mod explain;
 mod greylist;
@@ -136,6 +138,20 @@ enum Command {
     Audit {
         #[command(subcommand)]
         verb: explain::AuditVerb,
+        #[command(flatten)]
+        at: Where,
+    },
+    /// Keys that sign mail, and the records that publish them.
+    Dkim {
+        #[command(subcommand)]
+        verb: dkim::DkimVerb,
+        #[command(flatten)]
+        at: Where,
+    },
+    /// What to publish for a domain, and whether it is.
+    Dns {
+        #[command(subcommand)]
+        verb: dns::DnsVerb,
         #[command(flatten)]
         at: Where,
     },
@@ -511,6 +527,8 @@ fn carry_out(command: Command) -> Result<(), Stop> {
             return mirror::run(&Source::named(at.config), &mirror::Mirror { table, once, dry_run });
         }
         Command::Dnsbl { verb: dnsbl::DnsblVerb::Status, at } => (Order::DnsLists, at),
+        Command::Dkim { verb, at } => (verb.order(), at),
+        Command::Dns { verb, at } => (verb.order(), at),
         Command::Reports { verb: reports::ReportsVerb::Read { files }, at } => return reports::files(&files, at.json),
         Command::Reports { verb, at } => match verb.order() {
             Some(order) => (order, at),

@@ -4,7 +4,7 @@ use comfy_table::{Table, presets};
 use jiff::Timestamp;
 use postern_mail::Quoted;
 
-use crate::cli::{Stop, bans, dnsbl, explain, greylist, lists, reports, scope};
+use crate::cli::{Stop, bans, dkim, dns, dnsbl, explain, greylist, lists, reports, scope};
 use crate::control::{Account, Answer, Credential, Lane, Message, Status, Story};
 
 pub(crate) fn print(answer: Answer, as_json: bool) -> Result<(), Stop> {
@@ -20,7 +20,7 @@ pub(crate) fn print(answer: Answer, as_json: bool) -> Result<(), Stop> {
             object.insert("v".to_owned(), 1.into());
         }
         say!("{value}");
-        return Ok(());
+        return if let Answer::DnsPlan(plan) = &answer { dns::ended(plan) } else { Ok(()) };
     }
     match answer {
         Answer::Done { text } => say!("{text}"),
@@ -56,6 +56,11 @@ pub(crate) fn print(answer: Answer, as_json: bool) -> Result<(), Stop> {
         Answer::ListTest(tested) => lists::print_test(&tested),
         Answer::Lists { lists, warnings } => lists::print_lists(&lists, &warnings),
         Answer::DnsLists(lists) => dnsbl::print(&lists),
+        Answer::DkimKeys(keys) => dkim::print(&keys),
+        Answer::DnsPlan(plan) => {
+            dns::print(&plan);
+            return dns::ended(&plan);
+        }
         Answer::ReportsSent(sent) => reports::print(&sent),
         Answer::ReportsRead(read) => reports::print_read(&read),
         Answer::Greylist(remembered) => greylist::print(&remembered),

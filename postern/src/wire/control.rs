@@ -29,8 +29,8 @@ use crate::control::{
 use crate::scopes::{Habits, Used};
 use crate::wire::dispatch::{self, Steering};
 use crate::wire::reload::Reloader;
-use crate::wire::{Server, bans, clock, greylist, report, reports, routing, stopped, what_if};
-use crate::{acts, explained, lists, replay};
+use crate::wire::{Server, bans, clock, greylist, report, reports, routing, signing, stopped, what_if};
+use crate::{acts, dns_plan, explained, lists, replay};
 
 /// Orders carried out at a time.
 const ORDERS_AT_ONCE: usize = 8;
@@ -169,6 +169,11 @@ async fn carry_out(server: &Arc<Server>, reloader: &Reloader, order: Order) -> A
             tokio::task::spawn_blocking(carried_out).await.unwrap_or_else(|error| Answer::failed(error.to_string()))
         }
         Order::DnsLists => Answer::DnsLists(DnsLists::of(&server.dnsbl.lists(), &server.live.load().policy.dns_lists)),
+        Order::Dkim(order) => {
+            let live = server.live.load_full();
+            signing::carry_out(&server.signing, &live.config, &live.resolver, order).await
+        }
+        Order::Dns(order) => dns_plan::carry_out(&server.signing, &server.live.load_full().config, order).await,
         Order::Reports(ReportsOrder::Send { dry_run }) => Answer::ReportsSent(reports::send_now(server, dry_run).await),
         Order::Reports(ReportsOrder::Show { domain }) => {
             Answer::ReportsRead(server.reports.reader.shown(&server.live.load().config, domain.as_deref()))

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 
 use crate::wire::dispatch::Order;
 use crate::wire::routing::Way;
-use crate::wire::{Live, Server, clock, report, routing};
+use crate::wire::{Live, Server, clock, report, routing, signing};
 
 /// When a report cannot be stored, or a message not be read, it is taken up again after this.
 const REPORT_RETRY: Duration = Duration::from_secs(600);
@@ -159,7 +159,10 @@ async fn deliver(server: &Server, live: &Live, attempt: &Attempt, stored: &Store
         Err(outcome) => vec![outcome; recipients.len()],
         Ok(Way::Discard) => maildir::discard(message),
         Ok(Way::Maildir(template)) => server.maildirs.deliver(&template, message).await,
-        Ok(Way::Hop(hop)) => live.delivery.deliver(&hop, message).await,
+        Ok(Way::Hop(hop)) => match signing::signed(server, live, attempt, (&stored.envelope, &body)).await {
+            Ok(signed) => live.delivery.deliver(&hop, Message { body: &signed, ..message }).await,
+            Err(outcome) => vec![outcome; recipients.len()],
+        },
     }
 }
 

@@ -22,6 +22,7 @@ pub(crate) mod reports;
 pub(crate) mod routing;
 pub(crate) mod scope;
 pub(crate) mod sealing;
+pub(crate) mod signing;
 pub(crate) mod strangers;
 pub(crate) mod trail;
 pub(crate) mod unused;
@@ -75,6 +76,8 @@ pub(crate) struct Server {
     pub bans: Arc<bans::Keeper>,
     /// How much each account has sent.
     pub quotas: Arc<Quotas>,
+    /// Keys of signatures.
+    pub signing: signing::Keeper,
     /// What is counted for reports to others.
     pub reports: reports::Reporting,
     /// Stories of messages.

@@ -71,6 +71,7 @@ impl Town {
             dnsbl: dnsbl::Keeper::new(&Self::config(folder.path(), toml)).unwrap(),
             bans,
             quotas,
+            signing: crate::wire::signing::Keeper::new(folder.path().to_path_buf()),
             reports: reports::Reporting::open(ReportRows::of(&store), &Self::config(folder.path(), toml)).unwrap().0,
             greylist: greylist::Keeper::open(&store).unwrap(),
             history,

@@ -15,6 +15,7 @@ pub mod resolver;
 pub mod reverse_dns;
 pub mod seal;
 mod spf;
+pub mod zone;
 
 pub use authenticity::{Authenticator, Authors, MessageAsked, ReadMessage};
 pub use dnslist::{Change, DnsList, DnsListSettings, DnsLists, HealthSettings, Heard, Subject, TestPoint, View};

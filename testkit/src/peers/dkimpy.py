@@ -55,6 +55,15 @@ for line in sys.stdin:
             result, _, reason = dkim.arc_verify(message, dnsfunc=text)
             # Nothing where a seal says itself that the chain is broken.
             answer = ["" if result is None else result.decode(), reason]
+        elif ask["do"] == "verify-all":
+            signed = dkim.DKIM(message)
+            count = sum(name.lower() == b"dkim-signature" for name, _ in signed.headers)
+            answer = []
+            for number in range(count):
+                try:
+                    answer.append(dkim.DKIM(message).verify(idx=number, dnsfunc=text))
+                except dkim.DKIMException:
+                    answer.append(False)
         else:
             answer = dkim.verify(message, dnsfunc=text)
     except dkim.DKIMException as error:

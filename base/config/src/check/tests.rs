@@ -308,3 +308,26 @@ fn a_filter_that_would_never_be_asked_is_an_error() {
     assert_eq!(errors(&format!("{}{}{clamav}", milters(15, "observe"), milters(5, "off"))), "");
     one_error(&format!("{}{clamav}", milters(16, "enforce")), "f:46:", "policy.milter[16]: is one filter too many: 16 are asked");
 }
+
+#[test]
+fn signatures_name_a_domain_once_and_cover_the_author_and_nothing_that_changes_on_the_way() {
+    let with = |line: &str| format!("[[dkim]]\ndomain = \"a.test\"\n{line}");
+    one_error(&with("[[dkim]]\ndomain = \"A.test\""), "f:4:10: dkim[2].domain", "there already (line 2)");
+    one_error(&with("selector = \"a.b\""), "f:3:12: dkim[1].selector", "no label of DNS");
+    one_error(&with("expires_after = \"1h\""), "f:3:17: dkim[1].expires_after", "shorter than mail waits");
+    one_error(&with("headers = [\"To\"]"), "f:3:11: dkim[1].headers", "From is missing");
+    one_error(&with("headers = [\"From\", \"received\"]"), "f:3:11: dkim[1].headers", "changed on the way");
+    one_error(&with("headers = [\"From\", \"from\"]"), "f:3:11: dkim[1].headers", "there twice");
+    one_error(&with("headers = [\"From\", \"a:b\"]"), "f:3:11: dkim[1].headers", "no name of a header field");
+}
+
+#[test]
+fn the_nearest_domain_signs() {
+    let text = "[[dkim]]\ndomain = \"a.test\"\n[[dkim]]\ndomain = \"b.a.test\"\n";
+    let config = crate::load(text, "f", &crate::Machine::named("mx.example")).unwrap();
+    let signs = |author: &str| config.dkim_for(&postern_mail::Mailbox::parse(author).unwrap()).map(|own| own.domain.to_string());
+    assert_eq!(signs("x@a.test").as_deref(), Some("a.test"));
+    assert_eq!(signs("x@c.b.a.test").as_deref(), Some("b.a.test"));
+    assert_eq!(signs("x@ba.test"), None);
+    assert_eq!(signs("x@[192.0.2.1]"), None);
+}

@@ -6,3 +6,4 @@ pub mod headers;
 mod iso_2022_jp;
 pub mod mailbox_list;
 pub mod received;
+pub mod signed_fields;

@@ -1,0 +1,316 @@
+//! The records a domain needs for its mail to be taken by others, and whether they are out. Promise: what is said to be published is what would be found by whoever
+//! looks; and what nobody could tell is said to be unknown, not wrong.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use postern_config::Config;
+use postern_dkim::{Published, State};
+use postern_lookup::{Authenticator, LookupFailure, Resolver, zone};
+use postern_mail::authenticity::AuthResult;
+use postern_mail::{Domain, Quoted};
+
+use crate::control::Answer;
+use crate::control::dns::{DnsOrder, DnsPlan, DnsRecord};
+use crate::wire::signing::Keeper;
+use crate::wire::{clock, live};
+
+/// For all questions of one SPF record.
+const SPF_WITHIN: Duration = Duration::from_secs(15);
+
+/// What is known of this server.
+struct Plan<'a> {
+    config: &'a Config,
+    domain: Domain,
+    /// What it calls itself when it sends.
+    helo: Domain,
+    /// Where it sends from, as far as it knows.
+    addresses: Vec<IpAddr>,
+}
+
+/// A record that is wanted, and who judges what stands there.
+struct Wanted {
+    name: String,
+    kind: &'static str,
+    value: String,
+    why: String,
+    judge: Judge,
+}
+
+enum Judge {
+    /// One of the records is this.
+    Has,
+    /// SPF of this domain lets our addresses send.
+    Spf(Domain),
+    /// A policy stands here or above.
+    Dmarc(Domain),
+    /// It was looked for where keys are.
+    Known(Option<Published>),
+}
+
+/// Where strangers can reach a host.
+fn is_public(address: &IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => !(v4.is_loopback() || v4.is_private() || v4.is_link_local() || v4.is_unspecified()),
+        IpAddr::V6(v6) => !(v6.is_loopback() || v6.is_unicast_link_local() || v6.is_unique_local() || v6.is_unspecified()),
+    }
+}
+
+fn sends_from(config: &Config) -> Vec<IpAddr> {
+    match config.outbound.egress.first() {
+        Some(egress) if !egress.addresses.is_empty() => egress.addresses.clone(),
+        _ => crate::own_addresses::of_machine().into_iter().filter(is_public).collect(),
+    }
+}
+
+fn address_kind(address: IpAddr) -> &'static str {
+    if address.to_canonical().is_ipv4() { "A" } else { "AAAA" }
+}
+
+impl Plan<'_> {
+    fn spf(&self) -> String {
+        let mut terms = vec!["v=spf1".to_owned()];
+        if self.config.domain(&self.domain).is_some() {
+            terms.push("mx".to_owned());
+        }
+        let term = |address: &IpAddr| match address.to_canonical() {
+            IpAddr::V4(v4) => format!("ip4:{v4}"),
+            IpAddr::V6(v6) => format!("ip6:{v6}"),
+        };
+        terms.extend(self.addresses.iter().map(term));
+        if self.addresses.is_empty() {
+            terms.push(format!("a:{}", self.helo));
+        }
+        terms.push("-all".to_owned());
+        terms.join(" ")
+    }
+
+    fn wanted(&self, keys: Vec<Wanted>) -> Vec<Wanted> {
+        let (domain, helo) = (&self.domain, &self.helo);
+        let hostname = &self.config.server.hostname;
+        let mut wanted = Vec::new();
+        let mut want = |name: String, kind, value: String, why: &str, judge| {
+            wanted.push(Wanted { name, kind, value, why: why.to_owned(), judge });
+        };
+        if self.config.domain(domain).is_some() {
+            want(domain.to_string(), "MX", format!("10 {hostname}."), "mail for the domain comes here", Judge::Has);
+        }
+        for address in &self.addresses {
+            let address = address.to_canonical();
+            want(helo.to_string(), address_kind(address), address.to_string(), "where this server is", Judge::Has);
+            let reverse = zone::reverse_name(address);
+            want(
+                reverse,
+                "PTR",
+                format!("{helo}."),
+                "large providers take nothing from an address without a name; whoever the address was rented from sets it",
+                Judge::Has,
+            );
+        }
+        want(domain.to_string(), "TXT", self.spf(), "who may send in the name of the domain (SPF)", Judge::Spf(domain.clone()));
+        if helo != domain {
+            want(
+                helo.to_string(),
+                "TXT",
+                "v=spf1 a -all".to_owned(),
+                "the same of reports, which have no sender",
+                Judge::Spf(helo.clone()),
+            );
+        }
+        wanted.extend(keys);
+        let policy = format!("v=DMARC1; p=none; rua=mailto:postmaster@{domain}");
+        let why = "what others do about mail that is neither signed nor sent by us (DMARC); p=quarantine or p=reject once the reports are clean";
+        wanted.push(Wanted {
+            name: format!("_dmarc.{domain}"),
+            kind: "TXT",
+            value: policy,
+            why: why.to_owned(),
+            judge: Judge::Dmarc(domain.clone()),
+        });
+        wanted
+    }
+}
+
+impl Wanted {
+    fn zone_line(&self) -> String {
+        let value = if self.kind == "TXT" { postern_dkim::quoted(&self.value) } else { self.value.clone() };
+        format!("{}. IN {} {value}", self.name, self.kind)
+    }
+
+    async fn found(&self, resolver: &Resolver) -> Result<Vec<String>, LookupFailure> {
+        let Ok(name) = Domain::parse(&self.name) else { return Ok(Vec::new()) };
+        Ok(match self.kind {
+            "MX" => {
+                resolver.exchangers_now(&name).await?.iter().map(|(preference, host)| format!("{preference} {host}.")).collect()
+            }
+            "PTR" => resolver.pointers_now(&name).await?.iter().map(|name| format!("{name}.")).collect(),
+            "TXT" => resolver.texts_now(&name).await?.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect(),
+            kind => {
+                let addresses = resolver.addresses_now(&name).await?;
+                addresses
+                    .into_iter()
+                    .filter(|address| address_kind(*address) == kind)
+                    .map(|address| address.to_string())
+                    .collect()
+            }
+        })
+    }
+
+    /// The state, what stands there, and what to think of it.
+    async fn judged(
+        &self,
+        plan: &Plan<'_>,
+        resolver: &Resolver,
+        senders: &Authenticator,
+    ) -> (&'static str, Vec<String>, Option<String>) {
+        if let Judge::Known(found) = &self.judge {
+            return match found {
+                None => ("unknown", Vec::new(), None),
+                Some(Published::Yes) => ("published", Vec::new(), None),
+                Some(Published::Missing) => ("missing", Vec::new(), None),
+                Some(other) => ("differs", Vec::new(), Some(other.as_str().to_owned())),
+            };
+        }
+        let found = match self.found(resolver).await {
+            Ok(found) => found,
+            Err(failure) => return ("unknown", Vec::new(), Some(failure.to_string())),
+        };
+        match &self.judge {
+            Judge::Has | Judge::Known(_) => {
+                let host = |value: &str| value.rsplit(' ').next().unwrap_or_default().to_ascii_lowercase();
+                let is_there = found.iter().any(|one| host(one) == host(&self.value));
+                let beside = (is_there && found.len() > 1).then(|| format!("beside {}", found.join(", ")));
+                (
+                    if is_there {
+                        "published"
+                    } else if found.is_empty() {
+                        "missing"
+                    } else {
+                        "differs"
+                    },
+                    found,
+                    beside,
+                )
+            }
+            Judge::Spf(domain) => spf(plan, senders, domain, found).await,
+            Judge::Dmarc(domain) => dmarc(resolver, domain, found).await,
+        }
+    }
+}
+
+async fn spf(
+    plan: &Plan<'_>,
+    senders: &Authenticator,
+    domain: &Domain,
+    found: Vec<String>,
+) -> (&'static str, Vec<String>, Option<String>) {
+    let is_spf = |text: &String| text.split(' ').next().is_some_and(|version| version.eq_ignore_ascii_case("v=spf1"));
+    let found: Vec<String> = found.into_iter().filter(is_spf).collect();
+    match found.len() {
+        0 => return ("missing", found, None),
+        1 => {}
+        // RFC 7208 §4.5.
+        _ => return ("differs", found, Some("of several records none counts".to_owned())),
+    }
+    if plan.addresses.is_empty() {
+        return (
+            "unknown",
+            found,
+            Some("where this server sends from is not known here: name it in [[outbound.egress]] addresses".to_owned()),
+        );
+    }
+    for address in &plan.addresses {
+        match senders.spf_of(address.to_canonical(), &plan.helo, domain, SPF_WITHIN).await {
+            AuthResult::Pass => {}
+            AuthResult::TempError => return ("unknown", found, Some("a name server did not answer".to_owned())),
+            other => return ("differs", found, Some(format!("it says {} of mail from {address}", other.as_str()))),
+        }
+    }
+    ("published", found, None)
+}
+
+/// RFC 9989 §4.10: where there is none at the name itself, one above it counts.
+async fn dmarc(resolver: &Resolver, domain: &Domain, found: Vec<String>) -> (&'static str, Vec<String>, Option<String>) {
+    let policies = |found: Vec<String>| -> Vec<String> {
+        found.into_iter().filter(|text| text.trim_start().starts_with("v=DMARC1")).collect()
+    };
+    let found = policies(found);
+    match found.len() {
+        0 => {}
+        1 => return ("published", found, None),
+        _ => return ("differs", found, Some("of several records none counts".to_owned())),
+    }
+    let mut above = domain.parent();
+    while let Some(name) = above.filter(|name| name.as_str().contains('.')) {
+        if let Ok(at) = Domain::parse(&format!("_dmarc.{name}")) {
+            match resolver.texts_now(&at).await {
+                Err(failure) => return ("unknown", found, Some(failure.to_string())),
+                Ok(texts) => {
+                    let texts = policies(texts.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect());
+                    if texts.len() == 1 {
+                        return ("published", texts, Some(format!("at {at}, which counts for this name too")));
+                    }
+                }
+            }
+        }
+        above = name.parent();
+    }
+    ("missing", found, None)
+}
+
+/// Carries it out, with questions of its own: what was remembered a moment ago may be what has just been mended.
+pub(crate) async fn carry_out(keeper: &Keeper, config: &Config, order: DnsOrder) -> Answer {
+    let domain = match Domain::parse(&order.domain) {
+        Ok(domain) => domain,
+        Err(fault) => return Answer::Failed { exit: 2, error: format!("{}: {fault}", Quoted::text(&order.domain)) },
+    };
+    let signs = config.dkim.iter().find(|own| own.domain == domain);
+    if config.domain(&domain).is_none() && signs.is_none() && domain != config.server.hostname {
+        return Answer::nothing(format!(
+            "{domain} is no domain of this server: neither a [[domain]], nor a [[dkim]], nor its name"
+        ));
+    }
+    let set_up = || {
+        let resolver = Resolver::new(live::lookup(config)).map_err(|failure| failure.to_string())?;
+        let senders = Authenticator::new(&resolver).map_err(|failure| failure.to_string())?;
+        Ok::<_, String>((resolver, senders))
+    };
+    let (resolver, senders) = match set_up() {
+        Ok(both) => both,
+        Err(why) => return Answer::failed(why),
+    };
+    let mut keys = Vec::new();
+    if let Some(own) = signs {
+        if order.check
+            && let Err(why) = keeper.look(own, &resolver, clock()).await
+        {
+            return Answer::failed(why);
+        }
+        match keeper.told(own, clock()) {
+            Err(why) => return Answer::failed(why),
+            Ok(told) => keys.extend(told.into_iter().filter(|told| told.state != State::Over).map(|told| Wanted {
+                name: told.record.name,
+                kind: "TXT",
+                value: told.record.value,
+                why: format!("a key that signs mail (DKIM, {}, {})", told.algorithm.as_str(), told.state.as_str()),
+                judge: Judge::Known(told.looked.map(|(what, _)| what)),
+            })),
+        }
+    }
+    let helo =
+        config.outbound.egress.first().and_then(|egress| egress.helo.clone()).unwrap_or_else(|| config.server.hostname.clone());
+    let plan = Plan { config, domain: domain.clone(), helo, addresses: sends_from(config) };
+    let mut records = Vec::new();
+    for wanted in plan.wanted(keys) {
+        let (state, found, note) = if order.check {
+            let (state, found, note) = wanted.judged(&plan, &resolver, &senders).await;
+            (Some(state.to_owned()), found, note)
+        } else {
+            (None, Vec::new(), None)
+        };
+        let zone_line = wanted.zone_line();
+        let Wanted { name, kind, value, why, .. } = wanted;
+        records.push(DnsRecord { name, kind: kind.to_owned(), value, zone_line, why, state, found, note });
+    }
+    Answer::DnsPlan(Box::new(DnsPlan { domain: domain.to_string(), checked: order.check, records }))
+}
