@@ -34,6 +34,7 @@ pub mod scope;
 pub mod secret;
 pub mod session_id;
 pub mod tally;
+pub mod tlsa;
 pub mod trouble;
 pub mod verdict;
 
@@ -48,5 +49,6 @@ pub use reply::{Reply, ReplyCode, Status};
 pub use secret::Secret;
 pub use session_id::SessionId;
 pub use tally::Tally;
+pub use tlsa::{Tlsa, TlsaSet};
 pub use trouble::Outage;
 pub use verdict::{Decision, Effect, Finding, Mode, Modes, Points, RuleName, Scored, Verdict};

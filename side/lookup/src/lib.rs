@@ -8,6 +8,7 @@
 
 pub mod authenticity;
 mod cache;
+mod dane;
 pub mod dnslist;
 pub mod mx;
 pub mod published;
