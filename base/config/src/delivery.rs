@@ -86,6 +86,9 @@ section! {
             why = "many hosts have no certificate that could be verified, and some have no TLS"
         )]
         pub tls: TlsMode = TlsMode::Opportunistic;
+        /// Hosts whose certificates DNS names securely are held to that (RFC 7672), whatever `tls` says, but not with `none`.
+        #[key(example = "true", why = "it costs nothing where there is no validating resolver, and is the best there is where there is one")]
+        pub dane: bool = true;
         /// Authorities whose certificates `verify` trusts, in PEM.
         #[key(
             example = "\"/etc/ssl/certs/ca-certificates.crt\"",

@@ -52,9 +52,8 @@ mod tests {
 
     #[test]
     fn only_records_that_mail_can_use_are_usable() {
-        let usable = |usage, selector, matching, bytes: usize| {
-            Tlsa { usage, selector, matching, data: vec![7; bytes].into() }.is_usable()
-        };
+        let usable =
+            |usage, selector, matching, bytes: usize| Tlsa { usage, selector, matching, data: vec![7; bytes].into() }.is_usable();
         assert!(usable(3, 1, 1, 32) && usable(2, 0, 2, 64) && usable(3, 0, 0, 700));
         assert!(!usable(0, 1, 1, 32) && !usable(1, 1, 1, 32) && !usable(255, 1, 1, 32));
         assert!(!usable(3, 2, 1, 32) && !usable(3, 1, 3, 32), "unknown selectors and kinds of matching");

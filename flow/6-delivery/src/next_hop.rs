@@ -145,7 +145,13 @@ impl NextHop {
     /// A single known address, speaking SMTP with opportunistic TLS.
     #[must_use]
     pub fn at(name: &str, address: SocketAddr) -> Self {
-        let host = HostAddresses { name: name.into(), addresses: vec![address.ip()], port: address.port(), preference: 0, tls: HostTls::NOTHING };
+        let host = HostAddresses {
+            name: name.into(),
+            addresses: vec![address.ip()],
+            port: address.port(),
+            preference: 0,
+            tls: HostTls::NOTHING,
+        };
         Self { place: Place::Hosts(vec![host]), protocol: Protocol::Smtp, tls: TlsPolicy::Opportunistic, credentials: None }
     }
 }

@@ -7,12 +7,12 @@
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use postern_mail::TlsFailure;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use postern_mail::TlsFailure;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -101,7 +101,8 @@ impl TlsClient {
     /// [`RootsFault`] when certificates were given and none is usable.
     pub fn new(roots: &Roots) -> Result<Self, RootsFault> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let any = config(&provider, Arc::new(AnyCertificate { provider: Arc::clone(&provider), watched: None })).map_err(RootsFault)?;
+        let any =
+            config(&provider, Arc::new(AnyCertificate { provider: Arc::clone(&provider), watched: None })).map_err(RootsFault)?;
         let verified = match roots {
             Roots::Platform => rustls_platform_verifier::Verifier::new(Arc::clone(&provider))
                 .map_err(|error| error.to_string())
@@ -132,7 +133,8 @@ impl TlsClient {
             }
             TlsPolicy::Observe => {
                 let asked = self.verified()?.1.clone();
-                let watching = AnyCertificate { provider: Arc::clone(&self.provider), watched: Some((asked, Arc::clone(&noted))) };
+                let watching =
+                    AnyCertificate { provider: Arc::clone(&self.provider), watched: Some((asked, Arc::clone(&noted))) };
                 (config(&self.provider, Arc::new(watching)).map_err(Failure::Handshake)?, Security::Encrypted)
             }
             TlsPolicy::None | TlsPolicy::Opportunistic | TlsPolicy::Require => (Arc::clone(&self.any), Security::Encrypted),

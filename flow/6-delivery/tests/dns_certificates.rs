@@ -103,11 +103,15 @@ async fn a_host_that_the_domain_forbids_is_not_connected_to() {
     let (pem, _) = certificate("peer.example");
     let mut hop = by_dns(&peer, whole_certificate(&pem));
     if let Place::Hosts(hosts) = &mut hop.place {
-        hosts[0].tls.rule = HostRule::Closed(Status::new(4, 4, 3), TlsFailure::DnssecInvalid, "its records cannot be asked for".into());
+        hosts[0].tls.rule =
+            HostRule::Closed(Status::new(4, 4, 3), TlsFailure::DnssecInvalid, "its records cannot be asked for".into());
     }
     let (outcomes, _, told) = told(&hop).await;
     assert_eq!(outcomes, ["deferred Host 4.4.3"]);
-    assert!(matches!(told.as_slice(), [TlsSession { address: None, failure: Some((TlsFailure::DnssecInvalid, _)), .. }]), "{told:?}");
+    assert!(
+        matches!(told.as_slice(), [TlsSession { address: None, failure: Some((TlsFailure::DnssecInvalid, _)), .. }]),
+        "{told:?}"
+    );
     peer.done().await;
 }
 

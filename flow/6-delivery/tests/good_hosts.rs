@@ -4,7 +4,9 @@
 mod peer;
 
 use peer::*;
-use postern_delivery::{Credentials, Delivery, HostAddresses, HostTls, NextHop, Place, Protocol, Roots, Settings, TlsClient, TlsPolicy};
+use postern_delivery::{
+    Credentials, Delivery, HostAddresses, HostTls, NextHop, Place, Protocol, Roots, Settings, TlsClient, TlsPolicy,
+};
 use postern_mail::Secret;
 
 #[tokio::test]
@@ -184,7 +186,9 @@ async fn the_next_host_is_tried_when_one_does_not_answer() {
         name: "peer.example".into(),
         addresses: vec![address.ip()],
         port: address.port(),
-        preference, tls: HostTls::NOTHING };
+        preference,
+        tls: HostTls::NOTHING,
+    };
     let hosts = vec![host(refused, 10), host(unwilling.address, 20), host(willing.address, 30)];
     let hop = NextHop { place: Place::Hosts(hosts), ..willing.hop() };
     assert_eq!(briefs(&send(&delivery(settings()), &hop, &["a@x.example"]).await), ["delivered"]);

@@ -32,7 +32,9 @@ async fn a_silent_host_costs_its_time_limit_and_the_next_one_is_tried() {
         name: "peer.example".into(),
         addresses: vec![address.ip()],
         port: address.port(),
-        preference: 0, tls: HostTls::NOTHING };
+        preference: 0,
+        tls: HostTls::NOTHING,
+    };
     let hop = NextHop { place: Place::Hosts(vec![host(silent.address), host(willing.address)]), ..willing.hop() };
     assert_eq!(briefs(&send(&delivery(impatient()), &hop, &["a@x.example"]).await), ["delivered"]);
     silent.done().await;

@@ -159,6 +159,8 @@ pub(crate) fn lookup(config: &Config) -> LookupSettings {
         cache_negative_time_max: dns.cache_negative_longest,
         exchangers_max: number(dns.exchangers_max),
         addresses_max: number(dns.addresses_max),
+        dnssec: config.outbound.dane,
+        trust_ad: dns.trust_ad.clone(),
     }
 }
 

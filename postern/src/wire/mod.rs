@@ -16,6 +16,7 @@ pub(crate) mod lists;
 pub(crate) mod live;
 pub(crate) mod login;
 pub(crate) mod names;
+mod outward;
 pub(crate) mod reload;
 pub(crate) mod report;
 pub(crate) mod reports;

@@ -139,7 +139,8 @@ impl Resolver {
         let tls = TlsConfig::new().map_err(|e| SetupFailure(e.to_string()))?;
         let count = servers.len();
         // Which of them an answer is from is not told, so one that is not believed takes belief from all.
-        let believed = settings.dnssec && servers.iter().all(|server| server.ip.is_loopback() || settings.trust_ad.contains(&server.ip));
+        let believed =
+            settings.dnssec && servers.iter().all(|server| server.ip.is_loopback() || settings.trust_ad.contains(&server.ip));
         let pool = NameServerPool::from_config(servers, Arc::new(PoolContext::new(options, tls)), TokioRuntimeProvider::new());
         let cache = Arc::new(Mutex::new(Cache::new(settings.cache_entries_max)));
         Ok(Self { pool, servers: count, believed, cache, settings: Arc::new(settings) })

@@ -16,6 +16,7 @@ mod bans;
 mod body_kinds;
 mod chain;
 mod config_commands;
+mod dane;
 mod dkim_peers;
 mod dns_lists;
 mod dovecot_lmtp;

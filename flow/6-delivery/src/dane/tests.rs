@@ -23,7 +23,8 @@ fn made(name: &str) -> Made {
     let key = KeyPair::generate().unwrap();
     let issuer = Issuer::from_params(&params, &authority_key);
     let end = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
-    let spki = |certificate: &CertificateDer<'_>| ParsedCertificate::try_from(certificate).unwrap().subject_public_key_info().to_vec();
+    let spki =
+        |certificate: &CertificateDer<'_>| ParsedCertificate::try_from(certificate).unwrap().subject_public_key_info().to_vec();
     let (end, authority) = (end.der().clone(), authority.der().clone());
     Made { key: spki(&end), authority_key: spki(&authority), end, authority }
 }
