@@ -58,7 +58,7 @@ impl Resolver {
         let mut alias = None;
         for known in [v6, v4] {
             match known {
-                // RFC 7672 §2.1.3: with no secure address there is nothing to ask for, which also spares hosts whose name servers know
+                // RFC 7672 §2.2.2: with no secure address there is nothing to ask for, which also spares hosts whose name servers know
                 // no such question.
                 Ok(Known { answer: Answer::Records(_), secure: true, alias_of }) => {
                     return Ok(alias_of.into_iter().chain([host.clone()]).collect());

@@ -10,6 +10,7 @@ pub mod authenticity;
 mod cache;
 mod dane;
 pub mod dnslist;
+pub mod mta_sts;
 pub mod mx;
 pub mod published;
 pub mod resolver;
@@ -19,6 +20,7 @@ mod spf;
 
 pub use authenticity::{Authenticator, Authors, MessageAsked, ReadMessage};
 pub use dnslist::{Change, DnsList, DnsListSettings, DnsLists, HealthSettings, Heard, Subject, TestPoint, View};
+pub use mta_sts::{Fetcher, StsFault, StsPolicy};
 pub use mx::{Exchange, MxAnswer, shuffle_equals};
 pub use published::{Consent, NoAnswer};
 pub use resolver::{LookupFailure, LookupSettings, Resolver, SetupFailure};
