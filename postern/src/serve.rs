@@ -39,7 +39,7 @@ use crate::wire::bans::{self, Keeper};
 use crate::wire::inbound::Gate;
 use crate::wire::strangers::Strangers;
 use crate::wire::{
-    Live, Server, clock, control, dispatch, dnsbl, greylist, lists, live, login, progress_locks, reload, reports, stopped, unused,
+    Live, Server, clock, control, dispatch, dnsbl, greylist, lists, live, login, progress_locks, reload, reports, stopped, sts, unused,
 };
 
 /// How often metrics that are read rather than counted are taken.
@@ -297,6 +297,7 @@ struct State {
     audit: Arc<Audit>,
     bans: BanRows,
     reports: ReportRows,
+    tls: ReportRows,
 }
 
 /// Opens the store. `fatal` is told when it fails for good later.
@@ -329,6 +330,7 @@ fn open_state(
         audit: Arc::new(audit),
         bans: BanRows::of(&store),
         reports: ReportRows::of(&store),
+        tls: ReportRows::of_tls(&store),
     })
 }
 
@@ -380,7 +382,7 @@ async fn serve(
 
     let mut scheduler = Scheduler::new(live::scheduler(&config), clock().0);
     let spool = tokio::task::block_in_place(|| recover(&config, &mut scheduler))?;
-    let State { accounts, authenticator, lists, quotas, greylist, history, audit, bans, reports } =
+    let State { accounts, authenticator, lists, quotas, greylist, history, audit, bans, reports, tls: tls_rows } =
         state.await.map_err(|error| error.to_string())??;
     lists.put(tokio::task::block_in_place(|| lists::at_start(&config)));
 
@@ -393,6 +395,7 @@ async fn serve(
     let bans = tokio::task::block_in_place(|| Keeper::open(Box::new(bans), &config, &own_addresses))?;
     let (reports, reported) =
         tokio::task::block_in_place(|| reports::Reporting::open(reports, &config)).map_err(|failure| failure.to_string())?;
+    let sts = tokio::task::block_in_place(|| sts::Policies::open(tls_rows, &config))?;
     let grace = config.server.shutdown_grace;
     let check_interval = config.tls.check_interval;
     let ceiling = Ceiling::new(live::ceiling(&config, open_files_max));
@@ -414,6 +417,7 @@ async fn serve(
         bans: Arc::new(bans),
         quotas,
         reports,
+        sts,
         greylist,
         history,
         session_ids: SessionIds::default(),
@@ -464,6 +468,7 @@ async fn serve(
     tokio::spawn(watch_gauges(Arc::clone(&server), stopping.clone()));
     tokio::spawn(unused::run(Arc::clone(&server), stopping.clone()));
     tokio::spawn(reports::count(Arc::clone(&server), reported, stopping.clone()));
+    tokio::spawn(sts::refresh(Arc::clone(&server), stopping.clone()));
     tokio::spawn(reports::watch(Arc::clone(&server), stopping.clone()));
     tokio::spawn(sweep(Arc::clone(&server), Arc::clone(&reloader), check_interval, stopping.clone()));
 

@@ -115,6 +115,12 @@ impl TlsClient {
         Ok(Self { provider, any, verified })
     }
 
+    /// What verifies hosts by their names, for other questions to them; nothing where there are no authorities.
+    #[must_use]
+    pub fn verifying(&self) -> Option<Arc<ClientConfig>> {
+        self.verified.as_ref().ok().map(|(config, _)| Arc::clone(config))
+    }
+
     /// Shakes hands as a policy wants it.
     pub(crate) async fn handshake(
         &self,

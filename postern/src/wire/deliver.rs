@@ -155,7 +155,7 @@ fn recipients_of(live: &Live, envelope: &Envelope, progress: &Progress, wanted: 
 async fn deliver(server: &Server, live: &Live, attempt: &Attempt, stored: &Stored, recipients: &[Recipient]) -> Vec<Outcome> {
     let body = SpooledBody { body: &stored.body, size: stored.size };
     let message = Message { id: attempt.id, envelope: &stored.envelope, recipients, body: &body };
-    match routing::way(&live.config, &live.resolver, &attempt.destination).await {
+    match routing::way(live, &server.sts, &attempt.destination).await {
         Err(outcome) => vec![outcome; recipients.len()],
         Ok(Way::Discard) => maildir::discard(message),
         Ok(Way::Maildir(template)) => server.maildirs.deliver(&template, message).await,

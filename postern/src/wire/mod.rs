@@ -24,6 +24,7 @@ pub(crate) mod routing;
 pub(crate) mod scope;
 pub(crate) mod sealing;
 pub(crate) mod strangers;
+pub(crate) mod sts;
 pub(crate) mod trail;
 pub(crate) mod unused;
 pub(crate) mod what_if;
@@ -78,6 +79,8 @@ pub(crate) struct Server {
     pub quotas: Arc<Quotas>,
     /// What is counted for reports to others.
     pub reports: reports::Reporting,
+    /// What other domains ask for on the way to them.
+    pub sts: sts::Policies,
     /// Stories of messages.
     pub history: History,
     /// Names of sessions.
@@ -225,6 +228,10 @@ pub(crate) fn account_facts(accounts: &Accounts, account: &str) -> (Fact<OwnedAd
 impl postern_web::Source for Server {
     fn metrics(&self) -> String {
         self.metrics.text()
+    }
+
+    fn sts_policy(&self, host: &str) -> Option<String> {
+        outward::own_policy(&self.live.load().config, host)
     }
 
     fn health(&self) -> Result<(), String> {

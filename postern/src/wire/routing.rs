@@ -12,8 +12,9 @@ use postern_mail::attempt::{Destination, Ticket};
 use postern_mail::outcome::{Evidence, Outcome};
 use postern_mail::{Domain, Envelope, Host, Mailbox, MessageId, Scope, Secret, Status};
 
-use crate::wire::outward;
 use crate::wire::report::seed;
+use crate::wire::sts::Policies;
+use crate::wire::{Live, outward};
 
 /// Where a destination's mail is put.
 pub(crate) enum Way {
@@ -154,12 +155,13 @@ async fn target_hosts(resolver: &Resolver, target: &Target, port: u16) -> Result
     }]))
 }
 
-async fn exchangers(config: &Config, resolver: &Resolver, domain: &Domain) -> Result<Place, Outcome> {
+async fn exchangers(live: &Live, sts: &Policies, domain: &Domain) -> Result<Place, Outcome> {
+    let (config, resolver) = (&live.config, &live.resolver);
     match resolver.exchangers(domain).await.map_err(|failure| lookup_failed(&failure))? {
         MxAnswer::NullMx => Ok(Place::NullMx),
         MxAnswer::Exchangers { mut exchangers, secure, .. } => {
             shuffle_equals(&mut exchangers, seed());
-            let demands = outward::demands(config, resolver, domain, (&exchangers, secure)).await;
+            let demands = outward::demands(live, sts, domain, (&exchangers, secure)).await;
             let host = |(exchange, tls): (Exchange, HostTls)| HostAddresses {
                 name: exchange.name.as_str().into(),
                 addresses: exchange.addresses,
@@ -176,7 +178,8 @@ async fn exchangers(config: &Config, resolver: &Resolver, domain: &Domain) -> Re
 ///
 /// # Errors
 /// What becomes of its recipients when there is none.
-pub(crate) async fn way(config: &Config, resolver: &Resolver, destination: &Destination) -> Result<Way, Outcome> {
+pub(crate) async fn way(live: &Live, sts: &Policies, destination: &Destination) -> Result<Way, Outcome> {
+    let (config, resolver) = (&live.config, &live.resolver);
     let hop = match destination {
         Destination::Hosted(name) => {
             let Some(domain) = config.domain(name) else {
@@ -224,7 +227,7 @@ pub(crate) async fn way(config: &Config, resolver: &Resolver, destination: &Dest
             return Err(bounced(Status::new(5, 7, 1), "mail does not leave this server: outbound.enabled is false"));
         }
         Destination::Mx(domain) => NextHop {
-            place: exchangers(config, resolver, domain).await?,
+            place: exchangers(live, sts, domain).await?,
             protocol: Protocol::Smtp,
             tls: config.outbound.tls.into(),
             credentials: None,

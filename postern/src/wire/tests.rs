@@ -72,6 +72,7 @@ impl Town {
             bans,
             quotas,
             reports: reports::Reporting::open(ReportRows::of(&store), &Self::config(folder.path(), toml)).unwrap().0,
+            sts: sts::Policies::open(ReportRows::of_tls(&store), &Self::config(folder.path(), toml)).unwrap(),
             greylist: greylist::Keeper::open(&store).unwrap(),
             history,
             session_ids: SessionIds::default(),

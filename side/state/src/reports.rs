@@ -14,13 +14,20 @@ const PAGE: usize = 10_000;
 #[derive(Clone)]
 pub struct ReportRows {
     backend: Arc<dyn Backend>,
+    space: Keyspace,
 }
 
 impl ReportRows {
     /// The rows of a store.
     #[must_use]
     pub fn of(store: &Store) -> Self {
-        Self { backend: Arc::clone(store.backend()) }
+        Self { backend: Arc::clone(store.backend()), space: Keyspace::Reports }
+    }
+
+    /// Those about TLS outwards.
+    #[must_use]
+    pub fn of_tls(store: &Store) -> Self {
+        Self { backend: Arc::clone(store.backend()), space: Keyspace::Tls }
     }
 
     /// Shows all that is kept, in the order of its keys. Blocks.
@@ -30,7 +37,7 @@ impl ReportRows {
     pub fn load(&self, mut show: impl FnMut(&[u8], &[u8])) -> Result<(), StateFailure> {
         let mut from = Vec::new();
         loop {
-            let rows = self.backend.scan(Keyspace::Reports, &from, None, Order::Ascending, PAGE)?;
+            let rows = self.backend.scan(self.space, &from, None, Order::Ascending, PAGE)?;
             rows.iter().for_each(|(key, value)| show(key, value));
             match rows.into_iter().next_back() {
                 Some((key, _)) => from = [key.as_slice(), &[0]].concat(),
@@ -49,8 +56,8 @@ impl ReportRows {
         }
         let durability = if changes.iter().any(|(_, value)| value.is_none()) { Durability::Synced } else { Durability::Buffered };
         let changes = changes.into_iter().map(|(key, value)| match value {
-            Some(value) => Change::Put(Keyspace::Reports, key, value),
-            None => Change::Remove(Keyspace::Reports, key),
+            Some(value) => Change::Put(self.space, key, value),
+            None => Change::Remove(self.space, key),
         });
         self.backend.write(changes.collect(), durability)
     }
