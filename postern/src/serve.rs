@@ -39,7 +39,8 @@ use crate::wire::bans::{self, Keeper};
 use crate::wire::inbound::Gate;
 use crate::wire::strangers::Strangers;
 use crate::wire::{
-    Live, Server, clock, control, dispatch, dnsbl, greylist, lists, live, login, progress_locks, reload, reports, stopped, sts, unused,
+    Live, Server, clock, control, dispatch, dnsbl, greylist, lists, live, login, progress_locks, reload, reports, stopped, sts,
+    unused,
 };
 
 /// How often metrics that are read rather than counted are taken.

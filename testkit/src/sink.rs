@@ -80,6 +80,7 @@ pub struct Behaviour {
     lmtp: bool,
     tls: bool,
     named: String,
+    config: Option<Arc<rustls::ServerConfig>>,
     script: Script,
 }
 
@@ -91,6 +92,7 @@ impl Default for Behaviour {
             lmtp: false,
             tls: false,
             named: "sink.example".to_owned(),
+            config: None,
             script: Box::new(|_| Say::Usual),
         }
     }
@@ -125,6 +127,13 @@ impl Behaviour {
         self.tls()
     }
 
+    /// Offers STARTTLS with this.
+    #[must_use]
+    pub fn tls_config(mut self, config: Arc<rustls::ServerConfig>) -> Self {
+        self.config = Some(config);
+        self.tls()
+    }
+
     /// Answers by a script.
     #[must_use]
     pub fn answering(mut self, script: impl Fn(&Heard<'_>) -> Say + Send + Sync + 'static) -> Self {
@@ -150,7 +159,10 @@ impl Behaviour {
         let listener = TcpListener::bind(address).unwrap_or_else(|error| panic!("sink at {address}: {error}"));
         let shared = Arc::new(Shared {
             address: listener.local_addr().unwrap(),
-            tls: self.tls.then(|| certificate::server_and_certificate(&self.named)),
+            tls: self.tls.then(|| match &self.config {
+                Some(config) => (Arc::clone(config), Vec::new()),
+                None => certificate::server_and_certificate(&self.named),
+            }),
             behaviour: self,
             kept: Mutex::default(),
             more: Condvar::new(),

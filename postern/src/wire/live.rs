@@ -203,10 +203,7 @@ pub(crate) fn is_of_policy(path: &str) -> bool {
     path.starts_with("policy.") || OTHERS.contains(&path)
 }
 
-fn delivery(
-    config: &Config,
-    own_addresses: Vec<SocketAddr>,
-) -> Result<(Delivery, Option<Arc<rustls::ClientConfig>>), String> {
+fn delivery(config: &Config, own_addresses: Vec<SocketAddr>) -> Result<(Delivery, Option<Arc<rustls::ClientConfig>>), String> {
     let outbound = &config.outbound;
     let egress = outbound.egress.first();
     let hostname = egress.and_then(|egress| egress.helo.as_ref()).unwrap_or(&config.server.hostname);

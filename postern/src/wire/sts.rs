@@ -98,7 +98,9 @@ impl Policies {
     async fn fetch(&self, fetcher: &Fetcher, domain: &Domain, id: &str) -> Next {
         let came = fetcher.policy(domain).await;
         match &came {
-            Ok(policy) => tracing::info!(%domain, mode = ?policy.mode, max_age_s = policy.max_age.as_secs(), "a policy of MTA-STS"),
+            Ok(policy) => {
+                tracing::info!(%domain, mode = ?policy.mode, max_age_s = policy.max_age.as_secs(), "a policy of MTA-STS")
+            }
             Err(StsFault { failure, why }) => {
                 tracing::info!(%domain, what = failure.as_str(), why, "a policy of MTA-STS could not be had; what was known holds");
             }

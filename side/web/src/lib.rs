@@ -74,7 +74,8 @@ async fn health(State(shared): State<Arc<Shared>>) -> Response {
 /// RFC 8461 §3.3: at `mta-sts.` and the domain.
 async fn sts_policy(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let host = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|octet| octet.is_ascii_digit())).map_or(host, |(host, _)| host);
+    let host =
+        host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|octet| octet.is_ascii_digit())).map_or(host, |(host, _)| host);
     let found = |source: &dyn Source| match source.sts_policy(&host.to_ascii_lowercase()) {
         Some(policy) => plain(StatusCode::OK, TEXT, policy),
         None => plain(StatusCode::NOT_FOUND, TEXT, "no domain here has this policy host\n".to_owned()),

@@ -37,6 +37,7 @@ mod limits;
 mod lists;
 mod loops;
 mod metrics;
+mod mta_sts;
 mod mx_lookup;
 mod name_lists;
 mod next_hop_trouble;

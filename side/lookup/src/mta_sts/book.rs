@@ -84,7 +84,10 @@ impl Book {
         match came {
             Ok(policy) => {
                 self.failed.remove(domain);
-                self.keep(domain.clone(), Held { id: id.into(), until: self.until(now, &policy), seen: now, policy: policy.clone() });
+                self.keep(
+                    domain.clone(),
+                    Held { id: id.into(), until: self.until(now, &policy), seen: now, policy: policy.clone() },
+                );
                 Next::Use(Some(policy))
             }
             Err(fault) => {
@@ -106,9 +109,11 @@ impl Book {
 
     /// Policies that are to be looked at again, with what was their id. `none` needs no second look: it forbids nothing.
     pub fn stale(&mut self, now: UnixMillis) -> Vec<Domain> {
-        let over: Vec<Domain> = self.held.iter().filter(|(_, held)| now >= held.until).map(|(domain, _)| domain.clone()).collect();
+        let over: Vec<Domain> =
+            self.held.iter().filter(|(_, held)| now >= held.until).map(|(domain, _)| domain.clone()).collect();
         over.into_iter().for_each(|domain| self.forget(&domain));
-        let is_old = |held: &Held| held.policy.mode != Mode::None && now >= held.seen.plus(REFRESH_AFTER.min(held.policy.max_age / 2));
+        let is_old =
+            |held: &Held| held.policy.mode != Mode::None && now >= held.seen.plus(REFRESH_AFTER.min(held.policy.max_age / 2));
         self.held.iter().filter(|(_, held)| is_old(held)).map(|(domain, _)| domain.clone()).collect()
     }
 

@@ -144,7 +144,12 @@ fn is_public(address: &IpAddr) -> bool {
         IpAddr::V4(v4) => {
             let [a, b, ..] = v4.octets();
             // RFC 6598 §7: 100.64.0.0/10 is shared address space.
-            !(v4.is_loopback() || v4.is_private() || v4.is_link_local() || v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast())
+            !(v4.is_loopback()
+                || v4.is_private()
+                || v4.is_link_local()
+                || v4.is_unspecified()
+                || v4.is_multicast()
+                || v4.is_broadcast())
                 && !(a == 100 && (b & 0xc0) == 64)
                 && a != 0
         }

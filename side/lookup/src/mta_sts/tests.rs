@@ -26,7 +26,12 @@ fn the_policy_of_the_standard_reads() {
     let read = policy("version: STSv1\r\nmode: enforce\r\nmx: mail.example.com\r\nmx: *.example.net\r\nmax_age: 604800\r\n");
     assert_eq!((read.mode, read.max_age), (Mode::Enforce, Duration::from_secs(604_800)));
     assert_eq!(read.mx, ["mail.example.com", "*.example.net"]);
-    assert_eq!(policy("version: STSv1\nmode: none\nmax_age: 99999999999999999\n".replace("99999999999999999", "9999999999").as_str()).max_age.as_secs(), 31_557_600);
+    assert_eq!(
+        policy("version: STSv1\nmode: none\nmax_age: 99999999999999999\n".replace("99999999999999999", "9999999999").as_str())
+            .max_age
+            .as_secs(),
+        31_557_600
+    );
 }
 
 #[test]
