@@ -1,4 +1,4 @@
-//! DMARC aggregate reports (RFC 9990) and abuse reports (ARF, RFC 5965): counted, written, and read.
+//! DMARC aggregate reports (RFC 9990), abuse reports (ARF, RFC 5965) and reports on TLS (RFC 8460): counted, written, and read.
 //!
 //! Promise: what is counted and what is read is bounded, whatever strangers send; and a count that had no room is said to be missing.
 //!
@@ -10,6 +10,8 @@ pub mod book;
 pub mod mail;
 pub mod night;
 pub mod read;
+pub mod tls;
+pub mod tls_book;
 mod unpack;
 mod write;
 mod xml;
@@ -19,4 +21,6 @@ pub use arf::{Complaint, Failure};
 pub use book::{Book, BookLimits, Counted, RowChange};
 pub use mail::{ReportMail, Reporter};
 pub use night::{Night, Pace, Singles};
+pub use tls::TlsReport;
+pub use tls_book::{Applied, TlsBook, TlsCounted, TlsLimits};
 pub use read::{Limits, Report, Unreadable, read};
