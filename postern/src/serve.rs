@@ -40,7 +40,7 @@ use crate::wire::inbound::Gate;
 use crate::wire::strangers::Strangers;
 use crate::wire::{
     Live, Server, clock, control, dispatch, dnsbl, greylist, lists, live, login, progress_locks, reload, reports, stopped, sts,
-    unused,
+    tls_reports, unused,
 };
 
 /// How often metrics that are read rather than counted are taken.
@@ -396,7 +396,8 @@ async fn serve(
     let bans = tokio::task::block_in_place(|| Keeper::open(Box::new(bans), &config, &own_addresses))?;
     let (reports, reported) =
         tokio::task::block_in_place(|| reports::Reporting::open(reports, &config)).map_err(|failure| failure.to_string())?;
-    let sts = tokio::task::block_in_place(|| sts::Policies::open(tls_rows, &config))?;
+    let sts = tokio::task::block_in_place(|| sts::Policies::open(tls_rows.clone(), &config))?;
+    let tls_reports = tokio::task::block_in_place(|| tls_reports::TlsReports::open(tls_rows))?;
     let grace = config.server.shutdown_grace;
     let check_interval = config.tls.check_interval;
     let ceiling = Ceiling::new(live::ceiling(&config, open_files_max));
@@ -419,6 +420,7 @@ async fn serve(
         quotas,
         reports,
         sts,
+        tls_reports,
         greylist,
         history,
         session_ids: SessionIds::default(),
@@ -469,6 +471,7 @@ async fn serve(
     tokio::spawn(watch_gauges(Arc::clone(&server), stopping.clone()));
     tokio::spawn(unused::run(Arc::clone(&server), stopping.clone()));
     tokio::spawn(reports::count(Arc::clone(&server), reported, stopping.clone()));
+    tokio::spawn(tls_reports::watch(Arc::clone(&server), stopping.clone()));
     tokio::spawn(sts::refresh(Arc::clone(&server), stopping.clone()));
     tokio::spawn(reports::watch(Arc::clone(&server), stopping.clone()));
     tokio::spawn(sweep(Arc::clone(&server), Arc::clone(&reloader), check_interval, stopping.clone()));
@@ -504,6 +507,7 @@ async fn serve(
     dispatching.abort();
     server.bans.persist().await;
     server.reports.keep().await;
+    server.tls_reports.keep().await;
     let _ = std::fs::remove_file(control::socket_path(&data_dir));
     tokio::task::block_in_place(|| spool.close());
     tracing::info!("stopped");

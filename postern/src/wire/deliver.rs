@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 
 use crate::wire::dispatch::Order;
 use crate::wire::routing::Way;
-use crate::wire::{Live, Server, clock, report, routing};
+use crate::wire::{Live, Server, clock, outward, report, routing, tls_reports};
 
 /// When a report cannot be stored, or a message not be read, it is taken up again after this.
 const REPORT_RETRY: Duration = Duration::from_secs(600);
@@ -159,7 +159,15 @@ async fn deliver(server: &Server, live: &Live, attempt: &Attempt, stored: &Store
         Err(outcome) => vec![outcome; recipients.len()],
         Ok(Way::Discard) => maildir::discard(message),
         Ok(Way::Maildir(template)) => server.maildirs.deliver(&template, message).await,
-        Ok(Way::Hop(hop)) => live.delivery.deliver(&hop, message).await,
+        Ok(Way::Hop(mut hop)) => {
+            let mut told = Vec::new();
+            let relaxed = outward::relax(&mut hop, stored).await;
+            let outcomes = live.delivery.deliver_and_tell(&hop, message, &mut told).await;
+            if !relaxed {
+                tls_reports::note(server, live, (&attempt.destination, &hop), &stored.envelope, &told);
+            }
+            outcomes
+        }
     }
 }
 

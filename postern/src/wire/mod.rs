@@ -25,6 +25,7 @@ pub(crate) mod scope;
 pub(crate) mod sealing;
 pub(crate) mod strangers;
 pub(crate) mod sts;
+pub(crate) mod tls_reports;
 pub(crate) mod trail;
 pub(crate) mod unused;
 pub(crate) mod what_if;
@@ -81,6 +82,8 @@ pub(crate) struct Server {
     pub reports: reports::Reporting,
     /// What other domains ask for on the way to them.
     pub sts: sts::Policies,
+    /// How their TLS went.
+    pub tls_reports: tls_reports::TlsReports,
     /// Stories of messages.
     pub history: History,
     /// Names of sessions.

@@ -4,14 +4,16 @@
 use std::sync::Arc;
 
 use postern_config::{Config, StsMode, TlsMode};
-use postern_delivery::{HostRule, HostTls, TlsPolicy};
+use postern_delivery::{HostRule, HostTls, NextHop, Place, TlsPolicy};
 use postern_lookup::mta_sts::Mode;
 use postern_lookup::{Exchange, Resolver, StsFault, StsPolicy};
+use postern_mail::message::headers::{HEADER_BYTES_MAX, Headers};
 use postern_mail::{Domain, Status, TlsBasis, TlsFailure};
+use postern_spool::Stored;
 use tokio::task::JoinSet;
 
-use crate::wire::Live;
 use crate::wire::sts::{Asked, Policies};
+use crate::wire::{Live, report};
 
 /// One answer for each exchanger, in their order. `secure`: their names were validated.
 pub(crate) async fn demands(
@@ -101,6 +103,31 @@ async fn by_dns(resolver: &Resolver, domain: &Domain, host: &Domain, port: u16) 
 fn closed(why: String) -> HostTls {
     let rule = HostRule::Closed(Status::new(4, 4, 3), TlsFailure::DnssecInvalid, why.into());
     HostTls { basis: TlsBasis::Dane, rule }
+}
+
+/// RFC 8689 §4.2.2: takes what the domain asks for away where the sender says so in the message, since what it is worth is for him to know. Gives true
+/// when anything was. What is configured here stays.
+pub(crate) async fn relax(hop: &mut NextHop, stored: &Stored) -> bool {
+    let Place::Hosts(hosts) = &mut hop.place else { return false };
+    if hosts.iter().all(|host| matches!(host.tls.rule, HostRule::Hop | HostRule::Doubted(..))) {
+        return false;
+    }
+    // RFC 8689 §3: the field does not count in a message that asks for REQUIRETLS.
+    if stored.envelope.require_tls || !says_no(stored).await {
+        return false;
+    }
+    hosts.iter_mut().for_each(|host| host.tls = HostTls::NOTHING);
+    true
+}
+
+async fn says_no(stored: &Stored) -> bool {
+    // What cannot be read says nothing.
+    let Ok(start) = report::start_of(&stored.body, HEADER_BYTES_MAX).await else { return false };
+    let headers = Headers::parse(&start);
+    let mut fields = headers.named("TLS-Required");
+    // RFC 8689 §3: one such field, with this word.
+    let only = fields.next().and_then(|field| field.text());
+    fields.next().is_none() && only.is_some_and(|text| text.trim().eq_ignore_ascii_case("no"))
 }
 
 /// How long others may remember a policy of ours.

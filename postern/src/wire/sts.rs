@@ -87,6 +87,11 @@ impl Policies {
         }
     }
 
+    /// The policy a domain had last.
+    pub(crate) fn words(&self, domain: &Domain) -> Option<StsPolicy> {
+        self.book().words(domain).cloned()
+    }
+
     fn turn(&self, domain: &Domain) -> &tokio::sync::Mutex<()> {
         let mut hasher = DefaultHasher::new();
         domain.hash(&mut hasher);

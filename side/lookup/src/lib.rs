@@ -17,6 +17,7 @@ pub mod resolver;
 pub mod reverse_dns;
 pub mod seal;
 mod spf;
+mod tls_rpt;
 
 pub use authenticity::{Authenticator, Authors, MessageAsked, ReadMessage};
 pub use dnslist::{Change, DnsList, DnsListSettings, DnsLists, HealthSettings, Heard, Subject, TestPoint, View};
@@ -25,6 +26,7 @@ pub use mx::{Exchange, MxAnswer, shuffle_equals};
 pub use published::{Consent, NoAnswer};
 pub use resolver::{LookupFailure, LookupSettings, Resolver, SetupFailure};
 pub use seal::{SealAsked, Sealer};
+pub use tls_rpt::TlsReportTo;
 
 #[cfg(test)]
 mod test_server;

@@ -21,6 +21,6 @@ pub use arf::{Complaint, Failure};
 pub use book::{Book, BookLimits, Counted, RowChange};
 pub use mail::{ReportMail, Reporter};
 pub use night::{Night, Pace, Singles};
+pub use read::{Limits, Report, Unreadable, read};
 pub use tls::TlsReport;
 pub use tls_book::{Applied, TlsBook, TlsCounted, TlsLimits};
-pub use read::{Limits, Report, Unreadable, read};

@@ -126,7 +126,8 @@ fn message(octets: &[u8], limits: &Limits) -> Result<Vec<Report>, Unreadable> {
             let of_a_kind = decoded.starts_with(&[0x1f, 0x8b]) || decoded.starts_with(b"PK\x03\x04");
             if of_a_kind
                 || part.is_content_type("application", "tlsrpt+json")
-                || (is_xml(&decoded) && decoded.windows(9).take(4096).any(|nine| nine == b"<feedback")) {
+                || (is_xml(&decoded) && decoded.windows(9).take(4096).any(|nine| nine == b"<feedback"))
+            {
                 reports.extend(packed(&decoded, limits, &mut left)?);
             }
         }

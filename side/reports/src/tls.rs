@@ -151,7 +151,7 @@ impl Reporter<'_> {
         let file_name = format!("{hostname}!{domain}!{begin}!{end}!{:08x}.json.gz", self.seed >> 32);
         let subject = format!("Report Domain: {domain}\r\n    Submitter: {hostname}\r\n    Report-ID: <{id}>");
         let boundary = boundary(self.seed);
-        // RFC 8460 §3: that TLS fails must not keep the news of it away, which RFC 8689 §5 has a field for.
+        // RFC 8460 §3: that TLS fails must not keep the news of it away, which RFC 8689 §3 has a field for.
         let mut text = format!("TLS-Report-Domain: {domain}\r\nTLS-Report-Submitter: {hostname}\r\nTLS-Required: No\r\n");
         text.push_str(&self.header(to, &subject, &id, "multipart/report; report-type=tlsrpt"));
         let (all, failed) = report.sessions();
@@ -192,7 +192,10 @@ mod tests {
         let read = TlsReport::read(OTHERS.as_bytes(), &Limits::default()).unwrap();
         assert_eq!(read.sessions(), (5629, 303));
         assert_eq!(read.policies[0].policy.mx_host, ["*.mail.company-y.example"]);
-        assert_eq!(read.policies[0].failure_details[1].failure_reason_code.as_deref(), Some("X509_V_ERR_PROXY_PATH_LENGTH_EXCEEDED"));
+        assert_eq!(
+            read.policies[0].failure_details[1].failure_reason_code.as_deref(),
+            Some("X509_V_ERR_PROXY_PATH_LENGTH_EXCEEDED")
+        );
         assert_eq!(TlsReport::read(read.write().as_bytes(), &Limits::default()), Ok(read));
     }
 

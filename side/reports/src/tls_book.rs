@@ -179,8 +179,7 @@ impl TlsBook {
     /// Gives up what could not be told for days.
     pub fn sweep(&mut self, now: UnixMillis) -> usize {
         let today = now.0 / 1000 / DAY;
-        let over: Vec<Period> =
-            self.entries.keys().filter(|(begin, _)| begin / DAY + DAYS_KEPT < today).cloned().collect();
+        let over: Vec<Period> = self.entries.keys().filter(|(begin, _)| begin / DAY + DAYS_KEPT < today).cloned().collect();
         for period in &over {
             self.entries.remove(period);
             self.dirty.insert(period.clone());
@@ -319,7 +318,10 @@ mod tests {
         assert_eq!(report.sessions(), (5, 2));
         let [none, sts] = report.policies.as_slice() else { panic!("{report:?}") };
         assert_eq!((none.policy.policy_type.as_str(), none.summary.total_successful_session_count), ("no-policy-found", 1));
-        assert_eq!((sts.policy.policy_string.as_slice(), sts.policy.mx_host.as_slice()), (&["version: STSv1".to_owned()][..], &["*.a.test".to_owned()][..]));
+        assert_eq!(
+            (sts.policy.policy_string.as_slice(), sts.policy.mx_host.as_slice()),
+            (&["version: STSv1".to_owned()][..], &["*.a.test".to_owned()][..])
+        );
         let [detail] = sts.failure_details.as_slice() else { panic!("{sts:?}") };
         assert_eq!((detail.result_type.as_str(), detail.failed_session_count), ("starttls-not-supported", 2));
         assert_eq!(report.date_range.start_datetime, "2024-10-04T00:00:00Z");
@@ -331,7 +333,12 @@ mod tests {
         let mut book = book(1, 2);
         for number in 0..50 {
             let why = format!("reason {number}");
-            book.count(NOW, &domain("a.test"), &[session(TlsBasis::Dane, "mx.a.test", Some((TlsFailure::Expired, &why)))], applied);
+            book.count(
+                NOW,
+                &domain("a.test"),
+                &[session(TlsBasis::Dane, "mx.a.test", Some((TlsFailure::Expired, &why)))],
+                applied,
+            );
         }
         let report = report(&book, "a.test");
         assert_eq!(report.sessions(), (50, 50));

@@ -69,4 +69,5 @@ mod spool_lock;
 mod starttls_injection;
 mod strangers;
 mod survives_kill;
+mod tls_reports;
 mod uri_lists;

@@ -8,27 +8,27 @@ use postern_testkit::wait::free_port;
 
 use crate::prelude::*;
 
-struct World {
-    authority: HostAuthority,
-    dns: TestDns,
+pub(crate) struct World {
+    pub(crate) authority: HostAuthority,
+    pub(crate) dns: TestDns,
     port: u16,
     folder: tempfile::TempDir,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = postern_testkit::peers::open_folder();
         Self { authority: HostAuthority::new(), dns: TestDns::start(), port: free_port(), folder }
     }
 
     /// A domain with one exchanger, and a record that says that there is a policy.
-    fn domain(&self, domain: &str, last: u8, id: &str) {
+    pub(crate) fn domain(&self, domain: &str, last: u8, id: &str) {
         self.dns.mx(domain, 10, &format!("mx.{domain}")).address_of(&format!("mx.{domain}"), &format!("127.0.0.{last}"));
         self.dns.txt(&format!("_mta-sts.{domain}"), &format!("v=STSv1; id={id};"));
         self.dns.address_of(&format!("mta-sts.{domain}"), "127.0.0.1");
     }
 
-    fn exchanger(&self, last: u8, name: Option<&str>) -> Sink {
+    pub(crate) fn exchanger(&self, last: u8, name: Option<&str>) -> Sink {
         let behaviour = match name {
             Some(name) => Behaviour::default().tls_config(self.authority.server(&[name])),
             None => Behaviour::default(),
@@ -36,7 +36,7 @@ impl World {
         behaviour.start_at(SocketAddr::from(([127, 0, 0, last], self.port)))
     }
 
-    fn sending(&self, host: &PolicyHost) -> Setup {
+    pub(crate) fn sending(&self, host: &PolicyHost) -> Setup {
         let file = self.folder.path().join("ca.pem");
         self.authority.write(&file);
         Setup::new()
@@ -48,7 +48,7 @@ impl World {
     }
 }
 
-fn policy(mode: &str, mx: &str) -> String {
+pub(crate) fn policy(mode: &str, mx: &str) -> String {
     format!("version: STSv1\r\nmode: {mode}\r\nmx: {mx}\r\nmax_age: 86400\r\n")
 }
 

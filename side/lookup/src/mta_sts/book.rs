@@ -157,6 +157,12 @@ impl Book {
         Ok(())
     }
 
+    /// The policy that was held last, to be told of.
+    #[must_use]
+    pub fn words(&self, domain: &Domain) -> Option<&StsPolicy> {
+        self.held.get(domain).map(|held| &held.policy)
+    }
+
     /// How many are known.
     #[must_use]
     pub fn len(&self) -> usize {
