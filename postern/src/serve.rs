@@ -40,7 +40,7 @@ use crate::wire::inbound::Gate;
 use crate::wire::strangers::Strangers;
 use crate::wire::{
     Live, Server, clock, control, dispatch, dnsbl, greylist, lists, live, login, progress_locks, reload, reports, signing,
-    stopped, unused,
+    stopped, sts, tls_reports, unused,
 };
 
 /// How often metrics that are read rather than counted are taken.
@@ -299,6 +299,7 @@ struct State {
     audit: Arc<Audit>,
     bans: BanRows,
     reports: ReportRows,
+    tls: ReportRows,
 }
 
 /// Opens the store. `fatal` is told when it fails for good later.
@@ -331,6 +332,7 @@ fn open_state(
         audit: Arc::new(audit),
         bans: BanRows::of(&store),
         reports: ReportRows::of(&store),
+        tls: ReportRows::of_tls(&store),
     })
 }
 
@@ -382,7 +384,7 @@ async fn serve(
 
     let mut scheduler = Scheduler::new(live::scheduler(&config), clock().0);
     let spool = tokio::task::block_in_place(|| recover(&config, &mut scheduler))?;
-    let State { accounts, authenticator, lists, quotas, greylist, history, audit, bans, reports } =
+    let State { accounts, authenticator, lists, quotas, greylist, history, audit, bans, reports, tls: tls_rows } =
         state.await.map_err(|error| error.to_string())??;
     lists.put(tokio::task::block_in_place(|| lists::at_start(&config)));
 
@@ -395,6 +397,8 @@ async fn serve(
     let bans = tokio::task::block_in_place(|| Keeper::open(Box::new(bans), &config, &own_addresses))?;
     let (reports, reported) =
         tokio::task::block_in_place(|| reports::Reporting::open(reports, &config)).map_err(|failure| failure.to_string())?;
+    let sts = tokio::task::block_in_place(|| sts::Policies::open(tls_rows.clone(), &config))?;
+    let tls_reports = tokio::task::block_in_place(|| tls_reports::TlsReports::open(tls_rows))?;
     let grace = config.server.shutdown_grace;
     let check_interval = config.tls.check_interval;
     let ceiling = Ceiling::new(live::ceiling(&config, open_files_max));
@@ -417,6 +421,8 @@ async fn serve(
         quotas,
         signing: signing::Keeper::new(data_dir.clone()),
         reports,
+        sts,
+        tls_reports,
         greylist,
         history,
         session_ids: SessionIds::default(),
@@ -467,6 +473,8 @@ async fn serve(
     tokio::spawn(watch_gauges(Arc::clone(&server), stopping.clone()));
     tokio::spawn(unused::run(Arc::clone(&server), stopping.clone()));
     tokio::spawn(reports::count(Arc::clone(&server), reported, stopping.clone()));
+    tokio::spawn(tls_reports::watch(Arc::clone(&server), stopping.clone()));
+    tokio::spawn(sts::refresh(Arc::clone(&server), stopping.clone()));
     tokio::spawn(reports::watch(Arc::clone(&server), stopping.clone()));
     tokio::spawn(signing::watch(Arc::clone(&server), stopping.clone()));
     tokio::spawn(sweep(Arc::clone(&server), Arc::clone(&reloader), check_interval, stopping.clone()));
@@ -502,6 +510,7 @@ async fn serve(
     dispatching.abort();
     server.bans.persist().await;
     server.reports.keep().await;
+    server.tls_reports.keep().await;
     let _ = std::fs::remove_file(control::socket_path(&data_dir));
     tokio::task::block_in_place(|| spool.close());
     tracing::info!("stopped");

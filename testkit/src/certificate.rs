@@ -45,10 +45,20 @@ pub fn self_signed(name: &str) -> (String, String) {
 /// When the name is no name.
 #[must_use]
 pub fn server(name: &str) -> Arc<ServerConfig> {
+    server_and_certificate(name).0
+}
+
+/// The same, with the certificate as DER.
+///
+/// # Panics
+/// When the name is no name.
+#[must_use]
+pub fn server_and_certificate(name: &str) -> (Arc<ServerConfig>, Vec<u8>) {
     let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
     let config = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().unwrap();
-    Arc::new(config.with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key).unwrap())
+    let certificate = made.cert.der().clone();
+    (Arc::new(config.with_no_client_auth().with_single_cert(vec![certificate.clone()], key).unwrap()), certificate.to_vec())
 }
 
 /// A client that takes any certificate: tests look at it afterwards, where it matters.

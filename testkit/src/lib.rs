@@ -18,6 +18,7 @@ pub mod issuer;
 pub mod maildir;
 pub mod mmdb;
 pub mod peers;
+pub mod policy_host;
 pub mod program;
 pub mod sink;
 pub mod vectors;

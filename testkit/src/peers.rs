@@ -12,6 +12,7 @@ pub mod postfix;
 mod private;
 pub mod rbldnsd;
 pub mod setup;
+pub mod signed_dns;
 pub mod tools;
 pub mod unbound;
 

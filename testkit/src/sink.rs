@@ -79,13 +79,22 @@ pub struct Behaviour {
     extensions: Vec<String>,
     lmtp: bool,
     tls: bool,
+    named: String,
+    config: Option<Arc<rustls::ServerConfig>>,
     script: Script,
 }
 
 impl Default for Behaviour {
     fn default() -> Self {
         let extensions = ["PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES", "SIZE", "DSN", "CHUNKING", "SMTPUTF8"];
-        Self { extensions: extensions.map(str::to_owned).to_vec(), lmtp: false, tls: false, script: Box::new(|_| Say::Usual) }
+        Self {
+            extensions: extensions.map(str::to_owned).to_vec(),
+            lmtp: false,
+            tls: false,
+            named: "sink.example".to_owned(),
+            config: None,
+            script: Box::new(|_| Say::Usual),
+        }
     }
 }
 
@@ -109,6 +118,20 @@ impl Behaviour {
     pub fn tls(mut self) -> Self {
         self.tls = true;
         self
+    }
+
+    /// Offers STARTTLS with a certificate for this name.
+    #[must_use]
+    pub fn tls_as(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.named);
+        self.tls()
+    }
+
+    /// Offers STARTTLS with this.
+    #[must_use]
+    pub fn tls_config(mut self, config: Arc<rustls::ServerConfig>) -> Self {
+        self.config = Some(config);
+        self.tls()
     }
 
     /// Answers by a script.
@@ -136,7 +159,10 @@ impl Behaviour {
         let listener = TcpListener::bind(address).unwrap_or_else(|error| panic!("sink at {address}: {error}"));
         let shared = Arc::new(Shared {
             address: listener.local_addr().unwrap(),
-            tls: self.tls.then(|| certificate::server("sink.example")),
+            tls: self.tls.then(|| match &self.config {
+                Some(config) => (Arc::clone(config), Vec::new()),
+                None => certificate::server_and_certificate(&self.named),
+            }),
             behaviour: self,
             kept: Mutex::default(),
             more: Condvar::new(),
@@ -170,7 +196,7 @@ struct Kept {
 struct Shared {
     address: SocketAddr,
     behaviour: Behaviour,
-    tls: Option<Arc<rustls::ServerConfig>>,
+    tls: Option<(Arc<rustls::ServerConfig>, Vec<u8>)>,
     kept: Mutex<Kept>,
     more: Condvar,
 }
@@ -197,6 +223,12 @@ impl Sink {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.shared.address.port()
+    }
+
+    /// Its certificate, as DER; nothing where it has none.
+    #[must_use]
+    pub fn certificate(&self) -> Vec<u8> {
+        self.shared.tls.as_ref().map(|(_, certificate)| certificate.clone()).unwrap_or_default()
     }
 
     /// All messages so far.
@@ -437,7 +469,7 @@ impl<'a> Conversation<'a> {
     }
 
     fn start_tls(&mut self) -> Result<(), Over> {
-        let config = self.shared.tls.clone().ok_or(Over)?;
+        let (config, _) = self.shared.tls.clone().ok_or(Over)?;
         let connection = ServerConnection::new(config).map_err(|_| Over)?;
         self.stream = BufReader::new(Box::new(StreamOwned::new(connection, self.raw.try_clone()?)));
         self.tls = true;

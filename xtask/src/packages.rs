@@ -19,6 +19,8 @@ const INSTALLED: &[(&str, &str)] = &[
     ("iproute2", "/usr/sbin/ip"),
     ("rbldnsd", "/usr/sbin/rbldnsd"),
     ("unbound", "/usr/sbin/unbound"),
+    ("nsd", "/usr/sbin/nsd"),
+    ("ldnsutils", "/usr/bin/ldns-signzone"),
     ("libxml2-utils", "/usr/bin/xmllint"),
     ("nftables", "/usr/sbin/nft"),
     ("python3", "/usr/bin/python3"),

@@ -74,6 +74,31 @@ section! {
 }
 
 section! {
+    /// Policies that other domains have on TLS (MTA-STS, RFC 8461).
+    pub struct MtaSts: Default {
+        /// Whether they are asked for and kept to. `tls = "none"` turns this off too.
+        #[key(example = "true", why = "a domain that says how it wants its mail delivered means it")]
+        pub enabled: bool = true;
+        /// The TCP port of the hosts that policies are fetched from. Another one is of use in tests only.
+        #[key(example = "443", why = "RFC 8461 §3.3", within = 1..=u16::MAX)]
+        pub port: u16 = 443;
+        /// Whether these hosts may be on loopback and private networks. Of use in tests and closed networks only.
+        #[key(example = "false", why = "strangers choose whom we connect to")]
+        pub private_networks: bool = false;
+        /// No policy holds longer than this without being fetched anew, whatever it says.
+        #[key(
+            example = "\"365d\"",
+            why = "RFC 8461 §3.2 lets domains ask for a year; policies that go on being there are fetched again each day",
+            within = HOUR..=HOUR.saturating_mul(24 * 366)
+        )]
+        pub longest: Duration = HOUR.saturating_mul(24 * 90);
+        /// Policies that are remembered. Beyond it those that end first are forgotten.
+        #[key(example = "10000", why = "about 10 MiB at most, and more domains with a policy than most servers send mail to", within = 1..=1_000_000)]
+        pub policies_max: u32 = 10_000;
+    }
+}
+
+section! {
     /// How mail leaves this server.
     pub struct Outbound: Default {
         /// False: nothing leaves for mail exchangers. Mail goes to hosted domains and routes only, and a recipient elsewhere is
@@ -86,6 +111,9 @@ section! {
             why = "many hosts have no certificate that could be verified, and some have no TLS"
         )]
         pub tls: TlsMode = TlsMode::Opportunistic;
+        /// Hosts whose certificates DNS names securely are held to that (RFC 7672), whatever `tls` says, but not with `none`.
+        #[key(example = "true", why = "it costs nothing where there is no validating resolver, and is the best there is where there is one")]
+        pub dane: bool = true;
         /// Authorities whose certificates `verify` trusts, in PEM.
         #[key(
             example = "\"/etc/ssl/certs/ca-certificates.crt\"",
@@ -159,6 +187,9 @@ section! {
         /// Recipients in any day of an account whose scope does not say.
         #[key(example = "2000", why = "as for messages_per_hour", within = 1..=1_000_000_000)]
         pub recipients_per_day: u32 = 2_000;
+        /// Policies on TLS of other domains.
+        #[key(example = "", why = "see its keys")]
+        pub mta_sts: MtaSts;
         /// When a message is tried again.
         #[key(example = "", why = "see its keys")]
         pub retry: Retry;

@@ -1,6 +1,6 @@
 //! `[dns]`: who is asked, and how long we wait.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::table::section;
@@ -11,6 +11,10 @@ section! {
         /// Resolvers as address and port.
         #[key(example = "[\"127.0.0.1:53\"]", why = "the system's own are known to work", shown = "the system's")]
         pub servers: Vec<SocketAddr> = Vec::new();
+        /// Resolvers beside those on loopback whose word is taken that an answer was validated (DNSSEC), which DANE needs. All that are asked
+        /// must be one or the other.
+        #[key(example = "[\"192.0.2.53\"]", why = "anybody on the way to a resolver can forge its word")]
+        pub trust_ad: Vec<IpAddr> = Vec::new();
         /// For one question, all tries together.
         #[key(
             example = "\"3s\"",

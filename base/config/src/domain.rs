@@ -35,9 +35,29 @@ section! {
         /// What separates a name from a tag of the owner's choice: mail to `alice+shop` is for `alice`. Empty turns it off.
         #[key(example = "\"-\"", why = "what most servers do")]
         pub subaddress_separator: Separator = Separator(Some('+'));
+        /// What we ask of servers that send to this domain (MTA-STS, RFC 8461): `enforce` TLS with a verified certificate, be told of what would fail
+        /// in `testing`, or `none`. It is shown as `/.well-known/mta-sts.txt` by `[http]`, in clear: a proxy with a certificate for
+        /// `mta-sts.` and the domain stands before it. Nobody asks for it without a record `_mta-sts` in DNS.
+        #[key(example = "\"testing\"", why = "a policy that does not fit the certificate keeps mail away")]
+        pub mta_sts: StsMode = StsMode::None;
+        /// The hosts in that policy: those of the domain's MX records.
+        #[key(example = "[\"mx.example.org\"]", why = "most domains have one", shown = "server.hostname")]
+        pub mta_sts_mx: Vec<Domain> = Vec::new();
         /// Where the mail is put: `kind` and the keys of that kind.
         #[key(example = "{ kind = \"lmtp\", address = \"127.0.0.1:24\" }", why = "needs nothing else to be installed")]
         pub deliver: Deliver = Deliver::default();
+    }
+}
+
+choice! {
+    /// What a policy of MTA-STS asks for.
+    pub enum StsMode {
+        /// Nothing.
+        None = "none",
+        /// To be told of what would fail.
+        Testing = "testing",
+        /// TLS with a verified certificate.
+        Enforce = "enforce",
     }
 }
 

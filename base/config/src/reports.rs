@@ -8,7 +8,7 @@ use crate::table::section;
 use crate::units::Size;
 
 section! {
-    /// What is told to others about mail in their name: reports of DMARC.
+    /// What is told to others about mail in their name: reports of DMARC, and on TLS.
     pub struct Reports: Default {
         /// Whether domains that ask for aggregate reports of DMARC get them: once a day, by mail. They are signed by nobody yet; so that they pass DMARC
         /// themselves, SPF of the domain in `dmarc_from` has to allow this server.
@@ -26,6 +26,10 @@ section! {
             shown = "none"
         )]
         pub read_at: Option<Mailbox> = None;
+        /// Whether domains that ask for reports on TLS (RFC 8460) get them: once a day, by mail, how many sessions with their hosts were encrypted
+        /// and verified as they ask for, and why others were not.
+        #[key(example = "true", why = "a server that was just set up writes to nobody unasked")]
+        pub tls: bool = false;
         /// Whom reports are from, in From and MAIL FROM. What comes to this address alone is not reported on, so that two servers do not report on each
         /// other's reports.
         #[key(

@@ -34,6 +34,8 @@ pub mod scope;
 pub mod secret;
 pub mod session_id;
 pub mod tally;
+pub mod tls_session;
+pub mod tlsa;
 pub mod trouble;
 pub mod verdict;
 
@@ -48,5 +50,7 @@ pub use reply::{Reply, ReplyCode, Status};
 pub use secret::Secret;
 pub use session_id::SessionId;
 pub use tally::Tally;
+pub use tls_session::{TlsBasis, TlsFailure, TlsSession};
+pub use tlsa::{Tlsa, TlsaSet};
 pub use trouble::Outage;
 pub use verdict::{Decision, Effect, Finding, Mode, Modes, Points, RuleName, Scored, Verdict};

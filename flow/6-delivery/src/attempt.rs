@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use postern_mail::Outcome;
+use postern_mail::{Outcome, TlsSession};
 use tokio::time::timeout;
 
+use crate::chosen::{Chosen, choose};
 use crate::classify::{self, Failure, Stage};
 use crate::connect::{self, Endpoint};
 use crate::connection::{Connection, Introduction, Wire};
@@ -94,12 +95,17 @@ impl Delivery {
 
     /// Delivers a message to a next hop. One outcome per recipient, in their order.
     pub async fn deliver(&self, hop: &NextHop, message: Message<'_>) -> Vec<Outcome> {
+        self.deliver_and_tell(hop, message, &mut Vec::new()).await
+    }
+
+    /// The same, and how the TLS of each session went that was begun for it.
+    pub async fn deliver_and_tell(&self, hop: &NextHop, message: Message<'_>, told: &mut Vec<TlsSession>) -> Vec<Outcome> {
         if message.recipients.is_empty() {
             return Vec::new();
         }
         let mut board = Board::of(message.recipients.len());
         let limit = self.settings.timeouts.attempt;
-        let timed_out = timeout(limit, self.attempt(hop, message, &mut board)).await.is_err();
+        let timed_out = timeout(limit, self.attempt(hop, message, &mut board, told)).await.is_err();
         let rest = if timed_out {
             classify::of_failure(Stage::Body, &Failure::TimedOut(limit), "")
         } else {
@@ -142,21 +148,20 @@ impl Delivery {
         work(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    async fn attempt(&self, hop: &NextHop, message: Message<'_>, board: &mut Board) {
+    async fn attempt(&self, hop: &NextHop, message: Message<'_>, board: &mut Board, told: &mut Vec<TlsSession>) {
         let endpoints = match connect::endpoints(hop, &self.settings) {
             Ok(endpoints) => endpoints,
             Err(outcome) => return board.settle_rest(&outcome),
         };
-        // RFC 8689 §4.2.1: only over TLS to a host whose certificate was verified.
         let relayed_safely = demands_tls(message.envelope, hop.protocol);
-        let tls = if relayed_safely { TlsPolicy::Verify } else { hop.tls };
-        let key = |endpoint: &Endpoint| Key {
-            endpoint: endpoint.clone(),
+        let (chosen, mut useless) = choose(endpoints, &hop.tls, relayed_safely, told);
+        let key = |host: &Chosen| Key {
+            endpoint: host.endpoint.clone(),
             protocol: hop.protocol,
-            tls,
+            tls: host.tls.clone(),
             user: hop.credentials.as_ref().map(|credentials| credentials.user.clone()),
         };
-        for key in endpoints.iter().map(key) {
+        for key in chosen.iter().map(key) {
             let Some(connection) = self.take_kept(&key).await else { continue };
             self.count(|counters| &counters.reused);
             match self.converse(connection, key, message, board).await {
@@ -167,10 +172,9 @@ impl Delivery {
             }
             break;
         }
-        let mut useless = Vec::new();
-        for endpoint in &endpoints {
+        for host in &chosen {
             loop {
-                match self.open_and_converse(hop, tls, key(endpoint), message, board).await {
+                match self.open_and_converse(hop, host, key(host), (message, &mut *board, &mut *told)).await {
                     End::Full => return,
                     End::Exhausted => {}
                     End::Useless(host) => {
@@ -185,9 +189,16 @@ impl Delivery {
         }
     }
 
-    async fn open_and_converse(&self, hop: &NextHop, tls: TlsPolicy, key: Key, message: Message<'_>, board: &mut Board) -> End {
-        let wish = tls.wish();
-        let mut opened = self.open(hop, tls, wish, &key.endpoint).await;
+    async fn open_and_converse(
+        &self,
+        hop: &NextHop,
+        host: &Chosen,
+        key: Key,
+        (message, board, told): (Message<'_>, &mut Board, &mut Vec<TlsSession>),
+    ) -> End {
+        let wish = host.tls.wish();
+        let mut opened = self.open(hop, host, wish).await;
+        host.note(&opened, told);
         // RFC 7435 §3: mail that may go in clear is not held up by a handshake that fails. An injected reply is no failed handshake.
         if let Err(Trouble::Failure(Stage::StartTls, Failure::Handshake(why))) = &opened
             && wish == TlsWish::IfOffered
@@ -195,15 +206,16 @@ impl Delivery {
         {
             tracing::info!(host = %key.endpoint, why, "the TLS handshake failed; sending in clear, as `opportunistic` allows");
             self.count(|counters| &counters.tls_fallbacks);
-            opened = self.open(hop, tls, TlsWish::Never, &key.endpoint).await;
+            opened = self.open(hop, host, TlsWish::Never).await;
         }
         match opened {
             Ok(connection) => self.converse(connection, key, message, board).await,
-            Err(trouble) => End::Useless(Useless::because(&trouble, &key.endpoint.to_string())),
+            Err(trouble) => End::Useless(Useless::because(&trouble, &host.by())),
         }
     }
 
-    async fn open(&self, hop: &NextHop, tls: TlsPolicy, wish: TlsWish, endpoint: &Endpoint) -> Result<Connection, Trouble> {
+    async fn open(&self, hop: &NextHop, host: &Chosen, wish: TlsWish) -> Result<Connection, Trouble> {
+        let Chosen { endpoint, tls, .. } = host;
         let Settings { egress, timeouts, messages_per_connection_max, .. } = &self.settings;
         let dialed = connect::connect(endpoint, egress, timeouts.connect).await;
         let dialed = dialed.map_err(|failure| Trouble::Failure(Stage::Connect, failure))?;
@@ -212,13 +224,13 @@ impl Delivery {
             hostname: Arc::clone(&self.hostname),
             protocol: hop.protocol,
             wish,
-            verify: tls == TlsPolicy::Verify,
+            tls,
             credentials: hop.credentials.as_ref().map(proof),
             name: match endpoint {
                 Endpoint::Tcp { name, .. } => name,
                 Endpoint::Unix(_) => "",
             },
-            by: endpoint.to_string().into(),
+            by: host.by(),
             messages_max: *messages_per_connection_max,
         };
         Connection::begin(dialed, introduction, &self.tls, timeouts).await

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use postern_mail::outcome::Evidence;
 use postern_mail::trouble::Fault;
-use postern_mail::{Outcome, ReplyCode, Scope, Status};
+use postern_mail::{Outcome, ReplyCode, Scope, Status, TlsFailure};
 
 /// How far the conversation had come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -67,6 +67,10 @@ pub enum Failure {
     Injected,
     /// The handshake failed.
     Handshake(String),
+    /// The certificate is not one of those that the policy allows.
+    Certificate(TlsFailure, String),
+    /// The domain's own policy forbids this host, or cannot be found out.
+    Closed(Status, TlsFailure, String),
     /// TLS is asked for by policy, and the host has none.
     TlsNotOffered,
     /// The message asks for REQUIRETLS, and the host does not offer it (RFC 8689 §4.2.1).
@@ -85,7 +89,8 @@ impl Failure {
             Self::NotSmtp(fault) => format!("the reply is not SMTP: {fault}"),
             Self::OutOfPlace(code) => format!("reply {} makes no sense here", code.0),
             Self::Injected => "octets in clear behind the reply to STARTTLS".to_owned(),
-            Self::Handshake(why) => format!("TLS: {why}"),
+            Self::Handshake(why) | Self::Certificate(_, why) => format!("TLS: {why}"),
+            Self::Closed(_, _, why) => why.clone(),
             Self::TlsNotOffered => "TLS is required here and not offered".to_owned(),
             Self::RequireTlsNotOffered => "REQUIRETLS is required and not offered".to_owned(),
             Self::AuthNotOffered => "no AUTH mechanism in common under TLS".to_owned(),
@@ -101,7 +106,8 @@ impl Failure {
             Self::NotSmtp(_) | Self::OutOfPlace(_) => Status::new(4, 5, 0),
             // RFC 3463 §3.8: 7.4 security features not supported, 7.5 cryptographic failure.
             Self::TlsNotOffered | Self::RequireTlsNotOffered | Self::AuthNotOffered => Status::new(4, 7, 4),
-            Self::Injected | Self::Handshake(_) => Status::new(4, 7, 5),
+            Self::Closed(status, ..) => *status,
+            Self::Injected | Self::Handshake(_) | Self::Certificate(..) => Status::new(4, 7, 5),
         }
     }
 }

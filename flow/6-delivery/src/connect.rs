@@ -13,7 +13,7 @@ use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use crate::classify::{Failure, evidence};
-use crate::next_hop::{HostAddresses, NextHop, Place};
+use crate::next_hop::{HostAddresses, HostRule, HostTls, NextHop, Place};
 use crate::settings::Settings;
 
 /// One address of one host.
@@ -30,6 +30,24 @@ pub(crate) enum Endpoint {
     Unix(PathBuf),
 }
 
+impl Endpoint {
+    /// Of its host.
+    pub(crate) fn name(&self) -> Arc<str> {
+        match self {
+            Self::Tcp { name, .. } => Arc::clone(name),
+            Self::Unix(_) => "".into(),
+        }
+    }
+
+    /// Where it is, on a network.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        match self {
+            Self::Tcp { address, .. } => Some(address.ip()),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -39,10 +57,10 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// The addresses to try, best first, or why there are none.
-pub(crate) fn endpoints(hop: &NextHop, settings: &Settings) -> Result<Vec<Endpoint>, Outcome> {
+/// The addresses to try, best first, with what the domain asks of their hosts, or why there are none.
+pub(crate) fn endpoints(hop: &NextHop, settings: &Settings) -> Result<Vec<(Endpoint, HostTls)>, Outcome> {
     let hosts = match &hop.place {
-        Place::Unix(path) => return Ok(vec![Endpoint::Unix(path.clone())]),
+        Place::Unix(path) => return Ok(vec![(Endpoint::Unix(path.clone()), HostTls::NOTHING)]),
         Place::NullMx => {
             // RFC 7505 §3, §4.1: no attempt is made, and the status is 5.1.10.
             let evidence = evidence("", "the domain takes no mail (null MX)");
@@ -54,8 +72,12 @@ pub(crate) fn endpoints(hop: &NextHop, settings: &Settings) -> Result<Vec<Endpoi
     let own =
         hosts.iter().filter(|host| sockets(host).any(|address| is_own(address, settings))).map(|host| host.preference).min();
     let usable = hosts.iter().filter(|host| own.is_none_or(|own| host.preference < own));
-    let endpoints: Vec<Endpoint> = usable
-        .flat_map(|host| sockets(host).map(|address| Endpoint::Tcp { name: Arc::clone(&host.name), address }))
+    let endpoints: Vec<(Endpoint, HostTls)> = usable
+        .flat_map(|host| {
+            // One that is not spoken to takes nobody's place away.
+            let most = if matches!(host.tls.rule, HostRule::Closed(..)) { 1 } else { usize::MAX };
+            sockets(host).take(most).map(|address| (Endpoint::Tcp { name: Arc::clone(&host.name), address }, host.tls.clone()))
+        })
         .take(settings.addresses_max)
         .collect();
     if !endpoints.is_empty() {
@@ -143,7 +165,7 @@ mod tests {
 
     fn host(name: &str, preference: u16, addresses: &[&str]) -> HostAddresses {
         let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
-        HostAddresses { name: name.into(), addresses, port: 25, preference }
+        HostAddresses { name: name.into(), addresses, port: 25, preference, tls: HostTls::NOTHING }
     }
 
     fn order(hosts: Vec<HostAddresses>, own: &[&str]) -> Result<Vec<String>, Outcome> {
@@ -151,7 +173,7 @@ mod tests {
         let hop = NextHop { place, protocol: Protocol::Smtp, tls: TlsPolicy::None, credentials: None };
         let own_addresses = own.iter().map(|own| own.parse().unwrap()).collect();
         let settings = Settings::new(&postern_config::Outbound::default(), "us.example", own_addresses);
-        endpoints(&hop, &settings).map(|found| found.iter().map(ToString::to_string).collect())
+        endpoints(&hop, &settings).map(|found| found.iter().map(|(endpoint, _)| endpoint.to_string()).collect())
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use postern_mail::TlsFailure;
 use postern_smtp::extension::Offered;
 use postern_smtp::reply_lines::{ReceivedReply, ReplyReader};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
@@ -18,9 +19,9 @@ use crate::classify::{Failure, Stage};
 use crate::connect::Dialed;
 use crate::dialogue::hello::{Hello, Proof, Step};
 use crate::dialogue::{Peer, Trouble};
-use crate::next_hop::Protocol;
+use crate::next_hop::{Protocol, TlsPolicy};
 use crate::settings::Timeouts;
-use crate::tls_policy::{Security, TlsClient, TlsWish};
+use crate::tls_policy::{Secured, Security, TlsClient, TlsWish};
 
 /// Octets asked for in one read: replies are short.
 const READ_BYTES: usize = 4096;
@@ -145,6 +146,8 @@ pub(crate) struct Connection {
     pub(crate) messages_left: u32,
     /// RSET must come before the next MAIL.
     pub(crate) dirty: bool,
+    /// What is wrong with its certificate, where that is only noted.
+    pub(crate) doubt: Option<(TlsFailure, String)>,
 }
 
 /// What a hello needs to know.
@@ -152,7 +155,7 @@ pub(crate) struct Introduction<'a> {
     pub(crate) hostname: Arc<str>,
     pub(crate) protocol: Protocol,
     pub(crate) wish: TlsWish,
-    pub(crate) verify: bool,
+    pub(crate) tls: &'a TlsPolicy,
     pub(crate) credentials: Option<Proof>,
     /// For SNI and the certificate.
     pub(crate) name: &'a str,
@@ -168,12 +171,12 @@ impl Connection {
         tls: &TlsClient,
         timeouts: &Timeouts,
     ) -> Result<Self, Trouble> {
-        let Introduction { hostname, protocol, wish, verify, credentials, name, by, messages_max } = introduction;
+        let Introduction { hostname, protocol, wish, tls: policy, credentials, name, by, messages_max } = introduction;
         let mut wire = Wire::new(match dialed {
             Dialed::Tcp(stream) => Stream::Tcp(stream),
             Dialed::Unix(stream) => Stream::Unix(stream),
         });
-        let mut security = Security::Clear;
+        let (mut security, mut doubt) = (Security::Clear, None);
         let authenticated = credentials.is_some();
         let mut hello = Hello::new(hostname, protocol, wish, credentials);
         let mut step = Step::Await(Stage::Greeting);
@@ -188,7 +191,7 @@ impl Connection {
                 }
                 Step::StartTls => {
                     let failed = |failure| Trouble::Failure(Stage::StartTls, failure);
-                    (wire, security) = secure(wire, tls, (name, verify), timeouts.handshake).await.map_err(failed)?;
+                    (wire, security, doubt) = secure(wire, tls, (name, policy), timeouts.handshake).await.map_err(failed)?;
                     hello.on_secured(&mut wire.out)
                 }
                 Step::Ready(offered) => {
@@ -197,7 +200,7 @@ impl Connection {
                     wire.out.fill(0);
                     wire.out = Vec::new();
                     let peer = Peer { offered: *offered, security, protocol, authenticated };
-                    return Ok(Self { wire, peer, by, messages_left, dirty: false });
+                    return Ok(Self { wire, peer, by, messages_left, dirty: false, doubt });
                 }
                 Step::Stop(trouble) => {
                     // RFC 4954 §4: a challenge that cannot be answered is answered with `*`.
@@ -258,7 +261,12 @@ fn messages_left(offered: &Offered, messages_max: u32) -> u32 {
 }
 
 /// The handshake, on a wire that begins anew.
-async fn secure(wire: Wire, tls: &TlsClient, (name, verify): (&str, bool), limit: Duration) -> Result<(Wire, Security), Failure> {
+async fn secure(
+    wire: Wire,
+    tls: &TlsClient,
+    (name, policy): (&str, &TlsPolicy),
+    limit: Duration,
+) -> Result<(Wire, Security, Option<(TlsFailure, String)>), Failure> {
     // RFC 3207 §4.2: nothing that came in clear counts afterwards. What came behind the 220 can only be an attempt to have it read as if it
     // had come through TLS, so the connection ends here.
     if wire.holds_unread() {
@@ -268,8 +276,8 @@ async fn secure(wire: Wire, tls: &TlsClient, (name, verify): (&str, bool), limit
         return Err(Failure::Handshake("not a TCP connection".to_owned()));
     };
     let address = tcp.peer_addr().map_err(|error| Failure::Lost(error.to_string()))?.ip();
-    let handshake = tls.handshake(tcp, name, address, verify);
-    let (stream, security) =
+    let handshake = tls.handshake(tcp, name, address, policy);
+    let Secured { stream, security, doubt } =
         timeout(limit, handshake).await.unwrap_or_else(|_| Err(Failure::Handshake("no answer in time".to_owned())))?;
-    Ok((Wire::new(Stream::Tls(Box::new(stream))), security))
+    Ok((Wire::new(Stream::Tls(Box::new(stream))), security, doubt))
 }

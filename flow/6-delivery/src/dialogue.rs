@@ -8,7 +8,7 @@ pub(crate) mod hello;
 mod login;
 pub(crate) mod transaction;
 
-use postern_mail::Outcome;
+use postern_mail::{Outcome, TlsFailure};
 use postern_smtp::extension::Offered;
 use postern_smtp::reply_lines::ReceivedReply;
 
@@ -38,8 +38,27 @@ impl Trouble {
         match self {
             Self::Reply(stage, _) => *stage == Stage::StartTls,
             Self::Failure(_, failure) => {
-                matches!(failure, Failure::Handshake(_) | Failure::TlsNotOffered | Failure::RequireTlsNotOffered)
+                matches!(
+                    failure,
+                    Failure::Handshake(_) | Failure::Certificate(..) | Failure::TlsNotOffered | Failure::RequireTlsNotOffered
+                )
             }
+        }
+    }
+
+    /// What of it is TLS's, in the words of reports on that.
+    pub(crate) fn tls_failure(&self) -> Option<(TlsFailure, String)> {
+        match self {
+            // RFC 8460 §4.3.1: a host that takes STARTTLS back is one that does not have it.
+            Self::Reply(Stage::StartTls, reply) => Some((TlsFailure::NotOffered, text(reply))),
+            Self::Failure(_, failure) => match failure {
+                Failure::TlsNotOffered => Some((TlsFailure::NotOffered, String::new())),
+                Failure::Certificate(what, why) | Failure::Closed(_, what, why) => Some((*what, why.clone())),
+                Failure::Handshake(why) => Some((TlsFailure::Validation, why.clone())),
+                Failure::Injected => Some((TlsFailure::Validation, "octets in clear behind the reply to STARTTLS".to_owned())),
+                _ => None,
+            },
+            Self::Reply(..) => None,
         }
     }
 

@@ -8,9 +8,11 @@
 
 pub mod attempt;
 pub mod body;
+mod chosen;
 pub mod classify;
 mod connect;
 mod connection;
+mod dane;
 mod dialogue;
 mod final_header;
 pub mod lmtp;
@@ -27,6 +29,6 @@ pub mod tls_policy;
 pub use attempt::{Counts, Delivery};
 pub use body::{BodyPieces, BodySource, BoxFuture, InlineBody, InlinePieces};
 pub use maildir::{Maildirs, Template};
-pub use next_hop::{Credentials, HostAddresses, Message, NextHop, Place, Protocol, TlsPolicy};
+pub use next_hop::{Credentials, HostAddresses, HostRule, HostTls, Message, NextHop, Place, Protocol, TlsPolicy};
 pub use settings::{Settings, Timeouts};
 pub use tls_policy::{Roots, RootsFault, TlsClient};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use postern_config::TlsMode;
 use postern_mail::envelope::MessageId;
-use postern_mail::{Envelope, Recipient, Secret};
+use postern_mail::{Envelope, Recipient, Secret, Status, TlsBasis, TlsFailure, TlsaSet};
 
 use crate::body::BodySource;
 
@@ -21,6 +21,35 @@ pub struct HostAddresses {
     pub port: u16,
     /// MX preference (RFC 5321 §5.1), lower is better; equal for all hosts of a route.
     pub preference: u16,
+    /// What the domain asks of it.
+    pub tls: HostTls,
+}
+
+/// What a domain asks of one of its hosts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostTls {
+    /// Where it says so.
+    pub basis: TlsBasis,
+    /// What.
+    pub rule: HostRule,
+}
+
+/// See [`HostTls`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostRule {
+    /// Nothing: the next hop's policy holds.
+    Hop,
+    /// This, or what the next hop's policy asks for where that is more.
+    Demand(TlsPolicy),
+    /// It must not be spoken to now: with this status, for this reason.
+    Closed(Status, TlsFailure, Arc<str>),
+    /// It should not be, but the domain is only trying its policy out.
+    Doubted(TlsFailure, Arc<str>),
+}
+
+impl HostTls {
+    /// The domain says nothing.
+    pub const NOTHING: Self = Self { basis: TlsBasis::Nothing, rule: HostRule::Hop };
 }
 
 /// Where a next hop is.
@@ -45,17 +74,37 @@ pub enum Protocol {
 }
 
 /// How much TLS a next hop must have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub enum TlsPolicy {
     /// Never.
     None,
     /// Where it is offered, with any certificate; in clear where it is not offered or fails (RFC 7435).
     #[default]
     Opportunistic,
+    /// The same, and it is noted whether the certificate would pass for [`TlsPolicy::Verify`].
+    Observe,
     /// Always, with any certificate.
     Require,
     /// Always, with a certificate for the host's name from a trusted authority.
     Verify,
+    /// Always, with a certificate that these records name.
+    Dane(Arc<TlsaSet>),
+}
+
+impl TlsPolicy {
+    /// Of two, the one that asks for more.
+    #[must_use]
+    pub fn or_more(self, other: Self) -> Self {
+        let rank = |policy: &Self| match policy {
+            Self::None => 0,
+            Self::Opportunistic => 1,
+            Self::Observe => 2,
+            Self::Require => 3,
+            Self::Verify => 4,
+            Self::Dane(_) => 5,
+        };
+        if rank(&other) > rank(&self) { other } else { self }
+    }
 }
 
 impl From<TlsMode> for TlsPolicy {
@@ -96,7 +145,13 @@ impl NextHop {
     /// A single known address, speaking SMTP with opportunistic TLS.
     #[must_use]
     pub fn at(name: &str, address: SocketAddr) -> Self {
-        let host = HostAddresses { name: name.into(), addresses: vec![address.ip()], port: address.port(), preference: 0 };
+        let host = HostAddresses {
+            name: name.into(),
+            addresses: vec![address.ip()],
+            port: address.port(),
+            preference: 0,
+            tls: HostTls::NOTHING,
+        };
         Self { place: Place::Hosts(vec![host]), protocol: Protocol::Smtp, tls: TlsPolicy::Opportunistic, credentials: None }
     }
 }

@@ -4,7 +4,9 @@
 mod peer;
 
 use peer::*;
-use postern_delivery::{Credentials, Delivery, HostAddresses, NextHop, Place, Protocol, Roots, Settings, TlsClient, TlsPolicy};
+use postern_delivery::{
+    Credentials, Delivery, HostAddresses, HostTls, NextHop, Place, Protocol, Roots, Settings, TlsClient, TlsPolicy,
+};
 use postern_mail::Secret;
 
 #[tokio::test]
@@ -185,6 +187,7 @@ async fn the_next_host_is_tried_when_one_does_not_answer() {
         addresses: vec![address.ip()],
         port: address.port(),
         preference,
+        tls: HostTls::NOTHING,
     };
     let hosts = vec![host(refused, 10), host(unwilling.address, 20), host(willing.address, 30)];
     let hop = NextHop { place: Place::Hosts(hosts), ..willing.hop() };
@@ -243,7 +246,7 @@ async fn any_certificate_will_do_unless_it_must_be_verified() {
     for tls in [TlsPolicy::Opportunistic, TlsPolicy::Require] {
         let (_, acceptor) = certificate("somebody.else.example");
         let peer = Peer::start(vec![under_tls(acceptor, FAST)]).await;
-        let hop = NextHop { tls, ..peer.hop() };
+        let hop = NextHop { tls: tls.clone(), ..peer.hop() };
         assert_eq!(briefs(&send(&delivery(settings()), &hop, &["a@x.example"]).await), ["delivered"]);
         peer.done().await;
     }

@@ -5,7 +5,7 @@
 mod peer;
 
 use peer::*;
-use postern_delivery::{BodyPieces, BodySource, BoxFuture, HostAddresses, Message, NextHop, Place, Settings};
+use postern_delivery::{BodyPieces, BodySource, BoxFuture, HostAddresses, HostTls, Message, NextHop, Place, Settings};
 use postern_mail::envelope::{DsnRequest, MessageId};
 use postern_mail::{Mailbox, Recipient};
 
@@ -33,6 +33,7 @@ async fn a_silent_host_costs_its_time_limit_and_the_next_one_is_tried() {
         addresses: vec![address.ip()],
         port: address.port(),
         preference: 0,
+        tls: HostTls::NOTHING,
     };
     let hop = NextHop { place: Place::Hosts(vec![host(silent.address), host(willing.address)]), ..willing.hop() };
     assert_eq!(briefs(&send(&delivery(impatient()), &hop, &["a@x.example"]).await), ["delivered"]);

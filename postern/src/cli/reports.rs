@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 use postern_mail::Quoted;
-use postern_reports::{Aggregate, Complaint, Limits, Report, read};
+use postern_reports::{Aggregate, Complaint, Limits, Report, TlsReport, read};
 use serde_json::json;
 
 use crate::cli::Stop;
@@ -18,7 +18,7 @@ const FILE_MAX: u64 = 64 << 20;
 
 #[derive(Subcommand)]
 pub(crate) enum ReportsVerb {
-    /// What reports say that others have sent: of DMARC as mail, .xml, .xml.gz or .zip, and complaints and failure reports (ARF) as mail. `-` is
+    /// What reports say that others have sent: of DMARC as mail, .xml, .xml.gz or .zip, on TLS as mail, .json or .json.gz, and complaints and failure reports (ARF) as mail. `-` is
     /// standard input. Exit 1 when one of them could not be read.
     Read {
         /// Files.
@@ -86,6 +86,7 @@ pub(crate) fn files(files: &[PathBuf], as_json: bool) -> Result<(), Stop> {
         for (_, report) in &reports {
             match report {
                 Report::Aggregate(report) => print_aggregate(report),
+                Report::Tls(report) => print_tls(report),
                 Report::Complaint(complaint) => print_complaint(complaint),
             }
         }
@@ -152,6 +153,37 @@ fn print_aggregate(report: &Aggregate) {
     say!("with p=reject {failing} of {} messages would have been lost\n", report.messages());
 }
 
+fn print_tls(report: &TlsReport) {
+    let (all, failed) = report.sessions();
+    let range = &report.date_range;
+    say!(
+        "{} on TLS, {} to {}: {all} sessions, {failed} of them failed",
+        shown(&report.organization_name),
+        shown(&range.start_datetime),
+        shown(&range.end_datetime)
+    );
+    let mut rows = table(&["domain", "policy", "sessions", "failed", "because", "host", "address", "words"]);
+    for one in &report.policies {
+        let policy = [shown(&one.policy.policy_domain), shown(&one.policy.policy_type)];
+        let good = one.summary.total_successful_session_count.to_string();
+        let bad = one.summary.total_failure_session_count.to_string();
+        let none = String::new;
+        rows.add_row(policy.clone().into_iter().chain([good, bad, none(), none(), none(), none()]));
+        for detail in &one.failure_details {
+            let words = |text: &Option<String>| text.as_deref().map(shown).unwrap_or_default();
+            rows.add_row(policy.clone().into_iter().chain([
+                none(),
+                detail.failed_session_count.to_string(),
+                shown(&detail.result_type),
+                words(&detail.receiving_mx_hostname),
+                words(&detail.receiving_ip),
+                words(&detail.failure_reason_code),
+            ]));
+        }
+    }
+    say!("{rows}\n");
+}
+
 fn print_complaint(complaint: &Complaint) {
     say!("{} about a message, told by {}", shown(&complaint.feedback_type), shown(&complaint.user_agent));
     let lists = [
@@ -184,7 +216,7 @@ fn print_complaint(complaint: &Complaint) {
 /// What was sent.
 pub(crate) fn print(sent: &ReportsSent) {
     if !sent.enabled {
-        say!("nothing is counted; to begin: [reports] dmarc = true");
+        say!("nothing is counted; to begin: [reports] dmarc = true, or tls = true");
     }
     if sent.reports.is_empty() {
         say!("there is nothing to report");
@@ -193,7 +225,7 @@ pub(crate) fn print(sent: &ReportsSent) {
     let mut rows = table(&["about", "from", "until", "messages", "rows", "missing", "to", "not to", "octets", "message"]);
     for report in &sent.reports {
         rows.add_row([
-            shown(&report.domain),
+            format!("{}{}", shown(&report.domain), if report.about_tls { " (TLS)" } else { "" }),
             when(report.begin.saturating_mul(1000)),
             when(report.end.saturating_mul(1000)),
             report.messages.to_string(),

@@ -59,7 +59,7 @@ pub(crate) struct Row {
 pub(crate) struct ReportsSent {
     /// It was; else it is only said.
     pub sent: bool,
-    /// `reports.dmarc`: whether anything is counted.
+    /// `reports.dmarc` or `reports.tls`: whether anything is counted.
     pub enabled: bool,
     /// Whom they are from.
     pub from: String,
@@ -94,4 +94,7 @@ pub(crate) struct Told {
     pub id: Option<String>,
     /// Tried again later.
     pub later: bool,
+    /// It is on TLS; `messages` are sessions.
+    #[serde(default)]
+    pub about_tls: bool,
 }

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 
 use crate::wire::dispatch::Order;
 use crate::wire::routing::Way;
-use crate::wire::{Live, Server, clock, report, routing, signing};
+use crate::wire::{Live, Server, clock, outward, report, routing, signing, tls_reports};
 
 /// When a report cannot be stored, or a message not be read, it is taken up again after this.
 const REPORT_RETRY: Duration = Duration::from_secs(600);
@@ -155,14 +155,23 @@ fn recipients_of(live: &Live, envelope: &Envelope, progress: &Progress, wanted: 
 async fn deliver(server: &Server, live: &Live, attempt: &Attempt, stored: &Stored, recipients: &[Recipient]) -> Vec<Outcome> {
     let body = SpooledBody { body: &stored.body, size: stored.size };
     let message = Message { id: attempt.id, envelope: &stored.envelope, recipients, body: &body };
-    match routing::way(&live.config, &live.resolver, &attempt.destination).await {
+    match routing::way(live, &server.sts, &attempt.destination).await {
         Err(outcome) => vec![outcome; recipients.len()],
         Ok(Way::Discard) => maildir::discard(message),
         Ok(Way::Maildir(template)) => server.maildirs.deliver(&template, message).await,
-        Ok(Way::Hop(hop)) => match signing::signed(server, live, attempt, (&stored.envelope, &body)).await {
-            Ok(signed) => live.delivery.deliver(&hop, Message { body: &signed, ..message }).await,
-            Err(outcome) => vec![outcome; recipients.len()],
-        },
+        Ok(Way::Hop(mut hop)) => {
+            let signed = match signing::signed(server, live, attempt, (&stored.envelope, &body)).await {
+                Ok(signed) => signed,
+                Err(outcome) => return vec![outcome; recipients.len()],
+            };
+            let mut told = Vec::new();
+            let relaxed = outward::relax(&mut hop, stored).await;
+            let outcomes = live.delivery.deliver_and_tell(&hop, Message { body: &signed, ..message }, &mut told).await;
+            if !relaxed {
+                tls_reports::note(server, live, (&attempt.destination, &hop), &stored.envelope, &told);
+            }
+            outcomes
+        }
     }
 }
 

@@ -24,7 +24,7 @@ use postern_session::{Hurry, SessionSettings};
 use postern_spool::SpoolSettings;
 
 use crate::wire::examine::{self, Memory};
-use crate::wire::{authenticity, dnsbl, sealing, strangers};
+use crate::wire::{authenticity, dnsbl, sealing, strangers, sts};
 
 /// Clients give up after minutes; what our own rules take is milliseconds.
 const JUDGED_LONG: Duration = Duration::from_secs(1);
@@ -68,6 +68,8 @@ pub(crate) struct Live {
     pub memory: Memory,
     /// Reads messages for links.
     pub inspector: Inspector,
+    /// Asks for policies on TLS, where they are kept to.
+    pub policy_hosts: Option<postern_lookup::Fetcher>,
     /// Speaks to next hops.
     pub delivery: Delivery,
     /// Filters of others.
@@ -119,20 +121,21 @@ impl Live {
         let policy = policy(&config);
         let resolver = Resolver::new(lookup(&config)).map_err(|failure| failure.to_string())?;
         let authenticator = Authenticator::new(&resolver).map_err(|failure| failure.to_string())?;
-        let delivery = delivery(&config, own_addresses)?;
+        let (delivery, verifying) = delivery(&config, own_addresses)?;
         Ok(Self {
             policy,
             hostname: config.server.hostname.as_str().into(),
             pump: Arc::new(pump),
-            resolver,
             authenticator,
             sealer: sealing::sealer(&config)?,
             memory: Memory::new(&config),
             inspector: examine::inspector(&config),
+            policy_hosts: verifying.and_then(|tls| sts::fetcher(&config, &resolver, tls)),
             delivery,
             filters: crate::wire::filters::of(&config)?,
             filter_rooms: crate::wire::filters::Rooms::new(&config),
             session: Arc::new(session),
+            resolver,
             config,
         })
     }
@@ -164,6 +167,8 @@ pub(crate) fn lookup(config: &Config) -> LookupSettings {
         cache_negative_time_max: dns.cache_negative_longest,
         exchangers_max: number(dns.exchangers_max),
         addresses_max: number(dns.addresses_max),
+        dnssec: config.outbound.dane,
+        trust_ad: dns.trust_ad.clone(),
     }
 }
 
@@ -203,7 +208,7 @@ pub(crate) fn is_of_policy(path: &str) -> bool {
     path.starts_with("policy.") || OTHERS.contains(&path)
 }
 
-fn delivery(config: &Config, own_addresses: Vec<SocketAddr>) -> Result<Delivery, String> {
+fn delivery(config: &Config, own_addresses: Vec<SocketAddr>) -> Result<(Delivery, Option<Arc<rustls::ClientConfig>>), String> {
     let outbound = &config.outbound;
     let egress = outbound.egress.first();
     let hostname = egress.and_then(|egress| egress.helo.as_ref()).unwrap_or(&config.server.hostname);
@@ -213,7 +218,8 @@ fn delivery(config: &Config, own_addresses: Vec<SocketAddr>) -> Result<Delivery,
     };
     let tls = TlsClient::new(&roots).map_err(|fault| fault.to_string())?;
     let settings = DeliverySettings::new(outbound, hostname.as_str(), own_addresses);
-    Ok(Delivery::new(settings, tls))
+    let verifying = tls.verifying();
+    Ok((Delivery::new(settings, tls), verifying))
 }
 
 /// Ceilings on connections. A quarter of the files this process may open is kept from them, so that strangers can never use up those the spool and

@@ -16,6 +16,7 @@ pub(crate) mod lists;
 pub(crate) mod live;
 pub(crate) mod login;
 pub(crate) mod names;
+mod outward;
 pub(crate) mod reload;
 pub(crate) mod report;
 pub(crate) mod reports;
@@ -24,6 +25,8 @@ pub(crate) mod scope;
 pub(crate) mod sealing;
 pub(crate) mod signing;
 pub(crate) mod strangers;
+pub(crate) mod sts;
+pub(crate) mod tls_reports;
 pub(crate) mod trail;
 pub(crate) mod unused;
 pub(crate) mod what_if;
@@ -80,6 +83,10 @@ pub(crate) struct Server {
     pub signing: signing::Keeper,
     /// What is counted for reports to others.
     pub reports: reports::Reporting,
+    /// What other domains ask for on the way to them.
+    pub sts: sts::Policies,
+    /// How their TLS went.
+    pub tls_reports: tls_reports::TlsReports,
     /// Stories of messages.
     pub history: History,
     /// Names of sessions.
@@ -227,6 +234,10 @@ pub(crate) fn account_facts(accounts: &Accounts, account: &str) -> (Fact<OwnedAd
 impl postern_web::Source for Server {
     fn metrics(&self) -> String {
         self.metrics.text()
+    }
+
+    fn sts_policy(&self, host: &str) -> Option<String> {
+        outward::own_policy(&self.live.load().config, host)
     }
 
     fn health(&self) -> Result<(), String> {

@@ -15,7 +15,7 @@ use crate::wire::{Live, Server, clock};
 const HEADER_BYTES_MAX: usize = 64 * 1024;
 
 /// Reads the start of a body, at most `bytes_max` octets.
-async fn start_of(body: &Body, bytes_max: usize) -> Result<Vec<u8>, Outage> {
+pub(crate) async fn start_of(body: &Body, bytes_max: usize) -> Result<Vec<u8>, Outage> {
     let mut pieces = match body {
         Body::Inline(whole) => return Ok(whole.get(..bytes_max.min(whole.len())).unwrap_or_default().to_vec()),
         Body::File(file) => file.from_start(),

@@ -62,13 +62,13 @@ fn limits(config: &Config) -> BookLimits {
     BookLimits { octets_max: live::size(own.memory), rows_max: live::number(own.rows_max) }
 }
 
-fn night(config: &Config) -> Night {
+pub(crate) fn night(config: &Config) -> Night {
     let own = &config.reports;
     Night { hour: u64::from(own.hour), spread: own.spread, per_minute: own.per_minute, per_night: own.per_night }
 }
 
 /// Whom reports are from.
-fn sender(config: &Config) -> Mailbox {
+pub(crate) fn sender(config: &Config) -> Mailbox {
     config.reports.dmarc_from.clone().unwrap_or_else(|| Mailbox::postmaster_of(config.server.hostname.clone()))
 }
 

@@ -6,13 +6,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use postern_config::{Config, Credentials as ConfiguredCredentials, Deliver, LmtpAddress, Password, Resolution, Target};
-use postern_delivery::{Credentials, HostAddresses, NextHop, Place, Protocol, Template, TlsPolicy};
+use postern_delivery::{Credentials, HostAddresses, HostTls, NextHop, Place, Protocol, Template, TlsPolicy};
 use postern_lookup::{Exchange, LookupFailure, MxAnswer, Resolver, shuffle_equals};
 use postern_mail::attempt::{Destination, Ticket};
 use postern_mail::outcome::{Evidence, Outcome};
 use postern_mail::{Domain, Envelope, Host, Mailbox, MessageId, Recipient, Scope, Secret, Status};
 
 use crate::wire::report::seed;
+use crate::wire::sts::Policies;
+use crate::wire::{Live, outward};
 
 /// Where a destination's mail is put.
 pub(crate) enum Way {
@@ -144,21 +146,30 @@ async fn target_hosts(resolver: &Resolver, target: &Target, port: u16) -> Result
             LookupFailure::Temporary(_) => lookup_failed(&failure),
         })?,
     };
-    Ok(Place::Hosts(vec![HostAddresses { name: target.to_string().into(), addresses, port, preference: 0 }]))
+    Ok(Place::Hosts(vec![HostAddresses {
+        name: target.to_string().into(),
+        addresses,
+        port,
+        preference: 0,
+        tls: HostTls::NOTHING,
+    }]))
 }
 
-async fn exchangers(resolver: &Resolver, domain: &Domain, port: u16) -> Result<Place, Outcome> {
+async fn exchangers(live: &Live, sts: &Policies, domain: &Domain) -> Result<Place, Outcome> {
+    let (config, resolver) = (&live.config, &live.resolver);
     match resolver.exchangers(domain).await.map_err(|failure| lookup_failed(&failure))? {
         MxAnswer::NullMx => Ok(Place::NullMx),
-        MxAnswer::Exchangers { mut exchangers, .. } => {
+        MxAnswer::Exchangers { mut exchangers, secure, .. } => {
             shuffle_equals(&mut exchangers, seed());
-            let host = |exchange: Exchange| HostAddresses {
+            let demands = outward::demands(live, sts, domain, (&exchangers, secure)).await;
+            let host = |(exchange, tls): (Exchange, HostTls)| HostAddresses {
                 name: exchange.name.as_str().into(),
                 addresses: exchange.addresses,
-                port,
+                port: config.outbound.port,
                 preference: exchange.preference,
+                tls,
             };
-            Ok(Place::Hosts(exchangers.into_iter().map(host).collect()))
+            Ok(Place::Hosts(exchangers.into_iter().zip(demands).map(host).collect()))
         }
     }
 }
@@ -167,7 +178,8 @@ async fn exchangers(resolver: &Resolver, domain: &Domain, port: u16) -> Result<P
 ///
 /// # Errors
 /// What becomes of its recipients when there is none.
-pub(crate) async fn way(config: &Config, resolver: &Resolver, destination: &Destination) -> Result<Way, Outcome> {
+pub(crate) async fn way(live: &Live, sts: &Policies, destination: &Destination) -> Result<Way, Outcome> {
+    let (config, resolver) = (&live.config, &live.resolver);
     let hop = match destination {
         Destination::Hosted(name) => {
             let Some(domain) = config.domain(name) else {
@@ -215,7 +227,7 @@ pub(crate) async fn way(config: &Config, resolver: &Resolver, destination: &Dest
             return Err(bounced(Status::new(5, 7, 1), "mail does not leave this server: outbound.enabled is false"));
         }
         Destination::Mx(domain) => NextHop {
-            place: exchangers(resolver, domain, config.outbound.port).await?,
+            place: exchangers(live, sts, domain).await?,
             protocol: Protocol::Smtp,
             tls: config.outbound.tls.into(),
             credentials: None,

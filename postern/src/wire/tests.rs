@@ -73,6 +73,8 @@ impl Town {
             quotas,
             signing: crate::wire::signing::Keeper::new(folder.path().to_path_buf()),
             reports: reports::Reporting::open(ReportRows::of(&store), &Self::config(folder.path(), toml)).unwrap().0,
+            sts: sts::Policies::open(ReportRows::of_tls(&store), &Self::config(folder.path(), toml)).unwrap(),
+            tls_reports: tls_reports::TlsReports::open(ReportRows::of_tls(&store)).unwrap(),
             greylist: greylist::Keeper::open(&store).unwrap(),
             history,
             session_ids: SessionIds::default(),

@@ -20,26 +20,26 @@ pub(crate) enum Answer {
 
 type Key = (Domain, RecordType);
 
-struct Entry {
-    answer: Answer,
+struct Entry<T> {
+    answer: T,
     until: Instant,
 }
 
 /// Two generations: when the young one is half of what is allowed it becomes the old one, and the old one is forgotten. That bounds the
 /// whole without a list of who was used last, and what is asked often moves back into the young one.
-pub(crate) struct Cache {
-    young: HashMap<Key, Entry>,
-    old: HashMap<Key, Entry>,
+pub(crate) struct Cache<T> {
+    young: HashMap<Key, Entry<T>>,
+    old: HashMap<Key, Entry<T>>,
     entries_max: usize,
 }
 
-impl Cache {
+impl<T: Clone> Cache<T> {
     pub(crate) fn new(entries_max: usize) -> Self {
         Self { young: HashMap::new(), old: HashMap::new(), entries_max }
     }
 
     /// What is remembered, if its time has not come.
-    pub(crate) fn find(&mut self, now: Instant, name: &Domain, kind: RecordType) -> Option<Answer> {
+    pub(crate) fn find(&mut self, now: Instant, name: &Domain, kind: RecordType) -> Option<T> {
         let key = (name.clone(), kind);
         if let Some(entry) = self.young.get(&key) {
             return (now < entry.until).then(|| entry.answer.clone());
@@ -51,13 +51,13 @@ impl Cache {
     }
 
     /// Remembers an answer for `time_to_live`; zero means not at all (RFC 1035 §3.2.1).
-    pub(crate) fn keep(&mut self, now: Instant, name: Domain, kind: RecordType, answer: Answer, time_to_live: Duration) {
+    pub(crate) fn keep(&mut self, now: Instant, name: Domain, kind: RecordType, answer: T, time_to_live: Duration) {
         if let Some(until) = now.checked_add(time_to_live).filter(|until| *until > now) {
             self.insert((name, kind), Entry { answer, until });
         }
     }
 
-    fn insert(&mut self, key: Key, entry: Entry) {
+    fn insert(&mut self, key: Key, entry: Entry<T>) {
         if self.young.len() >= self.entries_max / 2 && !self.young.contains_key(&key) {
             self.old = std::mem::take(&mut self.young);
         }

@@ -8,21 +8,26 @@
 
 pub mod authenticity;
 mod cache;
+mod dane;
 pub mod dnslist;
+pub mod mta_sts;
 pub mod mx;
 pub mod published;
 pub mod resolver;
 pub mod reverse_dns;
 pub mod seal;
 mod spf;
+mod tls_rpt;
 pub mod zone;
 
 pub use authenticity::{Authenticator, Authors, MessageAsked, ReadMessage};
 pub use dnslist::{Change, DnsList, DnsListSettings, DnsLists, HealthSettings, Heard, Subject, TestPoint, View};
+pub use mta_sts::{Fetcher, StsFault, StsPolicy};
 pub use mx::{Exchange, MxAnswer, shuffle_equals};
 pub use published::{Consent, NoAnswer};
 pub use resolver::{LookupFailure, LookupSettings, Resolver, SetupFailure};
 pub use seal::{SealAsked, Sealer};
+pub use tls_rpt::TlsReportTo;
 
 #[cfg(test)]
 mod test_server;

@@ -33,6 +33,8 @@ pub enum MxAnswer {
         exchangers: Vec<Exchange>,
         /// There was no MX record, and this is the domain's own address.
         implicit: bool,
+        /// A server we believe has validated who they are; a domain that is its own exchanger is who it is.
+        secure: bool,
     },
 }
 
@@ -46,22 +48,23 @@ impl Resolver {
     }
 
     pub(crate) async fn exchangers_at(&self, now: Instant, domain: &Domain) -> Result<MxAnswer, LookupFailure> {
-        match self.records(now, domain, RecordType::MX).await? {
+        let known = self.known(now, domain, RecordType::MX).await?;
+        match known.answer {
             Answer::NoSuchName => Err(LookupFailure::NoSuchDomain),
             Answer::Records(records) => match wanted(&records) {
                 None => Ok(MxAnswer::NullMx),
-                Some(hosts) => self.reach(now, hosts).await,
+                Some(hosts) => self.reach(now, hosts, known.secure).await,
             },
             Answer::NoData => {
                 // RFC 5321 §5.1, §5.2: without MX records the domain itself is the only exchanger, with preference 0.
                 let addresses = self.addresses_at(now, domain).await?;
                 let itself = Exchange { name: domain.clone(), preference: 0, addresses };
-                Ok(MxAnswer::Exchangers { exchangers: vec![itself], implicit: true })
+                Ok(MxAnswer::Exchangers { exchangers: vec![itself], implicit: true, secure: self.is_believed() })
             }
         }
     }
 
-    async fn reach(&self, now: Instant, hosts: Vec<(u16, Domain)>) -> Result<MxAnswer, LookupFailure> {
+    async fn reach(&self, now: Instant, hosts: Vec<(u16, Domain)>, secure: bool) -> Result<MxAnswer, LookupFailure> {
         let mut asked = JoinSet::new();
         for (place, (preference, name)) in hosts.into_iter().take(self.settings.exchangers_max).enumerate() {
             let resolver = self.clone();
@@ -87,7 +90,7 @@ impl Resolver {
         }
         exchangers.sort_by_key(|(place, _)| *place);
         let exchangers = exchangers.into_iter().map(|(_, exchange)| exchange).collect();
-        Ok(MxAnswer::Exchangers { exchangers, implicit: false })
+        Ok(MxAnswer::Exchangers { exchangers, implicit: false, secure })
     }
 }
 

@@ -49,6 +49,10 @@ pub struct LookupSettings {
     pub exchangers_max: usize,
     /// Addresses kept of one host.
     pub addresses_max: usize,
+    /// Whether the servers are asked what they have validated (RFC 4035 §3.2), and believed where they may be.
+    pub dnssec: bool,
+    /// Servers that are believed beside those on loopback: the way to them must be as safe as that.
+    pub trust_ad: Vec<IpAddr>,
 }
 
 impl Default for LookupSettings {
@@ -62,6 +66,8 @@ impl Default for LookupSettings {
             cache_negative_time_max: Duration::from_secs(3600),
             exchangers_max: 16,
             addresses_max: 16,
+            dnssec: false,
+            trust_ad: Vec::new(),
         }
     }
 }
@@ -114,7 +120,8 @@ pub struct Resolver {
     servers: usize,
     /// For as many questions as one server is asked at once, so that the library has none that wait where nobody sees it.
     pub(crate) turns: Arc<Semaphore>,
-    cache: Arc<Mutex<Cache>>,
+    believed: bool,
+    cache: Arc<Mutex<Cache<Known>>>,
     pub(crate) settings: Arc<LookupSettings>,
 }
 
@@ -134,10 +141,19 @@ impl Resolver {
         options.max_active_requests = QUESTIONS_AT_ONCE_MAX;
         let tls = TlsConfig::new().map_err(|e| SetupFailure(e.to_string()))?;
         let count = servers.len();
+        // Which of them an answer is from is not told, so one that is not believed takes belief from all.
+        let believed =
+            settings.dnssec && servers.iter().all(|server| server.ip.is_loopback() || settings.trust_ad.contains(&server.ip));
         let pool = NameServerPool::from_config(servers, Arc::new(PoolContext::new(options, tls)), TokioRuntimeProvider::new());
         let cache = Arc::new(Mutex::new(Cache::new(settings.cache_entries_max)));
         let turns = Arc::new(Semaphore::new(QUESTIONS_AT_ONCE_MAX));
-        Ok(Self { pool, servers: count, turns, cache, settings: Arc::new(settings) })
+        Ok(Self { pool, servers: count, turns, believed, cache, settings: Arc::new(settings) })
+    }
+
+    /// Whether what the servers have validated is believed. Without that there is no DANE.
+    #[must_use]
+    pub fn is_believed(&self) -> bool {
+        self.believed
     }
 
     /// The addresses of a host, IPv6 before IPv4, each in the order they came; at most `addresses_max`.
@@ -169,15 +185,22 @@ impl Resolver {
 
     /// The records of one type, aliases followed. The only failure is a temporary one.
     pub(crate) async fn records(&self, now: Instant, name: &Domain, kind: RecordType) -> Result<Answer, LookupFailure> {
-        match self.remembered(now, name, kind) {
+        self.known(now, name, kind).await.map(|known| known.answer)
+    }
+
+    /// The same, with what is known of how the answer came.
+    pub(crate) async fn known(&self, now: Instant, name: &Domain, kind: RecordType) -> Result<Known, LookupFailure> {
+        // The lock is not held over the question.
+        let found = self.cache().find(now, name, kind);
+        match found {
             Some(known) => Ok(known),
-            None => self.records_anew(now, name, kind).await,
+            None => self.known_anew(now, name, kind).await,
         }
     }
 
     /// What is remembered of an earlier answer.
     pub(crate) fn remembered(&self, now: Instant, name: &Domain, kind: RecordType) -> Option<Answer> {
-        self.cache().find(now, name, kind)
+        self.cache().find(now, name, kind).map(|known| known.answer)
     }
 
     /// The same as `records`, whatever is remembered.
@@ -185,21 +208,34 @@ impl Resolver {
         self.records_sent(now, (name, kind), &OnceLock::new()).await
     }
 
-    /// The same, and tells when the question was sent: before that it waits for its turn, which is no fault of whoever is asked.
+    async fn known_anew(&self, now: Instant, name: &Domain, kind: RecordType) -> Result<Known, LookupFailure> {
+        self.known_sent(now, (name, kind), &OnceLock::new()).await
+    }
+
+    /// The same as `records_anew`, and tells when the question was sent: before that it waits for its turn, which is no fault of whoever is asked.
     pub(crate) async fn records_sent(
+        &self,
+        now: Instant,
+        asked: (&Domain, RecordType),
+        sent: &OnceLock<Instant>,
+    ) -> Result<Answer, LookupFailure> {
+        self.known_sent(now, asked, sent).await.map(|known| known.answer)
+    }
+
+    async fn known_sent(
         &self,
         now: Instant,
         (name, kind): (&Domain, RecordType),
         sent: &OnceLock<Instant>,
-    ) -> Result<Answer, LookupFailure> {
+    ) -> Result<Known, LookupFailure> {
         let asked = tokio::time::timeout(self.settings.timeout, self.follow(name, kind, sent)).await;
-        let (answer, time_to_live) = asked.unwrap_or_else(|_| Err(dns(format!("no answer about {name} {kind} in time"))))?;
-        let ceiling = match answer {
+        let (known, time_to_live) = asked.unwrap_or_else(|_| Err(dns(format!("no answer about {name} {kind} in time"))))?;
+        let ceiling = match known.answer {
             Answer::Records(_) => self.settings.cache_time_max,
             Answer::NoData | Answer::NoSuchName => self.settings.cache_negative_time_max,
         };
-        self.cache().keep(now, name.clone(), kind, answer.clone(), time_to_live.min(ceiling));
-        Ok(answer)
+        self.cache().keep(now, name.clone(), kind, known.clone(), time_to_live.min(ceiling));
+        Ok(known)
     }
 
     /// Whether a name server answers at all, whatever it says, when it is asked for the root.
@@ -213,7 +249,7 @@ impl Resolver {
         false
     }
 
-    fn cache(&self) -> std::sync::MutexGuard<'_, Cache> {
+    fn cache(&self) -> std::sync::MutexGuard<'_, Cache<Known>> {
         // A thread that died holding the lock leaves a cache that is still a cache.
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -224,19 +260,30 @@ impl Resolver {
         name: &Domain,
         kind: RecordType,
         sent: &OnceLock<Instant>,
-    ) -> Result<(Answer, Duration), LookupFailure> {
-        let mut target = Name::from_ascii(format!("{name}.")).map_err(|e| dns(e.to_string()))?;
+    ) -> Result<(Known, Duration), LookupFailure> {
+        let first = Name::from_ascii(format!("{name}.")).map_err(|e| dns(e.to_string()))?;
+        let mut target = first.clone();
+        let mut secure = self.believed;
         let mut seconds = u32::MAX;
         for _ in 0..ALIASES_MAX {
             match self.ask(target.clone(), kind, sent).await? {
                 Asked::Nothing { answer, seconds: own } => {
-                    return Ok((answer, Duration::from_secs(seconds.min(own).into())));
+                    // That there is nothing gives nobody a reason to trust anybody, so nobody asks whether it was validated.
+                    let known = Known { answer, secure: false, alias_of: None };
+                    return Ok((known, Duration::from_secs(seconds.min(own).into())));
                 }
-                Asked::Response(response) => match read(&response, target, kind, &mut seconds) {
-                    Read::Done(answer) => return Ok((answer, Duration::from_secs(seconds.into()))),
-                    Read::AliasOf(next) => target = next,
-                    Read::Endless => break,
-                },
+                Asked::Response(response) => {
+                    // RFC 4035 §3.2.3: all of an answer was validated, or none of it counts as such; the same for a chain of them.
+                    secure &= response.metadata.authentic_data;
+                    match read(&response, target, kind, &mut seconds) {
+                        Read::Done { answer, owner } => {
+                            let alias_of = (owner != first).then(|| domain(&owner)).flatten();
+                            return Ok((Known { answer, secure, alias_of }, Duration::from_secs(seconds.into())));
+                        }
+                        Read::AliasOf(next) => target = next,
+                        Read::Endless => break,
+                    }
+                }
             }
         }
         Err(dns(format!("{name} is an alias without end")))
@@ -249,7 +296,8 @@ impl Resolver {
         let mut failure = None;
         for _ in 0..self.settings.attempts.max(1) {
             let query = Query::query(name.clone(), kind);
-            let options = DnsRequestOptions::default();
+            let mut options = DnsRequestOptions::default();
+            options.edns_set_dnssec_ok = self.believed;
             match self.pool.lookup(query, options).first_answer().await {
                 Ok(response) => return Ok(Asked::Response(response)),
                 Err(NetError::Dns(DnsError::NoRecordsFound(none))) => {
@@ -274,13 +322,28 @@ impl Resolver {
     }
 }
 
+/// An answer, and how it came.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Known {
+    pub(crate) answer: Answer,
+    /// A server we believe has validated it, with every alias on the way.
+    pub(crate) secure: bool,
+    /// The name it is about in the end, where the name that was asked for is an alias.
+    pub(crate) alias_of: Option<Domain>,
+}
+
+fn domain(name: &Name) -> Option<Domain> {
+    let text = name.to_ascii();
+    Domain::parse(text.strip_suffix('.').unwrap_or(&text)).ok()
+}
+
 enum Asked {
     Response(DnsResponse),
     Nothing { answer: Answer, seconds: u32 },
 }
 
 enum Read {
-    Done(Answer),
+    Done { answer: Answer, owner: Name },
     AliasOf(Name),
     Endless,
 }
@@ -296,7 +359,7 @@ fn read(response: &DnsResponse, mut target: Name, kind: RecordType, seconds: &mu
             records.push(record.data.clone());
         }
         if !records.is_empty() {
-            return Read::Done(Answer::Records(records));
+            return Read::Done { answer: Answer::Records(records), owner: target };
         }
         let alias = about().find_map(|record| match &record.data {
             RData::CNAME(alias) => Some((alias.0.clone(), record.ttl)),
@@ -314,11 +377,11 @@ fn read(response: &DnsResponse, mut target: Name, kind: RecordType, seconds: &mu
                     // RFC 6604 §3: the code speaks of the last name of the chain.
                     ResponseCode::NXDomain => {
                         *seconds = (*seconds).min(negative.unwrap_or(0));
-                        Read::Done(Answer::NoSuchName)
+                        Read::Done { answer: Answer::NoSuchName, owner: target }
                     }
                     _ if negative.is_some() => {
                         *seconds = (*seconds).min(negative.unwrap_or(0));
-                        Read::Done(Answer::NoData)
+                        Read::Done { answer: Answer::NoData, owner: target }
                     }
                     _ => Read::AliasOf(target),
                 };

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hickory_proto::op::{Message, MessageType, OpCode, ResponseCode};
-use hickory_proto::rr::rdata::{A, AAAA, CNAME, MX, SOA};
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, MX, SOA, TLSA};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use tokio::net::UdpSocket;
 
@@ -22,6 +22,7 @@ pub(crate) enum Says {
 pub(crate) struct Zone {
     answers: HashMap<(String, RecordType), Says>,
     negative_seconds: u32,
+    validated: Option<Vec<String>>,
 }
 
 pub(crate) fn name(text: &str) -> Name {
@@ -30,7 +31,7 @@ pub(crate) fn name(text: &str) -> Name {
 
 impl Zone {
     pub(crate) fn new() -> Self {
-        Self { answers: HashMap::new(), negative_seconds: 60 }
+        Self { answers: HashMap::new(), negative_seconds: 60, validated: None }
     }
 
     pub(crate) fn negative_seconds(mut self, seconds: u32) -> Self {
@@ -66,9 +67,20 @@ impl Zone {
         self.record(owner, RecordType::MX, record)
     }
 
+    pub(crate) fn tlsa(self, owner: &str, usage: u8, selector: u8, matching: u8, data: &[u8]) -> Self {
+        let tlsa = TLSA::new(usage.into(), selector.into(), matching.into(), data.to_vec());
+        self.record(owner, RecordType::TLSA, Record::from_rdata(name(owner), 60, RData::TLSA(tlsa)))
+    }
+
+    /// Says that it has validated all answers but those about these names.
+    pub(crate) fn validated_but(mut self, insecure: &[&str]) -> Self {
+        self.validated = Some(insecure.iter().map(|&name| name.to_owned()).collect());
+        self
+    }
+
     /// An alias, given without the records of its target, for every type asked for.
     pub(crate) fn alias(mut self, owner: &str, seconds: u32, target: &str) -> Self {
-        for kind in [RecordType::A, RecordType::AAAA, RecordType::MX] {
+        for kind in [RecordType::A, RecordType::AAAA, RecordType::MX, RecordType::CNAME] {
             let record = Record::from_rdata(name(owner), seconds, RData::CNAME(CNAME(name(target))));
             self = self.record(owner, kind, record);
         }
@@ -80,6 +92,8 @@ impl Zone {
         let question = query.queries.first()?.clone();
         response.add_query(question.clone());
         let owner = question.name().to_ascii().to_ascii_lowercase();
+        let asked = query.edns.as_ref().is_some_and(|edns| edns.flags().dnssec_ok);
+        response.metadata.authentic_data = asked && self.validated.as_ref().is_some_and(|insecure| !insecure.contains(&owner));
         let zone = || {
             let soa = SOA::new(name("ns.test."), name("root.test."), 1, 1, 1, 1, self.negative_seconds);
             Record::from_rdata(name("test."), self.negative_seconds, RData::SOA(soa))
@@ -134,6 +148,11 @@ impl TestServer {
 
     pub(crate) fn resolver(&self) -> Resolver {
         self.resolver_within(Duration::from_secs(10))
+    }
+
+    /// One that believes what the server has validated.
+    pub(crate) fn believing(&self) -> Resolver {
+        Resolver::new(LookupSettings { servers: vec![self.address], dnssec: true, ..LookupSettings::default() }).unwrap()
     }
 
     pub(crate) fn resolver_within(&self, timeout: Duration) -> Resolver {

@@ -1,4 +1,4 @@
-//! DMARC aggregate reports (RFC 9990) and abuse reports (ARF, RFC 5965): counted, written, and read.
+//! DMARC aggregate reports (RFC 9990), abuse reports (ARF, RFC 5965) and reports on TLS (RFC 8460): counted, written, and read.
 //!
 //! Promise: what is counted and what is read is bounded, whatever strangers send; and a count that had no room is said to be missing.
 //!
@@ -11,6 +11,8 @@ pub mod mail;
 pub mod night;
 pub mod read;
 pub mod received;
+pub mod tls;
+pub mod tls_book;
 mod unpack;
 mod write;
 mod xml;
@@ -22,3 +24,5 @@ pub use mail::{ReportMail, Reporter};
 pub use night::{Night, Pace, Singles};
 pub use read::{Limits, Report, Unreadable, read};
 pub use received::{Digest, Received, Sum, Told, Totals};
+pub use tls::TlsReport;
+pub use tls_book::{Applied, TlsBook, TlsCounted, TlsLimits};

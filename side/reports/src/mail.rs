@@ -116,7 +116,7 @@ impl Reporter<'_> {
 }
 
 /// Without a time or a name of its own, so that the same report is the same file.
-fn gzip(octets: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(octets: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     // Writing to memory does not fail.
     let _ = encoder.write_all(octets);

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::aggregate::Aggregate;
 use crate::arf::{self, Complaint};
+use crate::tls::TlsReport;
 use crate::{unpack, xml};
 
 /// What reading may cost.
@@ -34,6 +35,9 @@ pub enum Unreadable {
     /// It is XML no report has, or no XML.
     #[error("the XML is not read: {0}")]
     Xml(String),
+    /// It is JSON no report has, or no JSON.
+    #[error("the JSON is not read: {0}")]
+    Json(String),
     /// It does not unpack.
     #[error("the archive is broken: {0}")]
     Archive(String),
@@ -51,6 +55,8 @@ pub enum Unreadable {
 pub enum Report {
     /// Of a day and a domain.
     Aggregate(Box<Aggregate>),
+    /// Of a day and a domain, on TLS.
+    Tls(Box<TlsReport>),
     /// About one message.
     Complaint(Box<Complaint>),
 }
@@ -60,7 +66,7 @@ pub enum Report {
 /// # Errors
 /// When there is none, or the first is broken.
 pub fn read(octets: &[u8], limits: &Limits) -> Result<Vec<Report>, Unreadable> {
-    if octets.starts_with(&[0x1f, 0x8b]) || octets.starts_with(b"PK") || is_xml(octets) {
+    if octets.starts_with(&[0x1f, 0x8b]) || octets.starts_with(b"PK") || is_xml(octets) || is_json(octets) {
         return packed(octets, limits, &mut { limits.octets_max });
     }
     message(octets, limits)
@@ -70,17 +76,25 @@ fn is_xml(octets: &[u8]) -> bool {
     octets.strip_prefix(b"\xef\xbb\xbf").unwrap_or(octets).trim_ascii_start().starts_with(b"<")
 }
 
+fn is_json(octets: &[u8]) -> bool {
+    octets.trim_ascii_start().starts_with(b"{")
+}
+
 /// `left`: octets that may still come out of it.
 fn packed(octets: &[u8], limits: &Limits, left: &mut usize) -> Result<Vec<Report>, Unreadable> {
     let mut reports = Vec::new();
     for file in unpack::unpack(octets, &Limits { octets_max: *left, ..*limits })? {
         *left = left.saturating_sub(file.len());
+        if is_json(&file) {
+            reports.push(Report::Tls(Box::new(TlsReport::read(&file, limits)?)));
+            continue;
+        }
         if !is_xml(&file) {
             continue;
         }
         reports.push(Report::Aggregate(Box::new(xml::aggregate(&String::from_utf8_lossy(&file), limits)?)));
     }
-    if reports.is_empty() { Err(Unreadable::Other("there is no XML in the archive".to_owned())) } else { Ok(reports) }
+    if reports.is_empty() { Err(Unreadable::Other("there is no report in the archive".to_owned())) } else { Ok(reports) }
 }
 
 fn message(octets: &[u8], limits: &Limits) -> Result<Vec<Report>, Unreadable> {
@@ -110,7 +124,10 @@ fn message(octets: &[u8], limits: &Limits) -> Result<Vec<Report>, Unreadable> {
         } else {
             let decoded = part.decoded();
             let of_a_kind = decoded.starts_with(&[0x1f, 0x8b]) || decoded.starts_with(b"PK\x03\x04");
-            if of_a_kind || (is_xml(&decoded) && decoded.windows(9).take(4096).any(|nine| nine == b"<feedback")) {
+            if of_a_kind
+                || part.is_content_type("application", "tlsrpt+json")
+                || (is_xml(&decoded) && decoded.windows(9).take(4096).any(|nine| nine == b"<feedback"))
+            {
                 reports.extend(packed(&decoded, limits, &mut left)?);
             }
         }

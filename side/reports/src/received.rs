@@ -97,6 +97,20 @@ fn one(report: &Report) -> (u64, BTreeMap<Told, u64>) {
                 *sum = sum.saturating_add(record.count);
             }
         }
+        Report::Tls(report) => {
+            (&report.organization_name, &report.report_id, &report.date_range.start_datetime).hash(&mut hasher);
+            for of in &report.policies {
+                let counts = [
+                    ("TLS as asked for", of.summary.total_successful_session_count),
+                    ("TLS failed", of.summary.total_failure_session_count),
+                ];
+                for (result, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
+                    let told = Told { domain: name(&of.policy.policy_domain), source: None, result: result.to_owned() };
+                    let sum = sums.entry(told).or_default();
+                    *sum = sum.saturating_add(count);
+                }
+            }
+        }
         Report::Complaint(complaint) => {
             let Complaint { feedback_type, message_id, source_ip, arrival_date, rcpt_to, reported_domain, .. } = &**complaint;
             (feedback_type, message_id, source_ip, arrival_date, rcpt_to).hash(&mut hasher);

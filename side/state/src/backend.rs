@@ -32,11 +32,13 @@ pub enum Keyspace {
     Greylist,
     /// What reports of others have said.
     ReportsRead,
+    /// Policies of other domains on TLS, and what is counted of it.
+    Tls,
 }
 
 impl Keyspace {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Meta,
         Self::Accounts,
         Self::History,
@@ -49,6 +51,7 @@ impl Keyspace {
         Self::Reports,
         Self::Greylist,
         Self::ReportsRead,
+        Self::Tls,
     ];
 
     /// Its name on disk.
@@ -67,6 +70,7 @@ impl Keyspace {
             Self::Reports => "reports",
             Self::Greylist => "greylist",
             Self::ReportsRead => "reports-read",
+            Self::Tls => "tls",
         }
     }
 }

@@ -30,6 +30,12 @@ impl ReportRows {
         Self { backend: Arc::clone(&self.backend), space: Keyspace::ReportsRead }
     }
 
+    /// Those about TLS outwards.
+    #[must_use]
+    pub fn of_tls(store: &Store) -> Self {
+        Self { backend: Arc::clone(store.backend()), space: Keyspace::Tls }
+    }
+
     /// Shows all that is kept, in the order of its keys. Blocks.
     ///
     /// # Errors

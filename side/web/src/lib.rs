@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
@@ -26,6 +26,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 pub trait Source: Send + Sync + 'static {
     /// All metrics in the OpenMetrics text format.
     fn metrics(&self) -> String;
+    /// The policy on TLS of the domain whose policy host this name is, if it is one (RFC 8461 §3.2).
+    fn sts_policy(&self, host: &str) -> Option<String>;
     /// `Err` says in words why the server cannot do its work.
     ///
     /// # Errors
@@ -69,6 +71,18 @@ async fn health(State(shared): State<Arc<Shared>>) -> Response {
     .await
 }
 
+/// RFC 8461 §3.3: at `mta-sts.` and the domain.
+async fn sts_policy(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let host =
+        host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|octet| octet.is_ascii_digit())).map_or(host, |(host, _)| host);
+    let found = |source: &dyn Source| match source.sts_policy(&host.to_ascii_lowercase()) {
+        Some(policy) => plain(StatusCode::OK, TEXT, policy),
+        None => plain(StatusCode::NOT_FOUND, TEXT, "no domain here has this policy host\n".to_owned()),
+    };
+    bounded(shared, found).await
+}
+
 async fn nothing() -> Response {
     plain(StatusCode::NOT_FOUND, TEXT, "nothing here; try /metrics or /health\n".to_owned())
 }
@@ -93,6 +107,11 @@ pub async fn serve(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let shared = Arc::new(Shared { source, places: Semaphore::new(REQUESTS_MAX) });
-    let pages = Router::new().route("/metrics", get(metrics)).route("/health", get(health)).fallback(nothing).with_state(shared);
+    let pages = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/health", get(health))
+        .route("/.well-known/mta-sts.txt", get(sts_policy))
+        .fallback(nothing)
+        .with_state(shared);
     axum::serve(TcpListener::from_std(listener)?, pages).with_graceful_shutdown(stop).await
 }

@@ -44,9 +44,27 @@ impl fmt::Display for MailDate {
     }
 }
 
+/// Prints `2026-11-24T04:48:37Z` (RFC 3339 §5.6).
+#[derive(Clone, Copy, Debug)]
+pub struct StandardDate(pub UnixMillis);
+
+impl fmt::Display for StandardDate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.0 / 1_000;
+        let (days, of_day) = (seconds / 86_400, seconds % 86_400);
+        let (year, month, day) = civil(days);
+        write!(f, "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", of_day / 3_600, of_day / 60 % 60, of_day % 60)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_standard_writing_begins_with_the_year() {
+        assert_eq!(StandardDate(UnixMillis(1_795_495_717_999)).to_string(), "2026-11-24T04:48:37Z");
+    }
 
     #[test]
     fn known_days_print_right() {
@@ -58,6 +76,8 @@ mod tests {
             (4_107_542_400, "Mon, 1 Mar 2100 00:00:00 +0000"),
         ] {
             assert_eq!(MailDate(UnixMillis(seconds * 1_000)).to_string(), text);
+            let standard = StandardDate(UnixMillis(seconds * 1_000)).to_string();
+            assert_eq!(standard.split_once('T').unwrap().1.trim_end_matches('Z'), text.split(' ').nth(4).unwrap());
         }
     }
 }

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use crate::control::reports::{ReportsSent, Told};
 use crate::wire::reports::{night, sender};
-use crate::wire::{Live, Server, clock, report};
+use crate::wire::{Live, Server, clock, report, tls_reports};
 
 /// For reports that a person waits for, all together.
 const NOW_WITHIN: Duration = Duration::from_secs(40);
@@ -91,6 +91,7 @@ fn told(report: &Aggregate, counted: &Counted, audience: &Audience) -> Told {
         octets: 0,
         id: None,
         later: audience.later,
+        about_tls: false,
     }
 }
 
@@ -173,7 +174,9 @@ pub(crate) async fn send_now(server: &Server, only_say: bool) -> ReportsSent {
         }
         reports.extend(one(server, &live, begin, &domain, only_say).await);
     }
-    ReportsSent { sent: !only_say, enabled: live.config.reports.dmarc, from: sender(&live.config).to_string(), reports, more }
+    reports.extend(tls_reports::send_now(server, &live, only_say, NOW_MAX).await);
+    let enabled = live.config.reports.dmarc || live.config.reports.tls;
+    ReportsSent { sent: !only_say, enabled, from: sender(&live.config).to_string(), reports, more }
 }
 
 /// A message that failed, as far as it may be told by itself.

@@ -34,14 +34,14 @@ async fn exchangers_come_best_first_with_their_addresses() {
         exchange("second.test", 20, &["192.0.2.2"]),
         exchange("third.test", 30, &["2001:db8::3"]),
     ];
-    assert_eq!(ask(zone, "d.test").await, Ok(MxAnswer::Exchangers { exchangers, implicit: false }));
+    assert_eq!(ask(zone, "d.test").await, Ok(MxAnswer::Exchangers { exchangers, implicit: false, secure: false }));
 }
 
 #[tokio::test]
 async fn a_domain_without_mx_is_its_own_exchanger() {
     let zone = Zone::new().a("d.test.", 60, "192.0.2.1");
     let exchangers = vec![exchange("d.test", 0, &["192.0.2.1"])];
-    assert_eq!(ask(zone, "d.test").await, Ok(MxAnswer::Exchangers { exchangers, implicit: true }));
+    assert_eq!(ask(zone, "d.test").await, Ok(MxAnswer::Exchangers { exchangers, implicit: true, secure: false }));
 }
 
 #[tokio::test]
@@ -54,7 +54,7 @@ async fn a_null_mx_says_no_even_where_the_domain_has_an_address() {
 async fn a_root_beside_other_exchangers_is_skipped() {
     let zone = Zone::new().mx("d.test.", 0, ".").mx("d.test.", 10, "h.test.").a("h.test.", 60, "192.0.2.1");
     let exchangers = vec![exchange("h.test", 10, &["192.0.2.1"])];
-    assert_eq!(ask(zone, "d.test").await, Ok(MxAnswer::Exchangers { exchangers, implicit: false }));
+    assert_eq!(ask(zone, "d.test").await, Ok(MxAnswer::Exchangers { exchangers, implicit: false, secure: false }));
 }
 
 #[tokio::test]
@@ -66,7 +66,7 @@ async fn exchangers_that_do_not_exist_or_are_addresses_are_skipped() {
         .mx("d.test.", 7, "h.test.")
         .a("h.test.", 60, "192.0.2.1");
     let exchangers = vec![exchange("h.test", 7, &["192.0.2.1"])];
-    assert_eq!(ask(zone, "d.test").await, Ok(MxAnswer::Exchangers { exchangers, implicit: false }));
+    assert_eq!(ask(zone, "d.test").await, Ok(MxAnswer::Exchangers { exchangers, implicit: false, secure: false }));
 }
 
 #[tokio::test]
@@ -97,7 +97,7 @@ async fn a_domain_that_does_not_exist_and_one_that_cannot_be_asked_for_differ() 
 async fn an_alias_is_processed_as_if_it_were_the_name() {
     let zone = Zone::new().alias("d.test.", 60, "real.test.").mx("real.test.", 10, "h.test.").a("h.test.", 60, "192.0.2.1");
     let exchangers = vec![exchange("h.test", 10, &["192.0.2.1"])];
-    assert_eq!(ask(zone, "d.test").await, Ok(MxAnswer::Exchangers { exchangers, implicit: false }));
+    assert_eq!(ask(zone, "d.test").await, Ok(MxAnswer::Exchangers { exchangers, implicit: false, secure: false }));
 }
 
 #[tokio::test]

@@ -47,7 +47,8 @@ impl Local {
             let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES_MAX);
             database.keyspace(space.as_str(), options).map_err(failure)
         };
-        let [meta, accounts, history, addresses, refusals, trails, lists, bans, quotas, reports, greylist, read] = Keyspace::ALL;
+        let [meta, accounts, history, addresses, refusals, trails, lists, bans, quotas, reports, greylist, read, tls] =
+            Keyspace::ALL;
         let keyspaces = [
             open(meta)?,
             open(accounts)?,
@@ -61,12 +62,13 @@ impl Local {
             open(reports)?,
             open(greylist)?,
             open(read)?,
+            open(tls)?,
         ];
         Ok(Self { database, keyspaces })
     }
 
     fn keyspace(&self, space: Keyspace) -> &fjall::Keyspace {
-        let [meta, accounts, history, addresses, refusals, trails, lists, bans, quotas, reports, greylist, read] =
+        let [meta, accounts, history, addresses, refusals, trails, lists, bans, quotas, reports, greylist, read, tls] =
             &self.keyspaces;
         match space {
             Keyspace::Meta => meta,
@@ -81,6 +83,7 @@ impl Local {
             Keyspace::Reports => reports,
             Keyspace::Greylist => greylist,
             Keyspace::ReportsRead => read,
+            Keyspace::Tls => tls,
         }
     }
 }

@@ -1,0 +1,148 @@
+//! What a domain asks of the hosts that take its mail: by DANE (RFC 7672), else by its policy (MTA-STS, RFC 8461), else nothing. Promise: where it
+//! could not be found out what DNS says of a host, that host is not used until it can be; and no policy overrides what DNS says.
+
+use std::sync::Arc;
+
+use postern_config::{Config, StsMode, TlsMode};
+use postern_delivery::{HostRule, HostTls, NextHop, Place, TlsPolicy};
+use postern_lookup::mta_sts::Mode;
+use postern_lookup::{Exchange, Resolver, StsFault, StsPolicy};
+use postern_mail::message::headers::{HEADER_BYTES_MAX, Headers};
+use postern_mail::{Domain, Status, TlsBasis, TlsFailure};
+use postern_spool::Stored;
+use tokio::task::JoinSet;
+
+use crate::wire::sts::{Asked, Policies};
+use crate::wire::{Live, report};
+
+/// One answer for each exchanger, in their order. `secure`: their names were validated.
+pub(crate) async fn demands(
+    live: &Live,
+    sts: &Policies,
+    domain: &Domain,
+    (exchangers, secure): (&[Exchange], bool),
+) -> Vec<HostTls> {
+    let outbound = &live.config.outbound;
+    if outbound.tls == TlsMode::None {
+        return vec![HostTls::NOTHING; exchangers.len()];
+    }
+    // RFC 7672 §2.2.1: whoever can forge the names of the hosts can name hosts of their own.
+    let mut demands = if secure && outbound.dane {
+        all_by_dns(&live.resolver, domain, (exchangers, outbound.port)).await
+    } else {
+        vec![HostTls::NOTHING; exchangers.len()]
+    };
+    // RFC 8461 §2: what DNS says of a host comes first.
+    if demands.iter().all(|demand| demand.basis == TlsBasis::Dane) {
+        return demands;
+    }
+    let asked = sts.of(live, domain).await;
+    for (demand, exchange) in demands.iter_mut().zip(exchangers) {
+        if demand.basis != TlsBasis::Dane {
+            *demand = by_policy(&asked, &exchange.name);
+        }
+    }
+    demands
+}
+
+/// RFC 8461 §5.
+fn by_policy(asked: &Asked, host: &Domain) -> HostTls {
+    let policy = match asked {
+        Asked::Nothing | Asked::Policy(StsPolicy { mode: Mode::None, .. }) => return HostTls::NOTHING,
+        // RFC 8461 §3.3: without a policy there is nothing to keep to; the domain is told of it.
+        Asked::Failed(StsFault { failure, why }) => {
+            return HostTls { basis: TlsBasis::Sts, rule: HostRule::Doubted(*failure, (**why).into()) };
+        }
+        Asked::Policy(policy) => policy,
+    };
+    let rule = match (policy.mode, policy.names(host)) {
+        (Mode::Enforce, true) => HostRule::Demand(TlsPolicy::Verify),
+        (Mode::Testing, true) => HostRule::Demand(TlsPolicy::Observe),
+        (Mode::Enforce, false) => HostRule::Closed(Status::new(4, 7, 5), TlsFailure::Mismatch, NOT_NAMED.into()),
+        (Mode::Testing | Mode::None, false) => HostRule::Doubted(TlsFailure::Mismatch, NOT_NAMED.into()),
+        (Mode::None, true) => HostRule::Hop,
+    };
+    HostTls { basis: TlsBasis::Sts, rule }
+}
+
+const NOT_NAMED: &str = "the domain's policy (MTA-STS) does not name this host";
+
+async fn all_by_dns(resolver: &Resolver, domain: &Domain, (exchangers, port): (&[Exchange], u16)) -> Vec<HostTls> {
+    let mut demands = vec![HostTls::NOTHING; exchangers.len()];
+    let mut asked = JoinSet::new();
+    for (place, exchange) in exchangers.iter().enumerate() {
+        let (resolver, domain, host) = (resolver.clone(), domain.clone(), exchange.name.clone());
+        asked.spawn(async move { (place, by_dns(&resolver, &domain, &host, port).await) });
+    }
+    while let Some(answered) = asked.join_next().await {
+        let Ok((place, demand)) = answered else {
+            // A mistake of ours leaves nobody less safe.
+            let why = "what DNS says of its certificate could not be found out";
+            return vec![closed(why.to_owned()); exchangers.len()];
+        };
+        if let Some(slot) = demands.get_mut(place) {
+            *slot = demand;
+        }
+    }
+    demands
+}
+
+async fn by_dns(resolver: &Resolver, domain: &Domain, host: &Domain, port: u16) -> HostTls {
+    let rule = match resolver.tlsa(domain, host, port).await {
+        Ok(None) => return HostTls::NOTHING,
+        // RFC 7672 §2.2: records of which none is usable still say that there is TLS.
+        Ok(Some(set)) if set.records.is_empty() => HostRule::Demand(TlsPolicy::Require),
+        Ok(Some(set)) => HostRule::Demand(TlsPolicy::Dane(Arc::new(set))),
+        // RFC 7672 §2.1.2: an attacker who can make this question fail must not be able to make us forget the answer.
+        Err(failure) => return closed(format!("what DNS says of its certificate (DANE) cannot be found out: {failure}")),
+    };
+    HostTls { basis: TlsBasis::Dane, rule }
+}
+
+/// RFC 3463 §3.5, X.4.3: directory server failure.
+fn closed(why: String) -> HostTls {
+    let rule = HostRule::Closed(Status::new(4, 4, 3), TlsFailure::DnssecInvalid, why.into());
+    HostTls { basis: TlsBasis::Dane, rule }
+}
+
+/// RFC 8689 §4.2.2: takes what the domain asks for away where the sender says so in the message, since what it is worth is for him to know. Gives true
+/// when anything was. What is configured here stays.
+pub(crate) async fn relax(hop: &mut NextHop, stored: &Stored) -> bool {
+    let Place::Hosts(hosts) = &mut hop.place else { return false };
+    if hosts.iter().all(|host| matches!(host.tls.rule, HostRule::Hop | HostRule::Doubted(..))) {
+        return false;
+    }
+    // RFC 8689 §3: the field does not count in a message that asks for REQUIRETLS.
+    if stored.envelope.require_tls || !says_no(stored).await {
+        return false;
+    }
+    hosts.iter_mut().for_each(|host| host.tls = HostTls::NOTHING);
+    true
+}
+
+async fn says_no(stored: &Stored) -> bool {
+    // What cannot be read says nothing.
+    let Ok(start) = report::start_of(&stored.body, HEADER_BYTES_MAX).await else { return false };
+    let headers = Headers::parse(&start);
+    let mut fields = headers.named("TLS-Required");
+    // RFC 8689 §3: one such field, with this word.
+    let only = fields.next().and_then(|field| field.text());
+    fields.next().is_none() && only.is_some_and(|text| text.trim().eq_ignore_ascii_case("no"))
+}
+
+/// How long others may remember a policy of ours.
+const OWN_MAX_AGE_S: u64 = 7 * 86_400;
+
+/// The policy of a domain of ours, by the name of its policy host.
+pub(crate) fn own_policy(config: &Config, host: &str) -> Option<String> {
+    let domain = Domain::parse(host.strip_prefix("mta-sts.")?).ok()?;
+    let domain = config.domain(&domain)?;
+    let mode = domain.mta_sts.as_str();
+    let hosts = match domain.mta_sts_mx.as_slice() {
+        [] => std::slice::from_ref(&config.server.hostname),
+        hosts => hosts,
+    };
+    let mx: String = hosts.iter().filter(|_| domain.mta_sts != StsMode::None).map(|host| format!("mx: {host}\r\n")).collect();
+    // RFC 8461 §8.3: a policy that is taken back says so.
+    Some(format!("version: STSv1\r\nmode: {mode}\r\n{mx}max_age: {OWN_MAX_AGE_S}\r\n"))
+}

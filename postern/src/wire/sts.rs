@@ -1,0 +1,160 @@
+//! Policies of other domains on TLS (MTA-STS): asked for when mail goes there, kept over restarts, looked at again each day. Promise: no policy that
+//! holds is forgotten because its domain cannot be asked, and one domain is asked once at a time.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use postern_config::{Config, TlsMode};
+use postern_lookup::mta_sts::{Book, Next};
+use postern_lookup::{Fetcher, Resolver, StsFault, StsPolicy};
+use postern_mail::Domain;
+use postern_state::ReportRows;
+use rustls::ClientConfig;
+use tokio::sync::watch;
+
+use crate::wire::{Live, Server, clock, live, stopped};
+
+/// How often it is looked for policies to be fetched again.
+const TICK: Duration = Duration::from_secs(600);
+/// Domains that are asked at the same time share this many turns.
+const TURNS: usize = 64;
+/// What rows of this begin with.
+const ROW: u8 = b'p';
+
+/// What is known.
+pub(crate) struct Policies {
+    book: Mutex<Book>,
+    rows: ReportRows,
+    turns: [tokio::sync::Mutex<()>; TURNS],
+    /// Written in the order of what changed.
+    keeping: tokio::sync::Mutex<()>,
+}
+
+/// What a domain asks for.
+pub(crate) enum Asked {
+    Nothing,
+    Policy(StsPolicy),
+    /// It has one, and it cannot be had.
+    Failed(StsFault),
+}
+
+/// Who fetches.
+pub(crate) fn fetcher(config: &Config, resolver: &Resolver, tls: Arc<ClientConfig>) -> Option<Fetcher> {
+    let own = &config.outbound.mta_sts;
+    let wanted = own.enabled && config.outbound.enabled && config.outbound.tls != TlsMode::None;
+    wanted.then(|| Fetcher::new(resolver.clone(), tls, own.port, own.private_networks))
+}
+
+impl Policies {
+    /// With those that were known before the restart. Blocks.
+    ///
+    /// # Errors
+    /// In words, when the store fails.
+    pub(crate) fn open(rows: ReportRows, config: &Config) -> Result<Self, String> {
+        let own = &config.outbound.mta_sts;
+        let mut book = Book::new(live::number(own.policies_max), own.longest);
+        let load = |key: &[u8], value: &[u8]| {
+            let Some((&ROW, name)) = key.split_first() else { return };
+            let domain = std::str::from_utf8(name).ok().and_then(|name| Domain::parse(name).ok());
+            if let Err(why) = domain.ok_or("its key is no domain".to_owned()).and_then(|domain| book.load(domain, value)) {
+                tracing::warn!(why, "a policy of MTA-STS does not read and is left out");
+            }
+        };
+        rows.load(load).map_err(|failure| failure.to_string())?;
+        let turns = std::array::from_fn(|_| tokio::sync::Mutex::default());
+        Ok(Self { book: Mutex::new(book), rows, turns, keeping: tokio::sync::Mutex::default() })
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        // Whoever died within has taken a policy up or not.
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a domain asks for now.
+    pub(crate) async fn of(&self, live: &Live, domain: &Domain) -> Asked {
+        let Some(fetcher) = &live.policy_hosts else { return Asked::Nothing };
+        // A record that cannot be had is as good as none: what is known holds.
+        let id = fetcher.id(domain).await.unwrap_or_default();
+        let next = self.book().next(clock(), domain, id.as_deref());
+        let Next::Fetch(id) = next else { return asked(next) };
+        let _turn = self.turn(domain).lock().await;
+        // Somebody else may have asked meanwhile.
+        let next = self.book().next(clock(), domain, Some(&id));
+        match next {
+            Next::Fetch(id) => asked(self.fetch(fetcher, domain, &id).await),
+            next => asked(next),
+        }
+    }
+
+    /// The policy a domain had last.
+    pub(crate) fn words(&self, domain: &Domain) -> Option<StsPolicy> {
+        self.book().words(domain).cloned()
+    }
+
+    fn turn(&self, domain: &Domain) -> &tokio::sync::Mutex<()> {
+        let mut hasher = DefaultHasher::new();
+        domain.hash(&mut hasher);
+        let place = usize::try_from(hasher.finish() % TURNS as u64).unwrap_or_default();
+        let [first, ..] = &self.turns;
+        self.turns.get(place).unwrap_or(first)
+    }
+
+    async fn fetch(&self, fetcher: &Fetcher, domain: &Domain, id: &str) -> Next {
+        let came = fetcher.policy(domain).await;
+        match &came {
+            Ok(policy) => {
+                tracing::info!(%domain, mode = ?policy.mode, max_age_s = policy.max_age.as_secs(), "a policy of MTA-STS")
+            }
+            Err(StsFault { failure, why }) => {
+                tracing::info!(%domain, what = failure.as_str(), why, "a policy of MTA-STS could not be had; what was known holds");
+            }
+        }
+        let next = self.book().fetched(clock(), domain, id, came);
+        self.keep().await;
+        next
+    }
+
+    async fn keep(&self) {
+        let _in_order = self.keeping.lock().await;
+        let row = |(domain, value): (Domain, Option<Vec<u8>>)| ([&[ROW], domain.as_str().as_bytes()].concat(), value);
+        let changes: Vec<_> = self.book().changes().into_iter().map(row).collect();
+        let rows = self.rows.clone();
+        if let Ok(Err(failure)) = tokio::task::spawn_blocking(move || rows.keep(changes)).await {
+            tracing::error!(%failure, "a policy of MTA-STS could not be written");
+        }
+    }
+}
+
+fn asked(next: Next) -> Asked {
+    match next {
+        Next::Use(Some(policy)) => Asked::Policy(policy),
+        Next::Failed(fault) => Asked::Failed(fault),
+        Next::Use(None) | Next::Fetch(_) => Asked::Nothing,
+    }
+}
+
+/// RFC 8461 §3.3: fetches policies again before they end, also where no mail goes meanwhile, until the server stops.
+pub(crate) async fn refresh(server: Arc<Server>, mut stopping: watch::Receiver<bool>) {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stopped(&mut stopping) => return,
+            _ = ticks.tick() => {}
+        }
+        let live = server.live.load_full();
+        let Some(fetcher) = &live.policy_hosts else { continue };
+        let stale = server.sts.book().stale(clock());
+        for domain in stale {
+            if let Ok(Some(id)) = fetcher.id(&domain).await {
+                let _turn = server.sts.turn(&domain).lock().await;
+                server.sts.fetch(fetcher, &domain, &id).await;
+            }
+            if *stopping.borrow() {
+                return;
+            }
+        }
+        server.sts.keep().await;
+    }
+}
