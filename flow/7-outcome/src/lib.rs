@@ -7,6 +7,7 @@
 
 pub mod auth_guard;
 pub mod bans;
+pub mod bounce;
 pub mod crowd;
 pub mod due;
 pub mod greylist;
@@ -16,6 +17,7 @@ pub mod strangers;
 
 pub use auth_guard::{Accusation, AuthGuard, GuardSettings};
 pub use bans::{BanSettings, Bans, Judged, OrderRefused, Spared, SparedAs};
+pub use bounce::{Advice, Bounce, Category, Cause};
 pub use crowd::{Crowd, is_private};
 pub use due::{Action, DelayNotice, Ended, Line, Reach, ReportDue, Returned, reports_due};
 pub use record::{attempted, expired};
