@@ -33,6 +33,7 @@ pub mod rule;
 pub mod scope;
 pub mod secret;
 pub mod session_id;
+pub mod suppression;
 pub mod tally;
 pub mod trouble;
 pub mod verdict;

@@ -14,6 +14,7 @@ pub mod greylist;
 pub mod record;
 pub mod report;
 pub mod strangers;
+pub mod suppression;
 
 pub use auth_guard::{Accusation, AuthGuard, GuardSettings};
 pub use bans::{BanSettings, Bans, Judged, OrderRefused, Spared, SparedAs};
@@ -23,3 +24,4 @@ pub use due::{Action, DelayNotice, Ended, Line, Reach, ReportDue, Returned, repo
 pub use record::{attempted, expired};
 pub use report::{Original, Report, Reporter};
 pub use strangers::{Accused, Refused, Stranger, StrangerSettings, Strangers, Used, UsedUp};
+pub use suppression::{Learnt, SuppressionSettings, Suppressions};

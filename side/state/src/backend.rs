@@ -30,11 +30,13 @@ pub enum Keyspace {
     Reports,
     /// Who was told to come again, and networks that did.
     Greylist,
+    /// Addresses that are not written to.
+    Suppression,
 }
 
 impl Keyspace {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Meta,
         Self::Accounts,
         Self::History,
@@ -46,6 +48,7 @@ impl Keyspace {
         Self::Quotas,
         Self::Reports,
         Self::Greylist,
+        Self::Suppression,
     ];
 
     /// Its name on disk.
@@ -63,6 +66,7 @@ impl Keyspace {
             Self::Quotas => "quotas",
             Self::Reports => "reports",
             Self::Greylist => "greylist",
+            Self::Suppression => "suppression",
         }
     }
 }
