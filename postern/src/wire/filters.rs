@@ -218,7 +218,15 @@ fn change_envelope(live: &Live, client: &ClientFacts, (envelope, trace): (&mut E
             if envelope.recipients.iter().any(|there| *there.address() == to) {
                 return;
             }
-            let facts = RecipientFacts { client, to: &to, who: trace.who.as_ref(), scope: None, listed: &[], greylist: None };
+            let facts = RecipientFacts {
+                client,
+                to: &to,
+                who: trace.who.as_ref(),
+                scope: None,
+                listed: &[],
+                greylist: None,
+                suppressed: None,
+            };
             let hosted = Directory(&live.config).hosted(&to);
             match live.policy.recipient(&facts, &hosted).1 {
                 Some(admission) if envelope.recipients.len() < RECIPIENTS_MAX => {
