@@ -4,6 +4,7 @@
 pub(crate) mod bans;
 pub(crate) mod dnsbl;
 pub(crate) mod reports;
+pub(crate) mod suppression;
 
 use std::time::Duration;
 
@@ -58,6 +59,8 @@ pub(crate) enum Order {
     DnsLists,
     /// Something of reports to others.
     Reports(reports::ReportsOrder),
+    /// Something of addresses that are not written to.
+    Suppression(suppression::SuppressionOrder),
     /// The story of a message, or the messages of an address.
     Trace {
         /// An id or an address.
@@ -308,6 +311,8 @@ pub(crate) enum Answer {
     },
     /// Why, and what would have changed it.
     Explained(Box<Explained>),
+    /// Addresses that are not written to.
+    Suppressions(suppression::Suppressions),
     /// Entries of a list.
     ListEntries {
         /// In their order.

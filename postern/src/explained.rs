@@ -351,6 +351,7 @@ pub(crate) fn what_if(
             scope: scope.as_ref(),
             listed: &of_recipient,
             greylist: None,
+            suppressed: None,
         };
         let (verdict, admission) = policy.recipient(&facts, &Directory(config));
         if admission.is_some() {

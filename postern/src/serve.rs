@@ -39,7 +39,8 @@ use crate::wire::bans::{self, Keeper};
 use crate::wire::inbound::Gate;
 use crate::wire::strangers::Strangers;
 use crate::wire::{
-    Live, Server, clock, control, dispatch, dnsbl, greylist, lists, live, login, progress_locks, reload, reports, stopped, unused,
+    Live, Server, clock, control, dispatch, dnsbl, greylist, lists, live, login, progress_locks, reload, reports, stopped,
+    suppression, unused,
 };
 
 /// How often metrics that are read rather than counted are taken.
@@ -293,6 +294,7 @@ struct State {
     lists: Arc<Lists>,
     quotas: Arc<Quotas>,
     greylist: greylist::Keeper,
+    suppression: suppression::Keeper,
     history: History,
     audit: Arc<Audit>,
     bans: BanRows,
@@ -313,6 +315,7 @@ fn open_state(
     let authenticator = Authenticator::new(&store, Arc::clone(&accounts), hashing, guard, authentication).map_err(words)?;
     let lists = Arc::new(Lists::open(&store).map_err(words)?);
     let greylist = greylist::Keeper::open(&store).map_err(words)?;
+    let suppression = suppression::Keeper::open(&store).map_err(words)?;
     let quotas = Quotas::open(&store).map_err(words)?;
     let history = History::start(&store, history, move |failure| {
         let _ = fatal.try_send(format!("history: {failure}"));
@@ -325,6 +328,7 @@ fn open_state(
         lists,
         quotas,
         greylist,
+        suppression,
         history,
         audit: Arc::new(audit),
         bans: BanRows::of(&store),
@@ -380,7 +384,7 @@ async fn serve(
 
     let mut scheduler = Scheduler::new(live::scheduler(&config), clock().0);
     let spool = tokio::task::block_in_place(|| recover(&config, &mut scheduler))?;
-    let State { accounts, authenticator, lists, quotas, greylist, history, audit, bans, reports } =
+    let State { accounts, authenticator, lists, quotas, greylist, suppression, history, audit, bans, reports } =
         state.await.map_err(|error| error.to_string())??;
     lists.put(tokio::task::block_in_place(|| lists::at_start(&config)));
 
@@ -415,6 +419,7 @@ async fn serve(
         quotas,
         reports,
         greylist,
+        suppression,
         history,
         session_ids: SessionIds::default(),
         audit,

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 
 use crate::wire::dispatch::Order;
 use crate::wire::routing::Way;
-use crate::wire::{Live, Server, clock, report, routing};
+use crate::wire::{Live, Server, clock, report, routing, suppression};
 
 /// When a report cannot be stored, or a message not be read, it is taken up again after this.
 const REPORT_RETRY: Duration = Duration::from_secs(600);
@@ -185,6 +185,7 @@ async fn conclude(server: &Server, live: &Live, attempt: &Attempt, stored: &Stor
             server.emit(record::attempted(attempt, recipient.address(), outcome, now, next));
         }
     }
+    suppression::concluded(server, live, attempt, &stored.envelope, mine.iter().copied().zip(&outcomes)).await;
     let warn = warn && !stored.progress.delay_reported;
     let delay = if warn {
         DelayNotice::Due { retry_until: stored.envelope.received.plus(live.config.outbound.retry.give_up) }

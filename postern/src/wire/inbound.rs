@@ -43,7 +43,9 @@ use crate::wire::filters;
 use crate::wire::scope::{Ended, Holder};
 use crate::wire::strangers::{self, Dues};
 use crate::wire::trail::SessionTrail;
-use crate::wire::{Live, Server, auth_guard, clock, greylist, lists, live, login, names, reports, routing, scope, sealing};
+use crate::wire::{
+    Live, Server, auth_guard, clock, greylist, lists, live, login, names, reports, routing, scope, sealing, suppression,
+};
 
 /// Answers the questions of one session and takes its bodies.
 pub(crate) struct Inbound {
@@ -229,7 +231,13 @@ impl Inbound {
             HostedAnswer::Exists => greylist::ask(&self.server, &self.live, candidate, (from, to)).await,
             _ => None,
         };
-        let facts = RecipientFacts { client, to, who, scope: scope.as_ref(), listed, greylist };
+        let suppressed = match hosted {
+            HostedAnswer::NotOurs => {
+                suppression::ask(&self.server, &self.live, client.address, to, who.map(|who| &**who.account()))
+            }
+            _ => None,
+        };
+        let facts = RecipientFacts { client, to, who, scope: scope.as_ref(), listed, greylist, suppressed };
         let (verdict, admission) = self.live.policy.recipient(&facts, &hosted);
         self.trail.judged(&self.client, Asked::Recipient(&facts, &hosted), &verdict);
         if admission.is_some() {

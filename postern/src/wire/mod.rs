@@ -23,6 +23,7 @@ pub(crate) mod routing;
 pub(crate) mod scope;
 pub(crate) mod sealing;
 pub(crate) mod strangers;
+pub(crate) mod suppression;
 pub(crate) mod trail;
 pub(crate) mod unused;
 pub(crate) mod what_if;
@@ -97,6 +98,8 @@ pub(crate) struct Server {
     pub strangers: strangers::Strangers,
     /// Who was told to come again.
     pub greylist: greylist::Keeper,
+    /// Who is not written to.
+    pub suppression: suppression::Keeper,
     /// Counters.
     pub metrics: Metrics,
     /// See [`Server::lock_progress`].

@@ -66,5 +66,6 @@ mod socket_activation;
 mod spool_lock;
 mod starttls_injection;
 mod strangers;
+mod suppression;
 mod survives_kill;
 mod uri_lists;
