@@ -93,6 +93,9 @@ section! {
             shown = "that of the sender, where it is hosted here"
         )]
         pub domain: Option<Domain> = None;
+        /// Recipients that are remembered at most, the latest; each takes about 200 octets on disk.
+        #[key(example = "5000000", why = "a month of mail of a server of middle size", within = 1000..=100_000_000)]
+        pub entries_max: u32 = 500_000;
         /// A token is good for so long.
         #[key(
             example = "\"60d\"",

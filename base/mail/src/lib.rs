@@ -29,6 +29,7 @@ pub mod proof;
 pub mod published;
 pub mod quoted;
 pub mod reply;
+pub mod return_token;
 pub mod rule;
 pub mod scope;
 pub mod secret;

@@ -7,6 +7,7 @@
 pub mod aggregate;
 pub mod arf;
 pub mod book;
+pub mod dsn;
 pub mod mail;
 pub mod night;
 pub mod read;
@@ -17,6 +18,7 @@ mod xml;
 pub use aggregate::{Aggregate, DkimLine, Policy, Reason, Record, SpfLine};
 pub use arf::{Complaint, Failure};
 pub use book::{Book, BookLimits, Counted, RowChange};
+pub use dsn::{Told, read_dsn};
 pub use mail::{ReportMail, Reporter};
 pub use night::{Night, Pace, Singles};
 pub use read::{Limits, Report, Unreadable, read};

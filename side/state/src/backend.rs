@@ -32,11 +32,13 @@ pub enum Keyspace {
     Greylist,
     /// Addresses that are not written to.
     Suppression,
+    /// Senders that mail left with, each for one recipient.
+    Returns,
 }
 
 impl Keyspace {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Meta,
         Self::Accounts,
         Self::History,
@@ -49,6 +51,7 @@ impl Keyspace {
         Self::Reports,
         Self::Greylist,
         Self::Suppression,
+        Self::Returns,
     ];
 
     /// Its name on disk.
@@ -67,6 +70,7 @@ impl Keyspace {
             Self::Reports => "reports",
             Self::Greylist => "greylist",
             Self::Suppression => "suppression",
+            Self::Returns => "returns",
         }
     }
 }

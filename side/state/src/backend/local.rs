@@ -47,7 +47,7 @@ impl Local {
             let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES_MAX);
             database.keyspace(space.as_str(), options).map_err(failure)
         };
-        let [meta, accounts, history, addresses, refusals, trails, lists, bans, quotas, reports, greylist, suppression] =
+        let [meta, accounts, history, addresses, refusals, trails, lists, bans, quotas, reports, greylist, suppression, returns] =
             Keyspace::ALL;
         let keyspaces = [
             open(meta)?,
@@ -62,12 +62,13 @@ impl Local {
             open(reports)?,
             open(greylist)?,
             open(suppression)?,
+            open(returns)?,
         ];
         Ok(Self { database, keyspaces })
     }
 
     fn keyspace(&self, space: Keyspace) -> &fjall::Keyspace {
-        let [meta, accounts, history, addresses, refusals, trails, lists, bans, quotas, reports, greylist, suppression] =
+        let [meta, accounts, history, addresses, refusals, trails, lists, bans, quotas, reports, greylist, suppression, returns] =
             &self.keyspaces;
         match space {
             Keyspace::Meta => meta,
@@ -82,6 +83,7 @@ impl Local {
             Keyspace::Reports => reports,
             Keyspace::Greylist => greylist,
             Keyspace::Suppression => suppression,
+            Keyspace::Returns => returns,
         }
     }
 }
