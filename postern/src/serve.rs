@@ -23,7 +23,7 @@ use postern_state::audit::Keep;
 use postern_state::password::Argon2id;
 use postern_state::{
     Accounts, Audit, AuthenticationSettings, Authenticator, BanRows, Guard, History, HistorySettings, Lists, Quotas, ReportRows,
-    Store,
+    Returns, Store,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -295,6 +295,7 @@ struct State {
     quotas: Arc<Quotas>,
     greylist: greylist::Keeper,
     suppression: suppression::Keeper,
+    returns: Arc<Returns>,
     history: History,
     audit: Arc<Audit>,
     bans: BanRows,
@@ -316,6 +317,7 @@ fn open_state(
     let lists = Arc::new(Lists::open(&store).map_err(words)?);
     let greylist = greylist::Keeper::open(&store).map_err(words)?;
     let suppression = suppression::Keeper::open(&store).map_err(words)?;
+    let returns = Arc::new(Returns::open(&store).map_err(words)?);
     let quotas = Quotas::open(&store).map_err(words)?;
     let history = History::start(&store, history, move |failure| {
         let _ = fatal.try_send(format!("history: {failure}"));
@@ -329,6 +331,7 @@ fn open_state(
         quotas,
         greylist,
         suppression,
+        returns,
         history,
         audit: Arc::new(audit),
         bans: BanRows::of(&store),
@@ -384,7 +387,7 @@ async fn serve(
 
     let mut scheduler = Scheduler::new(live::scheduler(&config), clock().0);
     let spool = tokio::task::block_in_place(|| recover(&config, &mut scheduler))?;
-    let State { accounts, authenticator, lists, quotas, greylist, suppression, history, audit, bans, reports } =
+    let State { accounts, authenticator, lists, quotas, greylist, suppression, returns, history, audit, bans, reports } =
         state.await.map_err(|error| error.to_string())??;
     lists.put(tokio::task::block_in_place(|| lists::at_start(&config)));
 
@@ -420,6 +423,7 @@ async fn serve(
         reports,
         greylist,
         suppression,
+        returns,
         history,
         session_ids: SessionIds::default(),
         audit,

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 
 use crate::wire::dispatch::Order;
 use crate::wire::routing::Way;
-use crate::wire::{Live, Server, clock, report, routing, suppression};
+use crate::wire::{Live, Server, clock, report, returns, routing, suppression};
 
 /// When a report cannot be stored, or a message not be read, it is taken up again after this.
 const REPORT_RETRY: Duration = Duration::from_secs(600);
@@ -152,14 +152,33 @@ fn recipients_of(live: &Live, envelope: &Envelope, progress: &Progress, wanted: 
         .collect()
 }
 
+/// What came back to us has its outcome there; the rest goes its way.
 async fn deliver(server: &Server, live: &Live, attempt: &Attempt, stored: &Stored, recipients: &[Recipient]) -> Vec<Outcome> {
+    let taken = returns::take(server, live, stored, recipients).await;
+    if taken.iter().all(Option::is_none) {
+        return deliver_rest(server, live, attempt, stored, recipients).await;
+    }
+    let rest: Vec<Recipient> =
+        recipients.iter().zip(&taken).filter(|(_, taken)| taken.is_none()).map(|(to, _)| to.clone()).collect();
+    let outcomes = if rest.is_empty() { Vec::new() } else { deliver_rest(server, live, attempt, stored, &rest).await };
+    let mut outcomes = outcomes.into_iter();
+    taken.into_iter().filter_map(|taken| taken.or_else(|| outcomes.next())).collect()
+}
+
+async fn deliver_rest(
+    server: &Server,
+    live: &Live,
+    attempt: &Attempt,
+    stored: &Stored,
+    recipients: &[Recipient],
+) -> Vec<Outcome> {
     let body = SpooledBody { body: &stored.body, size: stored.size };
     let message = Message { id: attempt.id, envelope: &stored.envelope, recipients, body: &body };
     match routing::way(&live.config, &live.resolver, &attempt.destination).await {
         Err(outcome) => vec![outcome; recipients.len()],
         Ok(Way::Discard) => maildir::discard(message),
         Ok(Way::Maildir(template)) => server.maildirs.deliver(&template, message).await,
-        Ok(Way::Hop(hop)) => live.delivery.deliver(&hop, message).await,
+        Ok(Way::Hop(hop)) => Box::pin(returns::deliver(server, live, attempt, (&hop, stored), message)).await,
     }
 }
 

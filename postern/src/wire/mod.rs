@@ -19,6 +19,7 @@ pub(crate) mod names;
 pub(crate) mod reload;
 pub(crate) mod report;
 pub(crate) mod reports;
+pub(crate) mod returns;
 pub(crate) mod routing;
 pub(crate) mod scope;
 pub(crate) mod sealing;
@@ -45,7 +46,7 @@ use postern_mail::{Envelope, MessageId, Quoted};
 use postern_policy::facts::OwnedAddresses;
 use postern_spool::Spool;
 use postern_state::audit::chain::Act;
-use postern_state::{Accounts, Audit, Authenticator, History, Lists, Owned, Quotas};
+use postern_state::{Accounts, Audit, Authenticator, History, Lists, Owned, Quotas, Returns};
 use tokio::sync::{Mutex, MutexGuard, mpsc, watch};
 
 use crate::privilege::Confinement;
@@ -98,6 +99,8 @@ pub(crate) struct Server {
     pub strangers: strangers::Strangers,
     /// Who was told to come again.
     pub greylist: greylist::Keeper,
+    /// Senders that mail left with.
+    pub returns: Arc<Returns>,
     /// Who is not written to.
     pub suppression: suppression::Keeper,
     /// Counters.

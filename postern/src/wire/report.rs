@@ -15,7 +15,7 @@ use crate::wire::{Live, Server, clock};
 const HEADER_BYTES_MAX: usize = 64 * 1024;
 
 /// Reads the start of a body, at most `bytes_max` octets.
-async fn start_of(body: &Body, bytes_max: usize) -> Result<Vec<u8>, Outage> {
+pub(crate) async fn start_of(body: &Body, bytes_max: usize) -> Result<Vec<u8>, Outage> {
     let mut pieces = match body {
         Body::Inline(whole) => return Ok(whole.get(..bytes_max.min(whole.len())).unwrap_or_default().to_vec()),
         Body::File(file) => file.from_start(),
@@ -83,6 +83,33 @@ pub(crate) async fn put(
     let committed = writer.commit(&envelope).await?;
     let id = committed.id();
     server.accepted(id, envelope, octets.len() as u64, None).await;
+    Ok(Some(id))
+}
+
+/// Hands a message on to `to`, as whoever sent it did: a report that came to a sender of ours that stands for another. None where nobody has that address.
+/// Durable when this returns.
+///
+/// # Errors
+/// The spool's, or the disk's. The message must then stay.
+pub(crate) async fn hand_on(server: &Server, live: &Live, stored: &Stored, to: &Mailbox) -> Result<Option<MessageId>, Outage> {
+    let recipients = recipients(&live.config, to);
+    if recipients.is_empty() {
+        return Ok(None);
+    }
+    let mut writer = server.spool.begin()?;
+    match &stored.body {
+        Body::Inline(whole) => writer.write(whole).await?,
+        Body::File(file) => {
+            let mut pieces = file.from_start();
+            while let Some(piece) = pieces.next_piece().await.map_err(|error| Outage::Disk(error.to_string()))? {
+                writer.write(&piece).await?;
+            }
+        }
+    }
+    let envelope = Envelope { recipients, account: None, client: None, received: clock(), ..stored.envelope.clone() };
+    let committed = writer.commit(&envelope).await?;
+    let id = committed.id();
+    server.accepted(id, envelope, stored.size, None).await;
     Ok(Some(id))
 }
 

@@ -73,6 +73,7 @@ impl Town {
             quotas,
             reports: reports::Reporting::open(ReportRows::of(&store), &Self::config(folder.path(), toml)).unwrap().0,
             greylist: greylist::Keeper::open(&store).unwrap(),
+            returns: Arc::new(postern_state::Returns::open(&store).unwrap()),
             suppression: suppression::Keeper::open(&store).unwrap(),
             history,
             session_ids: SessionIds::default(),

@@ -52,6 +52,7 @@ mod reload;
 mod replay;
 mod reports;
 mod requiretls;
+mod returns;
 mod sandbox;
 mod scopes;
 mod scram_plus_gsasl;

@@ -29,6 +29,11 @@ pub(super) fn domains(findings: &mut Findings<'_>) {
         }
     }
     maildirs(findings);
+    if let Some(domain) = &config.outbound.verp.domain
+        && !config.domains.iter().any(|hosted| hosted.name == *domain)
+    {
+        findings.error("outbound.verp.domain", &format!("{domain} is not hosted here, so what bounces would not come back"));
+    }
     if let Some(postmaster) = &config.server.postmaster {
         ends_somewhere(findings, "server.postmaster", postmaster);
     }
