@@ -119,4 +119,15 @@ mod tests {
         assert!(config.outbound.hygiene.role_names.iter().any(|name| name == "info"));
         assert!(!config.outbound.verp.enabled);
     }
+
+    #[test]
+    fn senders_of_a_domain_that_is_not_hosted_here_are_an_error_once_they_are_used() {
+        let load = |enabled: bool, domain: &str| {
+            let text = format!(
+                "[outbound.verp]\nenabled = {enabled}\ndomain = \"{domain}\"\n[[domain]]\nname = \"here.example\"\nrecipients = \"any\"\n"
+            );
+            load(&text, "f", &Machine::named("mx.example")).is_ok()
+        };
+        assert!(load(true, "here.example") && !load(true, "there.example") && load(false, "there.example"));
+    }
 }

@@ -7,7 +7,7 @@
 use std::io;
 use std::sync::Arc;
 
-use postern_config::Config;
+use postern_config::{Config, Resolution};
 use postern_delivery::{BodyPieces, BodySource, BoxFuture, InlinePieces, Message, NextHop};
 use postern_mail::attempt::{Attempt, Destination};
 use postern_mail::outcome::Evidence;
@@ -149,13 +149,24 @@ async fn token(server: &Server, live: &Live, (message, place): (Message<'_>, u16
     }
 }
 
+/// The address of complaints, or whoever has its mail.
+fn is_for_complaints(config: &Config, to: &Mailbox) -> bool {
+    let Some(at) = &config.reports.complaints_at else { return false };
+    let has_it = match config.resolve(at) {
+        Some(Resolution::Deliver(own)) => own == *to,
+        Some(Resolution::Alias(targets)) => targets.contains(to),
+        _ => false,
+    };
+    has_it || folded(at) == folded(to)
+}
+
 /// Looks at what is for recipients of ours: what came to a token is handed on and has its outcome here, a complaint is read; the rest is for others.
 pub(crate) async fn take(server: &Server, live: &Live, stored: &Stored, recipients: &[Recipient]) -> Vec<Option<Outcome>> {
     let mut outcomes = Vec::with_capacity(recipients.len());
     for to in recipients.iter().map(Recipient::address) {
         let is_ours = live.config.domain_of(to).is_some();
         let token = ReturnToken::of(to).filter(|_| is_ours);
-        if is_ours && live.config.reports.complaints_at.as_ref().is_some_and(|at| folded(at) == folded(to)) {
+        if is_for_complaints(&live.config, to) {
             complaints(server, live, stored).await;
         }
         outcomes.push(match token {

@@ -92,6 +92,11 @@ pub(crate) fn ask(
 ) -> Option<Suppressed> {
     let network = live.policy.network_account(client);
     let account = account.or(network.as_deref())?;
+    about(server, to, account)
+}
+
+/// What is remembered of an address for mail of an account.
+pub(crate) fn about(server: &Server, to: &Mailbox, account: &str) -> Option<Suppressed> {
     server.suppression.book().about(clock(), to, Some(account))
 }
 

@@ -99,6 +99,22 @@ fn a_person_can_suppress_an_address_for_one_account_and_take_lists_of_them_in_an
     let mut bob = SmtpClient::logged_in(postern.submission(), BOB, PASSWORD);
     bob.expect(&format!("MAIL FROM:<{BOB}>"), 250);
     bob.expect("RCPT TO:<carol@there.test>", 250);
+    // What would be decided is what is decided.
+    let asked = [
+        "explain",
+        "--ip",
+        "127.0.0.1",
+        "--listener",
+        "submission",
+        "--account",
+        ALICE,
+        "--from",
+        ALICE,
+        "--to",
+        "carol@there.test",
+    ];
+    let would = postern.run(&asked);
+    assert!(text(&would).contains("carol@there.test is suppressed, for this account"), "{}", text(&would));
     // Strangers and mail to ourselves are none of its business.
     postern.order(&["suppression", "add", BOB]);
     assert_eq!(rcpt(&postern, BOB).code, 250);
