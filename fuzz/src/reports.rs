@@ -3,11 +3,13 @@
 
 use postern_mail::Mailbox;
 use postern_mail::envelope::UnixMillis;
-use postern_reports::{Limits, Report, Reporter, read};
+use postern_reports::{Limits, Report, Reporter, read, read_dsn};
 
 /// The property.
 pub fn check(data: &[u8]) {
     let limits = Limits { octets_max: 64 * 1024, records_max: 50 };
+    let told = read_dsn(data);
+    assert!(told == read_dsn(data) && told.iter().all(|one| one.diagnostic.chars().count() <= 512));
     let Ok(reports) = read(data, &limits) else { return };
     assert_eq!(read(data, &limits).as_ref(), Ok(&reports));
     let Ok(from) = Mailbox::parse("dmarc@here.test") else { return };

@@ -34,6 +34,7 @@ pub(crate) fn act(order: &Order) -> Option<(String, String)> {
         Order::Dkim(DkimOrder::Rotate { domain, unseen, .. }) => {
             (format!("dkim rotate {domain}{}", if *unseen { " --unseen" } else { "" }), String::new())
         }
+        Order::Suppression(order) => order.act()?,
         Order::Reports(ReportsOrder::Send { dry_run: false }) => ("reports send --now".to_owned(), String::new()),
         Order::Queue(QueueOrder::List(_) | QueueOrder::Show { .. } | QueueOrder::Summary { .. }) => return None,
         Order::Queue(QueueOrder::Change { dry_run: true, .. }) => return None,

@@ -7,6 +7,7 @@ pub(crate) mod dns;
 pub(crate) mod dnsbl;
 pub(crate) mod greylist;
 pub(crate) mod reports;
+pub(crate) mod suppression;
 
 use std::time::Duration;
 
@@ -67,6 +68,8 @@ pub(crate) enum Order {
     Reports(reports::ReportsOrder),
     /// Something of greylisting.
     Greylist(greylist::GreyOrder),
+    /// Something of addresses that are not written to.
+    Suppression(suppression::SuppressionOrder),
     /// The story of a message, or the messages of an address.
     Trace {
         /// An id or an address.
@@ -317,6 +320,8 @@ pub(crate) enum Answer {
     },
     /// Why, and what would have changed it.
     Explained(Box<Explained>),
+    /// Addresses that are not written to.
+    Suppressions(suppression::Suppressions),
     /// Entries of a list.
     ListEntries {
         /// In their order.

@@ -8,6 +8,7 @@ use postern_mail::fact::{ClientFacts, Fact};
 use postern_mail::message::headers::Headers;
 use postern_mail::netset::{AskedName, Listed, NameKind};
 use postern_mail::scope::AccountScope;
+use postern_mail::suppression::Suppressed;
 use postern_mail::{
     Decision, DnsSaid, Effect, Envelope, HeloName, Mailbox, MessageId, Recipient, Reply, ReversePath, RuleName, Scored, Verdict,
     rule,
@@ -271,6 +272,8 @@ pub(crate) struct Looked {
     pub sender: DnsSaid,
     /// At the end of the message.
     pub message: Found,
+    /// Which of the recipients, as they were named, are not written to.
+    pub suppressed: Vec<(String, Suppressed)>,
 }
 
 /// Who it would come from.
@@ -351,6 +354,7 @@ pub(crate) fn what_if(
             scope: scope.as_ref(),
             listed: &of_recipient,
             greylist: None,
+            suppressed: looked.suppressed.iter().find(|(named, _)| named == text).map(|(_, said)| *said),
         };
         let (verdict, admission) = policy.recipient(&facts, &Directory(config));
         if admission.is_some() {

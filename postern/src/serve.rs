@@ -23,7 +23,7 @@ use postern_state::audit::Keep;
 use postern_state::password::Argon2id;
 use postern_state::{
     Accounts, Audit, AuthenticationSettings, Authenticator, BanRows, Guard, History, HistorySettings, Lists, Quotas, ReportRows,
-    Store,
+    Returns, Store,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -40,7 +40,7 @@ use crate::wire::inbound::Gate;
 use crate::wire::strangers::Strangers;
 use crate::wire::{
     Live, Server, clock, control, dispatch, dnsbl, greylist, lists, live, login, progress_locks, reload, reports, signing,
-    stopped, sts, tls_reports, unused,
+    stopped, sts, suppression, tls_reports, unused,
 };
 
 /// How often metrics that are read rather than counted are taken.
@@ -295,6 +295,8 @@ struct State {
     lists: Arc<Lists>,
     quotas: Arc<Quotas>,
     greylist: greylist::Keeper,
+    suppression: suppression::Keeper,
+    returns: Arc<Returns>,
     history: History,
     audit: Arc<Audit>,
     bans: BanRows,
@@ -316,6 +318,8 @@ fn open_state(
     let authenticator = Authenticator::new(&store, Arc::clone(&accounts), hashing, guard, authentication).map_err(words)?;
     let lists = Arc::new(Lists::open(&store).map_err(words)?);
     let greylist = greylist::Keeper::open(&store).map_err(words)?;
+    let suppression = suppression::Keeper::open(&store).map_err(words)?;
+    let returns = Arc::new(Returns::open(&store).map_err(words)?);
     let quotas = Quotas::open(&store).map_err(words)?;
     let history = History::start(&store, history, move |failure| {
         let _ = fatal.try_send(format!("history: {failure}"));
@@ -328,6 +332,8 @@ fn open_state(
         lists,
         quotas,
         greylist,
+        suppression,
+        returns,
         history,
         audit: Arc::new(audit),
         bans: BanRows::of(&store),
@@ -384,8 +390,20 @@ async fn serve(
 
     let mut scheduler = Scheduler::new(live::scheduler(&config), clock().0);
     let spool = tokio::task::block_in_place(|| recover(&config, &mut scheduler))?;
-    let State { accounts, authenticator, lists, quotas, greylist, history, audit, bans, reports, tls: tls_rows } =
-        state.await.map_err(|error| error.to_string())??;
+    let State {
+        accounts,
+        authenticator,
+        lists,
+        quotas,
+        greylist,
+        suppression,
+        returns,
+        history,
+        audit,
+        bans,
+        reports,
+        tls: tls_rows,
+    } = state.await.map_err(|error| error.to_string())??;
     lists.put(tokio::task::block_in_place(|| lists::at_start(&config)));
 
     let mut addresses = Vec::new();
@@ -424,6 +442,8 @@ async fn serve(
         sts,
         tls_reports,
         greylist,
+        suppression,
+        returns,
         history,
         session_ids: SessionIds::default(),
         audit,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use postern_mail::Domain;
 
+use crate::hygiene::{Hygiene, Suppression, Verp};
 use crate::next_hop::TlsMode;
 use crate::scheduler::{Lanes, Retry};
 use crate::table::section;
@@ -199,6 +200,15 @@ section! {
         /// How long we wait for a host.
         #[key(example = "", why = "see its keys")]
         pub timeouts: Timeouts;
+        /// Who is not written to.
+        #[key(example = "", why = "see its keys")]
+        pub hygiene: Hygiene;
+        /// Addresses that are not written to any more.
+        #[key(example = "", why = "see its keys")]
+        pub suppression: Suppression;
+        /// What comes back.
+        #[key(example = "", why = "see its keys")]
+        pub verp: Verp;
         later "new_recipients_per_day" = "recipients never mailed before by an account in a day";
         later "guard" = "slowing, holding and suspending a hacked account";
     }

@@ -38,6 +38,10 @@ section! {
             shown = "postmaster at server.hostname"
         )]
         pub dmarc_from: Option<Mailbox> = None;
+        /// Where complaints are sent, as it is told to providers who have such a service (feedback loops). Mail for it is read for complaints (RFC 5965),
+        /// and goes on to whoever the domain says has it.
+        #[key(example = "\"fbl@example.org\"", why = "somebody has to ask providers for it", shown = "nobody")]
+        pub complaints_at: Option<Mailbox> = None;
         /// Who reports, in words.
         #[key(example = "\"Example Ltd\"", why = "everybody knows it", shown = "server.hostname")]
         pub org_name: Option<String> = None;

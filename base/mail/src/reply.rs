@@ -16,6 +16,7 @@ use crate::proof::Committed;
 use crate::quoted::Quoted;
 use crate::scope::{Breach, Part, QuotaFull};
 use crate::session_id::SessionId;
+use crate::suppression::{self, Suppressed};
 use crate::trouble::{Fault, Outage};
 
 /// Three digits.
@@ -652,6 +653,32 @@ impl Reply {
     #[must_use]
     pub fn require_tls_impossible() -> Self {
         Self::with(550, (7, 10), "REQUIRETLS needs a TLS connection")
+    }
+
+    /// 550 for a recipient that is suppressed, with why, since when and until when.
+    #[must_use]
+    pub fn suppressed(said: Suppressed, since: &str, until: &str) -> Self {
+        let status = if said.cause == suppression::Cause::Bounced { (1, 1) } else { (1, 0) };
+        let text = format!("recipient is suppressed: {}; {since}, {until}; an administrator can lift it", said.cause.words());
+        Self::with(550, status, text)
+    }
+
+    /// 550: a domain as people mistype it, with the address that is probably meant (RFC 3463 §3.2: 5.1.2).
+    #[must_use]
+    pub fn mistyped(typed: &str, right: &str) -> Self {
+        Self::with(550, (1, 2), format!("{typed} is probably mistyped: did you mean {right}?"))
+    }
+
+    /// 550: a recipient that nothing is sent to, without more words than that.
+    #[must_use]
+    pub fn not_written_to() -> Self {
+        Self::with(550, (7, 1), "this address is not written to from here; ask your administrator")
+    }
+
+    /// 550: an office, in mail of an account that sends to many.
+    #[must_use]
+    pub fn role_address(to: &str) -> Self {
+        Self::with(550, (7, 1), format!("{to} is an office, and this account sends to people who asked for it"))
     }
 
     // ---- authentication and TLS

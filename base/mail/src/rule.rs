@@ -106,6 +106,26 @@ pub const RULES: &[Rule] = &[
         helps: "a mail server comes again by itself and is let in; [policy.greylist] says who is delayed and how long, and postern list add ADDRESS --allow spares a client",
     },
     Rule {
+        name: "suppressed",
+        guards: None,
+        helps: "postern suppression check ADDRESS says why and until when; postern suppression remove ADDRESS lifts it, where its owner wants mail again",
+    },
+    Rule {
+        name: "mistyped",
+        guards: None,
+        helps: "the domain is how people mistype that of a large provider: write to the right one; only told of unless [policy.rules.mistyped] enforces it",
+    },
+    Rule {
+        name: "trap",
+        guards: None,
+        helps: "outbound.hygiene.traps has the address; whoever writes to it has it from a list that was not asked for, so find out where from",
+    },
+    Rule {
+        name: "role_address",
+        guards: None,
+        helps: "outbound.hygiene.bulk_accounts has the account and role_names the name; write to a person who asked for it, or send from another account",
+    },
+    Rule {
         name: "links",
         guards: None,
         helps: "write links as they are: the domain that is shown is the one that is led to, by name, without a user before it",
@@ -125,10 +145,17 @@ pub const RULES: &[Rule] = &[
 /// Rules that are off unless they have a mode of their own: what they do to good mail is for the operator to want.
 const OFF_UNASKED: &[RuleName] = &["greylist"];
 
+/// Rules that are only observed unless they have a mode of their own: now and then they are wrong, and the operator should see it first.
+const OBSERVED_UNASKED: &[RuleName] = &["mistyped"];
+
 /// How a rule is taken that has no mode of its own.
 #[must_use]
 pub(crate) fn unasked(name: RuleName, general: Mode) -> Mode {
-    if OFF_UNASKED.contains(&name) { Mode::Off } else { general }
+    match general {
+        _ if OFF_UNASKED.contains(&name) => Mode::Off,
+        Mode::Enforce if OBSERVED_UNASKED.contains(&name) => Mode::Observe,
+        general => general,
+    }
 }
 
 /// A rule by its name.

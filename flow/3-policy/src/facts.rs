@@ -10,6 +10,7 @@ use postern_mail::message::headers::{HeaderFault, Headers};
 use postern_mail::netset::Listed;
 use postern_mail::proof::Authenticated;
 use postern_mail::scope::{Breach, QuotaFull};
+use postern_mail::suppression::Suppressed;
 use postern_mail::{DnsSaid, Domain, Envelope, Mailbox, Outage, Recipient, ReversePath, Scored};
 
 /// Who the client proved to be, and what it may say about itself.
@@ -84,6 +85,8 @@ pub struct RecipientFacts<'a> {
     pub listed: &'a [Listed],
     /// What is remembered of this attempt, where that was asked for.
     pub greylist: Option<GreySaid>,
+    /// What is remembered of the recipient, where it is not ours and the client may write to others.
+    pub suppressed: Option<Suppressed>,
 }
 
 /// At the end of the body.

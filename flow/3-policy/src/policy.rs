@@ -15,7 +15,7 @@ use crate::rules::dnsbl;
 use crate::rules::recipient::Said;
 use crate::rules::score::{self, Holding};
 use crate::rules::{
-    authenticity, filters, greylist, links, lists, loops, recipient, relay, scope, sender, sender_identity, size,
+    authenticity, filters, greylist, hygiene, links, lists, loops, recipient, relay, scope, sender, sender_identity, size,
 };
 
 /// Whether mail may leave for domains that are not ours.
@@ -50,6 +50,8 @@ pub struct Policy {
     pub authenticity: authenticity::Settings,
     /// `policy.greylist.when_points`: who has fewer is not told to come again.
     pub greylist_at: Points,
+    /// `outbound.hygiene`.
+    pub hygiene: hygiene::Settings,
     /// `policy.mode` and `policy.rules`.
     pub modes: Modes,
 }
@@ -97,6 +99,7 @@ impl Policy {
             Said::NotOurs(finding) => {
                 let (relay, permit) = relay::judge(self, facts.client, facts.who);
                 let panel = panel.rule(recipient::RECIPIENT, || finding).rule(relay::RELAY, || relay);
+                let panel = if permit.is_some() { hygiene::judge(panel, &self.hygiene, facts) } else { panel };
                 decide::admit(scope::judge(panel, facts.scope), permit.map(Admission::Relay))
             }
         }

@@ -22,6 +22,7 @@ use postern_mail::greylist::GreySaid;
 use postern_mail::message::headers::Headers;
 use postern_mail::netset::Listed;
 use postern_mail::proof::Authenticated;
+use postern_mail::suppression::Suppressed;
 use postern_mail::{DnsSaid, Envelope, HeloName, Mailbox, MessageId, Reply, ReversePath, Scored, SessionId, Verdict};
 
 use crate::facts::{
@@ -104,6 +105,8 @@ pub enum Facts {
         listed: Vec<Listed>,
         /// What was remembered of the attempt.
         greylist: Option<GreySaid>,
+        /// What was remembered of the recipient.
+        suppressed: Option<Suppressed>,
     },
     /// See [`MessageFacts`].
     Message {
@@ -176,8 +179,16 @@ impl Facts {
                 let scope = scope.as_ref();
                 Some(policy.sender(&SenderFacts { client, from, identity, size: *size, scope, earlier, dns, listed }))
             }
-            Self::Recipient { to, who, hosted, scope, listed, greylist } => {
-                let facts = RecipientFacts { client, to, who: who.as_ref(), scope: scope.as_ref(), listed, greylist: *greylist };
+            Self::Recipient { to, who, hosted, scope, listed, greylist, suppressed } => {
+                let facts = RecipientFacts {
+                    client,
+                    to,
+                    who: who.as_ref(),
+                    scope: scope.as_ref(),
+                    listed,
+                    greylist: *greylist,
+                    suppressed: *suppressed,
+                };
                 Some(policy.recipient(&facts, hosted).0)
             }
             Self::Message { envelope, identity, headers, size, scope, found, .. } => {

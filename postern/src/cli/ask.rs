@@ -113,6 +113,7 @@ fn is_about_state(order: &Order) -> bool {
         | Order::Queue(_)
         | Order::Ban(_)
         | Order::Greylist(_)
+        | Order::Suppression(_)
         | Order::Explain { .. }
         | Order::Trace { .. } => true,
         Order::Because { order, .. } => is_about_state(order),

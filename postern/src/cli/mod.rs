@@ -20,6 +20,7 @@ mod policy;
 mod print;
 mod reports;
 mod scope;
+mod suppression;
 
 use std::fmt;
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
@@ -173,6 +174,13 @@ enum Command {
     Greylist {
         #[command(subcommand)]
         verb: greylist::GreyVerb,
+        #[command(flatten)]
+        at: Where,
+    },
+    /// Addresses that are not written to: they bounced, complained, unsubscribed, or a person wants it so.
+    Suppression {
+        #[command(subcommand)]
+        verb: suppression::SuppressionVerb,
         #[command(flatten)]
         at: Where,
     },
@@ -536,6 +544,7 @@ fn carry_out(command: Command) -> Result<(), Stop> {
         },
         Command::Greylist { verb, at } => (verb.order(), at),
         Command::Ban { verb, at } => (verb.order()?, at),
+        Command::Suppression { verb, at } => return suppression::run(verb, &Source::named(at.config), at.json),
         Command::Trace { what, limit, at } => (Order::Trace { what, limit }, at),
     };
     let answer = ask::ask(&Source::named(at.config), order)?;

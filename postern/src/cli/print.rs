@@ -4,7 +4,7 @@ use comfy_table::{Table, presets};
 use jiff::Timestamp;
 use postern_mail::Quoted;
 
-use crate::cli::{Stop, bans, dkim, dns, dnsbl, explain, greylist, lists, reports, scope};
+use crate::cli::{Stop, bans, dkim, dns, dnsbl, explain, greylist, lists, reports, scope, suppression};
 use crate::control::{Account, Answer, Credential, Lane, Message, Status, Story};
 
 pub(crate) fn print(answer: Answer, as_json: bool) -> Result<(), Stop> {
@@ -61,6 +61,7 @@ pub(crate) fn print(answer: Answer, as_json: bool) -> Result<(), Stop> {
             dns::print(&plan);
             return dns::ended(&plan);
         }
+        Answer::Suppressions(answer) => suppression::print(&answer),
         Answer::ReportsSent(sent) => reports::print(&sent),
         Answer::ReportsRead(read) => reports::print_read(&read),
         Answer::Greylist(remembered) => greylist::print(&remembered),

@@ -62,6 +62,10 @@ pub(crate) struct Metrics {
     pub connections: Gauge,
     /// Recipients that greylisting was asked about.
     greylisted: Family<Why, Counter>,
+    /// Replies for good, by what they mean.
+    bounces: Family<Why, Counter>,
+    /// Addresses that were suppressed.
+    suppressed: Family<Why, Counter>,
     /// Messages in the spool.
     pub queued: Gauge,
     /// Syncs of the log.
@@ -93,6 +97,8 @@ impl Default for Metrics {
             counter_bytes: Gauge::default(),
             connections: Gauge::default(),
             greylisted: Family::default(),
+            bounces: Family::default(),
+            suppressed: Family::default(),
             queued: Gauge::default(),
             syncs: Gauge::default(),
             live_bytes: Gauge::default(),
@@ -121,6 +127,12 @@ impl Default for Metrics {
             "Recipients that greylisting was asked about: delayed, come back, or of a network that is known to come back",
             metrics.greylisted.clone(),
         );
+        registry.register(
+            "bounces",
+            "Recipients of accounts that next hops refused for good, by what their words mean",
+            metrics.bounces.clone(),
+        );
+        registry.register("suppressed", "Addresses that are not written to any more, by why", metrics.suppressed.clone());
         registry.register("bans", "Bans by what they are for", metrics.bans.clone());
         registry.register("bans_active", "Networks banned now", metrics.bans_active.clone());
         registry.register(
@@ -188,6 +200,16 @@ impl Metrics {
     /// A quota had no room.
     pub(crate) fn quota_full(&self, part: Part) {
         self.quotas_full.get_or_create(&Why { why: part.as_str() }).inc();
+    }
+
+    /// A next hop said no for good.
+    pub(crate) fn bounced(&self, why: &'static str) {
+        self.bounces.get_or_create(&Why { why }).inc();
+    }
+
+    /// An address is not written to any more.
+    pub(crate) fn suppressed(&self, why: &'static str) {
+        self.suppressed.get_or_create(&Why { why }).inc();
     }
 
     /// Greylisting was asked about a recipient.

@@ -29,7 +29,7 @@ use crate::control::{
 use crate::scopes::{Habits, Used};
 use crate::wire::dispatch::{self, Steering};
 use crate::wire::reload::Reloader;
-use crate::wire::{Server, bans, clock, greylist, report, reports, routing, signing, stopped, what_if};
+use crate::wire::{Server, bans, clock, greylist, report, reports, routing, signing, stopped, suppression, what_if};
 use crate::{acts, dns_plan, explained, lists, replay};
 
 /// Orders carried out at a time.
@@ -185,6 +185,7 @@ async fn carry_out(server: &Arc<Server>, reloader: &Reloader, order: Order) -> A
             tokio::task::spawn_blocking(carried_out).await.unwrap_or_else(|error| Answer::failed(error.to_string()))
         }
         Order::Ban(order) => bans::carry_out(server, order).await,
+        Order::Suppression(order) => suppression::carry_out(server, order).await,
         Order::Queue(QueueOrder::List(which)) => match select(server, &which).await {
             Ok((messages, more)) => Answer::Messages { messages: messages.into_iter().map(|(_, view)| view).collect(), more },
             Err(answer) => answer,

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 
 use crate::wire::dispatch::Order;
 use crate::wire::routing::Way;
-use crate::wire::{Live, Server, clock, outward, report, routing, signing, tls_reports};
+use crate::wire::{Live, Server, clock, outward, report, returns, routing, signing, suppression, tls_reports};
 
 /// When a report cannot be stored, or a message not be read, it is taken up again after this.
 const REPORT_RETRY: Duration = Duration::from_secs(600);
@@ -152,7 +152,26 @@ fn recipients_of(live: &Live, envelope: &Envelope, progress: &Progress, wanted: 
         .collect()
 }
 
+/// What came back to us has its outcome there; the rest goes its way.
 async fn deliver(server: &Server, live: &Live, attempt: &Attempt, stored: &Stored, recipients: &[Recipient]) -> Vec<Outcome> {
+    let taken = returns::take(server, live, stored, recipients).await;
+    if taken.iter().all(Option::is_none) {
+        return deliver_rest(server, live, attempt, stored, recipients).await;
+    }
+    let rest: Vec<Recipient> =
+        recipients.iter().zip(&taken).filter(|(_, taken)| taken.is_none()).map(|(to, _)| to.clone()).collect();
+    let outcomes = if rest.is_empty() { Vec::new() } else { deliver_rest(server, live, attempt, stored, &rest).await };
+    let mut outcomes = outcomes.into_iter();
+    taken.into_iter().filter_map(|taken| taken.or_else(|| outcomes.next())).collect()
+}
+
+async fn deliver_rest(
+    server: &Server,
+    live: &Live,
+    attempt: &Attempt,
+    stored: &Stored,
+    recipients: &[Recipient],
+) -> Vec<Outcome> {
     let body = SpooledBody { body: &stored.body, size: stored.size };
     let message = Message { id: attempt.id, envelope: &stored.envelope, recipients, body: &body };
     match routing::way(live, &server.sts, &attempt.destination).await {
@@ -166,7 +185,8 @@ async fn deliver(server: &Server, live: &Live, attempt: &Attempt, stored: &Store
             };
             let mut told = Vec::new();
             let relaxed = outward::relax(&mut hop, stored).await;
-            let outcomes = live.delivery.deliver_and_tell(&hop, Message { body: &signed, ..message }, &mut told).await;
+            let message = Message { body: &signed, ..message };
+            let outcomes = Box::pin(returns::deliver(server, live, attempt, (&hop, stored), (message, &mut told))).await;
             if !relaxed {
                 tls_reports::note(server, live, (&attempt.destination, &hop), &stored.envelope, &told);
             }
@@ -197,6 +217,7 @@ async fn conclude(server: &Server, live: &Live, attempt: &Attempt, stored: &Stor
             server.emit(record::attempted(attempt, recipient.address(), outcome, now, next));
         }
     }
+    suppression::concluded(server, live, attempt, &stored.envelope, mine.iter().copied().zip(&outcomes)).await;
     let warn = warn && !stored.progress.delay_reported;
     let delay = if warn {
         DelayNotice::Due { retry_until: stored.envelope.received.plus(live.config.outbound.retry.give_up) }

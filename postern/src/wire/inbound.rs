@@ -43,7 +43,9 @@ use crate::wire::filters;
 use crate::wire::scope::{Ended, Holder};
 use crate::wire::strangers::{self, Dues};
 use crate::wire::trail::SessionTrail;
-use crate::wire::{Live, Server, auth_guard, clock, greylist, lists, live, login, names, reports, routing, scope, sealing};
+use crate::wire::{
+    Live, Server, auth_guard, clock, greylist, lists, live, login, names, reports, returns, routing, scope, sealing, suppression,
+};
 
 /// Answers the questions of one session and takes its bodies.
 pub(crate) struct Inbound {
@@ -230,14 +232,23 @@ impl Inbound {
         scope::quota_full(&self.server, reserved.err());
         let scope = holder.as_ref().map(|holder| holder.scopes().recipient(&self.client, to, reserved.err()));
         let listed = names::of_recipient(&self.server, &self.client, to);
-        let hosted = Directory(&self.live.config).hosted(to);
+        let hosted = match returns::hosted(&self.server, &self.live, to).await {
+            Some(answer) => answer,
+            None => Directory(&self.live.config).hosted(to),
+        };
         let (client, listed, points) = (&self.client, &*listed, self.points.all());
         let candidate = Candidate { client, is_account: who.is_some(), is_known: self.sender_allowed, to, listed, points };
         let greylist = match hosted {
             HostedAnswer::Exists => greylist::ask(&self.server, &self.live, candidate, (from, to)).await,
             _ => None,
         };
-        let facts = RecipientFacts { client, to, who, scope: scope.as_ref(), listed, greylist };
+        let suppressed = match hosted {
+            HostedAnswer::NotOurs => {
+                suppression::ask(&self.server, &self.live, client.address, to, who.map(|who| &**who.account()))
+            }
+            _ => None,
+        };
+        let facts = RecipientFacts { client, to, who, scope: scope.as_ref(), listed, greylist, suppressed };
         let (verdict, admission) = self.live.policy.recipient(&facts, &hosted);
         self.trail.judged(&self.client, Asked::Recipient(&facts, &hosted), &verdict);
         if admission.is_some() {

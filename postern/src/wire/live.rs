@@ -189,6 +189,7 @@ pub(crate) fn policy(config: &Config) -> Policy {
         dns_lists: dnsbl::rules(config),
         links: link_weights(config),
         authenticity: authenticity::settings(config),
+        hygiene: super::suppression::hygiene(config),
         greylist_at: Points::nearest(config.policy.greylist.when_points),
         modes: config.policy.modes(),
     }
@@ -205,7 +206,7 @@ fn link_weights(config: &Config) -> Weights {
 pub(crate) fn is_of_policy(path: &str) -> bool {
     const OTHERS: [&str; 5] =
         ["server.relay_networks", "server.trusted_networks", "outbound.enabled", "limits.message_size", "limits.received_max"];
-    path.starts_with("policy.") || OTHERS.contains(&path)
+    path.starts_with("policy.") || path.starts_with("outbound.hygiene.") || OTHERS.contains(&path)
 }
 
 fn delivery(config: &Config, own_addresses: Vec<SocketAddr>) -> Result<(Delivery, Option<Arc<rustls::ClientConfig>>), String> {

@@ -20,12 +20,14 @@ mod outward;
 pub(crate) mod reload;
 pub(crate) mod report;
 pub(crate) mod reports;
+pub(crate) mod returns;
 pub(crate) mod routing;
 pub(crate) mod scope;
 pub(crate) mod sealing;
 pub(crate) mod signing;
 pub(crate) mod strangers;
 pub(crate) mod sts;
+pub(crate) mod suppression;
 pub(crate) mod tls_reports;
 pub(crate) mod trail;
 pub(crate) mod unused;
@@ -48,7 +50,7 @@ use postern_mail::{Envelope, MessageId, Quoted};
 use postern_policy::facts::OwnedAddresses;
 use postern_spool::Spool;
 use postern_state::audit::chain::Act;
-use postern_state::{Accounts, Audit, Authenticator, History, Lists, Owned, Quotas};
+use postern_state::{Accounts, Audit, Authenticator, History, Lists, Owned, Quotas, Returns};
 use tokio::sync::{Mutex, MutexGuard, mpsc, watch};
 
 use crate::privilege::Confinement;
@@ -107,6 +109,10 @@ pub(crate) struct Server {
     pub strangers: strangers::Strangers,
     /// Who was told to come again.
     pub greylist: greylist::Keeper,
+    /// Senders that mail left with.
+    pub returns: Arc<Returns>,
+    /// Who is not written to.
+    pub suppression: suppression::Keeper,
     /// Counters.
     pub metrics: Metrics,
     /// See [`Server::lock_progress`].

@@ -86,6 +86,33 @@ pub(crate) async fn put(
     Ok(Some(id))
 }
 
+/// Hands a message on to `to`, as whoever sent it did: a report that came to a sender of ours that stands for another. None where nobody has that address.
+/// Durable when this returns.
+///
+/// # Errors
+/// The spool's, or the disk's. The message must then stay.
+pub(crate) async fn hand_on(server: &Server, live: &Live, stored: &Stored, to: &Mailbox) -> Result<Option<MessageId>, Outage> {
+    let recipients = recipients(&live.config, to);
+    if recipients.is_empty() {
+        return Ok(None);
+    }
+    let mut writer = server.spool.begin()?;
+    match &stored.body {
+        Body::Inline(whole) => writer.write(whole).await?,
+        Body::File(file) => {
+            let mut pieces = file.from_start();
+            while let Some(piece) = pieces.next_piece().await.map_err(|error| Outage::Disk(error.to_string()))? {
+                writer.write(&piece).await?;
+            }
+        }
+    }
+    let envelope = Envelope { recipients, account: None, client: None, received: clock(), ..stored.envelope.clone() };
+    let committed = writer.commit(&envelope).await?;
+    let id = committed.id();
+    server.accepted(id, envelope, stored.size, None).await;
+    Ok(Some(id))
+}
+
 /// Writes and stores a report; it is durable when this returns.
 ///
 /// # Errors

@@ -10,6 +10,7 @@ use postern_delivery::{Credentials, HostAddresses, HostTls, NextHop, Place, Prot
 use postern_lookup::{Exchange, LookupFailure, MxAnswer, Resolver, shuffle_equals};
 use postern_mail::attempt::{Destination, Ticket};
 use postern_mail::outcome::{Evidence, Outcome};
+use postern_mail::return_token::ReturnToken;
 use postern_mail::{Domain, Envelope, Host, Mailbox, MessageId, Recipient, Scope, Secret, Status};
 
 use crate::wire::report::seed;
@@ -29,7 +30,9 @@ pub(crate) enum Way {
 /// Replaces recipients of ours by who they are in the end, each once. An alias of an admitted recipient is admitted with it.
 /// Gives them as they were, where that changes any. RFC 5321 §3.9.1: the sender and the message stay as they are. RFC 5321 §3.9 TODO: lists, which put their own sender in its place.
 pub(crate) fn expand_aliases(envelope: &mut Envelope, config: &Config) -> Option<Vec<Recipient>> {
-    let hosted_unchanged = |address: &Mailbox| match config.resolve(address) {
+    // A sender that mail left with is nobody's mailbox, whatever the domain makes of names that it does not know.
+    let resolve = |address: &Mailbox| config.resolve(address).filter(|_| ReturnToken::of(address).is_none());
+    let hosted_unchanged = |address: &Mailbox| match resolve(address) {
         Some(Resolution::Deliver(own)) => own == *address,
         Some(_) => false,
         None => true,
@@ -40,7 +43,7 @@ pub(crate) fn expand_aliases(envelope: &mut Envelope, config: &Config) -> Option
     let mut seen = HashSet::new();
     let mut expanded = Vec::with_capacity(envelope.recipients.len());
     for recipient in &envelope.recipients {
-        let targets = match config.resolve(recipient.address()) {
+        let targets = match resolve(recipient.address()) {
             Some(Resolution::Deliver(own)) => vec![own],
             Some(Resolution::Alias(targets)) => targets,
             Some(Resolution::Unknown | Resolution::Unavailable) | None => vec![recipient.address().clone()],

@@ -76,6 +76,8 @@ impl Town {
             sts: sts::Policies::open(ReportRows::of_tls(&store), &Self::config(folder.path(), toml)).unwrap(),
             tls_reports: tls_reports::TlsReports::open(ReportRows::of_tls(&store)).unwrap(),
             greylist: greylist::Keeper::open(&store).unwrap(),
+            returns: Arc::new(postern_state::Returns::open(&store).unwrap()),
+            suppression: suppression::Keeper::open(&store).unwrap(),
             history,
             session_ids: SessionIds::default(),
             audit: Arc::new(Audit::open(folder.path(), clock(), postern_state::audit::Keep::default()).unwrap()),

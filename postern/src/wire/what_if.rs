@@ -6,14 +6,14 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use postern_mail::message::headers::Headers;
-use postern_mail::{Envelope, HeloName};
+use postern_mail::{Envelope, HeloName, Mailbox};
 
 use crate::control::Answer;
 use crate::control::bans::BanOrder;
 use crate::explained::{self, Explained, Looked, WhatIf};
 use crate::offline;
 use crate::wire::examine::{self, About};
-use crate::wire::{Server, account_facts, bans, clock, dnsbl, live};
+use crate::wire::{Server, account_facts, bans, clock, dnsbl, live, suppression};
 
 /// The answer to an order.
 pub(crate) async fn carry_out(server: &Arc<Server>, asked: Box<WhatIf>) -> Answer {
@@ -35,8 +35,11 @@ async fn looked_up(server: &Server, asked: &WhatIf) -> Result<Looked, String> {
     let live = server.live.load_full();
     let (client, from) = explained::client_and_sender(asked)?;
     let account = asked.account.as_deref().map(Into::into).or_else(|| live.policy.network_account(client.address));
-    if account.is_some() {
-        return Ok(Looked::default());
+    if let Some(account) = &account {
+        let said = |to: &String| {
+            Some((to.clone(), suppression::about(server, &Mailbox::parse(to.trim_matches(['<', '>'])).ok()?, account)?))
+        };
+        return Ok(Looked { suppressed: asked.to.iter().filter_map(said).collect(), ..Looked::default() });
     }
     let helo = asked.helo.as_deref().map(HeloName::parse).transpose().map_err(|fault| format!("--helo: {fault}"))?;
     let sender = dnsbl::would_say(server, &live, &client, helo.as_ref(), &from).await;
@@ -53,7 +56,7 @@ async fn looked_up(server: &Server, asked: &WhatIf) -> Result<Looked, String> {
     } else {
         postern_policy::facts::Found::default()
     };
-    Ok(Looked { sender, message: found })
+    Ok(Looked { sender, message: found, suppressed: Vec::new() })
 }
 
 /// By the configuration that is named, or else by the one in force. Accounts, lists and bans are the ones in force.

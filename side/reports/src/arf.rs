@@ -5,6 +5,7 @@ use postern_mail::Mailbox;
 use postern_mail::envelope::UnixMillis;
 use postern_mail::message::date::MailDate;
 use postern_mail::message::headers::Headers;
+use postern_mail::return_token::RETURN_TOKEN_FIELD;
 use serde::Serialize;
 
 use crate::mail::{ReportMail, Reporter, boundary, plain};
@@ -51,6 +52,10 @@ pub struct Complaint {
     pub from: String,
     /// Its Subject.
     pub subject: String,
+    /// Our token in it, where it is of ours and left with one.
+    pub return_token: String,
+    /// Its Return-Path.
+    pub return_path: String,
 }
 
 fn values(headers: &Headers, name: &str) -> Vec<String> {
@@ -61,7 +66,7 @@ fn values(headers: &Headers, name: &str) -> Vec<String> {
     headers.named(name).take(VALUES_MAX).map(|field| text(field.unfolded())).collect()
 }
 
-fn value(headers: &Headers, name: &str) -> String {
+pub(crate) fn value(headers: &Headers, name: &str) -> String {
     values(headers, name).into_iter().next().unwrap_or_default()
 }
 
@@ -91,11 +96,13 @@ pub(crate) fn read(feedback: &[u8], original: Option<&[u8]>) -> Complaint {
         message_id: value(&of_message, "Message-ID"),
         from: value(&of_message, "From"),
         subject: value(&of_message, "Subject"),
+        return_token: value(&of_message, RETURN_TOKEN_FIELD),
+        return_path: value(&of_message, "Return-Path"),
     }
 }
 
 /// Lines end in CRLF, and a header section has an end.
-fn closed(octets: &[u8]) -> Vec<u8> {
+pub(crate) fn closed(octets: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(octets.len() + 64);
     for line in octets.split(|octet| *octet == b'\n') {
         out.extend_from_slice(line.strip_suffix(b"\r").unwrap_or(line));

@@ -26,7 +26,7 @@ const TOTALS: &[u8] = b"totals";
 
 /// Of whom something is told.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Told {
+pub struct Subject {
     /// About whom; `?` where the report has no domain that reads.
     pub domain: String,
     /// Who sent it, where that is told.
@@ -61,7 +61,7 @@ pub struct Totals {
 
 /// What reports of one mail say.
 #[derive(Clone, Debug, Default)]
-pub struct Digest(Vec<(u64, BTreeMap<Told, u64>)>);
+pub struct Digest(Vec<(u64, BTreeMap<Subject, u64>)>);
 
 impl Digest {
     /// Adds up what they say.
@@ -83,16 +83,16 @@ fn result(record: &Record) -> String {
     format!("fail, {}", done.unwrap_or("other"))
 }
 
-fn one(report: &Report) -> (u64, BTreeMap<Told, u64>) {
+fn one(report: &Report) -> (u64, BTreeMap<Subject, u64>) {
     let mut hasher = DefaultHasher::new();
-    let mut sums: BTreeMap<Told, u64> = BTreeMap::new();
+    let mut sums: BTreeMap<Subject, u64> = BTreeMap::new();
     match report {
         Report::Aggregate(report) => {
             let Aggregate { org_name, report_id, begin, policy, .. } = &**report;
             (org_name, report_id, begin, &policy.domain).hash(&mut hasher);
             let domain = name(&policy.domain);
             for record in &report.records {
-                let told = Told { domain: domain.clone(), source: Some(record.source), result: result(record) };
+                let told = Subject { domain: domain.clone(), source: Some(record.source), result: result(record) };
                 let sum = sums.entry(told).or_default();
                 *sum = sum.saturating_add(record.count);
             }
@@ -105,7 +105,7 @@ fn one(report: &Report) -> (u64, BTreeMap<Told, u64>) {
                     ("TLS failed", of.summary.total_failure_session_count),
                 ];
                 for (result, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
-                    let told = Told { domain: name(&of.policy.policy_domain), source: None, result: result.to_owned() };
+                    let told = Subject { domain: name(&of.policy.policy_domain), source: None, result: result.to_owned() };
                     let sum = sums.entry(told).or_default();
                     *sum = sum.saturating_add(count);
                 }
@@ -115,7 +115,7 @@ fn one(report: &Report) -> (u64, BTreeMap<Told, u64>) {
             let Complaint { feedback_type, message_id, source_ip, arrival_date, rcpt_to, reported_domain, .. } = &**complaint;
             (feedback_type, message_id, source_ip, arrival_date, rcpt_to).hash(&mut hasher);
             let known = ["abuse", "fraud", "virus", "auth-failure", "not-spam"].into_iter().find(|known| known == feedback_type);
-            let told = Told {
+            let told = Subject {
                 domain: reported_domain.first().map_or_else(|| "?".to_owned(), |text| name(text)),
                 source: source_ip.trim_matches(['[', ']']).parse().ok(),
                 result: known.unwrap_or("other").to_owned(),
@@ -129,12 +129,12 @@ fn one(report: &Report) -> (u64, BTreeMap<Told, u64>) {
 /// The sums.
 #[derive(Debug, Default)]
 pub struct Received {
-    rows: BTreeMap<Told, Sum>,
+    rows: BTreeMap<Subject, Sum>,
     of_domain: HashMap<String, usize>,
     totals: Totals,
     known: VecDeque<u64>,
     swept: u64,
-    changed: BTreeSet<Told>,
+    changed: BTreeSet<Subject>,
 }
 
 impl Received {
@@ -147,7 +147,7 @@ impl Received {
             self.totals = serde_json::from_slice(value).map_err(|error| error.to_string())?;
             return Ok(());
         }
-        let told: Told = serde_json::from_slice(key).map_err(|error| error.to_string())?;
+        let told: Subject = serde_json::from_slice(key).map_err(|error| error.to_string())?;
         let sum = serde_json::from_slice(value).map_err(|error| error.to_string())?;
         *self.of_domain.entry(told.domain.clone()).or_default() += 1;
         self.rows.insert(told, sum);
@@ -195,12 +195,12 @@ impl Received {
     }
 
     /// At most once a day: it looks at all rows.
-    fn sweep(&mut self, now: UnixMillis) -> Vec<Told> {
+    fn sweep(&mut self, now: UnixMillis) -> Vec<Subject> {
         if now.0 < self.swept.saturating_add(86_400_000) {
             return Vec::new();
         }
         self.swept = now.0;
-        let old: Vec<Told> = self
+        let old: Vec<Subject> = self
             .rows
             .iter()
             .filter(|(_, sum)| sum.last.saturating_add(KEPT_MILLIS) < now.0)
@@ -217,8 +217,8 @@ impl Received {
         old
     }
 
-    fn changes(&mut self, forgotten: Vec<Told>) -> Vec<RowChange> {
-        let key = |told: &Told| serde_json::to_vec(told).unwrap_or_default();
+    fn changes(&mut self, forgotten: Vec<Subject>) -> Vec<RowChange> {
+        let key = |told: &Subject| serde_json::to_vec(told).unwrap_or_default();
         let mut changes: Vec<RowChange> = forgotten.iter().map(|told| RowChange { key: key(told), value: None }).collect();
         for told in std::mem::take(&mut self.changed) {
             let value = self.rows.get(&told).and_then(|sum| serde_json::to_vec(sum).ok());
@@ -236,8 +236,8 @@ impl Received {
 
     /// Each row, those with the most messages first.
     #[must_use]
-    pub fn rows(&self) -> Vec<(&Told, Sum)> {
-        let mut rows: Vec<(&Told, Sum)> = self.rows.iter().map(|(told, sum)| (told, *sum)).collect();
+    pub fn rows(&self) -> Vec<(&Subject, Sum)> {
+        let mut rows: Vec<(&Subject, Sum)> = self.rows.iter().map(|(told, sum)| (told, *sum)).collect();
         rows.sort_by(|a, b| b.1.messages.cmp(&a.1.messages).then_with(|| a.0.cmp(b.0)));
         rows
     }

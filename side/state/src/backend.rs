@@ -34,11 +34,15 @@ pub enum Keyspace {
     ReportsRead,
     /// Policies of other domains on TLS, and what is counted of it.
     Tls,
+    /// Addresses that are not written to.
+    Suppression,
+    /// Senders that mail left with, each for one recipient.
+    Returns,
 }
 
 impl Keyspace {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Meta,
         Self::Accounts,
         Self::History,
@@ -52,6 +56,8 @@ impl Keyspace {
         Self::Greylist,
         Self::ReportsRead,
         Self::Tls,
+        Self::Suppression,
+        Self::Returns,
     ];
 
     /// Its name on disk.
@@ -71,6 +77,8 @@ impl Keyspace {
             Self::Greylist => "greylist",
             Self::ReportsRead => "reports-read",
             Self::Tls => "tls",
+            Self::Suppression => "suppression",
+            Self::Returns => "returns",
         }
     }
 }

@@ -29,6 +29,19 @@ pub(super) fn domains(findings: &mut Findings<'_>) {
         }
     }
     maildirs(findings);
+    if let Some(domain) = &config.outbound.verp.domain
+        && config.outbound.verp.enabled
+        && !config.domains.iter().any(|hosted| hosted.name == *domain)
+    {
+        findings.error("outbound.verp.domain", &format!("{domain} is not hosted here, so what bounces would not come back"));
+    }
+    if let Some(mailbox) = &config.reports.complaints_at {
+        if config.domains.iter().any(|hosted| Some(&hosted.name) == mailbox.domain()) {
+            ends_somewhere(findings, "reports.complaints_at", mailbox);
+        } else {
+            findings.warn("reports.complaints_at", "has no effect: its domain is not hosted here, so no complaint comes by");
+        }
+    }
     if let Some(postmaster) = &config.server.postmaster {
         ends_somewhere(findings, "server.postmaster", postmaster);
     }

@@ -45,6 +45,7 @@ pub(crate) fn policy() -> Policy {
         links: crate::rules::links::Weights::default(),
         authenticity: crate::rules::authenticity::Settings::default(),
         greylist_at: postern_mail::Points(0),
+        hygiene: Default::default(),
         modes: Modes::default(),
     }
 }
@@ -109,8 +110,15 @@ fn no_stranger_gets_a_relay_permit_in_any_combination() {
                         let policy = Policy { outbound, ..policy() };
                         let client = client(listener, address);
                         let to = mailbox(target);
-                        let facts =
-                            RecipientFacts { client: &client, to: &to, who: identity, scope: None, listed: &[], greylist: None };
+                        let facts = RecipientFacts {
+                            client: &client,
+                            to: &to,
+                            who: identity,
+                            scope: None,
+                            listed: &[],
+                            greylist: None,
+                            suppressed: None,
+                        };
                         let (verdict, admission) = policy.recipient(&facts, &Here);
 
                         let authenticated = identity.is_some() && listener != ListenerKind::Mx;
@@ -141,8 +149,10 @@ fn the_whole_world_in_a_local_part_is_an_unknown_mailbox_of_ours() {
         ["someone%elsewhere.example@here.example", "elsewhere.example!someone@here.example", "\"a@b.example\"@here.example"]
     {
         let to = mailbox(target);
-        let (verdict, admission) = policy()
-            .recipient(&RecipientFacts { client: &client, to: &to, who: None, scope: None, listed: &[], greylist: None }, &Here);
+        let (verdict, admission) = policy().recipient(
+            &RecipientFacts { client: &client, to: &to, who: None, scope: None, listed: &[], greylist: None, suppressed: None },
+            &Here,
+        );
         assert_eq!(told(&verdict), "550 5.1.1", "{target}");
         assert!(admission.is_none(), "{target}");
     }
@@ -163,7 +173,15 @@ fn recipients_of_ours_are_judged_by_the_directory_and_not_by_who_asks() {
                 let client = client(listener, "203.0.113.9");
                 let to = mailbox(target);
                 let (verdict, admission) = policy.recipient(
-                    &RecipientFacts { client: &client, to: &to, who: identity, scope: None, listed: &[], greylist: None },
+                    &RecipientFacts {
+                        client: &client,
+                        to: &to,
+                        who: identity,
+                        scope: None,
+                        listed: &[],
+                        greylist: None,
+                        suppressed: None,
+                    },
                     &Here,
                 );
                 match expected {
@@ -184,8 +202,10 @@ fn where_sending_is_off_only_those_who_could_send_are_told_so() {
     let to = mailbox("someone@elsewhere.example");
     let who = alice();
     let text = |client: ClientFacts, who| {
-        let (verdict, _) =
-            policy.recipient(&RecipientFacts { client: &client, to: &to, who, scope: None, listed: &[], greylist: None }, &Here);
+        let (verdict, _) = policy.recipient(
+            &RecipientFacts { client: &client, to: &to, who, scope: None, listed: &[], greylist: None, suppressed: None },
+            &Here,
+        );
         verdict.reply().unwrap().text().to_owned()
     };
     assert!(text(client(ListenerKind::Submission, "203.0.113.9"), Some(&who)).contains("switched off"));
@@ -322,6 +342,7 @@ impl Case<'_> {
                 scope: None,
                 listed: &[],
                 greylist: None,
+                suppressed: None,
             };
             let (_, admission) = policy().recipient(&facts, &Here);
             Recipient::admitted(to.clone(), &admission.unwrap(), DsnRequest::default())
@@ -456,7 +477,8 @@ fn an_allowance_of_a_list_takes_back_neither_a_scope_nor_the_rule_against_relayi
     for (who, scope, to, rule) in
         [(Some(&who), Some(&said), "bob@here.example", "scope"), (None, None, "x@other.example", "relay")]
     {
-        let facts = RecipientFacts { client: &client, to: &mailbox(to), who, scope, listed: &allowed, greylist: None };
+        let facts =
+            RecipientFacts { client: &client, to: &mailbox(to), who, scope, listed: &allowed, greylist: None, suppressed: None };
         let (verdict, admission) = policy().recipient(&facts, &Here);
         assert_eq!((verdict.decided_by().map(|finding| finding.rule), admission.is_none()), (Some(rule), true), "{verdict:?}");
         assert!(verdict.trail().iter().any(|finding| finding.rule == "list_allow"), "{verdict:?}");
@@ -473,8 +495,10 @@ fn a_scope_refuses_a_hosted_recipient_and_one_elsewhere_and_takes_the_admission_
         let scopes = Scopes { narrowed: Narrowed { account: &scope, credential: None }, now: UnixMillis(0) };
         let said = scopes.recipient(&client, &to, full);
         let scope = Some(&said);
-        let (verdict, admission) = policy()
-            .recipient(&RecipientFacts { client: &client, to: &to, who: Some(&who), scope, listed: &[], greylist: None }, &Here);
+        let (verdict, admission) = policy().recipient(
+            &RecipientFacts { client: &client, to: &to, who: Some(&who), scope, listed: &[], greylist: None, suppressed: None },
+            &Here,
+        );
         assert_eq!(admission.is_some(), verdict.decision() == Decision::Pass);
         (verdict.reply().map(|reply| reply.code.0), verdict.trail().last().map(|finding| finding.rule))
     };

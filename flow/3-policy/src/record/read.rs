@@ -16,6 +16,7 @@ use postern_mail::netset::{Action, Listed, Subject};
 use postern_mail::proof::Authenticated;
 use postern_mail::rule::known_name;
 use postern_mail::scope::{Breach, Part, QuotaFull};
+use postern_mail::suppression::{Cause, Suppressed};
 use postern_mail::{
     Decision, DnsTarget, Domain, Effect, Envelope, Finding, HeloName, Mailbox, MessageId, Outage, Points, Recipient, Reply,
     ReversePath, RuleName, Scored, SessionId, Status, Verdict,
@@ -116,6 +117,7 @@ impl<'a> Reader<'a> {
                 scope: self.scope()?,
                 listed: self.named()?,
                 greylist: self.greylist()?,
+                suppressed: self.suppressed()?,
             },
             kind::MESSAGE => {
                 let from = self.path()?;
@@ -248,6 +250,21 @@ impl<'a> Reader<'a> {
                 1 => GreySaid::Back(Duration::from_secs(this.number()?)),
                 2 => GreySaid::Wait(Duration::from_secs(this.number()?)),
                 _ => return None,
+            })
+        })
+    }
+
+    /// A record of before there were suppressions has none of this.
+    fn suppressed(&mut self) -> Option<Option<Suppressed>> {
+        if self.at == self.end {
+            return Some(None);
+        }
+        self.option(|this| {
+            Some(Suppressed {
+                cause: Cause::parse(this.text()?)?,
+                since: UnixMillis(this.number()?),
+                until: this.option(Self::number)?.map(UnixMillis),
+                of_account: this.octet()? == 1,
             })
         })
     }

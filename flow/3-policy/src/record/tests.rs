@@ -25,6 +25,7 @@ fn policy() -> Policy {
         links: crate::rules::links::Weights::default(),
         authenticity: crate::rules::authenticity::Settings::default(),
         greylist_at: postern_mail::Points(0),
+        hygiene: Default::default(),
         modes: Modes::default(),
     }
 }
@@ -56,6 +57,7 @@ struct Case {
     listed: Vec<Listed>,
     listed_recipient: Vec<Listed>,
     greylist: Option<GreySaid>,
+    suppressed: Option<Suppressed>,
 }
 
 impl Case {
@@ -75,6 +77,7 @@ impl Case {
             listed: Vec::new(),
             listed_recipient: Vec::new(),
             greylist: None,
+            suppressed: None,
         }
     }
 
@@ -103,6 +106,7 @@ impl Case {
             scope: self.scope.as_ref(),
             listed: &self.listed_recipient,
             greylist: self.greylist,
+            suppressed: self.suppressed,
         };
         let (recipient, _) = policy.recipient(&facts, &self.hosted);
         recorder.judged(NOW, Asked::Recipient(&facts, &self.hosted), &recipient);
@@ -235,6 +239,20 @@ fn what_was_remembered_of_an_attempt_is_in_the_record_where_greylisting_is_on() 
     assert_eq!(again.unwrap().decision(), Decision::Defer);
     for said in [GreySaid::Known, GreySaid::Back(Duration::from_secs(3))] {
         let _ = Case { greylist: Some(said), ..Case::stranger() }.check();
+    }
+}
+
+#[test]
+fn what_was_remembered_of_a_recipient_is_in_the_record_and_refuses_it_again() {
+    use postern_mail::suppression::Cause;
+    for (cause, until) in [(Cause::Bounced, Some(UnixMillis(7))), (Cause::Complained, None)] {
+        let suppressed = Some(Suppressed { cause, since: UnixMillis(5), until, of_account: until.is_none() });
+        let (client, who) = (client(ListenerKind::Submission, "203.0.113.9"), Some(super::somebody("alice@here.test")));
+        let to = mailbox("x@elsewhere.test");
+        let case = Case { client, who, suppressed, to, hosted: HostedAnswer::NotOurs, ..Case::stranger() };
+        let (_, verdicts) = case.run();
+        assert_eq!(verdicts[1].decided_by().map(|finding| finding.rule), Some("suppressed"), "{:?}", verdicts[1]);
+        let _ = case.check();
     }
 }
 
@@ -411,7 +429,15 @@ fn the_record_of_an_ordinary_session_is_a_few_hundred_octets() {
     let mut recorder = Recorder::new(session(), NOW, &case.client, RECORD_BYTES_MAX);
     for number in 0..20 {
         let to = mailbox(&format!("recipient{number}@here.test"));
-        let facts = RecipientFacts { client: &case.client, to: &to, who: None, scope: None, listed: &[], greylist: None };
+        let facts = RecipientFacts {
+            client: &case.client,
+            to: &to,
+            who: None,
+            scope: None,
+            listed: &[],
+            greylist: None,
+            suppressed: None,
+        };
         let (verdict, _) = policy().recipient(&facts, &HostedAnswer::Exists);
         recorder.judged(NOW, Asked::Recipient(&facts, &HostedAnswer::Exists), &verdict);
     }
@@ -443,7 +469,15 @@ fn recipients_that_passed_leave_room_for_the_refusal_and_the_acceptance_behind_t
     let mut recorder = Recorder::new(session(), NOW, &case.client, 4_096);
     let mut rcpt = |number: u32, hosted: HostedAnswer| {
         let to = mailbox(&format!("recipient{number}@here.test"));
-        let facts = RecipientFacts { client: &case.client, to: &to, who: None, scope: None, listed: &[], greylist: None };
+        let facts = RecipientFacts {
+            client: &case.client,
+            to: &to,
+            who: None,
+            scope: None,
+            listed: &[],
+            greylist: None,
+            suppressed: None,
+        };
         let (verdict, _) = policy().recipient(&facts, &hosted);
         recorder.judged(NOW, Asked::Recipient(&facts, &hosted), &verdict);
     };
@@ -528,8 +562,8 @@ proptest! {
         let earlier = points.into_iter().map(|tenths| Scored { rule: "list_score", points: postern_mail::Points(tenths) }).collect();
         let from = ReversePath::Mailbox(address.clone());
         let found = Found { filters: said_by_filters(words), ..Found::default() };
-        let (listed, listed_recipient, greylist) = (Vec::new(), Vec::new(), None);
-        let case = Case { client, from, who, owned, to: address, hosted, header, size: u64::from(size), scope, earlier, found, listed, listed_recipient, greylist };
+        let (listed, listed_recipient, greylist, suppressed) = (Vec::new(), Vec::new(), None, None);
+        let case = Case { client, from, who, owned, to: address, hosted, header, size: u64::from(size), scope, earlier, found, listed, listed_recipient, greylist, suppressed };
         let _ = case.check();
     }
 }

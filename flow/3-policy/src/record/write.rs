@@ -161,6 +161,12 @@ impl Recorder {
                         this.number(left.as_secs());
                     }
                 });
+                self.option(facts.suppressed, |this, said| {
+                    this.text(said.cause.as_str());
+                    this.number(said.since.0);
+                    this.option(said.until, |this, until| this.number(until.0));
+                    this.octet(u8::from(said.of_account));
+                });
             }
             Asked::Message(facts) => {
                 self.path(&facts.envelope.from);

@@ -107,7 +107,7 @@ impl Recipients<'_> {
         let reserved = holder.as_ref().map_or(Ok(()), |holder| holder.recipient(live, self.reservation.as_deref_mut()));
         scope::quota_full(server, reserved.err());
         let scope = holder.as_ref().map(|holder| holder.scopes().recipient(client, &to, reserved.err()));
-        let facts = RecipientFacts { client, to: &to, who, scope: scope.as_ref(), listed: &[], greylist: None };
+        let facts = RecipientFacts { client, to: &to, who, scope: scope.as_ref(), listed: &[], greylist: None, suppressed: None };
         let hosted = Directory(&live.config).hosted(&to);
         let (verdict, admission) = live.policy.recipient(&facts, &hosted);
         match admission {

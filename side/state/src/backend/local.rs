@@ -47,8 +47,23 @@ impl Local {
             let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES_MAX);
             database.keyspace(space.as_str(), options).map_err(failure)
         };
-        let [meta, accounts, history, addresses, refusals, trails, lists, bans, quotas, reports, greylist, read, tls] =
-            Keyspace::ALL;
+        let [
+            meta,
+            accounts,
+            history,
+            addresses,
+            refusals,
+            trails,
+            lists,
+            bans,
+            quotas,
+            reports,
+            greylist,
+            read,
+            tls,
+            suppression,
+            returns,
+        ] = Keyspace::ALL;
         let keyspaces = [
             open(meta)?,
             open(accounts)?,
@@ -63,13 +78,30 @@ impl Local {
             open(greylist)?,
             open(read)?,
             open(tls)?,
+            open(suppression)?,
+            open(returns)?,
         ];
         Ok(Self { database, keyspaces })
     }
 
     fn keyspace(&self, space: Keyspace) -> &fjall::Keyspace {
-        let [meta, accounts, history, addresses, refusals, trails, lists, bans, quotas, reports, greylist, read, tls] =
-            &self.keyspaces;
+        let [
+            meta,
+            accounts,
+            history,
+            addresses,
+            refusals,
+            trails,
+            lists,
+            bans,
+            quotas,
+            reports,
+            greylist,
+            read,
+            tls,
+            suppression,
+            returns,
+        ] = &self.keyspaces;
         match space {
             Keyspace::Meta => meta,
             Keyspace::Accounts => accounts,
@@ -84,6 +116,8 @@ impl Local {
             Keyspace::Greylist => greylist,
             Keyspace::ReportsRead => read,
             Keyspace::Tls => tls,
+            Keyspace::Suppression => suppression,
+            Keyspace::Returns => returns,
         }
     }
 }
