@@ -9,6 +9,7 @@ use postern_dkim::{Published, State};
 use postern_lookup::{Authenticator, LookupFailure, Resolver, zone};
 use postern_mail::authenticity::AuthResult;
 use postern_mail::{Domain, Quoted};
+use tokio::time::{Instant, timeout_at};
 
 use crate::control::Answer;
 use crate::control::dns::{DnsOrder, DnsPlan, DnsRecord};
@@ -17,6 +18,8 @@ use crate::wire::{clock, live};
 
 /// For all questions of one SPF record.
 const SPF_WITHIN: Duration = Duration::from_secs(15);
+/// For all questions, well within the time for the order.
+const ALL_WITHIN: Duration = Duration::from_secs(40);
 
 /// What is known of this server.
 struct Plan<'a> {
@@ -279,10 +282,11 @@ pub(crate) async fn carry_out(keeper: &Keeper, config: &Config, order: DnsOrder)
         Ok(both) => both,
         Err(why) => return Answer::failed(why),
     };
+    let until = Instant::now() + ALL_WITHIN;
     let mut keys = Vec::new();
     if let Some(own) = signs {
         if order.check
-            && let Err(why) = keeper.look(own, &resolver, clock()).await
+            && let Ok(Err(why)) = timeout_at(until, keeper.look(own, &resolver, clock())).await
         {
             return Answer::failed(why);
         }
@@ -303,7 +307,8 @@ pub(crate) async fn carry_out(keeper: &Keeper, config: &Config, order: DnsOrder)
     let mut records = Vec::new();
     for wanted in plan.wanted(keys) {
         let (state, found, note) = if order.check {
-            let (state, found, note) = wanted.judged(&plan, &resolver, &senders).await;
+            let judged = timeout_at(until, wanted.judged(&plan, &resolver, &senders)).await;
+            let (state, found, note) = judged.unwrap_or_else(|_| ("unknown", Vec::new(), Some("no answer in time".to_owned())));
             (Some(state.to_owned()), found, note)
         } else {
             (None, Vec::new(), None)
