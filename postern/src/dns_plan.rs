@@ -1,6 +1,7 @@
 //! The records a domain needs for its mail to be taken by others, and whether they are out. Promise: what is said to be published is what would be found by whoever
 //! looks; and what nobody could tell is said to be unknown, not wrong.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -9,14 +10,18 @@ use postern_dkim::{Published, State};
 use postern_lookup::{Authenticator, LookupFailure, Resolver, zone};
 use postern_mail::authenticity::AuthResult;
 use postern_mail::{Domain, Quoted};
+use tokio::time::{Instant, timeout_at};
 
 use crate::control::Answer;
 use crate::control::dns::{DnsOrder, DnsPlan, DnsRecord};
+use crate::own_addresses;
 use crate::wire::signing::Keeper;
 use crate::wire::{clock, live};
 
 /// For all questions of one SPF record.
 const SPF_WITHIN: Duration = Duration::from_secs(15);
+/// For all questions, well within the time for the order.
+const ALL_WITHIN: Duration = Duration::from_secs(40);
 
 /// What is known of this server.
 struct Plan<'a> {
@@ -56,11 +61,13 @@ fn is_public(address: &IpAddr) -> bool {
     }
 }
 
-fn sends_from(config: &Config) -> Vec<IpAddr> {
-    match config.outbound.egress.first() {
-        Some(egress) if !egress.addresses.is_empty() => egress.addresses.clone(),
-        _ => crate::own_addresses::of_machine().into_iter().filter(is_public).collect(),
-    }
+/// Each once: the kernel lists an address for each of its tables.
+fn sends_from(config: &Config, of_machine: impl FnOnce() -> Vec<IpAddr>) -> Vec<IpAddr> {
+    let addresses: BTreeSet<IpAddr> = match config.outbound.egress.first() {
+        Some(egress) if !egress.addresses.is_empty() => egress.addresses.iter().map(IpAddr::to_canonical).collect(),
+        _ => of_machine().iter().filter(|address| is_public(address)).map(IpAddr::to_canonical).collect(),
+    };
+    addresses.into_iter().collect()
 }
 
 fn address_kind(address: IpAddr) -> &'static str {
@@ -279,10 +286,11 @@ pub(crate) async fn carry_out(keeper: &Keeper, config: &Config, order: DnsOrder)
         Ok(both) => both,
         Err(why) => return Answer::failed(why),
     };
+    let until = Instant::now() + ALL_WITHIN;
     let mut keys = Vec::new();
     if let Some(own) = signs {
         if order.check
-            && let Err(why) = keeper.look(own, &resolver, clock()).await
+            && let Ok(Err(why)) = timeout_at(until, keeper.look(own, &resolver, clock())).await
         {
             return Answer::failed(why);
         }
@@ -299,11 +307,12 @@ pub(crate) async fn carry_out(keeper: &Keeper, config: &Config, order: DnsOrder)
     }
     let helo =
         config.outbound.egress.first().and_then(|egress| egress.helo.clone()).unwrap_or_else(|| config.server.hostname.clone());
-    let plan = Plan { config, domain: domain.clone(), helo, addresses: sends_from(config) };
+    let plan = Plan { config, domain: domain.clone(), helo, addresses: sends_from(config, own_addresses::of_machine) };
     let mut records = Vec::new();
     for wanted in plan.wanted(keys) {
         let (state, found, note) = if order.check {
-            let (state, found, note) = wanted.judged(&plan, &resolver, &senders).await;
+            let judged = timeout_at(until, wanted.judged(&plan, &resolver, &senders)).await;
+            let (state, found, note) = judged.unwrap_or_else(|_| ("unknown", Vec::new(), Some("no answer in time".to_owned())));
             (Some(state.to_owned()), found, note)
         } else {
             (None, Vec::new(), None)
@@ -313,4 +322,41 @@ pub(crate) async fn carry_out(keeper: &Keeper, config: &Config, order: DnsOrder)
         records.push(DnsRecord { name, kind: kind.to_owned(), value, zone_line, why, state, found, note });
     }
     Answer::DnsPlan(Box::new(DnsPlan { domain: domain.to_string(), checked: order.check, records }))
+}
+
+#[cfg(test)]
+mod tests {
+    use postern_config::Machine;
+
+    use super::*;
+
+    fn lines(text: &str, domain: &str, of_machine: &[&str]) -> Vec<String> {
+        let config = postern_config::load(text, "f", &Machine::named("mx.example")).unwrap();
+        let of_machine = || of_machine.iter().map(|address| address.parse().unwrap()).collect();
+        let (addresses, helo) = (sends_from(&config, of_machine), config.server.hostname.clone());
+        let plan = Plan { config: &config, domain: Domain::parse(domain).unwrap(), helo, addresses };
+        plan.wanted(Vec::new()).iter().map(Wanted::zone_line).collect()
+    }
+
+    #[test]
+    fn a_server_names_each_of_its_public_addresses_once() {
+        let text = "[server]\nhostname = \"mx.a.test\"\n[[domain]]\nname = \"a.test\"\nrecipients = \"any\"\n";
+        let machine = ["192.0.2.9", "127.0.0.1", "10.0.0.1", "::1", "fe80::1", "192.0.2.9", "2001:db8::9"];
+        let planned = lines(text, "a.test", &machine);
+        assert!(planned.contains(&"a.test. IN TXT \"v=spf1 mx ip4:192.0.2.9 ip6:2001:db8::9 -all\"".to_owned()), "{planned:?}");
+        let addresses: Vec<&String> = planned.iter().filter(|line| line.contains(" IN A") || line.contains(" IN AAAA")).collect();
+        assert_eq!(addresses, ["mx.a.test. IN A 192.0.2.9", "mx.a.test. IN AAAA 2001:db8::9"]);
+        assert_eq!(planned.iter().filter(|line| line.contains(" IN PTR mx.a.test.")).count(), 2, "{planned:?}");
+    }
+
+    #[test]
+    fn a_domain_whose_mail_is_taken_elsewhere_gets_no_exchanger_and_an_unknown_address_is_left_to_its_name() {
+        let text = "[server]\nhostname = \"mx.a.test\"\n[[dkim]]\ndomain = \"b.test\"\n";
+        let planned = lines(text, "b.test", &[]);
+        assert!(planned.contains(&"b.test. IN TXT \"v=spf1 a:mx.a.test -all\"".to_owned()), "{planned:?}");
+        assert!(!planned.iter().any(|line| line.contains(" IN MX") || line.contains(" IN PTR")), "{planned:?}");
+        let egress = "[[outbound.egress]]\nname = \"main\"\naddresses = [\"198.51.100.1\"]\n";
+        let planned = lines(&format!("{text}{egress}"), "b.test", &["192.0.2.9"]);
+        assert!(planned.contains(&"b.test. IN TXT \"v=spf1 ip4:198.51.100.1 -all\"".to_owned()), "{planned:?}");
+    }
 }

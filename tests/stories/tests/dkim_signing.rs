@@ -207,7 +207,14 @@ fn what_waited_is_signed_by_the_keys_in_force_when_it_leaves() {
             if refuses { Say::this("451 4.7.1 not today") } else { Say::Usual }
         })
         .start();
-    let mut postern = with_alice(signing(&dns, &sink));
+    // Keys in a folder of their own, which the server must reach once it is locked in.
+    let folder = tempfile::tempdir().unwrap();
+    let own_folder = folder.path().join("keys");
+    let table = format!("[[dkim]]\ndomain = \"here.test\"\nkeys = {:?}\n", own_folder.display().to_string());
+    let mut postern = Setup::new().dns(&dns).route(&["*"], sink.port()).table(&table).prepare();
+    postern.share(folder.path());
+    postern.account(ALICE, PASSWORD);
+    postern.start();
     let id = queued_as(&alice(&postern).mail(ALICE, &[CAROL], &message(ALICE, CAROL, "held")));
     postern.wait_for_log(&format!("deferred id={id}"));
     postern.order(&["queue", "hold", &id]);
@@ -218,6 +225,7 @@ fn what_waited_is_signed_by_the_keys_in_force_when_it_leaves() {
     // It may be on its way already.
     let _ = postern.run(&["queue", "retry", &id]);
     assert_eq!(selectors(&sink.wait_for_subject("held").message()), new);
+    assert!(own_folder.join("here.test").join(format!("{}.pem", new[0])).exists());
 }
 
 #[test]

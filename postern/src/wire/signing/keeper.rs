@@ -12,6 +12,7 @@ use postern_lookup::Resolver;
 use postern_mail::envelope::UnixMillis;
 use postern_mail::{Domain, MessageId};
 use tokio::sync::{OnceCell, Semaphore, watch as watching};
+use tokio::task::JoinSet;
 
 use crate::dkim::Keys;
 use crate::wire::examine::at_length;
@@ -219,11 +220,18 @@ impl Keeper {
     pub(crate) async fn look(&self, own: &Dkim, resolver: &Resolver, now: UnixMillis) -> Result<bool, String> {
         let _turn = self.changing.lock().await;
         let records = self.told(own, now)?;
-        let mut found = Vec::new();
-        for told in &records {
+        let mut asked = JoinSet::new();
+        for (number, told) in records.iter().enumerate() {
             let Ok(name) = Domain::parse(&told.record.name) else { continue };
+            let resolver = resolver.clone();
+            asked.spawn(async move { (number, resolver.texts_now(&name).await) });
+        }
+        let mut found = Vec::new();
+        while let Some(answer) = asked.join_next().await {
             // Who does not answer says nothing.
-            if let Ok(texts) = resolver.texts_now(&name).await {
+            if let Ok((number, Ok(texts))) = answer
+                && let Some(told) = records.get(number)
+            {
                 found.push((told, published(&told.record, &texts)));
             }
         }
@@ -262,9 +270,9 @@ impl Keeper {
     }
 }
 
-/// Looks after the keys of a domain: says what a person should do.
-async fn look_after(server: &Server, own: &Dkim, resolver: &Resolver) -> Result<(), String> {
-    let (domain, now, keeper) = (&own.domain, clock(), &server.signing);
+/// Looks after the keys of a domain: makes new ones where it is time, and says what a person should do.
+async fn look_after(keeper: &Keeper, own: &Dkim, resolver: &Resolver, now: UnixMillis) -> Result<(), String> {
+    let domain = &own.domain;
     let after = u64::try_from(own.rotate_after.as_millis()).unwrap_or(u64::MAX);
     let is_due = at_length(usize::MAX, || keeper.with(own, now.0, |opened| Ok(opened.keys.ring.is_due(now.0, after))))?;
     if is_due && keeper.rotate(own, now).await? {
@@ -297,7 +305,7 @@ pub(crate) async fn watch(server: Arc<Server>, mut stopping: watching::Receiver<
             _ = ticks.tick() => {
                 let live = server.live.load_full();
                 for own in &live.config.dkim {
-                    if let Err(why) = look_after(&server, own, &live.resolver).await {
+                    if let Err(why) = look_after(&server.signing, own, &live.resolver, clock()).await {
                         tracing::error!(domain = %own.domain, why, "keys of signatures cannot be used");
                     }
                 }

@@ -1,11 +1,14 @@
 //! Carries out what `postern dkim` orders, in the server and, where none runs, in the command.
 
 use std::path::Path;
+use std::time::Duration;
 
 use postern_config::{Config, Dkim};
 use postern_dkim::{Published, State};
 use postern_lookup::Resolver;
 use postern_mail::{Domain, Quoted};
+
+use tokio::time::{Instant, timeout_at};
 
 use super::keeper::{Keeper, Told};
 use crate::control::Answer;
@@ -13,6 +16,9 @@ use crate::control::dkim::{DkimDomain, DkimKey, DkimKeys, DkimOrder};
 use crate::control::dns::DnsOrder;
 use crate::dns_plan;
 use crate::wire::{clock, live};
+
+/// For all questions of one order, well within the time for the order.
+const LOOK_WITHIN: Duration = Duration::from_secs(30);
 
 fn key(told: Told) -> DkimKey {
     let Told { pair: _, selector, algorithm, state, times: (made, signs_since, retired), looked, record } = told;
@@ -60,8 +66,9 @@ fn chosen<'a>(config: &'a Config, domain: Option<&str>) -> Result<Vec<&'a Dkim>,
     }
 }
 
-async fn show(keeper: &Keeper, resolver: &Resolver, own: &Dkim) -> Result<(DkimDomain, bool), String> {
-    let switched = keeper.look(own, resolver, clock()).await?;
+async fn show(keeper: &Keeper, resolver: &Resolver, own: &Dkim, until: Instant) -> Result<(DkimDomain, bool), String> {
+    // What could not be found out in time is told as it was known before.
+    let switched = timeout_at(until, keeper.look(own, resolver, clock())).await.unwrap_or(Ok(false))?;
     let keys = keeper.told(own, clock())?.into_iter().map(key).collect();
     Ok((DkimDomain { domain: own.domain.to_string(), keys }, switched))
 }
@@ -84,8 +91,9 @@ pub(crate) async fn carry_out(keeper: &Keeper, config: &Config, resolver: &Resol
         }
     }
     let mut domains = Vec::new();
+    let until = Instant::now() + LOOK_WITHIN;
     for own in chosen {
-        match show(keeper, resolver, own).await {
+        match show(keeper, resolver, own, until).await {
             Ok((domain, switched)) => {
                 if switched {
                     done = Some(format!("{}: the records of the new keys are out: they sign from now on", own.domain));

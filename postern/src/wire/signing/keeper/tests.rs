@@ -117,3 +117,24 @@ async fn signatures_are_made_once_for_all_destinations_and_forgotten_with_the_ke
     }
     assert_eq!(keeper.remembered().len(), REMEMBERED);
 }
+
+#[tokio::test]
+async fn new_keys_are_made_when_it_is_time_and_wait_for_their_records_as_those_made_by_hand() {
+    let (dns, folder) = (TestDns::start(), tempfile::tempdir().unwrap());
+    let config = config(&dns, "rotate_after = \"90d\"");
+    let own = config.dkim.first().unwrap();
+    let resolver = Resolver::new(live::lookup(&config)).unwrap();
+    let keeper = Keeper::new(folder.path().to_path_buf());
+    let after = async |days: u64| {
+        let now = UnixMillis(days * DAY);
+        look_after(&keeper, own, &resolver, now).await.unwrap();
+        keeper.told(own, now).unwrap()
+    };
+    publish(&dns, &keeper.told(own, UnixMillis(0)).unwrap());
+    assert_eq!(states(&after(89).await), [State::Signing; 2]);
+    let made = after(90).await;
+    assert_eq!(states(&made), [State::Signing, State::Signing, State::Made, State::Made]);
+    assert_eq!(after(500).await.len(), 4, "no more while these wait");
+    publish(&dns, &made);
+    assert_eq!(states(&after(501).await), [State::Retired, State::Retired, State::Signing, State::Signing]);
+}
