@@ -186,3 +186,21 @@ fn an_address_that_takes_mail_after_all_is_forgiven_what_bounced() {
     postern.restart();
     assert_eq!(exit(&postern, &["suppression", "check", "new@there.test"]), Some(3));
 }
+
+#[test]
+fn what_becomes_of_strangers_mail_that_an_alias_sends_on_teaches_nothing() {
+    let sink = Behaviour::default()
+        .answering(
+            |heard| if heard.line.starts_with("RCPT TO:<gone@") { Say::this("550 5.1.1 no such user") } else { Say::Usual },
+        )
+        .start();
+    let aliases = "aliases = { away = [\"gone@there.test\"] }";
+    let setup = Setup::default().domain_with("here.test", &["alice"], aliases).route(&["*"], sink.port());
+    let postern = with_alice(setup);
+    for number in 1..=3 {
+        from_stranger(&postern, "away@here.test", "on");
+        // The report to the stranger.
+        let _ = sink.wait_for(number);
+    }
+    assert_eq!(exit(&postern, &["suppression", "check", "gone@there.test"]), Some(3));
+}
