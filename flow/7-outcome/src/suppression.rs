@@ -84,6 +84,9 @@ impl Suppressions {
     /// What is said of an address for mail of an account. What holds for the account is told before what holds for everybody.
     #[must_use]
     pub fn about(&self, now: UnixMillis, to: &Mailbox, account: Option<&str>) -> Option<Suppressed> {
+        if self.slots.is_empty() {
+            return None;
+        }
         let address = folded(to);
         let of = |account: Option<Arc<str>>| {
             let key = SuppressionKey { address: address.clone(), account };
@@ -113,18 +116,21 @@ impl Suppressions {
         learnt
     }
 
+    /// It bounced before. Nearly always there is nothing of the kind.
+    #[must_use]
+    pub fn has_bounced(&self, to: &Mailbox) -> bool {
+        let is_bounce = |slot: &Slot| slot.cause == Cause::Bounced;
+        !self.slots.is_empty() && self.slots.get(&SuppressionKey::new(to, None)).is_some_and(is_bounce)
+    }
+
     /// It took a message: whatever bounced before, it exists.
     pub fn delivered(&mut self, to: &Mailbox) -> Vec<SuppressionChange> {
-        // Nearly always there is nothing to forget.
-        if self.slots.is_empty() {
+        if !self.has_bounced(to) {
             return Vec::new();
         }
         let key = SuppressionKey::new(to, None);
-        if self.slots.get(&key).is_some_and(|slot| slot.cause == Cause::Bounced) {
-            self.slots.remove(&key);
-            return vec![SuppressionChange::Forget(key)];
-        }
-        Vec::new()
+        self.slots.remove(&key);
+        vec![SuppressionChange::Forget(key)]
     }
 
     /// Somebody wants it so: its owner by a complaint or by unsubscribing, or a person of ours. An entry that is there is replaced.

@@ -114,6 +114,8 @@ pub(crate) async fn concluded<'a>(
     for (index, outcome) in outcomes {
         let Some(to) = envelope.recipients.get(index).map(|recipient| recipient.address()) else { continue };
         match outcome {
+            // Looked at before it is somebody's turn to write, since nearly all mail is delivered.
+            Outcome::Delivered { .. } if !server.suppression.book().has_bounced(to) => {}
             Outcome::Delivered { .. } => {
                 let changed = server.suppression.change(false, |book| ((), book.delivered(to)));
                 told(changed.await);

@@ -162,3 +162,16 @@ fn whoever_complains_gets_no_more_of_that_account_and_a_complaint_that_was_made_
     postern.restart();
     assert_eq!(rcpt(&postern, "dave@there.test").codes(), "550 5.1.0");
 }
+
+#[test]
+fn a_mailbox_called_bounce_gets_its_own_mail_and_no_reports_of_others() {
+    let sink = Sink::start();
+    let setup = Setup::default().domain_with("here.test", &["alice", "bob", "bounce"], "").route(&["*"], sink.port());
+    let postern = with_alice(setup.with("outbound.verp", "enabled", "true"));
+    let address = leaves(&postern, &sink, "carol@there.test", "hello");
+    assert_eq!(bring(&postern, &address, &report(&address, "carol@there.test", "failed", "5.1.1", "550 no")).code, 250);
+    let _ = postern.maildir(ALICE).wait_for(1, LONG);
+    assert!(postern.maildir("bounce@here.test").messages().is_empty());
+    from_stranger(&postern, "bounce+tag@here.test", "for itself");
+    let _ = postern.maildir("bounce@here.test").wait_for_subject("for itself", LONG);
+}

@@ -163,3 +163,44 @@ fn mistyped_domains_are_refused_where_that_is_wanted_and_traps_and_offices_alway
     stranger.expect(&format!("MAIL FROM:<{STRANGER}>"), 250);
     assert!(stranger.command("RCPT TO:<carol@gmial.com>").text().contains("relaying denied"));
 }
+
+#[test]
+fn an_address_that_takes_mail_after_all_is_forgiven_what_bounced() {
+    let tries = std::sync::atomic::AtomicUsize::new(0);
+    let sink = Behaviour::default()
+        .answering(move |heard| match heard.line {
+            line if line.starts_with("RCPT") && tries.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0 => {
+                Say::this("550 5.1.1 no such user")
+            }
+            _ => Say::Usual,
+        })
+        .start();
+    let mut postern = with_alice(Setup::new().route(&["*"], sink.port()));
+    bounces(&postern, "new@there.test", "too early", 1);
+    assert_eq!(exit(&postern, &["suppression", "check", "new@there.test"]), Some(0));
+    from_alice(&postern, "new@there.test", "in time");
+    let _ = sink.wait_for_subject("in time");
+    until("what bounced to be forgotten", LONG, || {
+        (exit(&postern, &["suppression", "check", "new@there.test"]) == Some(3)).then_some(())
+    });
+    postern.restart();
+    assert_eq!(exit(&postern, &["suppression", "check", "new@there.test"]), Some(3));
+}
+
+#[test]
+fn what_becomes_of_strangers_mail_that_an_alias_sends_on_teaches_nothing() {
+    let sink = Behaviour::default()
+        .answering(
+            |heard| if heard.line.starts_with("RCPT TO:<gone@") { Say::this("550 5.1.1 no such user") } else { Say::Usual },
+        )
+        .start();
+    let aliases = "aliases = { away = [\"gone@there.test\"] }";
+    let setup = Setup::default().domain_with("here.test", &["alice"], aliases).route(&["*"], sink.port());
+    let postern = with_alice(setup);
+    for number in 1..=3 {
+        from_stranger(&postern, "away@here.test", "on");
+        // The report to the stranger.
+        let _ = sink.wait_for(number);
+    }
+    assert_eq!(exit(&postern, &["suppression", "check", "gone@there.test"]), Some(3));
+}
