@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use postern_mail::{Outcome, TlsSession};
 use tokio::time::timeout;
@@ -17,13 +17,10 @@ use crate::dialogue::hello::Proof;
 use crate::dialogue::transaction::{Content, Step, Transaction, breaks_require_tls, demands_tls, needs_body_facts, obstacle};
 use crate::next_hop::{Credentials, Message, NextHop, Protocol, TlsPolicy};
 use crate::reuse::Shelf;
-use crate::send_body::{BodyTrouble, Prepared};
+use crate::send_body::{BodyTrouble, Prepared, last_words};
 use crate::settings::Settings;
 use crate::tally::{Board, Tally, Useless, lost, summary};
 use crate::tls_policy::{TlsClient, TlsWish};
-
-/// How long a host that broke the connection is listened to.
-const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// What a connection can be used for again.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -376,23 +373,6 @@ impl Delivery {
     fn count(&self, which: impl FnOnce(&Counters) -> &AtomicU64) {
         which(&self.counters).fetch_add(1, Ordering::Relaxed);
     }
-}
-
-/// The connection broke while we were writing. Hosts that refuse a body halfway say why before they close, and that is worth more than
-/// what the network says. A positive reply to a body that was never sent whole is worth nothing.
-async fn last_words(wire: &mut Wire, transaction: &mut Transaction<'_>, failure: Failure) {
-    while let Some(stage) = transaction.awaited() {
-        match wire.reply(LAST_WORDS).await {
-            Ok(reply) if stage == Stage::Body && reply.code.is_positive() => break,
-            Ok(reply) => match transaction.on_reply(&reply, &mut wire.out) {
-                Step::Await(_) => {}
-                Step::Done | Step::Close => return,
-                Step::Body(_) => break,
-            },
-            Err(_) => break,
-        }
-    }
-    transaction.lost(failure);
 }
 
 /// Credentials with a nonce for this connection.

@@ -29,7 +29,13 @@ pub(crate) fn choose(
     told: &mut Vec<TlsSession>,
 ) -> (Vec<Chosen>, Vec<Useless>) {
     let (mut chosen, mut useless) = (Vec::with_capacity(endpoints.len()), Vec::new());
-    for (endpoint, HostTls { basis, rule }) in endpoints {
+    for (endpoint, HostTls { basis, rule, named }) in endpoints {
+        // RFC 8689 §4.2.1: a certificate for a name proves nothing when anybody could have put that name there.
+        if relayed_safely && !named {
+            let trouble = Trouble::Failure(Stage::Connect, Failure::NotNamed);
+            useless.push(Useless::because(&trouble, &endpoint.to_string()));
+            continue;
+        }
         let (asked, doubt) = match rule {
             HostRule::Hop => (hop.clone(), None),
             HostRule::Demand(policy) => (hop.clone().or_more(policy), None),

@@ -71,6 +71,8 @@ pub enum Failure {
     Certificate(TlsFailure, String),
     /// The domain's own policy forbids this host, or cannot be found out.
     Closed(Status, TlsFailure, String),
+    /// The message asks for REQUIRETLS, and nothing proves that the host is one of the domain's (RFC 8689 §4.2.1).
+    NotNamed,
     /// TLS is asked for by policy, and the host has none.
     TlsNotOffered,
     /// The message asks for REQUIRETLS, and the host does not offer it (RFC 8689 §4.2.1).
@@ -91,6 +93,9 @@ impl Failure {
             Self::Injected => "octets in clear behind the reply to STARTTLS".to_owned(),
             Self::Handshake(why) | Self::Certificate(_, why) => format!("TLS: {why}"),
             Self::Closed(_, _, why) => why.clone(),
+            Self::NotNamed => {
+                "REQUIRETLS is required, and neither DNSSEC nor MTA-STS says that this host is the domain's".to_owned()
+            }
             Self::TlsNotOffered => "TLS is required here and not offered".to_owned(),
             Self::RequireTlsNotOffered => "REQUIRETLS is required and not offered".to_owned(),
             Self::AuthNotOffered => "no AUTH mechanism in common under TLS".to_owned(),
@@ -105,7 +110,7 @@ impl Failure {
             // RFC 3463 §3.6: 5.0 other protocol status.
             Self::NotSmtp(_) | Self::OutOfPlace(_) => Status::new(4, 5, 0),
             // RFC 3463 §3.8: 7.4 security features not supported, 7.5 cryptographic failure.
-            Self::TlsNotOffered | Self::RequireTlsNotOffered | Self::AuthNotOffered => Status::new(4, 7, 4),
+            Self::NotNamed | Self::TlsNotOffered | Self::RequireTlsNotOffered | Self::AuthNotOffered => Status::new(4, 7, 4),
             Self::Closed(status, ..) => *status,
             Self::Injected | Self::Handshake(_) | Self::Certificate(..) => Status::new(4, 7, 5),
         }

@@ -40,7 +40,11 @@ impl Trouble {
             Self::Failure(_, failure) => {
                 matches!(
                     failure,
-                    Failure::Handshake(_) | Failure::Certificate(..) | Failure::TlsNotOffered | Failure::RequireTlsNotOffered
+                    Failure::Handshake(_)
+                        | Failure::Certificate(..)
+                        | Failure::NotNamed
+                        | Failure::TlsNotOffered
+                        | Failure::RequireTlsNotOffered
                 )
             }
         }

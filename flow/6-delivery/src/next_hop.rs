@@ -32,6 +32,8 @@ pub struct HostTls {
     pub basis: TlsBasis,
     /// What.
     pub rule: HostRule,
+    /// That it is a host of the domain is configured, validated or in the domain's policy, and not only said by whoever answered in DNS.
+    pub named: bool,
 }
 
 /// See [`HostTls`].
@@ -48,8 +50,8 @@ pub enum HostRule {
 }
 
 impl HostTls {
-    /// The domain says nothing.
-    pub const NOTHING: Self = Self { basis: TlsBasis::Nothing, rule: HostRule::Hop };
+    /// The domain says nothing, and the host is configured.
+    pub const NOTHING: Self = Self { basis: TlsBasis::Nothing, rule: HostRule::Hop, named: true };
 }
 
 /// Where a next hop is.

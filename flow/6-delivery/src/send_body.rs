@@ -11,12 +11,14 @@ use postern_mail::{Outcome, Scope, Status};
 use postern_smtp::body::{Cleanliness, DotStuffer};
 
 use crate::body::BodySource;
-use crate::classify::{Failure, evidence};
+use crate::classify::{Failure, Stage, evidence};
 use crate::connection::Wire;
-use crate::dialogue::transaction::{BodyFacts, Form};
+use crate::dialogue::transaction::{BodyFacts, Form, Step, Transaction};
 
 /// Octets gathered before they are written.
 const WRITE_BYTES: usize = 64 * 1024;
+/// How long a host that broke the connection is listened to.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Why a body could not be sent.
 #[derive(Debug)]
@@ -217,6 +219,23 @@ impl FactFinder {
         }
         self.found.eight_bit |= self.found.eight_bit_header || !rest.is_ascii();
     }
+}
+
+/// The connection broke while we were writing. Hosts that refuse a body halfway say why before they close, and that is worth more than
+/// what the network says. A positive reply to a body that was never sent whole is worth nothing.
+pub(crate) async fn last_words(wire: &mut Wire, transaction: &mut Transaction<'_>, failure: Failure) {
+    while let Some(stage) = transaction.awaited() {
+        match wire.reply(LAST_WORDS).await {
+            Ok(reply) if stage == Stage::Body && reply.code.is_positive() => break,
+            Ok(reply) => match transaction.on_reply(&reply, &mut wire.out) {
+                Step::Await(_) => {}
+                Step::Done | Step::Close => return,
+                Step::Body(_) => break,
+            },
+            Err(_) => break,
+        }
+    }
+    transaction.lost(failure);
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ fn by_dns(peer: &Peer, record: Tlsa) -> NextHop {
         addresses: vec![peer.address.ip()],
         port: peer.address.port(),
         preference: 0,
-        tls: HostTls { basis: TlsBasis::Dane, rule },
+        tls: HostTls { basis: TlsBasis::Dane, rule, named: true },
     };
     NextHop { place: Place::Hosts(vec![host]), ..peer.hop() }
 }
@@ -125,5 +125,19 @@ async fn what_is_only_observed_is_delivered_and_told() {
     let (outcomes, _, told) = told_by(&delivery, &hop).await;
     assert_eq!(outcomes, ["delivered"]);
     assert!(matches!(told.as_slice(), [TlsSession { failure: Some(_), .. }]), "{told:?}");
+    peer.done().await;
+}
+
+#[tokio::test]
+async fn a_message_that_requires_tls_does_not_go_to_a_host_that_anybody_could_have_named() {
+    let peer = Peer::start(Vec::new()).await;
+    let mut hop = peer.hop();
+    if let Place::Hosts(hosts) = &mut hop.place {
+        hosts[0].tls.named = false;
+    }
+    let mut envelope = envelope();
+    envelope.require_tls = true;
+    let outcomes = send_body(&delivery(settings()), &hop, &["a@x.example"], &envelope, BODY).await;
+    assert_eq!(briefs(&outcomes), ["bounced Message 5.7.10"]);
     peer.done().await;
 }

@@ -24,7 +24,7 @@ use postern_session::{Hurry, SessionSettings};
 use postern_spool::SpoolSettings;
 
 use crate::wire::examine::{self, Memory};
-use crate::wire::{authenticity, dnsbl, sealing, strangers, sts};
+use crate::wire::{authenticity, dnsbl, outward, sealing, strangers, sts};
 
 /// Clients give up after minutes; what our own rules take is milliseconds.
 const JUDGED_LONG: Duration = Duration::from_secs(1);
@@ -120,6 +120,7 @@ impl Live {
         };
         let policy = policy(&config);
         let resolver = Resolver::new(lookup(&config)).map_err(|failure| failure.to_string())?;
+        outward::say_whether_dane_is_used(&config, &resolver);
         let authenticator = Authenticator::new(&resolver).map_err(|failure| failure.to_string())?;
         let (delivery, verifying) = delivery(&config, own_addresses)?;
         Ok(Self {

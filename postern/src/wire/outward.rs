@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use crate::wire::sts::{Asked, Policies};
 use crate::wire::{Live, report};
 
-/// One answer for each exchanger, in their order. `secure`: their names were validated.
+/// One answer for each exchanger, in their order. `secure`: their names were validated, or there is only the domain's own.
 pub(crate) async fn demands(
     live: &Live,
     sts: &Policies,
@@ -23,14 +23,15 @@ pub(crate) async fn demands(
     (exchangers, secure): (&[Exchange], bool),
 ) -> Vec<HostTls> {
     let outbound = &live.config.outbound;
+    let nothing = HostTls { named: secure, ..HostTls::NOTHING };
     if outbound.tls == TlsMode::None {
-        return vec![HostTls::NOTHING; exchangers.len()];
+        return vec![nothing; exchangers.len()];
     }
     // RFC 7672 §2.2.1: whoever can forge the names of the hosts can name hosts of their own.
     let mut demands = if secure && outbound.dane {
         all_by_dns(&live.resolver, domain, (exchangers, outbound.port)).await
     } else {
-        vec![HostTls::NOTHING; exchangers.len()]
+        vec![nothing; exchangers.len()]
     };
     // RFC 8461 §2: what DNS says of a host comes first.
     if demands.iter().all(|demand| demand.basis == TlsBasis::Dane) {
@@ -39,19 +40,21 @@ pub(crate) async fn demands(
     let asked = sts.of(live, domain).await;
     for (demand, exchange) in demands.iter_mut().zip(exchangers) {
         if demand.basis != TlsBasis::Dane {
-            *demand = by_policy(&asked, &exchange.name);
+            *demand = by_policy(&asked, &exchange.name, secure);
         }
     }
     demands
 }
 
 /// RFC 8461 §5.
-fn by_policy(asked: &Asked, host: &Domain) -> HostTls {
+fn by_policy(asked: &Asked, host: &Domain, secure: bool) -> HostTls {
     let policy = match asked {
-        Asked::Nothing | Asked::Policy(StsPolicy { mode: Mode::None, .. }) => return HostTls::NOTHING,
+        Asked::Nothing | Asked::Policy(StsPolicy { mode: Mode::None, .. }) => {
+            return HostTls { named: secure, ..HostTls::NOTHING };
+        }
         // RFC 8461 §3.3: without a policy there is nothing to keep to; the domain is told of it.
         Asked::Failed(StsFault { failure, why }) => {
-            return HostTls { basis: TlsBasis::Sts, rule: HostRule::Doubted(*failure, (**why).into()) };
+            return HostTls { basis: TlsBasis::Sts, rule: HostRule::Doubted(*failure, (**why).into()), named: secure };
         }
         Asked::Policy(policy) => policy,
     };
@@ -62,7 +65,8 @@ fn by_policy(asked: &Asked, host: &Domain) -> HostTls {
         (Mode::Testing | Mode::None, false) => HostRule::Doubted(TlsFailure::Mismatch, NOT_NAMED.into()),
         (Mode::None, true) => HostRule::Hop,
     };
-    HostTls { basis: TlsBasis::Sts, rule }
+    let named = secure || (policy.mode == Mode::Enforce && policy.names(host));
+    HostTls { basis: TlsBasis::Sts, rule, named }
 }
 
 const NOT_NAMED: &str = "the domain's policy (MTA-STS) does not name this host";
@@ -96,13 +100,13 @@ async fn by_dns(resolver: &Resolver, domain: &Domain, host: &Domain, port: u16) 
         // RFC 7672 §2.1.2: an attacker who can make this question fail must not be able to make us forget the answer.
         Err(failure) => return closed(format!("what DNS says of its certificate (DANE) cannot be found out: {failure}")),
     };
-    HostTls { basis: TlsBasis::Dane, rule }
+    HostTls { basis: TlsBasis::Dane, rule, named: true }
 }
 
 /// RFC 3463 §3.5, X.4.3: directory server failure.
 fn closed(why: String) -> HostTls {
     let rule = HostRule::Closed(Status::new(4, 4, 3), TlsFailure::DnssecInvalid, why.into());
-    HostTls { basis: TlsBasis::Dane, rule }
+    HostTls { basis: TlsBasis::Dane, rule, named: true }
 }
 
 /// RFC 8689 §4.2.2: takes what the domain asks for away where the sender says so in the message, since what it is worth is for him to know. Gives true
@@ -128,6 +132,16 @@ async fn says_no(stored: &Stored) -> bool {
     // RFC 8689 §3: one such field, with this word.
     let only = fields.next().and_then(|field| field.text());
     fields.next().is_none() && only.is_some_and(|text| text.trim().eq_ignore_ascii_case("no"))
+}
+
+/// DANE needs more than to be switched on.
+pub(crate) fn say_whether_dane_is_used(config: &Config, resolver: &Resolver) {
+    let outbound = &config.outbound;
+    if outbound.enabled && outbound.dane && outbound.tls != TlsMode::None && !resolver.is_believed() {
+        tracing::info!(
+            "DANE is not used: not all name servers are on loopback or in dns.trust_ad; a validating resolver on this machine makes it possible"
+        );
+    }
 }
 
 /// How long others may remember a policy of ours.

@@ -162,7 +162,9 @@ async fn exchangers(live: &Live, sts: &Policies, domain: &Domain) -> Result<Plac
     let (config, resolver) = (&live.config, &live.resolver);
     match resolver.exchangers(domain).await.map_err(|failure| lookup_failed(&failure))? {
         MxAnswer::NullMx => Ok(Place::NullMx),
-        MxAnswer::Exchangers { mut exchangers, secure, .. } => {
+        MxAnswer::Exchangers { mut exchangers, implicit, secure } => {
+            // A domain that is its own exchanger is who it is.
+            let secure = secure || implicit;
             shuffle_equals(&mut exchangers, seed());
             let demands = outward::demands(live, sts, domain, (&exchangers, secure)).await;
             let host = |(exchange, tls): (Exchange, HostTls)| HostAddresses {

@@ -1,7 +1,7 @@
 //! Policies of other domains on TLS (MTA-STS): asked for when mail goes there, kept over restarts, looked at again each day. Promise: no policy that
 //! holds is forgotten because its domain cannot be asked, and one domain is asked once at a time.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,8 +17,8 @@ use crate::wire::{Live, Server, clock, live, stopped};
 
 /// How often it is looked for policies to be fetched again.
 const TICK: Duration = Duration::from_secs(600);
-/// Domains that are asked at the same time share this many turns.
-const TURNS: usize = 64;
+/// Turns that may be left lying when nobody has them any more.
+const TURNS_KEPT: usize = 256;
 /// What rows of this begin with.
 const ROW: u8 = b'p';
 
@@ -26,7 +26,8 @@ const ROW: u8 = b'p';
 pub(crate) struct Policies {
     book: Mutex<Book>,
     rows: ReportRows,
-    turns: [tokio::sync::Mutex<()>; TURNS],
+    /// Domains that are being asked: one at a time asks one of them, and no domain makes others wait.
+    turns: Mutex<HashMap<Domain, Arc<tokio::sync::Mutex<()>>>>,
     /// Written in the order of what changed.
     keeping: tokio::sync::Mutex<()>,
 }
@@ -62,8 +63,7 @@ impl Policies {
             }
         };
         rows.load(load).map_err(|failure| failure.to_string())?;
-        let turns = std::array::from_fn(|_| tokio::sync::Mutex::default());
-        Ok(Self { book: Mutex::new(book), rows, turns, keeping: tokio::sync::Mutex::default() })
+        Ok(Self { book: Mutex::new(book), rows, turns: Mutex::default(), keeping: tokio::sync::Mutex::default() })
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -78,7 +78,8 @@ impl Policies {
         let id = fetcher.id(domain).await.unwrap_or_default();
         let next = self.book().next(clock(), domain, id.as_deref());
         let Next::Fetch(id) = next else { return asked(next) };
-        let _turn = self.turn(domain).lock().await;
+        let turn = self.turn(domain);
+        let _turn = turn.lock().await;
         // Somebody else may have asked meanwhile.
         let next = self.book().next(clock(), domain, Some(&id));
         match next {
@@ -92,12 +93,12 @@ impl Policies {
         self.book().words(domain).cloned()
     }
 
-    fn turn(&self, domain: &Domain) -> &tokio::sync::Mutex<()> {
-        let mut hasher = DefaultHasher::new();
-        domain.hash(&mut hasher);
-        let place = usize::try_from(hasher.finish() % TURNS as u64).unwrap_or_default();
-        let [first, ..] = &self.turns;
-        self.turns.get(place).unwrap_or(first)
+    fn turn(&self, domain: &Domain) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        if turns.len() >= TURNS_KEPT {
+            turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+        }
+        Arc::clone(turns.entry(domain.clone()).or_default())
     }
 
     async fn fetch(&self, fetcher: &Fetcher, domain: &Domain, id: &str) -> Next {
@@ -148,7 +149,8 @@ pub(crate) async fn refresh(server: Arc<Server>, mut stopping: watch::Receiver<b
         let stale = server.sts.book().stale(clock());
         for domain in stale {
             if let Ok(Some(id)) = fetcher.id(&domain).await {
-                let _turn = server.sts.turn(&domain).lock().await;
+                let turn = server.sts.turn(&domain);
+                let _turn = turn.lock().await;
                 server.sts.fetch(fetcher, &domain, &id).await;
             }
             if *stopping.borrow() {

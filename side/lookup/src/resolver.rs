@@ -5,6 +5,8 @@
 //! The library's own `Resolver` answers `localhost` and `invalid` by itself (RFC 6761 §6.3, §6.4), and its cache reads the clock. Both
 //! are passed by: we hand questions to its pool of name servers and follow aliases and remember answers here.
 
+mod response;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,6 +21,7 @@ use hickory_resolver::{NameServerPool, PoolContext, TlsConfig};
 use postern_mail::{Domain, Outage};
 use tokio::sync::Semaphore;
 
+use self::response::{Read, read};
 use crate::cache::{Answer, Cache};
 
 /// An alias may lead to an alias. RFC 1034 §5.2.2 asks for a limit and names none.
@@ -340,55 +343,6 @@ fn domain(name: &Name) -> Option<Domain> {
 enum Asked {
     Response(DnsResponse),
     Nothing { answer: Answer, seconds: u32 },
-}
-
-enum Read {
-    Done { answer: Answer, owner: Name },
-    AliasOf(Name),
-    Endless,
-}
-
-/// Reads the records about `target` out of a response, following the aliases that came with it; lowers `seconds` to what each record
-/// used allows.
-fn read(response: &DnsResponse, mut target: Name, kind: RecordType, seconds: &mut u32) -> Read {
-    for _ in 0..ALIASES_MAX {
-        let about = || response.answers.iter().filter(|record| record.name == target);
-        let mut records = Vec::new();
-        for record in about().filter(|record| record.record_type() == kind) {
-            *seconds = (*seconds).min(record.ttl);
-            records.push(record.data.clone());
-        }
-        if !records.is_empty() {
-            return Read::Done { answer: Answer::Records(records), owner: target };
-        }
-        let alias = about().find_map(|record| match &record.data {
-            RData::CNAME(alias) => Some((alias.0.clone(), record.ttl)),
-            _ => None,
-        });
-        match alias {
-            // RFC 2181 §10.1: an alias has one target; should there be more, the first is followed.
-            Some((next, ttl)) => {
-                *seconds = (*seconds).min(ttl);
-                target = next;
-            }
-            None => {
-                let negative = response.negative_ttl();
-                return match response.response_code {
-                    // RFC 6604 §3: the code speaks of the last name of the chain.
-                    ResponseCode::NXDomain => {
-                        *seconds = (*seconds).min(negative.unwrap_or(0));
-                        Read::Done { answer: Answer::NoSuchName, owner: target }
-                    }
-                    _ if negative.is_some() => {
-                        *seconds = (*seconds).min(negative.unwrap_or(0));
-                        Read::Done { answer: Answer::NoData, owner: target }
-                    }
-                    _ => Read::AliasOf(target),
-                };
-            }
-        }
-    }
-    Read::Endless
 }
 
 /// The servers that are asked: those that are configured, else the system's.

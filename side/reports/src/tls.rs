@@ -151,7 +151,7 @@ impl Reporter<'_> {
         let file_name = format!("{hostname}!{domain}!{begin}!{end}!{:08x}.json.gz", self.seed >> 32);
         let subject = format!("Report Domain: {domain}\r\n    Submitter: {hostname}\r\n    Report-ID: <{id}>");
         let boundary = boundary(self.seed);
-        // RFC 8460 §3: that TLS fails must not keep the news of it away, which RFC 8689 §3 has a field for.
+        // RFC 8460 §5.3.1: that TLS fails must not keep the news of it away, which RFC 8689 §3 has a field for.
         let mut text = format!("TLS-Report-Domain: {domain}\r\nTLS-Report-Submitter: {hostname}\r\nTLS-Required: No\r\n");
         text.push_str(&self.header(to, &subject, &id, "multipart/report; report-type=tlsrpt"));
         let (all, failed) = report.sessions();

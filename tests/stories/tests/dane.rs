@@ -23,7 +23,8 @@ fn zone(name: &'static str, last: u8, records: &str, signed: Signed) -> Zone {
 
 fn sending(dns: &SignedDns, port: u16) -> Postern {
     let servers = format!("[\"{}\"]", dns.address());
-    with_alice(Setup::new().with("dns", "servers", &servers).with("outbound", "port", &port.to_string()))
+    let setup = Setup::new().with("dns", "servers", &servers).with("outbound", "port", &port.to_string());
+    with_alice(setup.with("reports", "tls", "true"))
 }
 
 fn wrong() -> String {
@@ -39,10 +40,11 @@ fn mail_goes_only_to_the_certificate_that_a_signed_zone_names_and_waits_without_
     let (unusable, unsigned) = (exchanger(25, port, true), exchanger(26, port, true));
     let digest = tlsa_3_1_1(&bogus.certificate());
     let hex = digest.rsplit_once(' ').unwrap().1.to_owned();
+    let wants = "_smtp._tls TXT \"v=TLSRPTv1; rua=mailto:tls@reports.test\"\n";
     let dns = SignedDns::start(&[
         zone("right.test", 21, &record(port, &tlsa_3_1_1(&right.certificate())), Signed::Well),
         zone("wrong.test", 22, &record(port, &wrong()), Signed::Well),
-        zone("stripped.test", 23, &record(port, &wrong()), Signed::Well),
+        zone("stripped.test", 23, &format!("{}{wants}", record(port, &wrong())), Signed::Well),
         // Somebody on the way has changed the record, but cannot sign it.
         zone("bogus.test", 24, &record(port, &digest), Signed::ThenChanged(hex, "a5".repeat(32))),
         zone("unusable.test", 25, &record(port, &format!("1 1 1 {}", "a5".repeat(32))), Signed::Well),
@@ -72,6 +74,11 @@ fn mail_goes_only_to_the_certificate_that_a_signed_zone_names_and_waits_without_
     }
     assert_eq!(bogus.connections(), 0);
     assert_eq!(postern.queue().len(), 3);
+    // And the domain that asks for it is told that somebody takes STARTTLS away.
+    let told = postern.json(&["reports", "send", "--now", "--dry-run"]);
+    let one = &told["reports"][0];
+    assert_eq!((&one["domain"], &one["about_tls"], &one["rows"]), (&"stripped.test".into(), &true.into(), &1.into()), "{told}");
+    assert_eq!(told["reports"].as_array().unwrap().len(), 1, "{told}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::prelude::*;
 pub(crate) struct World {
     pub(crate) authority: HostAuthority,
     pub(crate) dns: TestDns,
-    port: u16,
+    pub(crate) port: u16,
     folder: tempfile::TempDir,
 }
 

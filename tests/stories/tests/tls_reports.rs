@@ -71,35 +71,39 @@ fn reporting(world: &World, host: &PolicyHost, sink: &Sink) -> Setup {
 fn a_domain_that_asks_for_it_is_told_how_tls_went_by_a_report_that_others_can_read() {
     require!(have_python());
     let (world, sink) = (World::new(), Sink::start());
-    let host = PolicyHost::start(&world.authority, &["good.test", "clear.test", "testing.test"]);
+    let host = PolicyHost::start(&world.authority, &["good.test", "clear.test", "testing.test", "broken.test"]);
     for (domain, last, mode) in [("good.test", 41, "enforce"), ("clear.test", 42, "enforce"), ("testing.test", 43, "testing")] {
         world.domain(domain, last, "1");
         host.shows(domain, &policy(mode, &format!("mx.{domain}")));
         world.dns.txt(&format!("_smtp._tls.{domain}"), "v=TLSRPTv1; rua=mailto:tls@reports.test");
     }
+    world.domain("broken.test", 46, "1");
+    host.answers("broken.test", 404, "");
+    world.dns.txt("_smtp._tls.broken.test", "v=TLSRPTv1; rua=mailto:tls@reports.test");
     // Has no policy, and wants nothing.
     world.dns.mx("plain.test", 10, "mx.plain.test").address_of("mx.plain.test", "127.0.0.44");
     let good = world.exchanger(41, Some("mx.good.test"));
     let _clear = world.exchanger(42, None);
     let testing = world.exchanger(43, Some("somebody.else.test"));
-    let plain = world.exchanger(44, None);
+    let (plain, broken) = (world.exchanger(44, None), world.exchanger(46, Some("mx.broken.test")));
     let mut postern = with_alice(reporting(&world, &host, &sink));
-    for domain in ["good", "clear", "testing", "plain"] {
+    for domain in ["good", "clear", "testing", "plain", "broken"] {
         from_alice(&postern, &format!("carol@{domain}.test"), domain);
     }
     let _ = (good.wait_for_subject("good"), testing.wait_for_subject("testing"), plain.wait_for_subject("plain"));
+    let _ = broken.wait_for_subject("broken");
     let _ = postern.wait_for_log("to=\"carol@clear.test\"");
     until("all sessions to be counted", LONG, || {
         let would = postern.json(&["reports", "send", "--now", "--dry-run"]);
-        (would["reports"].as_array().unwrap().len() == 3).then_some(())
+        (would["reports"].as_array().unwrap().len() == 4).then_some(())
     });
     // What is counted is there after a restart.
     postern.restart();
     let sent = postern.json(&["reports", "send", "--now"]);
-    assert_eq!((sent["enabled"].as_bool(), sent["reports"].as_array().unwrap().len()), (Some(true), 3), "{sent}");
+    assert_eq!((sent["enabled"].as_bool(), sent["reports"].as_array().unwrap().len()), (Some(true), 4), "{sent}");
     let folder = tempfile::tempdir().unwrap();
     let mut lines = Vec::new();
-    for (number, received) in sink.wait_for(3).into_iter().enumerate() {
+    for (number, received) in sink.wait_for(4).into_iter().enumerate() {
         assert_eq!(received.to, ["<tls@reports.test> NOTIFY=NEVER"]);
         let (file, json) = (folder.path().join(format!("{number}.eml")), folder.path().join(format!("{number}.json")));
         fs::write(&file, &received.body).unwrap();
@@ -125,6 +129,8 @@ fn a_domain_that_asks_for_it_is_told_how_tls_went_by_a_report_that_others_can_re
     assert_eq!(
         lines,
         [
+            "broken.test|sts-policy-fetch-error|mx.broken.test|n",
+            "broken.test|sts|0|n|",
             "clear.test|starttls-not-supported|mx.clear.test|n",
             "clear.test|sts|0|n|mx.clear.test",
             "good.test|sts|n|0|mx.good.test",
@@ -154,4 +160,30 @@ fn a_sender_who_says_that_tls_is_not_required_is_believed_about_his_own_message(
     assert_eq!(client.mail(ALICE, &["carol@strict.test"], text.as_ref()).code, 250);
     assert!(!clear.wait_for_subject("goes").tls);
     assert_eq!(clear.messages().len(), 1, "the other one waits");
+}
+
+#[test]
+fn a_message_that_requires_tls_goes_where_a_policy_names_the_host_and_comes_back_where_anybody_could_have_named_it() {
+    let (world, sink) = (World::new(), Sink::start());
+    let host = PolicyHost::start(&world.authority, &["named.test"]);
+    world.domain("named.test", 47, "1");
+    host.shows("named.test", &policy("enforce", "mx.named.test"));
+    world.dns.mx("unnamed.test", 10, "mx.unnamed.test").address_of("mx.unnamed.test", "127.0.0.48");
+    let offering = |last: u8, name: &str| {
+        let behaviour = Behaviour::default().offering(&["PIPELINING", "REQUIRETLS"]).tls_config(world.authority.server(&[name]));
+        behaviour.start_at(std::net::SocketAddr::from(([127, 0, 0, last], world.port)))
+    };
+    let (named, unnamed) = (offering(47, "mx.named.test"), offering(48, "mx.unnamed.test"));
+    let postern = with_alice(reporting(&world, &host, &sink));
+    for to in ["carol@named.test", "carol@unnamed.test"] {
+        let mut client = alice(&postern);
+        client.expect(&format!("MAIL FROM:<{ALICE}> REQUIRETLS"), 250);
+        client.expect(&format!("RCPT TO:<{to}>"), 250);
+        assert_eq!(client.data(&message(ALICE, to, "secret")).code, 250);
+    }
+    let received = named.wait_for_subject("secret");
+    assert!(received.tls && received.from.contains("REQUIRETLS"), "{received:?}");
+    let report = postern.maildir(ALICE).wait_for(1, LONG).remove(0);
+    assert!(report.0.contains("Status: 5.7.10") && report.0.contains("neither DNSSEC nor MTA-STS"), "{}", report.0);
+    assert_eq!(unnamed.connections(), 0);
 }

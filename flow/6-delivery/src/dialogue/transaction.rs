@@ -56,8 +56,7 @@ pub(crate) fn needs_body_facts(peer: &Peer, envelope: &Envelope) -> bool {
 
 /// True when this host cannot keep the promise that REQUIRETLS asks for; another may.
 pub(crate) fn breaks_require_tls(peer: &Peer, envelope: &Envelope) -> bool {
-    // RFC 8689 §4.2.1: the host must be verified and offer REQUIRETLS itself. RFC 8689 §4.2.1 TODO: that the MX records came by DNSSEC or
-    // MTA-STS is not asked for yet.
+    // RFC 8689 §4.2.1: the host must be verified and offer REQUIRETLS itself. Whether it is one of the domain's was asked before.
     let safe = peer.security == Security::Verified && peer.offered.require_tls;
     demands_tls(envelope, peer.protocol) && !safe
 }

@@ -1,5 +1,7 @@
 //! Records and policies, as they are and as they should not be.
 
+use proptest::prelude::*;
+
 use super::*;
 
 fn policy(text: &str) -> StsPolicy {
@@ -66,4 +68,15 @@ fn a_star_is_one_label_and_nothing_else() {
     assert!(named("*.a.test", "mx.a.test") && !named("*.a.test", "a.test") && !named("*.a.test", "x.mx.a.test"));
     assert!(!named("mx.a.test", "mx.b.test") && named("mx.a.test *.b.test", "x.b.test"));
     assert!(!named("*.a.test", "xa.test"));
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_stranger_writes_what_is_read_is_bounded(text in "(?s)((version|mode|max_age|mx|x)(:| )[ -~]{0,20}(\r\n|\n)){0,20}.{0,50}") {
+        let _ = record_id(&text);
+        if let Ok(policy) = StsPolicy::read(&text) {
+            prop_assert!(policy.max_age.as_secs() <= MAX_AGE_MAX && policy.mx.len() <= PATTERNS_MAX);
+            prop_assert_eq!(StsPolicy::read(&policy.text), Ok(policy.clone()));
+        }
+    }
 }
