@@ -134,7 +134,7 @@ pub fn play(plan: &Plan, seed: u64, say: bool) -> Run {
     trusts.sort_unstable();
     let (mut trusts, mut later, mut run) = (trusts.into_iter().peekable(), BinaryHeap::new(), Run::default());
     let first_theft = acts.iter().find(|act| act.is_theft).map(|act| act.at);
-    let mut leave = |run: &mut Run, chance: &mut Chance, later: &mut BinaryHeap<Reverse<(u64, Then)>>, at: u64, act: &Act| {
+    let leave = |run: &mut Run, chance: &mut Chance, later: &mut BinaryHeap<Reverse<(u64, Then)>>, at: u64, act: &Act| {
         if act.is_theft {
             run.thefts_left += 1;
             run.copies_left += act.to.len() as u32;
@@ -144,7 +144,8 @@ pub fn play(plan: &Plan, seed: u64, say: bool) -> Run {
         }
         for to in &act.to {
             // Most answer within seconds; some make everybody come again first.
-            let lag = if chance.is(0.12) { chance.between(5.0, 15.0) * MINUTE as f64 } else { chance.about(8.0, 0.8) * SECOND as f64 };
+            let lag =
+                if chance.is(0.12) { chance.between(5.0, 15.0) * MINUTE as f64 } else { chance.about(8.0, 0.8) * SECOND as f64 };
             let kind = match to.answer {
                 Answer::Takes | Answer::Complains => Kind::Taken,
                 Answer::Unknown => Kind::Unknown,
@@ -174,6 +175,7 @@ pub fn play(plan: &Plan, seed: u64, say: bool) -> Run {
             run.owners += 1;
         }
         if before == GuardStep::Suspend {
+            note_hold(&mut run, act.at, first_theft);
             run.owners_held += u32::from(!act.is_theft);
             continue;
         }

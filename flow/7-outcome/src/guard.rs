@@ -24,7 +24,7 @@ use past::{Faded, Heard, Past, SPANS, network_key};
 pub use signals::Signal;
 
 /// What an account takes without the set of its recipients.
-const BYTES_EACH: usize = 2048;
+const BYTES_EACH: usize = 3072;
 
 /// How strict it is.
 #[derive(Clone, Debug, PartialEq)]
@@ -197,6 +197,7 @@ impl Guard {
         let floors = signals::floors(past.is_cold());
         // A day on which it was slowed down and no more is a day like others: many were found to be nothing.
         let hold = tenths_of(limits.hold);
+        past.end_trust(now);
         past.turn(now, |worst| f64::from(worst) < hold, &floors);
         past.seen = past.seen.max(now);
         let strangers = sending.to.iter().filter(|to| !to.is_ours && !past.known.has(to.key.0)).count();
@@ -247,6 +248,7 @@ impl Guard {
         let others_bad = if others < 50.0 { 0.0 } else { (self.bad.get(now, span) - own_bad).max(0.0) / others };
         let around = signals::Around {
             strangers_max: f64::from(self.settings.strangers_per_day),
+            hold_at: tenths_of(self.settings.limits.hold),
             others_bad,
             hour: usize::try_from(now.0 / 3_600_000 % 24).unwrap_or(0),
         };
@@ -273,6 +275,12 @@ impl Guard {
         };
         if matches!(news, News::Taken | News::Refused(_)) {
             past.said.add(now, Heard::Concluded, 1.0);
+            if past.fresh.iter().any(|fresh| fresh.has(to.0)) {
+                past.said.add(now, Heard::NewConcluded, 1.0);
+                if heard.is_some() {
+                    past.said.add(now, Heard::NewBad, 1.0);
+                }
+            }
             self.concluded.add(now, span, 1.0);
         }
         let heard = heard?;
@@ -347,7 +355,10 @@ impl Guard {
     /// Memory, in octets.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.accounts.values().map(|past| BYTES_EACH + past.known.bytes()).sum()
+        self.accounts
+            .values()
+            .map(|past| BYTES_EACH + past.known.bytes() + past.fresh.iter().map(sketch::Sketch::bytes).sum::<usize>())
+            .sum()
     }
 
     /// One more must have room: whoever has not sent for longest and stands on no step is forgotten here.
@@ -379,9 +390,18 @@ fn stays_on(past: &Past, now: UnixMillis, points: f64, slow: f64) -> GuardStep {
 /// What leaves is written to, from now on.
 #[expect(clippy::cast_possible_truncation, reason = "counts for a person to read")]
 fn learn_recipients(past: &mut Past, now: UnixMillis, to: &[To], (recipients, strangers): (f64, f64)) {
-    to.iter().filter(|to| !to.is_ours).for_each(|to| past.known.put(to.key.0));
+    for to in to.iter().filter(|to| !to.is_ours) {
+        if !past.known.has(to.key.0)
+            && let [today, _] = &mut past.fresh
+        {
+            today.put(to.key.0);
+        }
+        past.known.put(to.key.0);
+    }
     past.recipients += recipients as f32;
-    past.strangers += strangers as f32;
+    if now >= past.trusted_until {
+        past.strangers += strangers as f32;
+    }
     if let Some(hour) = past.hours.get_mut(usize::try_from(now.0 / 3_600_000 % 24).unwrap_or(0)) {
         *hour += recipients as f32;
     }

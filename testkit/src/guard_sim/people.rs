@@ -14,6 +14,8 @@ pub struct Person {
     /// Whom it knows, by when it came to know them.
     pub contacts: Vec<u64>,
     next_id: u64,
+    /// On which day it sent last.
+    day: u64,
     office: u32,
     home: u32,
     mobile: [u32; 6],
@@ -44,6 +46,7 @@ impl Person {
             plan: Plan::default(),
             contacts: Vec::new(),
             next_id: 1,
+            day: 0,
             office,
             home,
             mobile,
@@ -115,7 +118,7 @@ impl Person {
             return self.office;
         }
         // A home gets another address every two weeks or so.
-        if self.chance.is(0.004) {
+        if day != std::mem::replace(&mut self.day, day) && self.chance.is(1.0 / 14.0) {
             self.home = 0x0a00_0000 | (self.chance.next() as u32 & 0x3fff_ff00);
         }
         let is_weekend = (day % 7) >= 5;

@@ -19,24 +19,60 @@ pub struct Scenario {
 /// All of them: what is honest first.
 pub const SCENARIOS: &[Scenario] = &[
     honest("ordinary half year", "an office account for 180 days: office, home, telephone, weekends", ordinary),
-    honest("new employee", "no past at all; 15 to 40 messages a day from the first day on, most to people new to the account", new_employee),
+    honest(
+        "new employee",
+        "no past at all; 15 to 40 messages a day from the first day on, most to people new to the account",
+        new_employee,
+    ),
     honest("holiday return", "three weeks away, then 60 to 150 answers within a day, from a home with a new address", holiday),
     honest("traveller", "a week abroad, twice: hotels, airports, a foreign telephone network", traveller),
-    honest("newsletter day", "400 to 2,500 subscribers once a month; for the first issue a person vouches for the account", newsletter),
-    honest("month-end invoices", "100 to 300 invoices at the end of each month, some to new customers; the first time a person vouches", invoices),
-    honest("support desk", "40 to 120 messages a day, most to people never written to before, some of whose addresses are wrong", support),
+    honest(
+        "newsletter day",
+        "400 to 2,500 subscribers once a month; for the first issue a person vouches for the account",
+        newsletter,
+    ),
+    honest(
+        "month-end invoices",
+        "100 to 300 invoices at the end of each month, some to new customers; the first time a person vouches",
+        invoices,
+    ),
+    honest(
+        "support desk",
+        "30 to 75 messages a day, most to people never written to before, some of whose addresses are wrong",
+        support,
+    ),
     honest("web shop", "a program: orders grow from 20 to 150 a day, each to a new customer, with typing errors", shop),
-    honest("event invitation", "60 to 120 people at once, a fifth of them new, twice a half year, as a few messages or as one for each", invitation),
-    honest("school class list", "one message to 20 to 30 parents the account never wrote to, and answers on the days after", class_list),
-    honest("list migration", "500 to 1,500 addresses of an old list, one in twenty dead; a person vouches for the day", migration),
+    honest(
+        "event invitation",
+        "60 to 120 people at once, a fifth of them new, twice a half year, as a few messages or as one for each",
+        invitation,
+    ),
+    honest(
+        "school class list",
+        "one message to 20 to 30 parents the account never wrote to, and answers on the days after",
+        class_list,
+    ),
+    honest(
+        "list migration",
+        "500 to 1,500 addresses of an old list, one in twenty dead; a person vouches for the day",
+        migration,
+    ),
     honest("script in a loop", "a program with a bug sends to the same address every 10 to 60 seconds for two days", looping),
     honest("sales week", "an office account writes to 10 to 25 new people on each day of a week, one in thirty mistyped", sales),
     theft("10 a minute", "a stolen password, at night, from another network", |seed| at_rate(seed, 6 * SECOND, 3 * HOUR)),
     theft("10,000 an hour", "the same, as fast as a program can", |seed| at_rate(seed, 360, 20 * MINUTE)),
     theft("low and slow", "30 messages a day for weeks, from another network", low_and_slow),
-    theft("low and slow from home", "the same from a machine of the owner's, between the owner's own mail", low_and_slow_from_home),
+    theft(
+        "low and slow from home",
+        "the same from a machine of the owner's, between the owner's own mail",
+        low_and_slow_from_home,
+    ),
     theft("botnet", "each message from another network, one a minute", botnet),
-    theft("web form", "a form of a web site is made to write to strangers, 10 a minute, from the host it always sends from", web_form),
+    theft(
+        "web form",
+        "a form of a web site is made to write to strangers, 10 a minute, from the host it always sends from",
+        web_form,
+    ),
     theft("contacts first", "15 to 25 of the owner's contacts, then strangers, from another network", contacts_first),
     theft("contacts only", "the owner's own contacts, 5 a minute, from another network", contacts_only),
     theft("infected machine", "from the owner's own office in office hours, 3 a minute", infected),
@@ -198,7 +234,7 @@ fn invoices(seed: u64) -> Plan {
 
 fn support(seed: u64) -> Plan {
     let mut owner = Person::office(seed);
-    owner.daily = owner.chance.between(40.0, 120.0);
+    owner.daily = owner.chance.between(30.0, 75.0);
     owner.spread = 0.3;
     owner.new = owner.chance.between(0.55, 0.8);
     owner.typos = owner.chance.between(0.02, 0.05);

@@ -90,6 +90,9 @@ pub(super) struct Said {
     pub(super) complaints: Faded,
     pub(super) traps: Faded,
     pub(super) listed: Faded,
+    /// Of those concluded and those refused, such as had never been written to before.
+    pub(super) new_concluded: Faded,
+    pub(super) new_bad: Faded,
 }
 
 /// A count, what was said.
@@ -101,17 +104,22 @@ pub(super) enum Heard {
     Complaint,
     Trap,
     Listed,
+    NewConcluded,
+    NewBad,
 }
 
 impl Said {
     pub(super) fn add(&mut self, now: UnixMillis, what: Heard, amount: f64) {
+        let Self { concluded, unknown, spam, complaints, traps, listed, new_concluded, new_bad } = self;
         let counter = match what {
-            Heard::Concluded => &mut self.concluded,
-            Heard::Unknown => &mut self.unknown,
-            Heard::Spam => &mut self.spam,
-            Heard::Complaint => &mut self.complaints,
-            Heard::Trap => &mut self.traps,
-            Heard::Listed => &mut self.listed,
+            Heard::Concluded => concluded,
+            Heard::Unknown => unknown,
+            Heard::Spam => spam,
+            Heard::Complaint => complaints,
+            Heard::Trap => traps,
+            Heard::Listed => listed,
+            Heard::NewConcluded => new_concluded,
+            Heard::NewBad => new_bad,
         };
         counter.add(now, SAID, amount);
     }
@@ -124,6 +132,8 @@ impl Said {
             Heard::Complaint => &self.complaints,
             Heard::Trap => &self.traps,
             Heard::Listed => &self.listed,
+            Heard::NewConcluded => &self.new_concluded,
+            Heard::NewBad => &self.new_bad,
         };
         counter.get(now, SAID)
     }
@@ -165,6 +175,8 @@ pub(super) struct Past {
     pub(super) usual_bad: f32,
     pub(super) unknown: Vec<u64>,
     pub(super) known: Sketch,
+    /// Those who were written to for the first time on the day under way, and on the one before.
+    pub(super) fresh: [Sketch; 2],
     /// The step it stands on, and since when.
     pub(super) step: GuardStep,
     pub(super) step_since: UnixMillis,
@@ -198,6 +210,7 @@ impl Past {
             usual_bad: 0.0,
             unknown: Vec::new(),
             known: Sketch::default(),
+            fresh: [Sketch::default(), Sketch::default()],
             step: GuardStep::None,
             step_since: now,
             trusted_until: never,
@@ -220,6 +233,28 @@ impl Past {
         }
     }
 
+    /// A person's word has ended: what was done under it counts no more, and taught nothing about strangers.
+    pub(super) fn end_trust(&mut self, now: UnixMillis) {
+        if self.trusted_until == UnixMillis(0) || now < self.trusted_until {
+            return;
+        }
+        self.trusted_until = UnixMillis(0);
+        self.learn_today();
+        self.now = Table::default();
+    }
+
+    /// All of the day under way is usual from now on, but for its strangers: to them goes what a thief would send.
+    fn learn_today(&mut self) {
+        for (kind, (usual, today)) in self.usual.iter_mut().zip(&mut self.today).enumerate() {
+            for (usual, today) in usual.iter_mut().zip(today) {
+                if kind != Kind::Strangers as usize {
+                    *usual = usual.max(*today);
+                }
+                *today = 0.0;
+            }
+        }
+    }
+
     /// When the day is over, what it was like becomes part of what is usual, where nothing spoke against it.
     #[expect(clippy::cast_possible_truncation, reason = "counts for a person to read")]
     pub(super) fn turn(&mut self, now: UnixMillis, may_learn: impl Fn(f32) -> bool, floors: &Table<f32>) {
@@ -230,6 +265,14 @@ impl Past {
         let days = elapsed.as_secs_f64() / DAY.as_secs_f64();
         let left = 0.5_f64.powf(days / HALF_FORGOTTEN_DAYS) as f32;
         let learns = may_learn(self.worst_today);
+        if now < self.trusted_until {
+            self.learn_today();
+        }
+        let [today, yesterday] = &mut self.fresh;
+        *yesterday = std::mem::take(today);
+        if days >= 2.0 {
+            *yesterday = Sketch::default();
+        }
         for ((usual, today), floors) in self.usual.iter_mut().zip(&mut self.today).zip(floors) {
             for ((usual, today), floor) in usual.iter_mut().zip(today).zip(floors) {
                 let kept = *usual * left;
@@ -293,15 +336,10 @@ impl Past {
         true
     }
 
-    /// What is held against it is forgotten, and what it did is usual from now on.
+    /// What is held against it is forgotten, and how much it sent is usual from now on.
     pub(super) fn forgive(&mut self, now: UnixMillis) {
-        for ((usual, today), counters) in self.usual.iter_mut().zip(&mut self.today).zip(&mut self.now) {
-            for ((usual, today), counter) in usual.iter_mut().zip(today).zip(counters) {
-                *usual = usual.max(*today);
-                *today = 0.0;
-                *counter = Faded::default();
-            }
-        }
+        self.learn_today();
+        self.now = Table::default();
         (self.away, self.away_strangers) = (Faded::default(), Faded::default());
         (self.new_networks, self.new_countries) = (Faded::default(), Faded::default());
         self.said = Said::default();

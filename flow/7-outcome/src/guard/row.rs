@@ -85,6 +85,7 @@ pub(super) fn write(past: &Past) -> Vec<u8> {
         usual_bad,
         unknown,
         known,
+        fresh,
         step,
         step_since,
         trusted_until,
@@ -100,8 +101,21 @@ pub(super) fn write(past: &Past) -> Vec<u8> {
     let numbers =
         today.iter().flatten().chain(usual.iter().flatten()).chain([worst_today, recipients, strangers, usual_bad]).chain(hours);
     numbers.for_each(|number| to.extend_from_slice(&number.to_le_bytes()));
-    let Said { concluded, unknown: unknowns, spam, complaints, traps, listed } = said;
-    let counters = [away, away_strangers, new_networks, new_countries, concluded, unknowns, spam, complaints, traps, listed];
+    let Said { concluded, unknown: unknowns, spam, complaints, traps, listed, new_concluded, new_bad } = said;
+    let counters = [
+        away,
+        away_strangers,
+        new_networks,
+        new_countries,
+        concluded,
+        unknowns,
+        spam,
+        complaints,
+        traps,
+        listed,
+        new_concluded,
+        new_bad,
+    ];
     counters.into_iter().for_each(|one| faded(&mut to, one));
     to.push(*step as u8);
     to.push(u8::try_from(places.len()).unwrap_or(u8::MAX));
@@ -114,7 +128,7 @@ pub(super) fn write(past: &Past) -> Vec<u8> {
     }
     to.push(u8::try_from(unknown.len()).unwrap_or(u8::MAX));
     unknown.iter().for_each(|key| to.extend_from_slice(&key.to_le_bytes()));
-    known.write(&mut to);
+    [known].into_iter().chain(fresh).for_each(|sketch| sketch.write(&mut to));
     to
 }
 
@@ -144,6 +158,8 @@ pub(super) fn read(bytes: &[u8]) -> Option<Past> {
         complaints: from.faded()?,
         traps: from.faded()?,
         listed: from.faded()?,
+        new_concluded: from.faded()?,
+        new_bad: from.faded()?,
     };
     let step = *GuardStep::ALL.get(usize::from(from.u8()?))?;
     let count = usize::from(from.u8()?);
@@ -164,7 +180,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<Past> {
     for _ in 0..count {
         unknown.push(from.u64()?);
     }
-    let known = Sketch::read(&mut from)?;
+    let (known, fresh) = (Sketch::read(&mut from)?, [Sketch::read(&mut from)?, Sketch::read(&mut from)?]);
     Some(Past {
         since,
         seen,
@@ -186,6 +202,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<Past> {
         usual_bad,
         unknown,
         known,
+        fresh,
         step,
         step_since,
         trusted_until,

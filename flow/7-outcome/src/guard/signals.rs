@@ -35,6 +35,8 @@ const BAD_ABUSED: f64 = 0.15;
 pub(super) struct Around {
     /// Strangers a day that settings allow.
     pub(super) strangers_max: f64,
+    /// Points from which on an account is held.
+    pub(super) hold_at: f64,
     /// The share of mail of all other accounts that receivers refuse.
     pub(super) others_bad: f64,
     /// Its hour, UTC.
@@ -54,62 +56,81 @@ fn count(number: f64) -> String {
 pub(super) fn signals(past: &Past, now: UnixMillis, around: &Around) -> Vec<Signal> {
     let is_trusted = now < past.trusted_until;
     let mut signals = Vec::new();
-    signals.extend(strangers(past, now, is_trusted));
+    signals.extend(strangers(past, now, around, is_trusted));
     signals.extend(share(past, now, is_trusted));
     signals.extend(volume(past, now, is_trusted));
-    signals.extend(limit(past, now, around, is_trusted));
     signals.extend(hour(past, now, around, is_trusted));
     signals.extend(away(past, now, is_trusted));
     signals.extend(places(past, now));
     signals.extend(replies(past, now, around));
     signals.extend(heard(past, now));
     signals.retain(|signal| signal.points > 0.0);
+    signals.sort_by(|a, b| b.points.total_cmp(&a.points));
+    // These say the same thing in other words, so the one that says most counts, and the others add a little.
+    let alike = signals.iter_mut().filter(|signal| ["strangers", "share", "away", "volume", "hour"].contains(&signal.name));
+    alike.skip(1).for_each(|signal| signal.points *= 0.25);
     signals
 }
 
 /// How much more than usual: the current count, what is usual, and the ratio to the larger of that and the floor.
 fn measured(past: &Past, now: UnixMillis, kind: Kind, span: usize, is_trusted: bool) -> (f64, f64, f64) {
-    let of_now = cell(&past.now, kind, span).get(now, SPANS.get(span).copied().unwrap_or_default());
+    let late = |kind| cell(&past.now, kind, span).get(now, SPANS.get(span).copied().unwrap_or_default());
+    let of_now = late(kind);
     let usual = f64::from(cell(&past.usual, kind, span));
-    let floor = f64::from(cell(&floors(past.is_cold()), kind, span));
+    let mut floor = f64::from(cell(&floors(past.is_cold()), kind, span));
+    if kind == Kind::Strangers {
+        // Among thousands of subscribers some are always new.
+        floor = floor.max(late(Kind::Recipients) * (usual_share(past) * 1.5).clamp(0.04, 0.1));
+    }
     let allowed = usual.max(floor) * if is_trusted { TRUSTED } else { 1.0 };
     (of_now, usual, of_now / allowed.max(1.0))
 }
 
-fn strangers(past: &Past, now: UnixMillis, is_trusted: bool) -> Option<Signal> {
+/// The share of strangers in all that it sent. A past of nobody is taken for one of thirty recipients, most of them strangers.
+fn usual_share(past: &Past) -> f64 {
+    (f64::from(past.strangers) + 20.0) / (f64::from(past.recipients) + 30.0)
+}
+
+fn strangers(past: &Past, now: UnixMillis, around: &Around, is_trusted: bool) -> Option<Signal> {
     let (in_hour, usual_hour, hours) = measured(past, now, Kind::Strangers, 0, is_trusted);
     let (in_day, usual_day, days) = measured(past, now, Kind::Strangers, 1, is_trusted);
     // A new account has nothing that could be compared, so what is too much in an hour is told by the floor alone, more sharply.
-    let steep = if past.is_cold() { 3.0 } else { 2.0 };
+    let steep = if past.is_cold() { 3.0 } else { 2.4 };
     let by_hour = steep * doublings(hours / 1.25);
     let by_day = 2.0 * doublings(days / 1.25);
     let (points, in_span, usual, span) =
         if by_hour >= by_day { (by_hour, in_hour, usual_hour, "hour") } else { (by_day, in_day, usual_day, "day") };
-    let words = format!(
+    let mut words = format!(
         "{} recipients never written to before in the last {span}, the most on usual days is {}",
         count(in_span),
         count(usual)
     );
+    let is_over = !is_trusted && in_day > around.strangers_max;
+    if is_over {
+        let (day, max) = (count(in_day), count(around.strangers_max));
+        words = format!("{words}; {day} in the last day, outbound.new_recipients_per_day allows {max}");
+    }
+    // What the setting does not allow is held, and that alone suspends nobody.
+    let points = if is_over { points.max(around.hold_at) } else { points };
     (points > 0.0).then_some(Signal { name: "strangers", points, words })
 }
 
 /// The share of strangers, where that is unlike the account's own.
 fn share(past: &Past, now: UnixMillis, is_trusted: bool) -> Option<Signal> {
-    let (recipients, ..) = measured(past, now, Kind::Recipients, 0, false);
-    let (strangers, ..) = measured(past, now, Kind::Strangers, 0, false);
-    if is_trusted || recipients < 12.0 || strangers < 10.0 {
-        return None;
-    }
-    // A past of nobody is taken for one of thirty recipients, most of them strangers.
-    let usual = (f64::from(past.strangers) + 20.0) / (f64::from(past.recipients) + 30.0);
-    let share = (strangers / recipients).min(1.0);
-    let points = ((share - (usual * 1.5).max(usual + 0.25)) * 4.0).clamp(0.0, 2.5);
-    let words = format!(
-        "{} % of the last hour's recipients were never written to before, usual are {} %",
-        count(share * 100.0),
-        count(usual * 100.0)
-    );
-    Some(Signal { name: "share", points, words })
+    let usual = usual_share(past);
+    // In an hour, and in a day for those who take their time.
+    let spans = [(0, 12.0, 10.0, "hour"), (1, 20.0, 15.0, "day")];
+    let signal = spans.into_iter().filter_map(|(span, recipients_least, strangers_least, name)| {
+        let (recipients, ..) = measured(past, now, Kind::Recipients, span, false);
+        let (strangers, ..) = measured(past, now, Kind::Strangers, span, false);
+        let share = (strangers / recipients.max(1.0)).min(1.0);
+        let points = ((share - (usual * 1.5).max(usual + 0.25)) * 4.0).clamp(0.0, 2.0);
+        let (of_now, usual) = (count(share * 100.0), count(usual * 100.0));
+        let words = format!("{of_now} % of the last {name}'s recipients were never written to before, usual are {usual} %");
+        let is_enough = recipients >= recipients_least && strangers >= strangers_least;
+        is_enough.then_some(Signal { name: "share", points, words })
+    });
+    signal.max_by(|a, b| a.points.total_cmp(&b.points)).filter(|_| !is_trusted)
 }
 
 fn volume(past: &Past, now: UnixMillis, is_trusted: bool) -> Option<Signal> {
@@ -125,17 +146,6 @@ fn volume(past: &Past, now: UnixMillis, is_trusted: bool) -> Option<Signal> {
     (points > 0.0).then_some(Signal { name: "volume", points, words })
 }
 
-/// `outbound.new_recipients_per_day`.
-fn limit(past: &Past, now: UnixMillis, around: &Around, is_trusted: bool) -> Option<Signal> {
-    let (in_day, ..) = measured(past, now, Kind::Strangers, 1, false);
-    let words = format!(
-        "{} recipients never written to before in the last day, outbound.new_recipients_per_day allows {}",
-        count(in_day),
-        count(around.strangers_max)
-    );
-    (!is_trusted && in_day > around.strangers_max).then_some(Signal { name: "limit", points: 6.0, words })
-}
-
 /// Much mail at an hour at which it hardly ever sends.
 fn hour(past: &Past, now: UnixMillis, around: &Around, is_trusted: bool) -> Option<Signal> {
     let all: f32 = past.hours.iter().sum();
@@ -148,7 +158,7 @@ fn hour(past: &Past, now: UnixMillis, around: &Around, is_trusted: bool) -> Opti
         return None;
     }
     let words = format!("{} recipients at an hour at which it sends {:.1} % of its mail", count(recipients), share * 100.0);
-    Some(Signal { name: "hour", points: 1.0, words })
+    Some(Signal { name: "hour", points: 0.6, words })
 }
 
 /// Mail from networks where it is not at home: strangers first of all.
@@ -158,9 +168,9 @@ fn away(past: &Past, now: UnixMillis, is_trusted: bool) -> Option<Signal> {
     let (_, usual_hour, _) = measured(past, now, Kind::Recipients, 0, false);
     let (_, usual_strangers, _) = measured(past, now, Kind::Strangers, 1, false);
     // Who writes to many strangers every day does so on a journey too, but less.
-    let from = 8.0 + usual_strangers.min(40.0) * 0.2;
-    let by_strangers = (strangers - from) / 16.0 * 6.0;
-    let by_volume = (recipients - 20.0_f64.max(usual_hour.min(60.0))) / 20.0 * 6.0;
+    let often = usual_strangers.min(80.0);
+    let by_strangers = (strangers - (13.0 + often * 0.2)) / (24.0 - often * 0.1) * 6.0;
+    let by_volume = (recipients - 20.0_f64.max(usual_hour.min(25.0))) / 20.0 * 6.0;
     let trust = if is_trusted { 0.5 } else { 1.0 };
     let points = (by_strangers.max(0.0) + by_volume.max(0.0)).min(8.0) * trust;
     let words = format!(
@@ -183,23 +193,28 @@ fn places(past: &Past, now: UnixMillis) -> Option<Signal> {
 /// What receivers answered, against what they answer to mail that is wanted.
 fn replies(past: &Past, now: UnixMillis, around: &Around) -> Option<Signal> {
     let (unknown, spam) = (past.said.get(now, Heard::Unknown), past.said.get(now, Heard::Spam));
-    let bad = unknown + spam;
-    let all = past.said.get(now, Heard::Concluded).max(bad);
-    if bad < 1.5 {
-        return None;
-    }
+    let all = (unknown + spam, past.said.get(now, Heard::Concluded));
+    let new = (past.said.get(now, Heard::NewBad), past.said.get(now, Heard::NewConcluded));
     let usual = BAD_USUAL.max(f64::from(past.usual_bad) / 1000.0 * 1.5).max(around.others_bad * 1.5).min(0.5);
     let abused = BAD_ABUSED.max(usual * 3.0).min(0.9);
-    // How much likelier these answers are for an account that is abused than for one that is not (the log of it).
-    let weight = bad * (abused / usual).ln() + (all - bad) * ((1.0 - abused) / (1.0 - usual)).ln();
-    // Two and a typing error are nobody's fault.
-    let points = (weight * if bad < 2.5 { 0.4 } else { 0.9 }).clamp(0.0, 5.0);
+    let weighed = |(bad, of): (f64, f64)| {
+        if bad < 1.5 {
+            return 0.0;
+        }
+        // How much likelier these answers are for an account that is abused than for one that is not (the log of it).
+        let weight = bad * (abused / usual).ln() + (of - bad).max(0.0) * ((1.0 - abused) / (1.0 - usual)).ln();
+        // Two and a typing error are nobody's fault.
+        (weight * if bad < 2.5 { 0.4 } else { 0.9 }).clamp(0.0, 5.0)
+    };
+    // Those who were new apart, since the owner's own mail to friends would hide them.
+    let points = weighed(all).max(weighed(new));
     let words = format!(
-        "of the last {} recipients {} do not exist and {} were refused as spam, usual are {:.1} %",
-        count(all),
+        "of the last {} recipients {} do not exist and {} were refused as spam; {} of the {} new ones",
+        count(all.1),
         count(unknown),
         count(spam),
-        usual * 100.0
+        count(new.0),
+        count(new.1)
     );
     Some(Signal { name: "replies", points, words })
 }
