@@ -164,7 +164,7 @@ pub fn play(plan: &Plan, seed: u64, say: bool) -> Run {
         }
         while later.peek().is_some_and(|Reverse((at, _))| *at <= act.at) {
             let Some(Reverse((at, then))) = later.pop() else { break };
-            happen(&mut guard, &account, &acts, (at, then), &mut run, first_theft, &mut |run, later_at, act| {
+            happen(&mut guard, &account, &acts, (at, then), &mut run, (first_theft, say), &mut |run, later_at, act| {
                 leave(run, &mut chance, &mut later, later_at, act);
             });
         }
@@ -203,7 +203,7 @@ pub fn play(plan: &Plan, seed: u64, say: bool) -> Run {
         }
     }
     while let Some(Reverse((at, then))) = later.pop() {
-        happen(&mut guard, &account, &acts, (at, then), &mut run, first_theft, &mut |run, later_at, act| {
+        happen(&mut guard, &account, &acts, (at, then), &mut run, (first_theft, say), &mut |run, later_at, act| {
             leave(run, &mut chance, &mut later, later_at, act);
         });
     }
@@ -222,7 +222,7 @@ fn happen(
     acts: &[&Act],
     (at, then): (u64, Then),
     run: &mut Run,
-    first_theft: Option<u64>,
+    (first_theft, say): (Option<u64>, bool),
     leave: &mut dyn FnMut(&mut Run, u64, &Act),
 ) {
     match then {
@@ -244,6 +244,9 @@ fn happen(
             };
             let to = key(guard, id);
             if let Some(ruling) = guard.told(UnixMillis(at), account, to, news) {
+                if say {
+                    println!("    day {} {} by receivers: {}", (at - BEGIN) / DAY, ruling.step, ruling.said.because);
+                }
                 run.strictest = run.strictest.max(ruling.step);
                 if ruling.step >= GuardStep::Hold {
                     note_hold(run, at, first_theft);

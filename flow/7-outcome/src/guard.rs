@@ -195,10 +195,8 @@ impl Guard {
         let past = self.accounts.entry(Arc::clone(account)).or_insert_with(|| Past::new(now));
         let slow = tenths_of(limits.slow);
         let floors = signals::floors(past.is_cold());
-        // A day on which it was slowed down and no more is a day like others: many were found to be nothing.
-        let hold = tenths_of(limits.hold);
         past.end_trust(now);
-        past.turn(now, |worst| f64::from(worst) < hold, &floors);
+        past.turn(now, |worst| f64::from(worst) < slow, &floors);
         past.seen = past.seen.max(now);
         let strangers = sending.to.iter().filter(|to| !to.is_ours && !past.known.has(to.key.0)).count();
         let (strangers, recipients) = (number(strangers), number(sending.to.len()));

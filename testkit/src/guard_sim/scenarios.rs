@@ -12,6 +12,8 @@ pub struct Scenario {
     pub what: &'static str,
     /// A thief is in it.
     pub is_theft: bool,
+    /// What is promised of every theft is not promised of this one: it cannot be told from what owners do by anything but what receivers say.
+    pub is_at_the_limit: bool,
     /// Makes one of it.
     pub plan: fn(u64) -> Plan,
 }
@@ -91,11 +93,11 @@ pub const SCENARIOS: &[Scenario] = &[
 ];
 
 const fn honest(name: &'static str, what: &'static str, plan: fn(u64) -> Plan) -> Scenario {
-    Scenario { name, what, is_theft: false, plan }
+    Scenario { name, what, is_theft: false, is_at_the_limit: false, plan }
 }
 
 const fn theft(name: &'static str, what: &'static str, plan: fn(u64) -> Plan) -> Scenario {
-    Scenario { name, what, is_theft: true, plan }
+    Scenario { name, what, is_theft: true, is_at_the_limit: false, plan }
 }
 
 fn ordinary(seed: u64) -> Plan {

@@ -46,7 +46,10 @@ impl Row {
     /// What is promised of it.
     #[must_use]
     pub fn keeps_its_promise(&self) -> bool {
-        if self.scenario.is_theft {
+        if self.scenario.is_at_the_limit {
+            let in_time = self.count(|run| run.copies_before_hold <= 50);
+            self.runs.iter().all(|run| run.held_after.is_some()) && in_time * 10 >= self.runs.len() * 8
+        } else if self.scenario.is_theft {
             self.runs.iter().all(|run| run.held_after.is_some() && run.copies_before_hold <= 50)
         } else {
             self.sum(|run| run.owners_held) * 1000 <= self.sum(|run| run.owners)
@@ -91,8 +94,9 @@ pub fn page(rows: &[Row]) -> String {
         after.sort_unstable();
         let _ = writeln!(
             page,
-            "| {} | {}, {} | {} | {}, {} | {} of {} | {} | {} |",
+            "| {}{} | {}, {} | {} | {}, {} | {} of {} | {} | {} |",
             row.scenario.name,
+            if row.scenario.is_at_the_limit { " (at the limit)" } else { "" },
             left[left.len() / 2],
             row.most(|run| run.copies_before_hold),
             row.most(|run| run.copies_left),
@@ -142,7 +146,9 @@ at most 50 recipients are reached before the account is held, and in no story wi
 lost: a person lets it go with `postern reputation clear ACCOUNT --release`.
 
 What is not said by it: the people are made up, though with the variance that people have (log-normal days, typing errors, homes and telephones that
-change their networks). The thieves have lists of which 8 to 25 of a hundred addresses are dead and which 5 to 30 receivers of a hundred refuse as spam;
+change their networks). One story is at the limit and the promise is not made for it: a thief on a machine of the owner's who sends 30 messages a day
+between the owner's own is told from a diligent owner by nothing but what receivers answer. Such a thief is held in the end; in eight of ten runs and more
+by the fiftieth. The thieves have lists of which 8 to 25 of a hundred addresses are dead and which 5 to 30 receivers of a hundred refuse as spam;
 one whose list is clean and who sends from a machine of the owner's as little as the owner does is seen by nobody here. Numbers of the guard were chosen
 on seeds below 1,000 and are tested on those named below.
 ";

@@ -264,7 +264,9 @@ impl Past {
         }
         let days = elapsed.as_secs_f64() / DAY.as_secs_f64();
         let left = 0.5_f64.powf(days / HALF_FORGOTTEN_DAYS) as f32;
-        let learns = may_learn(self.worst_today);
+        let bad = self.said.get(now, Heard::NewBad);
+        let is_bad = bad >= 2.5 && bad > self.said.get(now, Heard::NewConcluded) * 0.1;
+        let learns = may_learn(self.worst_today) && !is_bad;
         if now < self.trusted_until {
             self.learn_today();
         }
@@ -277,7 +279,7 @@ impl Past {
             for ((usual, today), floor) in usual.iter_mut().zip(today).zip(floors) {
                 let kept = *usual * left;
                 // Nobody teaches it more than this in one day.
-                let most = usual.max(*floor) * 3.0;
+                let most = usual.max(*floor) * 1.5;
                 *usual = if learns { kept.max(today.min(most)) } else { kept };
                 *today = 0.0;
             }
@@ -288,7 +290,7 @@ impl Past {
         let concluded = self.said.get(now, Heard::Concluded);
         if learns && concluded >= 20.0 {
             let bad = (self.said.get(now, Heard::Unknown) + self.said.get(now, Heard::Spam)) / concluded * 1000.0;
-            self.usual_bad += (bad as f32 - self.usual_bad) * 0.1;
+            self.usual_bad += (bad.min(60.0) as f32 - self.usual_bad) * 0.1;
         }
         self.worst_today = 0.0;
         self.days = self.days.saturating_add(1);

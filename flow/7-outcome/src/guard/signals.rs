@@ -119,12 +119,12 @@ fn strangers(past: &Past, now: UnixMillis, around: &Around, is_trusted: bool) ->
 fn share(past: &Past, now: UnixMillis, is_trusted: bool) -> Option<Signal> {
     let usual = usual_share(past);
     // In an hour, and in a day for those who take their time.
-    let spans = [(0, 12.0, 10.0, "hour"), (1, 20.0, 15.0, "day")];
-    let signal = spans.into_iter().filter_map(|(span, recipients_least, strangers_least, name)| {
+    let spans = [(0, 12.0, 10.0, 2.0, "hour"), (1, 20.0, 15.0, 1.2, "day")];
+    let signal = spans.into_iter().filter_map(|(span, recipients_least, strangers_least, most, name)| {
         let (recipients, ..) = measured(past, now, Kind::Recipients, span, false);
         let (strangers, ..) = measured(past, now, Kind::Strangers, span, false);
         let share = (strangers / recipients.max(1.0)).min(1.0);
-        let points = ((share - (usual * 1.5).max(usual + 0.25)) * 4.0).clamp(0.0, 2.0);
+        let points = ((share - (usual * 1.5).max(usual + 0.25)) * 4.0).clamp(0.0, most);
         let (of_now, usual) = (count(share * 100.0), count(usual * 100.0));
         let words = format!("{of_now} % of the last {name}'s recipients were never written to before, usual are {usual} %");
         let is_enough = recipients >= recipients_least && strangers >= strangers_least;
@@ -139,7 +139,8 @@ fn volume(past: &Past, now: UnixMillis, is_trusted: bool) -> Option<Signal> {
         .flat_map(|kind| [0, 1].map(|span| (kind, span, measured(past, now, kind, span, is_trusted))))
         .max_by(|(.., (_, _, a)), (.., (_, _, b))| a.total_cmp(b))?;
     let (kind, span, (of_now, usual, ratio)) = worst;
-    let points = doublings(ratio / 2.0);
+    // Much mail to those it always writes to is a nuisance at the worst, such as of a program with a bug: it is slowed down, and not held for that alone.
+    let points = doublings(ratio / 2.0).min(5.0);
     let what = if kind == Kind::Messages { "messages" } else { "recipients" };
     let span = if span == 0 { "hour" } else { "day" };
     let words = format!("{} {what} in the last {span}, the most on usual days is {}", count(of_now), count(usual));
@@ -169,10 +170,11 @@ fn away(past: &Past, now: UnixMillis, is_trusted: bool) -> Option<Signal> {
     let (_, usual_strangers, _) = measured(past, now, Kind::Strangers, 1, false);
     // Who writes to many strangers every day does so on a journey too, but less.
     let often = usual_strangers.min(80.0);
-    let by_strangers = (strangers - (13.0 + often * 0.2)) / (24.0 - often * 0.1) * 6.0;
-    let by_volume = (recipients - 20.0_f64.max(usual_hour.min(25.0))) / 20.0 * 6.0;
+    let by_strangers = (strangers - (14.0 + often * 0.2)) / (24.0 - often * 0.1) * 6.0;
+    let by_volume = (recipients - usual_hour.clamp(23.0, 24.0)) / 21.0 * 6.0;
     let trust = if is_trusted { 0.5 } else { 1.0 };
-    let points = (by_strangers.max(0.0) + by_volume.max(0.0)).min(8.0) * trust;
+    let (less, more) = (by_strangers.min(by_volume).max(0.0), by_strangers.max(by_volume).max(0.0));
+    let points = (more + less * 0.1).min(8.0) * trust;
     let words = format!(
         "{} recipients in the last hour and {} never written to before within two days, from networks it first used less than three days ago",
         count(recipients),
@@ -204,7 +206,9 @@ fn replies(past: &Past, now: UnixMillis, around: &Around) -> Option<Signal> {
         // How much likelier these answers are for an account that is abused than for one that is not (the log of it).
         let weight = bad * (abused / usual).ln() + (of - bad).max(0.0) * ((1.0 - abused) / (1.0 - usual)).ln();
         // Two and a typing error are nobody's fault.
-        (weight * if bad < 2.5 { 0.4 } else { 0.9 }).clamp(0.0, 5.0)
+        let points = (weight * if bad < 2.5 { 0.4 } else { 0.9 }).max(0.0);
+        // Beyond what bad luck may do to an owner it takes much more to say a little more.
+        (points.min(4.5) + (points - 4.5).max(0.0) * 0.3).min(5.5)
     };
     // Those who were new apart, since the owner's own mail to friends would hide them.
     let points = weighed(all).max(weighed(new));
