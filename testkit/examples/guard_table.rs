@@ -10,6 +10,12 @@ fn main() {
         [first, last] if first.parse::<u64>().is_ok() => {
             print!("{}", table::page(&table::all(&(first.parse().unwrap()..last.parse().unwrap()))));
         }
+        [name, first, last] => {
+            let scenario = SCENARIOS.iter().find(|scenario| scenario.name == name).unwrap();
+            for seed in first.parse().unwrap()..last.parse().unwrap() {
+                println!("{seed} {:?}", play(&(scenario.plan)(seed), seed, false));
+            }
+        }
         [name, seed] => {
             let scenario = SCENARIOS.iter().find(|scenario| scenario.name == name).unwrap();
             let seed = seed.parse().unwrap();

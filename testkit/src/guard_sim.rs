@@ -1,8 +1,8 @@
 //! Accounts and thieves on a virtual clock, for the guard of accounts. Promise: the same seed gives the same run; time is a number and nothing waits;
 //! and what receivers say reaches the guard as late as it would in earnest.
 //!
-//! The people are in [`people`], the stories in [`scenarios`], the page in [`table`]. Seeds below 1,000 are for choosing numbers of the guard, those
-//! from 1,000 on for testing it, so that it is not tested on what it was fitted to.
+//! The people are in [`people`], the stories in [`scenarios`], the page in [`table`]. Seeds below 2,000 are for choosing numbers of the guard, those
+//! from 2,000 on for testing it, so that it is not tested on what it was fitted to.
 
 pub mod chance;
 pub mod people;

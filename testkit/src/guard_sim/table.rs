@@ -8,7 +8,7 @@ use super::scenarios::{SCENARIOS, Scenario};
 use super::{Run, play};
 
 /// The seeds that are tested.
-pub const SEEDS: std::ops::Range<u64> = 1000..1030;
+pub const SEEDS: std::ops::Range<u64> = 2000..2030;
 
 /// A story, played with all seeds.
 pub struct Row {
@@ -150,5 +150,6 @@ change their networks). One story is at the limit and the promise is not made fo
 between the owner's own is told from a diligent owner by nothing but what receivers answer. Such a thief is held in the end; in eight of ten runs and more
 by the fiftieth. The thieves have lists of which 8 to 25 of a hundred addresses are dead and which 5 to 30 receivers of a hundred refuse as spam;
 one whose list is clean and who sends from a machine of the owner's as little as the owner does is seen by nobody here. Numbers of the guard were chosen
-on seeds below 1,000 and are tested on those named below.
+on seeds below 2,000 and are tested on those named below, which nobody had looked at before. (Seeds 1,000 to 1,029 had been meant for that: three stories
+with a thief went to 52, 54 and 56, and one traveller of thirty was held. What was changed then was chosen on seeds below 200.)
 ";

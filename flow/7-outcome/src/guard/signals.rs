@@ -2,7 +2,7 @@
 //! usual for this account; a signal that cannot be judged yet (too few replies, no past) has no points rather than some; and receivers that refuse all of
 //! this server's mail are held against no single account.
 //!
-//! The numbers here were chosen on simulated accounts (`testkit/src/guard_sim.rs`, seeds below 1,000) and are tested on others; see docs/GUARD.md.
+//! The numbers here were chosen on simulated accounts (`testkit/src/guard_sim.rs`, seeds below 2,000) and are tested on others; see docs/GUARD.md.
 
 use postern_mail::envelope::UnixMillis;
 
@@ -96,7 +96,9 @@ fn strangers(past: &Past, now: UnixMillis, around: &Around, is_trusted: bool) ->
     let (in_day, usual_day, days) = measured(past, now, Kind::Strangers, 1, is_trusted);
     // A new account has nothing that could be compared, so what is too much in an hour is told by the floor alone, more sharply.
     let steep = if past.is_cold() { 3.0 } else { 2.4 };
-    let by_hour = steep * doublings(hours / 1.25);
+    // Forty in an hour and three times as many as on its most lively days: there are few good reasons, and fifty would be too many.
+    let sudden = if hours > 2.5 { ((in_hour - 38.0) / 3.0).clamp(0.0, 2.0) } else { 0.0 };
+    let by_hour = steep * doublings(hours / 1.25) + sudden;
     let by_day = 2.0 * doublings(days / 1.25);
     let (points, in_span, usual, span) =
         if by_hour >= by_day { (by_hour, in_hour, usual_hour, "hour") } else { (by_day, in_day, usual_day, "day") };
@@ -170,7 +172,7 @@ fn away(past: &Past, now: UnixMillis, is_trusted: bool) -> Option<Signal> {
     let (_, usual_strangers, _) = measured(past, now, Kind::Strangers, 1, false);
     // Who writes to many strangers every day does so on a journey too, but less.
     let often = usual_strangers.min(80.0);
-    let by_strangers = (strangers - (14.0 + often * 0.2)) / (24.0 - often * 0.1) * 6.0;
+    let by_strangers = (strangers - (13.0 + often * 0.15)) / (22.0 - often * 0.08) * 6.0;
     let by_volume = (recipients - usual_hour.clamp(23.0, 24.0)) / 21.0 * 6.0;
     let trust = if is_trusted { 0.5 } else { 1.0 };
     let (less, more) = (by_strangers.min(by_volume).max(0.0), by_strangers.max(by_volume).max(0.0));
