@@ -39,7 +39,7 @@ impl Person {
     #[must_use]
     pub fn office(seed: u64) -> Self {
         let mut chance = Chance::new(seed);
-        let mut network = || 0x0a00_0000 | (chance.next() as u32 & 0x3fff_ff00);
+        let mut network = || 0x0a00_0000 | (chance.number() as u32 & 0x3fff_ff00);
         let (office, home) = (network(), network());
         let mobile = std::array::from_fn(|_| network());
         Self {
@@ -119,7 +119,7 @@ impl Person {
         }
         // A home gets another address every two weeks or so.
         if day != std::mem::replace(&mut self.day, day) && self.chance.is(1.0 / 14.0) {
-            self.home = 0x0a00_0000 | (self.chance.next() as u32 & 0x3fff_ff00);
+            self.home = 0x0a00_0000 | (self.chance.number() as u32 & 0x3fff_ff00);
         }
         let is_weekend = (day % 7) >= 5;
         match self.chance.share() {
@@ -212,7 +212,7 @@ impl Thief {
             spam: chance.between(0.05, 0.30),
             complaints: chance.between(0.0, 0.01),
             next_id: 1 << 40,
-            network: 0x5000_0000 | (chance.next() as u32 & 0x0fff_ff00),
+            network: 0x5000_0000 | (chance.number() as u32 & 0x0fff_ff00),
             country: if chance.is(0.5) { *b"DE" } else { *b"BR" },
             chance,
         }
@@ -250,7 +250,7 @@ impl Thief {
     pub fn another_network(&mut self) -> (u32, [u8; 2]) {
         let countries = [*b"BR", *b"VN", *b"IN", *b"US", *b"RU", *b"ID", *b"DE", *b"MX"];
         let country = countries[self.chance.whole(0, 7) as usize];
-        (0x6000_0000 | (self.chance.next() as u32 & 0x0fff_ff00), country)
+        (0x6000_0000 | (self.chance.number() as u32 & 0x0fff_ff00), country)
     }
 
     /// One message.

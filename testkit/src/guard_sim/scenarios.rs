@@ -121,7 +121,7 @@ fn new_employee(seed: u64) -> Plan {
 fn holiday(seed: u64) -> Plan {
     let mut owner = Person::office(seed);
     owner.days(0..100);
-    let network = 0x1e00_0000 | (owner.chance.next() as u32 & 0x00ff_ff00);
+    let network = 0x1e00_0000 | (owner.chance.number() as u32 & 0x00ff_ff00);
     let (messages, mut time) = (owner.chance.whole(60, 150), 7 * HOUR);
     let gap = 10 * HOUR / messages;
     for _ in 0..messages {
@@ -142,7 +142,7 @@ fn traveller(seed: u64) -> Plan {
     let mut owner = Person::office(seed);
     owner.days(0..80);
     let trip = |owner: &mut Person, from: u64| {
-        let mut network = || 0x3100_0000 | (owner.chance.next() as u32 & 0x00ff_ff00);
+        let mut network = || 0x3100_0000 | (owner.chance.number() as u32 & 0x00ff_ff00);
         let places = [network(), network(), network(), network()];
         for day in from..from + 6 {
             for _ in 0..owner.volume(day) {
@@ -498,7 +498,7 @@ fn hundreds(seed: u64) -> Plan {
     for turn in 0..20 {
         let to = thief.victims(100);
         if chance.is(0.5) {
-            thief.network = 0x5000_0000 | (chance.next() as u32 & 0x0fff_ff00);
+            thief.network = 0x5000_0000 | (chance.number() as u32 & 0x0fff_ff00);
         }
         thief.send(&mut owner.plan, begin + turn * MINUTE, to);
     }
