@@ -19,6 +19,7 @@ pub(crate) fn act(order: &Order) -> Option<(String, String)> {
         Order::Account(order) => (account(order)?, String::new()),
         Order::List(order) => (order.act()?, String::new()),
         Order::Ban(order) => order.act()?,
+        Order::Reputation(order) => (order.act()?, String::new()),
         Order::Reports(ReportsOrder::Send { dry_run: true }) => return None,
         Order::Reports(ReportsOrder::Send { dry_run: false }) => ("reports send --now".to_owned(), String::new()),
         Order::Queue(QueueOrder::List(_) | QueueOrder::Show { .. } | QueueOrder::Summary { .. }) => return None,

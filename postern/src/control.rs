@@ -4,6 +4,7 @@
 pub(crate) mod bans;
 pub(crate) mod dnsbl;
 pub(crate) mod reports;
+pub(crate) mod reputation;
 
 use std::time::Duration;
 
@@ -58,6 +59,8 @@ pub(crate) enum Order {
     DnsLists,
     /// Something of reports to others.
     Reports(reports::ReportsOrder),
+    /// Something of how accounts stand.
+    Reputation(reputation::ReputationOrder),
     /// The story of a message, or the messages of an address.
     Trace {
         /// An id or an address.
@@ -346,6 +349,11 @@ pub(crate) enum Answer {
     DnsLists(dnsbl::DnsLists),
     /// Reports to others.
     ReportsSent(reports::ReportsSent),
+    /// How accounts stand.
+    Reputation {
+        /// Those on the strictest step first.
+        accounts: Vec<reputation::Standing>,
+    },
     /// It was not done.
     Failed {
         /// Exit status of the command: 1 failed, 2 wrong use, 3 nothing matched.

@@ -39,7 +39,8 @@ use crate::wire::bans::{self, Keeper};
 use crate::wire::inbound::Gate;
 use crate::wire::strangers::Strangers;
 use crate::wire::{
-    Live, Server, clock, control, dispatch, dnsbl, greylist, lists, live, login, progress_locks, reload, reports, stopped, unused,
+    Live, Server, clock, control, dispatch, dnsbl, greylist, guard, lists, live, login, progress_locks, reload, reports, stopped,
+    unused,
 };
 
 /// How often metrics that are read rather than counted are taken.
@@ -293,6 +294,7 @@ struct State {
     lists: Arc<Lists>,
     quotas: Arc<Quotas>,
     greylist: greylist::Keeper,
+    reputation: guard::Keeper,
     history: History,
     audit: Arc<Audit>,
     bans: BanRows,
@@ -313,6 +315,7 @@ fn open_state(
     let authenticator = Authenticator::new(&store, Arc::clone(&accounts), hashing, guard, authentication).map_err(words)?;
     let lists = Arc::new(Lists::open(&store).map_err(words)?);
     let greylist = greylist::Keeper::open(&store).map_err(words)?;
+    let reputation = guard::Keeper::open(&store).map_err(words)?;
     let quotas = Quotas::open(&store).map_err(words)?;
     let history = History::start(&store, history, move |failure| {
         let _ = fatal.try_send(format!("history: {failure}"));
@@ -325,6 +328,7 @@ fn open_state(
         lists,
         quotas,
         greylist,
+        reputation,
         history,
         audit: Arc::new(audit),
         bans: BanRows::of(&store),
@@ -380,7 +384,7 @@ async fn serve(
 
     let mut scheduler = Scheduler::new(live::scheduler(&config), clock().0);
     let spool = tokio::task::block_in_place(|| recover(&config, &mut scheduler))?;
-    let State { accounts, authenticator, lists, quotas, greylist, history, audit, bans, reports } =
+    let State { accounts, authenticator, lists, quotas, greylist, reputation, history, audit, bans, reports } =
         state.await.map_err(|error| error.to_string())??;
     lists.put(tokio::task::block_in_place(|| lists::at_start(&config)));
 
@@ -415,6 +419,7 @@ async fn serve(
         quotas,
         reports,
         greylist,
+        guard: reputation,
         history,
         session_ids: SessionIds::default(),
         audit,
@@ -498,6 +503,7 @@ async fn serve(
     dispatching.abort();
     server.bans.persist().await;
     server.reports.keep().await;
+    server.guard.keep().await;
     let _ = std::fs::remove_file(control::socket_path(&data_dir));
     tokio::task::block_in_place(|| spool.close());
     tracing::info!("stopped");
@@ -580,7 +586,10 @@ async fn sweep(
     let mut certificates = tokio::time::interval(check_interval.max(Duration::from_secs(1)));
     loop {
         tokio::select! {
-            _ = ticks.tick() => server.live.load_full().delivery.close_idle().await,
+            _ = ticks.tick() => {
+                server.live.load_full().delivery.close_idle().await;
+                server.guard.keep().await;
+            }
             _ = certificates.tick() => reloader.renew_certificate(),
             () = stopped(&mut stopping) => return,
         }

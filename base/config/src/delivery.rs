@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use postern_mail::Domain;
 
+use crate::guard::OutboundGuard;
 use crate::next_hop::TlsMode;
 use crate::scheduler::{Lanes, Retry};
 use crate::table::section;
@@ -159,6 +160,12 @@ section! {
         /// Recipients in any day of an account whose scope does not say.
         #[key(example = "2000", why = "as for messages_per_hour", within = 1..=1_000_000_000)]
         pub recipients_per_day: u32 = 2_000;
+        /// Recipients in any day that an account has never written to before; what goes beyond is held.
+        #[key(example = "500", why = "few people come to know so many in a day", within = 1..=1_000_000_000)]
+        pub new_recipients_per_day: u32 = 200;
+        /// Accounts that suddenly send otherwise.
+        #[key(example = "", why = "see its keys")]
+        pub guard: OutboundGuard;
         /// When a message is tried again.
         #[key(example = "", why = "see its keys")]
         pub retry: Retry;
@@ -168,7 +175,5 @@ section! {
         /// How long we wait for a host.
         #[key(example = "", why = "see its keys")]
         pub timeouts: Timeouts;
-        later "new_recipients_per_day" = "recipients never mailed before by an account in a day";
-        later "guard" = "slowing, holding and suspending a hacked account";
     }
 }

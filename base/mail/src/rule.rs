@@ -106,6 +106,11 @@ pub const RULES: &[Rule] = &[
         helps: "a mail server comes again by itself and is let in; [policy.greylist] says who is delayed and how long, and postern list add ADDRESS --allow spares a client",
     },
     Rule {
+        name: "guard",
+        guards: None,
+        helps: "postern reputation show ACCOUNT says what speaks against it; clear ACCOUNT --release takes it back, and trust ACCOUNT vouches for it for a while",
+    },
+    Rule {
         name: "links",
         guards: None,
         helps: "write links as they are: the domain that is shown is the one that is led to, by name, without a user before it",

@@ -37,11 +37,19 @@ pub struct GuardOfAccountsSettings {
     pub pace: Duration,
     /// `outbound.guard.memory`, in octets.
     pub memory: usize,
+    /// What it says is done; else it is only said, so that no account stands on any step.
+    pub has_effect: bool,
 }
 
 impl Default for GuardOfAccountsSettings {
     fn default() -> Self {
-        Self { limits: GuardLimits::default(), strangers_per_day: 200, pace: Duration::from_secs(10), memory: 64 << 20 }
+        Self {
+            limits: GuardLimits::default(),
+            strangers_per_day: 200,
+            pace: Duration::from_secs(10),
+            memory: 64 << 20,
+            has_effect: true,
+        }
     }
 }
 
@@ -221,10 +229,11 @@ impl Guard {
         let stays = stays_on(past, now, points, slow);
         let points = Points::nearest(points);
         let step = limits.step(points).max(stays);
-        if step != before {
+        let has_effect = self.settings.has_effect;
+        if step != before && has_effect {
             (past.step, past.step_since) = (step, now);
         }
-        if step < GuardStep::Hold {
+        if step < GuardStep::Hold || !has_effect {
             learn_recipients(past, now, sending.to, (recipients, strangers));
         }
         let not_before = (step == GuardStep::Slow).then(|| {
@@ -292,6 +301,9 @@ impl Guard {
         let before = past.step;
         let step = limits.step(Points::nearest(points));
         if step <= before {
+            return None;
+        }
+        if !self.settings.has_effect {
             return None;
         }
         (past.step, past.step_since) = (step, now);

@@ -105,6 +105,7 @@ fn ask_in_spite_of(errors: String, source: &Source, order: &Order) -> Result<Ans
 fn is_about_state(order: &Order) -> bool {
     match order {
         Order::Status | Order::DnsLists | Order::Queue(_) | Order::Ban(_) | Order::Explain { .. } | Order::Trace { .. } => true,
+        Order::Reputation(_) => true,
         Order::Because { order, .. } => is_about_state(order),
         Order::Reload | Order::Account(_) | Order::List(_) | Order::WhatIf(_) | Order::Policy(_) | Order::Reports(_) => false,
     }

@@ -16,6 +16,7 @@ mod mirror;
 mod policy;
 mod print;
 mod reports;
+mod reputation;
 mod scope;
 
 use std::fmt;
@@ -149,6 +150,16 @@ enum Command {
     Reports {
         #[command(subcommand)]
         verb: reports::ReportsVerb,
+        #[command(flatten)]
+        at: Where,
+    },
+    /// How accounts stand: what each did against its own past, and what is done about it.
+    Reputation {
+        #[command(subcommand)]
+        verb: reputation::ReputationVerb,
+        /// Why, for the audit log.
+        #[arg(long, global = true, value_name = "TEXT")]
+        reason: Option<String>,
         #[command(flatten)]
         at: Where,
     },
@@ -508,6 +519,7 @@ fn carry_out(command: Command) -> Result<(), Stop> {
             Some(order) => (order, at),
             None => return Ok(()),
         },
+        Command::Reputation { verb, reason, at } => (because(reason, verb.order()?), at),
         Command::Ban { verb, at } => (verb.order()?, at),
         Command::Trace { what, limit, at } => (Order::Trace { what, limit }, at),
     };

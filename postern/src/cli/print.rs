@@ -4,7 +4,7 @@ use comfy_table::{Table, presets};
 use jiff::Timestamp;
 use postern_mail::Quoted;
 
-use crate::cli::{Stop, bans, dnsbl, explain, lists, reports, scope};
+use crate::cli::{Stop, bans, dnsbl, explain, lists, reports, reputation, scope};
 use crate::control::{Account, Answer, Credential, Lane, Message, Status, Story};
 
 pub(crate) fn print(answer: Answer, as_json: bool) -> Result<(), Stop> {
@@ -56,6 +56,7 @@ pub(crate) fn print(answer: Answer, as_json: bool) -> Result<(), Stop> {
         Answer::ListTest(tested) => lists::print_test(&tested),
         Answer::Lists { lists, warnings } => lists::print_lists(&lists, &warnings),
         Answer::DnsLists(lists) => dnsbl::print(&lists),
+        Answer::Reputation { accounts } => reputation::print(&accounts),
         Answer::ReportsSent(sent) => reports::print(&sent),
         Answer::Bans(answer) => bans::print_bans(&answer),
         Answer::BanExplained(explained) => bans::print_explained(&explained),

@@ -62,6 +62,7 @@ pub(crate) struct Metrics {
     pub connections: Gauge,
     /// Recipients that greylisting was asked about.
     greylisted: Family<Why, Counter>,
+    guarded: Family<Why, Counter>,
     /// Messages in the spool.
     pub queued: Gauge,
     /// Syncs of the log.
@@ -93,6 +94,7 @@ impl Default for Metrics {
             counter_bytes: Gauge::default(),
             connections: Gauge::default(),
             greylisted: Family::default(),
+            guarded: Family::default(),
             queued: Gauge::default(),
             syncs: Gauge::default(),
             live_bytes: Gauge::default(),
@@ -121,6 +123,7 @@ impl Default for Metrics {
             "Recipients that greylisting was asked about: delayed, come back, or of a network that is known to come back",
             metrics.greylisted.clone(),
         );
+        registry.register("accounts_guarded", "Steps the guard of accounts has taken", metrics.guarded.clone());
         registry.register("bans", "Bans by what they are for", metrics.bans.clone());
         registry.register("bans_active", "Networks banned now", metrics.bans_active.clone());
         registry.register(
@@ -193,6 +196,11 @@ impl Metrics {
     /// Greylisting was asked about a recipient.
     pub(crate) fn greylisted(&self, why: &'static str) {
         self.greylisted.get_or_create(&Why { why }).inc();
+    }
+
+    /// The guard of accounts took a step.
+    pub(crate) fn guarded(&self, why: &'static str) {
+        self.guarded.get_or_create(&Why { why }).inc();
     }
 
     /// A client was turned away at a ceiling.

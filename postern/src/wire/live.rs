@@ -23,7 +23,7 @@ use postern_session::{Hurry, SessionSettings};
 use postern_spool::SpoolSettings;
 
 use crate::wire::examine::{self, Memory};
-use crate::wire::{authenticity, dnsbl, sealing, strangers};
+use crate::wire::{authenticity, dnsbl, guard, sealing, strangers};
 
 /// A count of the configuration.
 #[must_use]
@@ -180,7 +180,8 @@ pub(crate) fn policy(config: &Config) -> Policy {
         links: link_weights(config),
         authenticity: authenticity::settings(config),
         greylist_at: Points::nearest(config.policy.greylist.when_points),
-        modes: config.policy.modes(),
+        guard: config.outbound.guard.limits(),
+        modes: guard::modes(config),
     }
 }
 
@@ -195,7 +196,7 @@ fn link_weights(config: &Config) -> Weights {
 pub(crate) fn is_of_policy(path: &str) -> bool {
     const OTHERS: [&str; 5] =
         ["server.relay_networks", "server.trusted_networks", "outbound.enabled", "limits.message_size", "limits.received_max"];
-    path.starts_with("policy.") || OTHERS.contains(&path)
+    path.starts_with("policy.") || path.starts_with("outbound.guard.") || OTHERS.contains(&path)
 }
 
 fn delivery(config: &Config, own_addresses: Vec<SocketAddr>) -> Result<Delivery, String> {

@@ -82,7 +82,7 @@ pub(crate) async fn put(
     };
     let committed = writer.commit(&envelope).await?;
     let id = committed.id();
-    server.accepted(id, envelope, octets.len() as u64, None).await;
+    server.accepted(id, envelope, octets.len() as u64, (None, None)).await;
     Ok(Some(id))
 }
 
@@ -129,6 +129,6 @@ pub(crate) async fn send(
         received: now,
     };
     let committed = writer.commit(&envelope).await?;
-    server.accepted(committed.id(), envelope, report.bytes.len() as u64, None).await;
+    server.accepted(committed.id(), envelope, report.bytes.len() as u64, (None, None)).await;
     Ok(())
 }

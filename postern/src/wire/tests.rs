@@ -73,6 +73,7 @@ impl Town {
             quotas,
             reports: reports::Reporting::open(ReportRows::of(&store), &Self::config(folder.path(), toml)).unwrap().0,
             greylist: greylist::Keeper::open(&store).unwrap(),
+            guard: guard::Keeper::open(&store).unwrap(),
             history,
             session_ids: SessionIds::default(),
             audit: Arc::new(Audit::open(folder.path(), clock(), postern_state::audit::Keep::default()).unwrap()),

@@ -30,11 +30,13 @@ pub enum Keyspace {
     Reports,
     /// Who was told to come again, and networks that did.
     Greylist,
+    /// What accounts did, for the guard of accounts.
+    Reputation,
 }
 
 impl Keyspace {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Meta,
         Self::Accounts,
         Self::History,
@@ -46,6 +48,7 @@ impl Keyspace {
         Self::Quotas,
         Self::Reports,
         Self::Greylist,
+        Self::Reputation,
     ];
 
     /// Its name on disk.
@@ -63,6 +66,7 @@ impl Keyspace {
             Self::Quotas => "quotas",
             Self::Reports => "reports",
             Self::Greylist => "greylist",
+            Self::Reputation => "reputation",
         }
     }
 }

@@ -23,6 +23,7 @@ pub mod oidc;
 pub mod password;
 pub mod quota;
 pub mod reports;
+pub mod reputation;
 mod schema;
 pub mod standing;
 pub mod store;
@@ -43,6 +44,7 @@ pub use lists::{FileSettings, Files, ListFailure, ListSettings, Lists, Looks, Ow
 pub use oidc::{Issuers, OidcSettings, TokenClaim};
 pub use quota::{Claim, Counted, Quotas, Reservation};
 pub use reports::ReportRows;
+pub use reputation::ReputationRows;
 pub use standing::{ScopeRow, Standing};
 pub use store::Store;
 pub use trouble::StateFailure;

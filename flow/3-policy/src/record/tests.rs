@@ -25,6 +25,7 @@ fn policy() -> Policy {
         links: crate::rules::links::Weights::default(),
         authenticity: crate::rules::authenticity::Settings::default(),
         greylist_at: postern_mail::Points(0),
+        guard: postern_mail::GuardLimits::default(),
         modes: Modes::default(),
     }
 }

@@ -47,7 +47,8 @@ impl Local {
             let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES_MAX);
             database.keyspace(space.as_str(), options).map_err(failure)
         };
-        let [meta, accounts, history, addresses, refusals, trails, lists, bans, quotas, reports, greylist] = Keyspace::ALL;
+        let [meta, accounts, history, addresses, refusals, trails, lists, bans, quotas, reports, greylist, reputation] =
+            Keyspace::ALL;
         let keyspaces = [
             open(meta)?,
             open(accounts)?,
@@ -60,12 +61,14 @@ impl Local {
             open(quotas)?,
             open(reports)?,
             open(greylist)?,
+            open(reputation)?,
         ];
         Ok(Self { database, keyspaces })
     }
 
     fn keyspace(&self, space: Keyspace) -> &fjall::Keyspace {
-        let [meta, accounts, history, addresses, refusals, trails, lists, bans, quotas, reports, greylist] = &self.keyspaces;
+        let [meta, accounts, history, addresses, refusals, trails, lists, bans, quotas, reports, greylist, reputation] =
+            &self.keyspaces;
         match space {
             Keyspace::Meta => meta,
             Keyspace::Accounts => accounts,
@@ -78,6 +81,7 @@ impl Local {
             Keyspace::Quotas => quotas,
             Keyspace::Reports => reports,
             Keyspace::Greylist => greylist,
+            Keyspace::Reputation => reputation,
         }
     }
 }
