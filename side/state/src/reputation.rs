@@ -9,8 +9,8 @@ use crate::backend::{Backend, Change, Durability, Keyspace, Order};
 use crate::store::{Store, random};
 use crate::trouble::StateFailure;
 
-/// No account has an empty name.
-const BEGAN: &[u8] = b"";
+/// A NUL can stand in no account's name.
+const BEGAN: &[u8] = b"\0began";
 /// Rows read at once.
 const ROWS_MAX: usize = 1_000_000;
 
@@ -57,7 +57,7 @@ impl ReputationRows {
     /// # Errors
     /// When the store fails.
     pub fn accounts(&self) -> Result<Vec<String>, StateFailure> {
-        let rows = self.backend.scan(Keyspace::Reputation, b"\0", None, Order::Ascending, ROWS_MAX)?;
+        let rows = self.backend.scan(Keyspace::Reputation, b"\x01", None, Order::Ascending, ROWS_MAX)?;
         Ok(rows.into_iter().filter_map(|(key, _)| String::from_utf8(key).ok()).collect())
     }
 
