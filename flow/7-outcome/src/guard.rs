@@ -151,6 +151,8 @@ pub struct Standing {
 pub struct Guard {
     settings: GuardOfAccountsSettings,
     accounts: HashMap<Arc<str>, Past>,
+    /// Octets of them.
+    used: usize,
     /// What receivers said of all accounts together.
     concluded: Faded,
     bad: Faded,
@@ -161,7 +163,7 @@ impl Guard {
     /// Knows nobody yet. The seed is a secret that stays the same over restarts.
     #[must_use]
     pub fn new(settings: GuardOfAccountsSettings, seed: u64) -> Self {
-        Self { settings, accounts: HashMap::new(), concluded: Faded::default(), bad: Faded::default(), seed }
+        Self { settings, accounts: HashMap::new(), used: 0, concluded: Faded::default(), bad: Faded::default(), seed }
     }
 
     /// New settings; what is known stays.
@@ -185,7 +187,10 @@ impl Guard {
     /// Takes up a past that was written down. One that does not read is none, and the account begins anew.
     pub fn restore(&mut self, account: Arc<str>, row: &[u8]) -> bool {
         let Some(past) = row::read(row) else { return false };
-        self.accounts.entry(account).or_insert(past);
+        self.make_room(&account);
+        if !self.accounts.contains_key(&account) {
+            self.add(account, past);
+        }
         true
     }
 
@@ -200,7 +205,7 @@ impl Guard {
         let seed = self.seed;
         let limits = self.settings.limits;
         self.make_room(account);
-        let past = self.accounts.entry(Arc::clone(account)).or_insert_with(|| Past::new(now));
+        let mut past = self.take(account).unwrap_or_else(|| Past::new(now));
         let slow = tenths_of(limits.slow);
         let floors = signals::floors(past.is_cold());
         past.end_trust(now);
@@ -217,16 +222,13 @@ impl Guard {
             past.away.add(now, SPANS[0], recipients);
             past.away_strangers.add(now, SPANS[1] * 2, strangers);
         }
-        let (points, signals) = self.points(now, account);
+        let (points, signals) = self.points(now, &past);
         let because = words(&signals);
-        let Some(past) = self.accounts.get_mut(account) else {
-            return Ruling { said: GuardSaid::default(), step: GuardStep::None, before: GuardStep::None, not_before: None };
-        };
         #[expect(clippy::cast_possible_truncation, reason = "points")]
         let worst = past.worst_today.max(points as f32);
         past.worst_today = worst;
         let before = past.step;
-        let stays = stays_on(past, now, points, slow);
+        let stays = stays_on(&past, now, points, slow);
         let points = Points::nearest(points);
         let step = limits.step(points).max(stays);
         let has_effect = self.settings.has_effect;
@@ -234,7 +236,7 @@ impl Guard {
             (past.step, past.step_since) = (step, now);
         }
         if step < GuardStep::Hold || !has_effect {
-            learn_recipients(past, now, sending.to, (recipients, strangers));
+            learn_recipients(&mut past, now, sending.to, (recipients, strangers));
         }
         let not_before = (step == GuardStep::Slow).then(|| {
             let slot = past.next_slot.max(now);
@@ -242,11 +244,11 @@ impl Guard {
             past.next_slot = past.next_slot.min(now.plus(SLOWED_MAX));
             slot
         });
+        self.add(Arc::clone(account), past);
         Ruling { said: GuardSaid { points, standing: stays, because }, step, before, not_before }
     }
 
-    fn points(&self, now: UnixMillis, account: &str) -> (f64, Vec<Signal>) {
-        let Some(past) = self.accounts.get(account) else { return (0.0, Vec::new()) };
+    fn points(&self, now: UnixMillis, past: &Past) -> (f64, Vec<Signal>) {
         let own_bad = past.said.get(now, Heard::Unknown) + past.said.get(now, Heard::Spam);
         let own = past.said.get(now, Heard::Concluded);
         let span = SPANS[1] * 2;
@@ -295,7 +297,7 @@ impl Guard {
         if matches!(heard, Heard::Unknown | Heard::Spam) {
             self.bad.add(now, span, 1.0);
         }
-        let (points, signals) = self.points(now, account);
+        let (points, signals) = self.points(now, self.accounts.get(account)?);
         let limits = self.settings.limits;
         let past = self.accounts.get_mut(account)?;
         let before = past.step;
@@ -324,22 +326,24 @@ impl Guard {
 
     /// What a person let go: they are no strangers any more.
     pub fn released(&mut self, account: &str, to: &[RecipientKey]) {
-        if let Some(past) = self.accounts.get_mut(account) {
+        if let Some(mut past) = self.take(account) {
             to.iter().for_each(|key| past.known.put(key.0));
+            self.add(account.into(), past);
         }
     }
 
     /// A person vouches for it until then: it may send much, and to strangers. What receivers say counts on.
     pub fn trust(&mut self, now: UnixMillis, account: &Arc<str>, until: UnixMillis) {
         self.make_room(account);
-        self.accounts.entry(Arc::clone(account)).or_insert_with(|| Past::new(now)).trusted_until = until;
+        let past = self.take(account).unwrap_or_else(|| Past::new(now));
+        self.add(Arc::clone(account), Past { trusted_until: until, ..past });
     }
 
     /// How an account stands, for a person to read.
     #[must_use]
     pub fn standing(&self, now: UnixMillis, account: &str) -> Option<Standing> {
         let (account, past) = self.accounts.get_key_value(account)?;
-        let (points, signals) = self.points(now, account);
+        let (points, signals) = self.points(now, past);
         let cells =
             [(past::Kind::Recipients, 0), (past::Kind::Recipients, 1), (past::Kind::Strangers, 0), (past::Kind::Strangers, 1)];
         Some(Standing {
@@ -365,24 +369,37 @@ impl Guard {
     /// Memory, in octets.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.accounts
-            .values()
-            .map(|past| BYTES_EACH + past.known.bytes() + past.fresh.iter().map(sketch::Sketch::bytes).sum::<usize>())
-            .sum()
+        self.used
     }
 
-    /// One more must have room: whoever has not sent for longest and stands on no step is forgotten here.
-    fn make_room(&mut self, account: &str) {
-        if self.accounts.contains_key(account) || (self.accounts.len() + 1) * BYTES_EACH * 2 <= self.settings.memory {
-            return;
+    fn take(&mut self, account: &str) -> Option<Past> {
+        let past = self.accounts.remove(account)?;
+        self.used = self.used.saturating_sub(weight(&past));
+        Some(past)
+    }
+
+    fn add(&mut self, account: Arc<str>, past: Past) {
+        self.used += weight(&past);
+        if let Some(old) = self.accounts.insert(account, past) {
+            self.used = self.used.saturating_sub(weight(&old));
         }
-        while !self.accounts.is_empty() && self.bytes() + 2 * BYTES_EACH > self.settings.memory {
-            let oldest = self.accounts.iter().min_by_key(|(_, past)| (past.step, past.seen)).map(|(name, _)| Arc::clone(name));
-            if oldest.and_then(|name| self.accounts.remove(&name)).is_none() {
+    }
+
+    /// Whoever has not sent for longest and stands on no step is forgotten here, until there is room; but not this one.
+    fn make_room(&mut self, account: &str) {
+        while self.used + 2 * BYTES_EACH > self.settings.memory {
+            let others = self.accounts.iter().filter(|(name, _)| ***name != *account);
+            let oldest = others.min_by_key(|(_, past)| (past.step, past.seen)).map(|(name, _)| Arc::clone(name));
+            if oldest.and_then(|name| self.take(&name)).is_none() {
                 return;
             }
         }
     }
+}
+
+/// What an account takes, in octets.
+fn weight(past: &Past) -> usize {
+    BYTES_EACH + past.known.bytes() + past.fresh.iter().map(sketch::Sketch::bytes).sum::<usize>()
 }
 
 /// The step that an account stays on whatever its points are now. From a suspension only a person lets it go.
