@@ -96,7 +96,7 @@ fn of_what_a_stolen_password_sends_at_most_fifty_leave_the_rest_is_held_and_one_
     assert!(rehearsed.contains(&format!("{} of its messages let go", waiting.len())), "{rehearsed}");
     let part = postern.order(&["reputation", "clear", ALICE, "--release", "--at-most", "5", "--reason", "it was us"]);
     assert!(part.contains("5 messages are let go, and more are held"), "{part}");
-    sink.wait_for(left + 5);
+    let _ = sink.wait_for(left + 5);
     assert_eq!(held(&postern).len(), waiting.len() - 5);
     postern.order(&["reputation", "clear", ALICE, "--release", "--reason", "it was us"]);
     let arrived = sink.wait_for(taken.len());
@@ -106,7 +106,7 @@ fn of_what_a_stolen_password_sends_at_most_fifty_leave_the_rest_is_held_and_one_
     assert_eq!(subjects.len(), taken.len(), "each of them once");
     assert_eq!(standing(&postern)["step"], "none");
     from_alice(&postern, "friend@far1.test", "all is well");
-    sink.wait_for_subject("all is well");
+    let _ = sink.wait_for_subject("all is well");
     let audit = postern.order(&["audit", "show"]);
     assert!(audit.contains(&format!("reputation clear {ALICE} --release")), "{audit}");
 }
@@ -117,11 +117,11 @@ fn an_ordinary_day_is_not_held_nor_a_newsletter_that_somebody_vouched_for() {
     for turn in 0..12 {
         from_alice(&postern, &format!("friend{}@far.test", turn % 5), &format!("note {turn}"));
     }
-    sink.wait_for(12);
+    let _ = sink.wait_for(12);
     let vouched = postern.order(&["reputation", "trust", ALICE, "--for", "1d", "--reason", "newsletter"]);
     assert!(vouched.contains("is trusted"), "{vouched}");
     assert_eq!(spree(&postern, 120).len(), 120);
-    sink.wait_for(132);
+    let _ = sink.wait_for(132);
     assert!(held(&postern).is_empty());
     assert_eq!(standing(&postern)["step"], "none");
 }
@@ -164,7 +164,7 @@ fn a_guard_that_only_observes_holds_nothing_and_says_what_it_would_have_done() {
     let postern = with_alice(setup);
     let taken = spree(&postern, 80);
     assert_eq!(taken.len(), 80);
-    sink.wait_for(80);
+    let _ = sink.wait_for(80);
     assert!(held(&postern).is_empty());
     let why = until("the reasons", LONG, || {
         let output = postern.run(&["explain", taken.last().unwrap()]);
