@@ -179,6 +179,7 @@ fn print_messages(messages: &[Message], more: bool) {
     if more {
         say!("... and more; give --limit");
     }
+    super::held::print_groups(messages);
 }
 
 fn print_lanes(lanes: &[Lane]) {

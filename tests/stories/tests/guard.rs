@@ -79,6 +79,8 @@ fn of_what_a_stolen_password_sends_at_most_fifty_leave_the_rest_is_held_and_one_
     assert!(left <= 50, "{left} left");
     assert_eq!(left + waiting.len(), taken.len());
     assert!(waiting.iter().all(|one| one["account"] == ALICE && one["held"].as_str().unwrap().starts_with("guard: held")));
+    let listed = postern.order(&["held", "list"]);
+    assert!(listed.contains(&format!("{}  {ALICE}  guard", waiting.len())), "{listed}");
     // Why, in the words of the evidence.
     let id = waiting.last().unwrap()["id"].as_str().unwrap();
     let why = until("the reasons", LONG, || {
