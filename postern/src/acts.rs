@@ -27,6 +27,7 @@ pub(crate) fn act(order: &Order) -> Option<(String, String)> {
         Order::Account(order) => (account(order)?, String::new()),
         Order::List(order) => (order.act()?, String::new()),
         Order::Ban(order) => order.act()?,
+        Order::Reputation(order) => (order.act()?, String::new()),
         Order::Reports(ReportsOrder::Send { dry_run: true } | ReportsOrder::Show { .. }) => return None,
         Order::Greylist(GreyOrder::List { .. } | GreyOrder::Stats) => return None,
         Order::Greylist(GreyOrder::Forget { address }) => (format!("greylist forget {address}"), String::new()),

@@ -7,6 +7,7 @@ pub(crate) mod dns;
 pub(crate) mod dnsbl;
 pub(crate) mod greylist;
 pub(crate) mod reports;
+pub(crate) mod reputation;
 pub(crate) mod suppression;
 
 use std::time::Duration;
@@ -70,6 +71,8 @@ pub(crate) enum Order {
     Greylist(greylist::GreyOrder),
     /// Something of addresses that are not written to.
     Suppression(suppression::SuppressionOrder),
+    /// Something of how accounts stand.
+    Reputation(reputation::ReputationOrder),
     /// The story of a message, or the messages of an address.
     Trace {
         /// An id or an address.
@@ -368,6 +371,11 @@ pub(crate) enum Answer {
     ReportsRead(reports::ReportsRead),
     /// What greylisting remembers.
     Greylist(greylist::Remembered),
+    /// How accounts stand.
+    Reputation {
+        /// Those on the strictest step first.
+        accounts: Vec<reputation::Standing>,
+    },
     /// It was not done.
     Failed {
         /// Exit status of the command: 1 failed, 2 wrong use, 3 nothing matched.

@@ -39,7 +39,7 @@ use crate::wire::bans::{self, Keeper};
 use crate::wire::inbound::Gate;
 use crate::wire::strangers::Strangers;
 use crate::wire::{
-    Live, Server, clock, control, dispatch, dnsbl, greylist, lists, live, login, progress_locks, reload, reports, signing,
+    Live, Server, clock, control, dispatch, dnsbl, greylist, guard, lists, live, login, progress_locks, reload, reports, signing,
     stopped, sts, suppression, tls_reports, unused,
 };
 
@@ -297,6 +297,7 @@ struct State {
     greylist: greylist::Keeper,
     suppression: suppression::Keeper,
     returns: Arc<Returns>,
+    reputation: guard::Keeper,
     history: History,
     audit: Arc<Audit>,
     bans: BanRows,
@@ -320,6 +321,7 @@ fn open_state(
     let greylist = greylist::Keeper::open(&store).map_err(words)?;
     let suppression = suppression::Keeper::open(&store).map_err(words)?;
     let returns = Arc::new(Returns::open(&store).map_err(words)?);
+    let reputation = guard::Keeper::open(&store).map_err(words)?;
     let quotas = Quotas::open(&store).map_err(words)?;
     let history = History::start(&store, history, move |failure| {
         let _ = fatal.try_send(format!("history: {failure}"));
@@ -334,6 +336,7 @@ fn open_state(
         greylist,
         suppression,
         returns,
+        reputation,
         history,
         audit: Arc::new(audit),
         bans: BanRows::of(&store),
@@ -398,6 +401,7 @@ async fn serve(
         greylist,
         suppression,
         returns,
+        reputation,
         history,
         audit,
         bans,
@@ -444,6 +448,7 @@ async fn serve(
         greylist,
         suppression,
         returns,
+        guard: reputation,
         history,
         session_ids: SessionIds::default(),
         audit,
@@ -531,6 +536,7 @@ async fn serve(
     server.bans.persist().await;
     server.reports.keep().await;
     server.tls_reports.keep().await;
+    server.guard.keep().await;
     let _ = std::fs::remove_file(control::socket_path(&data_dir));
     tokio::task::block_in_place(|| spool.close());
     tracing::info!("stopped");
@@ -613,7 +619,10 @@ async fn sweep(
     let mut certificates = tokio::time::interval(check_interval.max(Duration::from_secs(1)));
     loop {
         tokio::select! {
-            _ = ticks.tick() => server.live.load_full().delivery.close_idle().await,
+            _ = ticks.tick() => {
+                server.live.load_full().delivery.close_idle().await;
+                server.guard.keep().await;
+            }
             _ = certificates.tick() => reloader.renew_certificate(),
             () = stopped(&mut stopping) => return,
         }

@@ -14,6 +14,7 @@ pub mod certificate;
 pub mod client;
 pub mod dns;
 pub mod faulty_disk;
+pub mod guard_sim;
 pub mod issuer;
 pub mod maildir;
 pub mod mmdb;

@@ -19,6 +19,18 @@ pub(crate) fn write_rfc() -> Outcome {
     write(RFC, &rfc::table()?)
 }
 
+/// The simulator stands in the test kit, which the chores do without; a test of the kit compares the page with it.
+pub(crate) fn write_guard() -> Outcome {
+    let mut command = std::process::Command::new(crate::cargo());
+    command.args(["run", "--quiet", crate::ANY_RUST, "--package", "postern-testkit", "--example", "guard_table"]);
+    let output =
+        command.current_dir(root()).stderr(std::process::Stdio::inherit()).output().map_err(|error| format!("cargo: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("the simulator failed: {}", output.status));
+    }
+    write("docs/GUARD.md", &String::from_utf8_lossy(&output.stdout))
+}
+
 /// Fails when a generated page is not what its source says.
 pub(crate) fn check() -> Outcome {
     for (page, text, command) in [(CONFIG, postern_config::markdown(), "config-doc"), (RFC, rfc::table()?, "rfc-table")] {

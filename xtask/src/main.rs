@@ -19,6 +19,7 @@ cargo xtask COMMAND
   fuzz [SECS]   build the fuzz targets and run each for SECS seconds (default 9)
   config-doc    write docs/config.md from the table of settings
   rfc-table     write docs/rfc.md from the RFC comments in the code
+  guard-table   write docs/GUARD.md: what the guard of accounts does to simulated owners and thieves
   bench [ARGS]  measure against Postfix and a sink (cargo xtask bench --help)
   packages      install the Debian packages that tests and benchmarks use
 ";
@@ -90,6 +91,7 @@ fn main() -> ExitCode {
         ["fuzz", seconds] => seconds.parse().map_err(|_| format!("{seconds:?} is no number of seconds")).and_then(fuzz::run),
         ["config-doc"] => docs::write_config(),
         ["rfc-table"] => docs::write_rfc(),
+        ["guard-table"] => docs::write_guard(),
         ["packages"] => packages::install(),
         ["bench", rest @ ..] => {
             let build = run(&cargo(), &["build", "--release", ANY_RUST, "-p", "postern", "-p", "postern-bench", "--bins"]);

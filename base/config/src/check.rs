@@ -43,6 +43,7 @@ const RULES: &[Rule] = &[
     ),
     (numbers::bans, &["auth.ban_first", "auth.ban_longest"]),
     (numbers::unused, &["auth.unused_after", "auth.unused_notice"]),
+    (numbers::guard, &["outbound.guard"]),
     (numbers::lanes, &["outbound.lanes"]),
     (numbers::spool, &["spool"]),
     (reports, &["reports", "policy.authenticity.enabled"]),

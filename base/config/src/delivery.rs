@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use postern_mail::Domain;
 
+use crate::guard::OutboundGuard;
 use crate::hygiene::{Hygiene, Suppression, Verp};
 use crate::next_hop::TlsMode;
 use crate::scheduler::{Lanes, Retry};
@@ -191,6 +192,12 @@ section! {
         /// Policies on TLS of other domains.
         #[key(example = "", why = "see its keys")]
         pub mta_sts: MtaSts;
+        /// Recipients in any day that an account has never written to before; what goes beyond is held.
+        #[key(example = "500", why = "few people come to know so many in a day", within = 1..=1_000_000_000)]
+        pub new_recipients_per_day: u32 = 200;
+        /// Accounts that suddenly send otherwise.
+        #[key(example = "", why = "see its keys")]
+        pub guard: OutboundGuard;
         /// When a message is tried again.
         #[key(example = "", why = "see its keys")]
         pub retry: Retry;
@@ -209,7 +216,5 @@ section! {
         /// What comes back.
         #[key(example = "", why = "see its keys")]
         pub verp: Verp;
-        later "new_recipients_per_day" = "recipients never mailed before by an account in a day";
-        later "guard" = "slowing, holding and suspending a hacked account";
     }
 }

@@ -17,6 +17,7 @@ mod domain;
 mod error;
 mod filter;
 mod greylist;
+mod guard;
 mod history;
 mod http;
 mod hygiene;

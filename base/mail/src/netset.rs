@@ -172,6 +172,12 @@ impl Country {
         }
     }
 
+    /// Its two letters.
+    #[must_use]
+    pub const fn letters(self) -> [u8; 2] {
+        self.0
+    }
+
     fn key(self) -> u32 {
         u32::from(u16::from_be_bytes(self.0))
     }

@@ -126,6 +126,11 @@ pub const RULES: &[Rule] = &[
         helps: "outbound.hygiene.bulk_accounts has the account and role_names the name; write to a person who asked for it, or send from another account",
     },
     Rule {
+        name: "guard",
+        guards: None,
+        helps: "postern reputation show ACCOUNT says what speaks against it; clear ACCOUNT --release takes it back, and trust ACCOUNT vouches for it for a while",
+    },
+    Rule {
         name: "links",
         guards: None,
         helps: "write links as they are: the domain that is shown is the one that is led to, by name, without a user before it",

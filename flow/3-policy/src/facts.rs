@@ -5,6 +5,7 @@ use postern_mail::envelope::UnixMillis;
 use postern_mail::fact::{ClientFacts, Fact};
 use postern_mail::filter::FilterSaid;
 use postern_mail::greylist::GreySaid;
+use postern_mail::guard::GuardSaid;
 use postern_mail::link::LinkFacts;
 use postern_mail::message::headers::{HeaderFault, Headers};
 use postern_mail::netset::Listed;
@@ -123,6 +124,8 @@ pub struct Found {
     pub filters: Vec<FilterSaid>,
     /// What local lists say of the client's name, of its authors and of its links.
     pub listed: Vec<Listed>,
+    /// How unlike its account's past it is, where it is of an account.
+    pub guard: Option<Box<GuardSaid>>,
     /// It is for nobody but those who are written to about abuse, as the client named them. See [`is_for_postmaster`].
     pub is_for_postmaster: bool,
 }
@@ -145,6 +148,7 @@ impl Found {
         authenticity: None,
         filters: Vec::new(),
         listed: Vec::new(),
+        guard: None,
         is_for_postmaster: false,
     };
 }

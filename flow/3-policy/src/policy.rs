@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use postern_mail::envelope::Admission;
 use postern_mail::netset::Listed;
-use postern_mail::{DnsListRule, Mode, Modes, Points, Scored, Verdict};
+use postern_mail::{DnsListRule, GuardLimits, Mode, Modes, Points, Scored, Verdict};
 
 use crate::decide::{self, Panel};
 use crate::facts::{ConnectFacts, Directory, MessageFacts, RecipientFacts, SenderFacts};
@@ -15,7 +15,7 @@ use crate::rules::dnsbl;
 use crate::rules::recipient::Said;
 use crate::rules::score::{self, Holding};
 use crate::rules::{
-    authenticity, filters, greylist, hygiene, links, lists, loops, recipient, relay, scope, sender, sender_identity, size,
+    authenticity, filters, greylist, guard, hygiene, links, lists, loops, recipient, relay, scope, sender, sender_identity, size,
 };
 
 /// Whether mail may leave for domains that are not ours.
@@ -52,6 +52,8 @@ pub struct Policy {
     pub greylist_at: Points,
     /// `outbound.hygiene`.
     pub hygiene: hygiene::Settings,
+    /// `outbound.guard.slow_at` and the others.
+    pub guard: GuardLimits,
     /// `policy.mode` and `policy.rules`.
     pub modes: Modes,
 }
@@ -120,6 +122,10 @@ impl Policy {
         };
         let panel = authenticity::judge(panel, facts, &self.authenticity);
         let panel = scope::judge(panel, facts.scope);
+        let panel = match &facts.found.guard {
+            Some(said) => panel.rule(guard::GUARD, || guard::judge(said, &self.guard)),
+            None => panel,
+        };
         let panel = filters::judge(panel, &facts.found.filters);
         let trusted = self.trusts(facts.client.address).then_some(score::TRUSTED);
         let excused = trusted.or(facts.found.is_for_postmaster.then_some(score::POSTMASTER));

@@ -8,6 +8,7 @@ pub mod dmarc;
 pub mod dnsbl;
 pub mod filters;
 pub mod greylist;
+pub mod guard;
 pub mod hygiene;
 pub mod links;
 pub mod lists;

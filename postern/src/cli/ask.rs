@@ -114,6 +114,7 @@ fn is_about_state(order: &Order) -> bool {
         | Order::Ban(_)
         | Order::Greylist(_)
         | Order::Suppression(_)
+        | Order::Reputation(_)
         | Order::Explain { .. }
         | Order::Trace { .. } => true,
         Order::Because { order, .. } => is_about_state(order),

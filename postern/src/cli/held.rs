@@ -1,9 +1,12 @@
 //! `postern held`: messages that wait for a person, whoever held them. It is the queue, looked at from one side.
 
+use std::collections::BTreeMap;
+
 use clap::Subcommand;
+use postern_mail::Quoted;
 
 use super::{Changing, QueueVerb, Stop, Which};
-use crate::control::{Change, Order};
+use crate::control::{Change, Message, Order};
 
 #[derive(Subcommand)]
 pub(crate) enum HeldVerb {
@@ -45,5 +48,60 @@ impl HeldVerb {
             }
             Self::Discard(changing) => held_ones(changing, Change::Drop),
         }
+    }
+}
+
+/// Held messages in groups: how many of which account for which cause, where there is more than one.
+pub(crate) fn print_groups(messages: &[Message]) {
+    let groups = groups(messages);
+    if groups.values().sum::<usize>() < 2 {
+        return;
+    }
+    say!("held, by account and cause:");
+    for ((account, cause), count) in groups {
+        say!("    {count}  {}  {}", Quoted::text(&account), Quoted::text(&cause));
+    }
+}
+
+/// What a rule holds begins with its name and a colon; the rest was written by a person.
+fn groups(messages: &[Message]) -> BTreeMap<(String, String), usize> {
+    let mut groups = BTreeMap::new();
+    for message in messages {
+        let Some(reason) = &message.held else { continue };
+        let rule = reason.split_once(':').map(|(name, _)| name).filter(|name| postern_mail::rule::rule(name).is_some());
+        let account = message.account.clone().unwrap_or_else(|| "nobody of ours".to_owned());
+        *groups.entry((account, rule.unwrap_or(reason).to_owned())).or_default() += 1;
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_is_grouped_by_account_and_by_the_rule_or_the_words_it_is_held_for() {
+        let message = |account: Option<&str>, held: Option<&str>| Message {
+            id: String::new(),
+            from: String::new(),
+            account: account.map(str::to_owned),
+            size: 0,
+            received: 0,
+            attempts: 0,
+            due: 0,
+            held: held.map(str::to_owned),
+            recipients: Vec::new(),
+        };
+        let messages = [
+            message(Some("alice"), Some("guard: held with 6.1 points")),
+            message(Some("alice"), Some("guard: held while it waited")),
+            message(Some("alice"), Some("wait: until monday")),
+            message(None, Some("score: 7.0 points")),
+            message(Some("alice"), None),
+        ];
+        let groups: Vec<_> = groups(&messages).into_iter().collect();
+        let group = |account: &str, cause: &str, count| ((account.to_owned(), cause.to_owned()), count);
+        let expected = [group("alice", "guard", 2), group("alice", "wait: until monday", 1), group("nobody of ours", "score", 1)];
+        assert_eq!(groups, expected);
     }
 }

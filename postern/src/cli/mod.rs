@@ -19,6 +19,7 @@ mod mirror;
 mod policy;
 mod print;
 mod reports;
+mod reputation;
 mod scope;
 mod suppression;
 
@@ -181,6 +182,16 @@ enum Command {
     Suppression {
         #[command(subcommand)]
         verb: suppression::SuppressionVerb,
+        #[command(flatten)]
+        at: Where,
+    },
+    /// How accounts stand: what each did against its own past, and what is done about it.
+    Reputation {
+        #[command(subcommand)]
+        verb: reputation::ReputationVerb,
+        /// Why, for the audit log.
+        #[arg(long, global = true, value_name = "TEXT")]
+        reason: Option<String>,
         #[command(flatten)]
         at: Where,
     },
@@ -543,6 +554,7 @@ fn carry_out(command: Command) -> Result<(), Stop> {
             None => return Ok(()),
         },
         Command::Greylist { verb, at } => (verb.order(), at),
+        Command::Reputation { verb, reason, at } => (because(reason, verb.order()?), at),
         Command::Ban { verb, at } => (verb.order()?, at),
         Command::Suppression { verb, at } => return suppression::run(verb, &Source::named(at.config), at.json),
         Command::Trace { what, limit, at } => (Order::Trace { what, limit }, at),

@@ -4,7 +4,7 @@ use comfy_table::{Table, presets};
 use jiff::Timestamp;
 use postern_mail::Quoted;
 
-use crate::cli::{Stop, bans, dkim, dns, dnsbl, explain, greylist, lists, reports, scope, suppression};
+use crate::cli::{Stop, bans, dkim, dns, dnsbl, explain, greylist, lists, reports, reputation, scope, suppression};
 use crate::control::{Account, Answer, Credential, Lane, Message, Status, Story};
 
 pub(crate) fn print(answer: Answer, as_json: bool) -> Result<(), Stop> {
@@ -62,6 +62,7 @@ pub(crate) fn print(answer: Answer, as_json: bool) -> Result<(), Stop> {
             return dns::ended(&plan);
         }
         Answer::Suppressions(answer) => suppression::print(&answer),
+        Answer::Reputation { accounts } => reputation::print(&accounts),
         Answer::ReportsSent(sent) => reports::print(&sent),
         Answer::ReportsRead(read) => reports::print_read(&read),
         Answer::Greylist(remembered) => greylist::print(&remembered),
@@ -186,6 +187,7 @@ fn print_messages(messages: &[Message], more: bool) {
     if more {
         say!("... and more; give --limit");
     }
+    super::held::print_groups(messages);
 }
 
 fn print_lanes(lanes: &[Lane]) {

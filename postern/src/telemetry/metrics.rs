@@ -66,6 +66,7 @@ pub(crate) struct Metrics {
     bounces: Family<Why, Counter>,
     /// Addresses that were suppressed.
     suppressed: Family<Why, Counter>,
+    guarded: Family<Why, Counter>,
     /// Messages in the spool.
     pub queued: Gauge,
     /// Syncs of the log.
@@ -99,6 +100,7 @@ impl Default for Metrics {
             greylisted: Family::default(),
             bounces: Family::default(),
             suppressed: Family::default(),
+            guarded: Family::default(),
             queued: Gauge::default(),
             syncs: Gauge::default(),
             live_bytes: Gauge::default(),
@@ -133,6 +135,7 @@ impl Default for Metrics {
             metrics.bounces.clone(),
         );
         registry.register("suppressed", "Addresses that are not written to any more, by why", metrics.suppressed.clone());
+        registry.register("accounts_guarded", "Steps the guard of accounts has taken", metrics.guarded.clone());
         registry.register("bans", "Bans by what they are for", metrics.bans.clone());
         registry.register("bans_active", "Networks banned now", metrics.bans_active.clone());
         registry.register(
@@ -215,6 +218,11 @@ impl Metrics {
     /// Greylisting was asked about a recipient.
     pub(crate) fn greylisted(&self, why: &'static str) {
         self.greylisted.get_or_create(&Why { why }).inc();
+    }
+
+    /// The guard of accounts took a step.
+    pub(crate) fn guarded(&self, why: &'static str) {
+        self.guarded.get_or_create(&Why { why }).inc();
     }
 
     /// A client was turned away at a ceiling.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use postern_mail::attempt::Destination;
+use postern_mail::envelope::UnixMillis;
 use postern_mail::event::Event;
 use postern_mail::outcome::{Evidence, Outcome};
 use postern_mail::{Domain, Envelope, Host, Mailbox, MessageId, Scope, SessionId, Status as StatusCode};
@@ -22,6 +23,7 @@ use tokio::time::timeout;
 
 use crate::control::dnsbl::DnsLists;
 use crate::control::reports::ReportsOrder;
+use crate::control::reputation;
 use crate::control::{
     Answer, Change, Lane, Message, ORDER_BYTES_MAX, ORDER_TIMEOUT, Order, QueueOrder, Recipient, Selection, Status, Story,
     carry_out_account,
@@ -98,8 +100,8 @@ async fn converse(server: &Arc<Server>, reloader: &Reloader, stream: UnixStream)
 /// Carries out an order; what changes anything is in the audit log before it is answered.
 async fn audited(server: &Arc<Server>, reloader: &Reloader, order: Order, who: String) -> Answer {
     let act = acts::act(&order);
-    let order = if let Order::Because { order, .. } = order { *order } else { order };
-    let answer = carry_out(server, reloader, order).await;
+    let (order, reason) = if let Order::Because { order, reason } = order { (*order, reason) } else { (order, String::new()) };
+    let answer = carry_out(server, reloader, order, &reason).await;
     let Some((what, reason)) = act else { return answer };
     acts::answered(server.audit(who, what, reason, acts::result(&answer)).await, answer)
 }
@@ -131,7 +133,7 @@ fn explain(server: &Server, id: &str) -> Answer {
     }
 }
 
-async fn carry_out(server: &Arc<Server>, reloader: &Reloader, order: Order) -> Answer {
+async fn carry_out(server: &Arc<Server>, reloader: &Reloader, order: Order, reason: &str) -> Answer {
     match order {
         Order::Because { .. } => Answer::Failed { exit: 2, error: "an order has one reason".to_owned() },
         Order::Explain { id } => {
@@ -184,6 +186,7 @@ async fn carry_out(server: &Arc<Server>, reloader: &Reloader, order: Order) -> A
             let carried_out = move || replay::carry_out(&server.history, &server.live.load().config, &order);
             tokio::task::spawn_blocking(carried_out).await.unwrap_or_else(|error| Answer::failed(error.to_string()))
         }
+        Order::Reputation(order) => reputation::carry_out(server, order, reason).await,
         Order::Ban(order) => bans::carry_out(server, order).await,
         Order::Suppression(order) => suppression::carry_out(server, order).await,
         Order::Queue(QueueOrder::List(which)) => match select(server, &which).await {
@@ -311,7 +314,7 @@ fn matches(which: &Selection, message: &Message, now: u64) -> bool {
 }
 
 /// Messages that fit, oldest first, and whether there are more than the limit.
-async fn select(server: &Server, which: &Selection) -> Result<(Vec<(MessageId, Message)>, bool), Answer> {
+pub(crate) async fn select(server: &Server, which: &Selection) -> Result<(Vec<(MessageId, Message)>, bool), Answer> {
     let mut ids = Vec::with_capacity(which.ids.len());
     for text in &which.ids {
         let id: MessageId = text.parse().map_err(|_| Answer::Failed { exit: 2, error: format!("{text:?} is no message id") })?;
@@ -365,7 +368,7 @@ async fn retry_lane(server: &Server, destination: Destination) -> Answer {
     }
 }
 
-async fn change(server: &Server, what: Change, which: &Selection, reason: &str, dry_run: bool) -> Answer {
+pub(crate) async fn change(server: &Server, what: Change, which: &Selection, reason: &str, dry_run: bool) -> Answer {
     let only_domain = Selection { domain: which.domain.clone(), limit: which.limit, ..Selection::default() };
     if let (Change::Retry, false, Some(domain)) = (what, dry_run, &which.domain)
         && *which == only_domain
@@ -399,6 +402,20 @@ async fn change(server: &Server, what: Change, which: &Selection, reason: &str, 
     }
     let rest = if more { "; there are more, give --limit" } else { "" };
     Answer::Done { text: format!("{}: {done} messages{rest}", what.as_str()) }
+}
+
+/// Holds what waits of an account and came since then; gives how many messages.
+pub(crate) async fn hold_since(server: &Server, account: &str, since: UnixMillis, reason: &str) -> usize {
+    let which = Selection { account: Some(account.to_owned()), limit: usize::MAX, ..Selection::default() };
+    let Ok((messages, _)) = select(server, &which).await else { return 0 };
+    let mut held = 0;
+    for (id, message) in messages {
+        if message.held.is_none() && message.received >= since.0 && change_one(server, Change::Hold, id, reason).await.is_ok() {
+            server.emit(Event::Ordered { id, what: Change::Hold.as_str(), reason: reason.to_owned() });
+            held += 1;
+        }
+    }
+    held
 }
 
 async fn change_one(server: &Server, what: Change, id: MessageId, reason: &str) -> Result<(), String> {

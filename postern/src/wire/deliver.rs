@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 
 use crate::wire::dispatch::Order;
 use crate::wire::routing::Way;
-use crate::wire::{Live, Server, clock, outward, report, returns, routing, signing, suppression, tls_reports};
+use crate::wire::{Live, Server, clock, guard, outward, report, returns, routing, signing, suppression, tls_reports};
 
 /// When a report cannot be stored, or a message not be read, it is taken up again after this.
 const REPORT_RETRY: Duration = Duration::from_secs(600);
@@ -138,6 +138,7 @@ async fn try_for_lane(server: Arc<Server>, attempt: Attempt) {
     }
     let recipients: Vec<Recipient> = mine.iter().filter_map(|index| stored.envelope.recipients.get(*index).cloned()).collect();
     let outcomes = deliver(&server, &live, &attempt, &stored, &recipients).await;
+    guard::told(&server, &live, &stored, &mine, &outcomes).await;
     conclude(&server, &live, &attempt, &stored, &mine, outcomes).await;
 }
 

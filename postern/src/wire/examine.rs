@@ -176,7 +176,7 @@ pub(crate) async fn look(server: &Server, live: &Live, about: About<'_>, octets:
     let (authenticity, fields) = from.map_or((None, Vec::new()), |(found, fields)| (Some(Box::new(found)), fields));
     let listed = names_in_lists::of_message(server, client, headers, (inspection.as_ref(), authenticity.as_deref()));
     let links = inspection.as_ref().map(|inspection| LinkFacts { unasked, ..inspection.facts() });
-    (Found { dns, links, authenticity, filters: Vec::new(), listed, is_for_postmaster: false }, fields)
+    (Found { dns, links, authenticity, filters: Vec::new(), listed, guard: None, is_for_postmaster: false }, fields)
 }
 
 /// What reads messages, as configured.

@@ -44,7 +44,8 @@ use crate::wire::scope::{Ended, Holder};
 use crate::wire::strangers::{self, Dues};
 use crate::wire::trail::SessionTrail;
 use crate::wire::{
-    Live, Server, auth_guard, clock, greylist, lists, live, login, names, reports, returns, routing, scope, sealing, suppression,
+    Live, Server, auth_guard, clock, greylist, guard, lists, live, login, names, reports, returns, routing, scope, sealing,
+    suppression,
 };
 
 /// Answers the questions of one session and takes its bodies.
@@ -107,6 +108,8 @@ struct Incoming {
     found: Box<Found>,
     /// Fields that say so.
     fields: Vec<u8>,
+    /// What the guard of accounts wants beside the verdict.
+    ruled: guard::Ruled,
 }
 
 enum Head {
@@ -371,6 +374,7 @@ impl Inbound {
         self.asking.watch(&self.server, &self.live, &self.client, &found.dns);
         let is_for_postmaster = message.is_for_postmaster;
         (*message.found, message.fields) = (Found { is_for_postmaster, ..found }, fields);
+        message.ruled = guard::ask(&self.server, &self.live, &message.envelope, &mut message.found).await;
         let mut verdict = self.with_facts(|policy, _, facts| policy.message(facts))?;
         // Filters see what our own rules would take.
         if verdict.reply().is_none()
@@ -617,6 +621,7 @@ impl Host for Inbound {
             cut: None,
             found: Box::default(),
             fields: Vec::new(),
+            ruled: guard::Ruled::default(),
         }));
     }
 
@@ -639,7 +644,7 @@ impl Host for Inbound {
         message.head.finish();
         // A body that is empty, or nothing but a header section, has left this unwritten.
         let rest = message.complete_section(&self.live.hostname);
-        let Incoming { envelope, writer, size, held, is_report, ours, .. } = message;
+        let Incoming { envelope, writer, size, held, is_report, ruled, ours, .. } = message;
         let mut writer = writer?;
         if let Some(reason) = &held {
             writer.hold(reason);
@@ -667,7 +672,9 @@ impl Host for Inbound {
         self.dues.settle(&self.server);
         self.asking.accepted(&self.server);
         self.trail.accepted(&self.server, &self.client, committed.id());
-        self.server.accepted(committed.id(), envelope, size, held).await;
+        let account = envelope.account.clone();
+        self.server.accepted(committed.id(), envelope, size, (held, ruled.not_before)).await;
+        guard::accepted(&self.server, account, ruled);
         Ok(committed)
     }
 

@@ -24,7 +24,7 @@ use postern_session::{Hurry, SessionSettings};
 use postern_spool::SpoolSettings;
 
 use crate::wire::examine::{self, Memory};
-use crate::wire::{authenticity, dnsbl, outward, sealing, strangers, sts};
+use crate::wire::{authenticity, dnsbl, guard, outward, sealing, strangers, sts};
 
 /// Clients give up after minutes; what our own rules take is milliseconds.
 const JUDGED_LONG: Duration = Duration::from_secs(1);
@@ -192,7 +192,8 @@ pub(crate) fn policy(config: &Config) -> Policy {
         authenticity: authenticity::settings(config),
         hygiene: super::suppression::hygiene(config),
         greylist_at: Points::nearest(config.policy.greylist.when_points),
-        modes: config.policy.modes(),
+        guard: config.outbound.guard.limits(),
+        modes: guard::modes(config),
     }
 }
 
@@ -207,7 +208,7 @@ fn link_weights(config: &Config) -> Weights {
 pub(crate) fn is_of_policy(path: &str) -> bool {
     const OTHERS: [&str; 5] =
         ["server.relay_networks", "server.trusted_networks", "outbound.enabled", "limits.message_size", "limits.received_max"];
-    path.starts_with("policy.") || path.starts_with("outbound.hygiene.") || OTHERS.contains(&path)
+    ["policy.", "outbound.hygiene.", "outbound.guard."].iter().any(|section| path.starts_with(section)) || OTHERS.contains(&path)
 }
 
 fn delivery(config: &Config, own_addresses: Vec<SocketAddr>) -> Result<(Delivery, Option<Arc<rustls::ClientConfig>>), String> {

@@ -11,6 +11,7 @@ pub(crate) mod dnsbl;
 pub(crate) mod examine;
 mod filters;
 pub(crate) mod greylist;
+pub(crate) mod guard;
 pub(crate) mod inbound;
 pub(crate) mod lists;
 pub(crate) mod live;
@@ -113,6 +114,8 @@ pub(crate) struct Server {
     pub returns: Arc<Returns>,
     /// Who is not written to.
     pub suppression: suppression::Keeper,
+    /// What each account did, against which it is measured.
+    pub guard: guard::Keeper,
     /// Counters.
     pub metrics: Metrics,
     /// See [`Server::lock_progress`].
@@ -178,10 +181,16 @@ impl Server {
 
     /// A message is durable: tell the scheduler, then the world. When the scheduler cannot take it (it is full, or stopping), the
     /// message is as safe as before and is scheduled after the next start.
-    pub(crate) async fn accepted(&self, id: MessageId, envelope: Envelope, size: u64, held: Option<String>) {
+    pub(crate) async fn accepted(
+        &self,
+        id: MessageId,
+        envelope: Envelope,
+        size: u64,
+        (held, not_before): (Option<String>, Option<UnixMillis>),
+    ) {
         let live = self.live.load_full();
         let open = envelope.recipients.iter().map(|recipient| recipient.address());
-        let tickets = routing::tickets(&live.config, id, &envelope, open, (envelope.received, 0));
+        let tickets = routing::tickets(&live.config, id, &envelope, open, (not_before.unwrap_or(envelope.received), 0));
         self.emit(Event::Accepted {
             id,
             from: envelope.from,

@@ -82,7 +82,7 @@ pub(crate) async fn put(
     };
     let committed = writer.commit(&envelope).await?;
     let id = committed.id();
-    server.accepted(id, envelope, octets.len() as u64, None).await;
+    server.accepted(id, envelope, octets.len() as u64, (None, None)).await;
     Ok(Some(id))
 }
 
@@ -109,7 +109,7 @@ pub(crate) async fn hand_on(server: &Server, live: &Live, stored: &Stored, to: &
     let envelope = Envelope { recipients, account: None, client: None, received: clock(), ..stored.envelope.clone() };
     let committed = writer.commit(&envelope).await?;
     let id = committed.id();
-    server.accepted(id, envelope, stored.size, None).await;
+    server.accepted(id, envelope, stored.size, (None, None)).await;
     Ok(Some(id))
 }
 
@@ -156,6 +156,6 @@ pub(crate) async fn send(
         received: now,
     };
     let committed = writer.commit(&envelope).await?;
-    server.accepted(committed.id(), envelope, report.bytes.len() as u64, None).await;
+    server.accepted(committed.id(), envelope, report.bytes.len() as u64, (None, None)).await;
     Ok(())
 }

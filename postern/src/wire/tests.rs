@@ -78,6 +78,7 @@ impl Town {
             greylist: greylist::Keeper::open(&store).unwrap(),
             returns: Arc::new(postern_state::Returns::open(&store).unwrap()),
             suppression: suppression::Keeper::open(&store).unwrap(),
+            guard: guard::Keeper::open(&store).unwrap(),
             history,
             session_ids: SessionIds::default(),
             audit: Arc::new(Audit::open(folder.path(), clock(), postern_state::audit::Keep::default()).unwrap()),

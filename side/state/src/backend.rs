@@ -38,11 +38,13 @@ pub enum Keyspace {
     Suppression,
     /// Senders that mail left with, each for one recipient.
     Returns,
+    /// What accounts did, for the guard of accounts.
+    Reputation,
 }
 
 impl Keyspace {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Meta,
         Self::Accounts,
         Self::History,
@@ -58,6 +60,7 @@ impl Keyspace {
         Self::Tls,
         Self::Suppression,
         Self::Returns,
+        Self::Reputation,
     ];
 
     /// Its name on disk.
@@ -79,6 +82,7 @@ impl Keyspace {
             Self::Tls => "tls",
             Self::Suppression => "suppression",
             Self::Returns => "returns",
+            Self::Reputation => "reputation",
         }
     }
 }

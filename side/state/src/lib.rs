@@ -23,6 +23,7 @@ pub mod oidc;
 pub mod password;
 pub mod quota;
 pub mod reports;
+pub mod reputation;
 pub mod returns;
 mod schema;
 pub mod standing;
@@ -45,6 +46,7 @@ pub use lists::{FileSettings, Files, ListFailure, ListSettings, Lists, Looks, Ow
 pub use oidc::{Issuers, OidcSettings, TokenClaim};
 pub use quota::{Claim, Counted, Quotas, Reservation};
 pub use reports::ReportRows;
+pub use reputation::ReputationRows;
 pub use returns::{ReturnSettings, Returns, Sent};
 pub use standing::{ScopeRow, Standing};
 pub use store::Store;

@@ -515,6 +515,12 @@ impl Lists {
         }
     }
 
+    /// In which country an address is, where there is a database of them.
+    #[must_use]
+    pub fn country(&self, address: IpAddr) -> Option<postern_mail::netset::Country> {
+        self.files.load().geo.country(address)
+    }
+
     /// What lists say of a client; nothing of most, and then nothing is allocated.
     #[must_use]
     pub fn listed(&self, address: IpAddr, listener: ListenerKind, now: UnixMillis) -> Vec<Listed> {

@@ -33,6 +33,7 @@ mod foreign_results;
 mod forged_authors;
 mod full_disk;
 mod greylist;
+mod guard;
 mod hostile_names;
 mod hostile_next_hop;
 mod limits;

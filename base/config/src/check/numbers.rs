@@ -59,6 +59,17 @@ pub(super) fn retry(findings: &mut Findings<'_>) {
     }
 }
 
+pub(super) fn guard(findings: &mut Findings<'_>) {
+    let guard = &findings.config.outbound.guard;
+    if guard.slow_at > guard.hold_at || guard.hold_at > guard.suspend_at {
+        let problem = format!(
+            "the steps come in this order: slow_at {}, hold_at {}, suspend_at {}",
+            guard.slow_at, guard.hold_at, guard.suspend_at
+        );
+        findings.error_at_either(["outbound.guard.hold_at", "outbound.guard.suspend_at"], &problem);
+    }
+}
+
 fn longer(first: Duration, longest: Duration) -> String {
     format!("the first wait ({}) is longer than the longest ({})", print_duration(first), print_duration(longest))
 }

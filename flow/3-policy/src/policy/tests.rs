@@ -46,6 +46,7 @@ pub(crate) fn policy() -> Policy {
         authenticity: crate::rules::authenticity::Settings::default(),
         greylist_at: postern_mail::Points(0),
         hygiene: Default::default(),
+        guard: postern_mail::GuardLimits::default(),
         modes: Modes::default(),
     }
 }

@@ -10,6 +10,7 @@ use postern_mail::envelope::UnixMillis;
 use postern_mail::fact::{ClientFacts, Fact};
 use postern_mail::filter::{FilterSaid, FilterWord, OnFailure};
 use postern_mail::greylist::GreySaid;
+use postern_mail::guard::{GuardSaid, GuardStep};
 use postern_mail::link::{LinkFacts, OddLink, Tricks};
 use postern_mail::message::headers::{HeaderFault, Headers};
 use postern_mail::netset::{Action, Listed, Subject};
@@ -285,6 +286,7 @@ impl<'a> Reader<'a> {
             authenticity: self.authenticity()?,
             filters: self.filters()?,
             listed: self.named()?,
+            guard: None,
             is_for_postmaster: false,
         };
         // A record of before it was counted has none of this.
@@ -293,7 +295,15 @@ impl<'a> Reader<'a> {
             links.unasked = unasked;
         }
         found.is_for_postmaster = self.at != self.end && self.octet()? != 0;
+        // A record of before there was a guard has none of this.
+        found.guard = if self.at == self.end { None } else { self.option(Self::guard)?.map(Box::new) };
         Some(found)
+    }
+
+    fn guard(&mut self) -> Option<GuardSaid> {
+        let points = Points(i16::from_le_bytes(*self.take(2)?.first_chunk::<2>()?));
+        let standing = *GuardStep::ALL.get(usize::from(self.octet()?))?;
+        Some(GuardSaid { points, standing, because: self.text()?.to_string() })
     }
 
     fn links(&mut self) -> Option<Option<LinkFacts>> {

@@ -26,6 +26,7 @@ fn policy() -> Policy {
         authenticity: crate::rules::authenticity::Settings::default(),
         greylist_at: postern_mail::Points(0),
         hygiene: Default::default(),
+        guard: postern_mail::GuardLimits::default(),
         modes: Modes::default(),
     }
 }
@@ -254,6 +255,30 @@ fn what_was_remembered_of_a_recipient_is_in_the_record_and_refuses_it_again() {
         assert_eq!(verdicts[1].decided_by().map(|finding| finding.rule), Some("suppressed"), "{:?}", verdicts[1]);
         let _ = case.check();
     }
+}
+
+#[test]
+fn what_the_guard_of_accounts_said_is_in_the_record_and_is_held_by_the_limits_of_the_day() {
+    use postern_mail::{GuardLimits, GuardSaid, GuardStep, Points};
+    let judged = |said: GuardSaid, limits: GuardLimits| {
+        let case = Case { found: Found { guard: Some(Box::new(said)), ..Found::default() }, ..Case::stranger() };
+        let _ = case.check();
+        let record = Record::read(&case.run().0).unwrap();
+        let policy = Policy { guard: limits, ..policy() };
+        let again = record.entries.iter().find_map(|entry| match &entry.what {
+            What::Judged(judged) if judged.facts.stage() == Stage::Message => judged.facts.judge(&record.client, &policy),
+            _ => None,
+        });
+        again.unwrap()
+    };
+    let said = |tenths, standing| GuardSaid { points: Points(tenths), standing, because: "41 strangers".to_owned() };
+    let limits = GuardLimits::default();
+    assert_eq!(judged(said(59, GuardStep::Slow), limits).decision(), Decision::Pass);
+    let held = judged(said(61, GuardStep::None), limits);
+    assert_eq!(held.decision(), Decision::Hold);
+    assert!(held.decided_by().unwrap().because.contains("41 strangers"), "{held:?}");
+    assert_eq!(judged(said(61, GuardStep::None), GuardLimits { hold: Points(70), ..limits }).decision(), Decision::Pass);
+    assert_eq!(judged(said(0, GuardStep::Suspend), limits).decision(), Decision::Hold);
 }
 
 #[test]

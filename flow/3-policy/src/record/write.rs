@@ -344,6 +344,11 @@ impl Recorder {
         self.named(&found.listed);
         self.number(found.links.as_ref().map_or(0, |links| u64::from(links.unasked)));
         self.octet(u8::from(found.is_for_postmaster));
+        self.option(found.guard.as_deref(), |this, said| {
+            this.bytes.extend_from_slice(&said.points.0.to_le_bytes());
+            this.octet(said.standing as u8);
+            this.text(&said.because);
+        });
     }
 
     fn dns(&mut self, said: &DnsSaid) {

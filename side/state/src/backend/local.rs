@@ -63,6 +63,7 @@ impl Local {
             tls,
             suppression,
             returns,
+            reputation,
         ] = Keyspace::ALL;
         let keyspaces = [
             open(meta)?,
@@ -80,6 +81,7 @@ impl Local {
             open(tls)?,
             open(suppression)?,
             open(returns)?,
+            open(reputation)?,
         ];
         Ok(Self { database, keyspaces })
     }
@@ -101,6 +103,7 @@ impl Local {
             tls,
             suppression,
             returns,
+            reputation,
         ] = &self.keyspaces;
         match space {
             Keyspace::Meta => meta,
@@ -118,6 +121,7 @@ impl Local {
             Keyspace::Tls => tls,
             Keyspace::Suppression => suppression,
             Keyspace::Returns => returns,
+            Keyspace::Reputation => reputation,
         }
     }
 }

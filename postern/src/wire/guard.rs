@@ -1,0 +1,358 @@
+//! The guard of accounts, joined: asked at the end of each message of an account, told what became of it, and its steps carried out. What it knows is
+//! written to the store every few seconds, and at once when an account is put on a stricter step.
+//!
+//! Promise: a message that is held for it was acknowledged and is in the spool; a suspension comes behind the message that brought it about, so that nobody
+//! is told that it failed; and a store that fails holds up nobody.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use postern_config::Config;
+use postern_mail::client::Subnet;
+use postern_mail::envelope::UnixMillis;
+use postern_mail::event::Event;
+use postern_mail::guard::{GuardSaid, GuardStep};
+use postern_mail::{DnsTarget, Envelope, Mode, Modes, Outcome, Quoted};
+use postern_outcome::guard::{RecipientKey, Ruling, Sending, Standing, To};
+use postern_outcome::{Guard, GuardOfAccountsSettings, News, Refusal};
+use postern_policy::facts::Found;
+use postern_policy::rules::guard::GUARD;
+use postern_spool::Stored;
+use postern_state::{ReputationRows, StateFailure, Store};
+
+use crate::wire::{Live, Server, clock, control, live};
+
+/// What of an account's mail waits for its turn, and came so long before it is held, is held as well.
+const HELD_BACK: Duration = Duration::from_secs(3600);
+
+struct Inner {
+    head: Guard,
+    /// Whose rows are older than what is known.
+    dirty: HashSet<Arc<str>>,
+}
+
+/// What is known of accounts, in memory and on disk.
+pub(crate) struct Keeper {
+    inner: Mutex<Inner>,
+    rows: Arc<ReputationRows>,
+    began: UnixMillis,
+}
+
+/// What is to be done with a message beside what its verdict says.
+#[derive(Debug, Default)]
+pub(crate) struct Ruled {
+    /// Not to leave before this.
+    pub not_before: Option<UnixMillis>,
+    /// The account was put on this step by it.
+    risen: Option<(GuardStep, String)>,
+}
+
+fn settings(config: &Config, modes: &Modes) -> GuardOfAccountsSettings {
+    let own = &config.outbound.guard;
+    GuardOfAccountsSettings {
+        limits: own.limits(),
+        strangers_per_day: config.outbound.new_recipients_per_day,
+        pace: own.pace,
+        memory: live::size(own.memory),
+        has_effect: modes.of(GUARD) == Mode::Enforce,
+    }
+}
+
+/// The modes of all rules. That of the guard is told where the guard is; one of `policy.rules` goes before it, and it is never stricter than `policy.mode`.
+#[must_use]
+pub(crate) fn modes(config: &Config) -> Modes {
+    let policy = &config.policy;
+    let mut rules: Vec<_> = policy.rules.0.iter().map(|(name, mode)| (*name, *mode)).collect();
+    if !policy.rules.0.contains_key(GUARD) {
+        let weaker = match (policy.mode, config.outbound.guard.mode) {
+            (Mode::Off, _) | (_, Mode::Off) => Mode::Off,
+            (Mode::Observe, _) | (_, Mode::Observe) => Mode::Observe,
+            (Mode::Enforce, Mode::Enforce) => Mode::Enforce,
+        };
+        rules.push((GUARD, weaker));
+    }
+    Modes::new(policy.mode, rules)
+}
+
+impl Keeper {
+    /// Reads the little that is needed at a start; the pasts of accounts are read when they send. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(crate) fn open(store: &Store) -> Result<Self, StateFailure> {
+        let rows = ReputationRows::of(store);
+        let (seed, began) = rows.began(clock())?;
+        let head = Guard::new(GuardOfAccountsSettings::default(), seed);
+        Ok(Self { inner: Mutex::new(Inner { head, dirty: HashSet::new() }), rows: Arc::new(rows), began })
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes up the past of an account, where it is not here and on disk.
+    async fn take_up(&self, account: &Arc<str>, live: &Live) {
+        if self.inner().head.knows(account) {
+            return;
+        }
+        let (rows, name) = (Arc::clone(&self.rows), Arc::clone(account));
+        let row = match tokio::task::spawn_blocking(move || rows.read(&name)).await {
+            Ok(Ok(row)) => row,
+            Ok(Err(failure)) => return tracing::error!(%failure, %account, "what is known of an account cannot be read"),
+            Err(_) => None,
+        };
+        let now = clock();
+        let learns_until = self.began.plus(live.config.outbound.guard.learn);
+        let mut inner = self.inner();
+        if inner.head.knows(account) || row.is_some_and(|row| inner.head.restore(Arc::clone(account), &row)) {
+            return;
+        }
+        if now < learns_until {
+            inner.head.trust(now, account, learns_until);
+        }
+    }
+
+    /// Writes what has changed.
+    pub(crate) async fn keep(&self) {
+        let changed: Vec<(Arc<str>, Vec<u8>)> = {
+            let mut inner = self.inner();
+            let dirty = std::mem::take(&mut inner.dirty);
+            dirty.into_iter().filter_map(|account| inner.head.row(&account).map(|row| (account, row))).collect()
+        };
+        if changed.is_empty() {
+            return;
+        }
+        let rows = Arc::clone(&self.rows);
+        if let Ok(Err(failure)) = tokio::task::spawn_blocking(move || rows.keep(changed)).await {
+            tracing::error!(%failure, "what is known of accounts could not be written");
+        }
+    }
+
+    fn tos(&self, envelope: &Envelope) -> Vec<To> {
+        let inner = self.inner();
+        let recipients = envelope.recipients.iter();
+        recipients.map(|to| To { key: inner.head.recipient(to.address()), is_ours: to.is_hosted() }).collect()
+    }
+}
+
+/// At the end of a message: what the guard says of it is put with what was found, and what it wants beside that is given back.
+pub(crate) async fn ask(server: &Server, live: &Live, envelope: &Envelope, found: &mut Found) -> Ruled {
+    let Some(account) = &envelope.account else { return Ruled::default() };
+    let mode = live.policy.modes.of(GUARD);
+    if mode == Mode::Off {
+        return Ruled::default();
+    }
+    let keeper = &server.guard;
+    keeper.take_up(account, live).await;
+    let to = keeper.tos(envelope);
+    let from = envelope.client.map(Subnet::network);
+    let country = envelope.client.and_then(|client| server.lists.country(client)).map(|country| country.letters());
+    let is_listed = found.dns.listed.iter().any(|listed| matches!(listed.target, DnsTarget::Link));
+    let ruling = {
+        let mut inner = keeper.inner();
+        inner.head.adjust(settings(&live.config, &live.policy.modes));
+        inner.dirty.insert(Arc::clone(account));
+        inner.head.judge(clock(), account, Sending { to: &to, from, country, is_listed })
+    };
+    let risen = (ruling.step > ruling.before).then(|| (ruling.step, ruling.said.because.clone()));
+    if let Some((step, because)) = risen.as_ref().filter(|_| mode == Mode::Enforce) {
+        tell(server, account, *step, because.clone());
+    }
+    let not_before = ruling.not_before.filter(|_| mode == Mode::Enforce);
+    found.guard = Some(Box::new(ruling.said));
+    Ruled { not_before, risen: risen.filter(|_| mode == Mode::Enforce) }
+}
+
+fn tell(server: &Server, account: &Arc<str>, step: GuardStep, because: String) {
+    let what = match step {
+        GuardStep::None => "guard-cleared",
+        GuardStep::Slow => "guard-slow",
+        GuardStep::Hold => "guard-hold",
+        GuardStep::Suspend => "guard-suspend",
+    };
+    server.metrics.guarded(what);
+    let event = Event::Credential { account: Arc::clone(account), credential: "account".into(), what, because };
+    if step >= GuardStep::Hold {
+        tracing::warn!(%account, step = %step, "an account sends unlike itself; postern reputation show says why, and clear takes it back");
+    }
+    server.emit(event);
+}
+
+/// A message was taken that put its account on a stricter step: what follows from that.
+pub(crate) fn accepted(server: &Arc<Server>, account: Option<Arc<str>>, ruled: Ruled) {
+    if let (Some(account), Some((step, because))) = (account, ruled.risen) {
+        carry_out(server, account, step, because);
+    }
+}
+
+fn carry_out(server: &Arc<Server>, account: Arc<str>, step: GuardStep, because: String) {
+    if step < GuardStep::Hold {
+        return;
+    }
+    let server = Arc::clone(server);
+    tokio::spawn(async move {
+        server.guard.keep().await;
+        if step == GuardStep::Suspend {
+            let (accounts, name) = (Arc::clone(&server.accounts), Arc::clone(&account));
+            let disabled = tokio::task::spawn_blocking(move || accounts.disable(&name)).await;
+            if let Ok(Err(failure)) = disabled {
+                // A relay network has no account that could be disabled; its mail is held all the same.
+                tracing::warn!(%account, %failure, "a suspended account could not be disabled; its mail is held");
+            }
+        }
+        let reason = format!("guard: held while it waited: {because}");
+        let since = UnixMillis(clock().0.saturating_sub(u64::try_from(HELD_BACK.as_millis()).unwrap_or(u64::MAX)));
+        let held = control::hold_since(&server, &account, since, &reason).await;
+        if held > 0 {
+            tracing::info!(%account, held, "mail that waited for its turn is held as well");
+        }
+    });
+}
+
+/// What a receiver's refusal says of the account.
+///
+/// RFC 3463 §3.2: 5.1.1, 5.1.2 and 5.1.6 say that there is no such mailbox, host or place any more. RFC 3463 §3.8: 5.7.x is a matter of policy, of which
+/// spam is one.
+fn news(outcome: &Outcome) -> Option<News> {
+    const SPAM: [&str; 9] =
+        ["spam", "junk", "unsolicited", "reputation", "blocklist", "blacklist", "abus", "content rejected", "bulk mail"];
+    match outcome {
+        Outcome::Delivered { .. } => Some(News::Taken),
+        Outcome::Deferred { .. } => None,
+        Outcome::Expired { .. } => Some(News::Refused(Refusal::Other)),
+        Outcome::Bounced { status, evidence, .. } => {
+            let digits = status.to_string();
+            let text = evidence.text.to_lowercase();
+            Some(News::Refused(if ["5.1.1", "5.1.2", "5.1.6", "5.1.10"].contains(&digits.as_str()) {
+                Refusal::UnknownRecipient
+            } else if SPAM.iter().any(|word| text.contains(word)) {
+                Refusal::CalledSpam
+            } else {
+                Refusal::Other
+            }))
+        }
+    }
+}
+
+/// What became of some recipients of a message.
+pub(crate) async fn told(server: &Arc<Server>, live: &Live, stored: &Stored, mine: &[usize], outcomes: &[Outcome]) {
+    let Some(account) = &stored.envelope.account else { return };
+    let mode = live.policy.modes.of(GUARD);
+    if mode == Mode::Off {
+        return;
+    }
+    server.guard.take_up(account, live).await;
+    let mut strictest: Option<Ruling> = None;
+    {
+        let mut inner = server.guard.inner();
+        inner.head.adjust(settings(&live.config, &live.policy.modes));
+        inner.dirty.insert(Arc::clone(account));
+        for (index, outcome) in mine.iter().zip(outcomes) {
+            let (Some(to), Some(news)) = (stored.envelope.recipients.get(*index), news(outcome)) else { continue };
+            let key = inner.head.recipient(to.address());
+            strictest = inner.head.told(clock(), account, key, news).or(strictest);
+        }
+    }
+    if let Some(Ruling { step, said: GuardSaid { because, .. }, .. }) = strictest.filter(|_| mode == Mode::Enforce) {
+        tell(server, account, step, because.clone());
+        carry_out(server, Arc::clone(account), step, because);
+    }
+}
+
+/// How accounts stand, those on the strictest step first. `None`: all of them.
+pub(crate) async fn standings(server: &Server, live: &Live, of: Option<&str>) -> Result<Vec<Standing>, String> {
+    let rows = Arc::clone(&server.guard.rows);
+    let names = match of {
+        Some(name) => vec![name.to_owned()],
+        None => {
+            let read = tokio::task::spawn_blocking(move || rows.accounts()).await.map_err(|error| error.to_string())?;
+            let mut names = read.map_err(|failure| failure.to_string())?;
+            names.extend(server.guard.inner().head.accounts().map(ToString::to_string));
+            names.sort_unstable();
+            names.dedup();
+            names
+        }
+    };
+    let mut standings = Vec::new();
+    for name in names {
+        let name: Arc<str> = name.into();
+        if of.is_some() && !is_kept(server, &name).await {
+            continue;
+        }
+        server.guard.take_up(&name, live).await;
+        standings.extend(server.guard.inner().head.standing(clock(), &name));
+    }
+    standings.sort_by(|a, b| (b.step, b.points, &a.account).cmp(&(a.step, a.points, &b.account)));
+    Ok(standings)
+}
+
+/// True for an account of which something is known.
+pub(crate) async fn is_kept(server: &Server, account: &Arc<str>) -> bool {
+    if server.guard.inner().head.knows(account) {
+        return true;
+    }
+    let (rows, name) = (Arc::clone(&server.guard.rows), Arc::clone(account));
+    matches!(tokio::task::spawn_blocking(move || rows.read(&name)).await, Ok(Ok(Some(_))))
+}
+
+/// A person says that an account is well: what is held against it is forgotten, and a suspension ends. Gives the step it stood on.
+pub(crate) async fn clear(
+    server: &Server,
+    live: &Live,
+    account: &Arc<str>,
+    known: &[postern_mail::Mailbox],
+) -> Result<GuardStep, String> {
+    server.guard.take_up(account, live).await;
+    let before = {
+        let mut inner = server.guard.inner();
+        let before = inner.head.step(account);
+        inner.head.clear(clock(), account);
+        let keys: Vec<RecipientKey> = known.iter().map(|mailbox| inner.head.recipient(mailbox)).collect();
+        inner.head.released(account, &keys);
+        inner.dirty.insert(Arc::clone(account));
+        before
+    };
+    if before == GuardStep::Suspend {
+        let (accounts, name) = (Arc::clone(&server.accounts), Arc::clone(account));
+        let enabled =
+            tokio::task::spawn_blocking(move || accounts.enable(clock(), &name)).await.map_err(|error| error.to_string())?;
+        if let Err(failure) = enabled {
+            tracing::warn!(account = %Quoted::text(account), %failure, "it could not be enabled");
+        }
+    }
+    server.guard.keep().await;
+    tell(server, account, GuardStep::None, format!("a person says that it is well; it stood on {before}"));
+    Ok(before)
+}
+
+/// A person vouches for an account.
+pub(crate) async fn trust(server: &Server, live: &Live, account: &Arc<str>, until: UnixMillis) {
+    server.guard.take_up(account, live).await;
+    {
+        let mut inner = server.guard.inner();
+        inner.head.trust(clock(), account, until);
+        inner.dirty.insert(Arc::clone(account));
+    }
+    server.guard.keep().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use postern_mail::outcome::Evidence;
+    use postern_mail::{Scope, Status};
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_read_by_its_status_and_by_the_words_for_spam() {
+        let bounced = |status, text: &str| {
+            let evidence = Evidence { by: "".into(), text: text.into() };
+            news(&Outcome::Bounced { scope: Scope::Recipient, status, evidence })
+        };
+        assert_eq!(bounced(Status::new(5, 1, 1), "no such user"), Some(News::Refused(Refusal::UnknownRecipient)));
+        assert_eq!(bounced(Status::new(5, 7, 1), "Message looks like SPAM"), Some(News::Refused(Refusal::CalledSpam)));
+        assert_eq!(bounced(Status::new(5, 2, 2), "mailbox is full"), Some(News::Refused(Refusal::Other)));
+        assert_eq!(bounced(Status::new(5, 7, 1), "not allowed to write to this list"), Some(News::Refused(Refusal::Other)));
+    }
+}
