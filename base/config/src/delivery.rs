@@ -91,11 +91,12 @@ section! {
         #[key(
             example = "\"365d\"",
             why = "RFC 8461 §3.2 lets domains ask for a year; policies that go on being there are fetched again each day",
-            within = HOUR..=HOUR.saturating_mul(24 * 366)
+            within = HOUR..=HOUR.saturating_mul(24 * 366),
+            restart = true
         )]
         pub longest: Duration = HOUR.saturating_mul(24 * 90);
         /// Policies that are remembered. Beyond it those that end first are forgotten.
-        #[key(example = "10000", why = "about 10 MiB at most, and more domains with a policy than most servers send mail to", within = 1..=1_000_000)]
+        #[key(example = "10000", why = "about 10 MiB at most, and more domains with a policy than most servers send mail to", within = 1..=1_000_000, restart = true)]
         pub policies_max: u32 = 10_000;
     }
 }
