@@ -154,7 +154,13 @@ fn recipients_of(live: &Live, envelope: &Envelope, progress: &Progress, wanted: 
 }
 
 /// What came back to us has its outcome there; the rest goes its way.
-async fn deliver(server: &Server, live: &Live, attempt: &Attempt, stored: &Stored, recipients: &[Recipient]) -> Vec<Outcome> {
+async fn deliver(
+    server: &Arc<Server>,
+    live: &Live,
+    attempt: &Attempt,
+    stored: &Stored,
+    recipients: &[Recipient],
+) -> Vec<Outcome> {
     let taken = returns::take(server, live, stored, recipients).await;
     if taken.iter().all(Option::is_none) {
         return deliver_rest(server, live, attempt, stored, recipients).await;

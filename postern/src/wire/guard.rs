@@ -13,9 +13,9 @@ use postern_mail::client::Subnet;
 use postern_mail::envelope::UnixMillis;
 use postern_mail::event::Event;
 use postern_mail::guard::{GuardSaid, GuardStep};
-use postern_mail::{DnsTarget, Envelope, Mode, Modes, Outcome, Quoted};
+use postern_mail::{DnsTarget, Envelope, Mailbox, Mode, Modes, Outcome, Quoted};
 use postern_outcome::guard::{RecipientKey, Ruling, Sending, Standing, To};
-use postern_outcome::{Guard, GuardOfAccountsSettings, News, Refusal};
+use postern_outcome::{Cause, Guard, GuardOfAccountsSettings, News, Refusal, bounce};
 use postern_policy::facts::Found;
 use postern_policy::rules::guard::GUARD;
 use postern_spool::Stored;
@@ -210,34 +210,41 @@ fn carry_out(server: &Arc<Server>, account: Arc<str>, step: GuardStep, because: 
     });
 }
 
-/// What a receiver's refusal says of the account.
-///
-/// RFC 3463 §3.2: 5.1.1, 5.1.2 and 5.1.6 say that there is no such mailbox, host or place any more. RFC 3463 §3.8: 5.7.x is a matter of policy, of which
-/// spam is one.
+/// What a receiver's answer says of the account.
 fn news(outcome: &Outcome) -> Option<News> {
-    const SPAM: [&str; 9] =
-        ["spam", "junk", "unsolicited", "reputation", "blocklist", "blacklist", "abus", "content rejected", "bulk mail"];
     match outcome {
         Outcome::Delivered { .. } => Some(News::Taken),
         Outcome::Deferred { .. } => None,
         Outcome::Expired { .. } => Some(News::Refused(Refusal::Other)),
-        Outcome::Bounced { status, evidence, .. } => {
-            let digits = status.to_string();
-            let text = evidence.text.to_lowercase();
-            Some(News::Refused(if ["5.1.1", "5.1.2", "5.1.6", "5.1.10"].contains(&digits.as_str()) {
-                Refusal::UnknownRecipient
-            } else if SPAM.iter().any(|word| text.contains(word)) {
-                Refusal::CalledSpam
-            } else {
-                Refusal::Other
-            }))
-        }
+        Outcome::Bounced { .. } => Some(News::Refused(match bounce::of_outcome(outcome)?.cause {
+            Cause::UnknownMailbox | Cause::Disabled | Cause::Moved | Cause::NoSuchDomain => Refusal::UnknownRecipient,
+            Cause::SpamLike | Cause::AddressListed | Cause::DomainListed | Cause::Virus => Refusal::CalledSpam,
+            _ => Refusal::Other,
+        })),
     }
+}
+
+/// An account wrote to an address that only those write to who took it from somewhere.
+pub(crate) async fn trapped(server: &Arc<Server>, live: &Live, account: &Arc<str>, to: &Mailbox) {
+    about(server, live, account, &[(to, News::Trapped)]).await;
+}
+
+/// Whoever got mail of an account complained of it.
+pub(crate) async fn complained(server: &Arc<Server>, live: &Live, account: &Arc<str>, to: &Mailbox) {
+    about(server, live, account, &[(to, News::Complained)]).await;
 }
 
 /// What became of some recipients of a message.
 pub(crate) async fn told(server: &Arc<Server>, live: &Live, stored: &Stored, mine: &[usize], outcomes: &[Outcome]) {
     let Some(account) = &stored.envelope.account else { return };
+    let of = |(index, outcome): (&usize, &Outcome)| Some((stored.envelope.recipients.get(*index)?, news(outcome)?));
+    let told: Vec<(&Mailbox, News)> =
+        mine.iter().zip(outcomes).filter_map(of).map(|(recipient, news)| (recipient.address(), news)).collect();
+    about(server, live, account, &told).await;
+}
+
+/// What is heard of an account, and what the guard makes of it.
+async fn about(server: &Arc<Server>, live: &Live, account: &Arc<str>, told: &[(&Mailbox, News)]) {
     let mode = live.policy.modes.of(GUARD);
     if mode == Mode::Off {
         return;
@@ -248,10 +255,9 @@ pub(crate) async fn told(server: &Arc<Server>, live: &Live, stored: &Stored, min
         let mut inner = server.guard.inner();
         inner.head.adjust(settings(&live.config, &live.policy.modes));
         inner.dirty.insert(Arc::clone(account));
-        for (index, outcome) in mine.iter().zip(outcomes) {
-            let (Some(to), Some(news)) = (stored.envelope.recipients.get(*index), news(outcome)) else { continue };
-            let key = inner.head.recipient(to.address());
-            strictest = inner.head.told(clock(), account, key, news).or(strictest);
+        for (to, news) in told {
+            let key = inner.head.recipient(to);
+            strictest = inner.head.told(clock(), account, key, *news).or(strictest);
         }
     }
     if let Some(Ruling { step, said: GuardSaid { because, .. }, .. }) = strictest.filter(|_| mode == Mode::Enforce) {
@@ -345,7 +351,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_is_read_by_its_status_and_by_the_words_for_spam() {
+    fn a_refusal_is_read_by_the_table_of_what_providers_say() {
         let bounced = |status, text: &str| {
             let evidence = Evidence { by: "".into(), text: text.into() };
             news(&Outcome::Bounced { scope: Scope::Recipient, status, evidence })

@@ -25,6 +25,7 @@ use postern_policy::facts::{
 };
 use postern_policy::record::Asked;
 use postern_policy::rules::greylist::Candidate;
+use postern_policy::rules::hygiene::TRAP;
 use postern_policy::rules::score::{self, Gathered};
 use postern_policy::stage::Stage;
 use postern_policy::{Directory as _, Policy, decide, explain};
@@ -259,6 +260,9 @@ impl Inbound {
             self.points.of_transaction(&verdict);
         } else if let Some(reservation) = &mut self.reservation {
             reservation.keep_recipients(before);
+        }
+        if let Some(who) = who.filter(|_| verdict.decided_by().is_some_and(|finding| finding.rule == TRAP)) {
+            guard::trapped(&self.server, &self.live, who.account(), to).await;
         }
         self.refused("RCPT", &verdict, Stage::Recipient, Some(to.to_string()));
         decide::answer(&verdict, admission)

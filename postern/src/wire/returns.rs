@@ -21,7 +21,7 @@ use postern_reports::{Complaint, Limits, Report, Told, read, read_dsn};
 use postern_spool::Stored;
 use postern_state::{ReturnSettings, Sent};
 
-use crate::wire::{Live, Server, clock, live, report, suppression};
+use crate::wire::{Live, Server, clock, guard, live, report, suppression};
 
 /// Octets of a report that are looked at; what it returns of our message need not be whole.
 const READ_BYTES_MAX: usize = 1 << 20;
@@ -161,7 +161,7 @@ fn is_for_complaints(config: &Config, to: &Mailbox) -> bool {
 }
 
 /// Looks at what is for recipients of ours: what came to a token is handed on and has its outcome here, a complaint is read; the rest is for others.
-pub(crate) async fn take(server: &Server, live: &Live, stored: &Stored, recipients: &[Recipient]) -> Vec<Option<Outcome>> {
+pub(crate) async fn take(server: &Arc<Server>, live: &Live, stored: &Stored, recipients: &[Recipient]) -> Vec<Option<Outcome>> {
     let mut outcomes = Vec::with_capacity(recipients.len());
     for to in recipients.iter().map(Recipient::address) {
         let is_ours = live.config.domain_of(to).is_some();
@@ -182,7 +182,7 @@ fn deferred(why: &str) -> Outcome {
     Outcome::Deferred { scope: Scope::Message, status: Status::new(4, 3, 0), evidence }
 }
 
-async fn came_back(server: &Server, live: &Live, stored: &Stored, token: ReturnToken) -> Outcome {
+async fn came_back(server: &Arc<Server>, live: &Live, stored: &Stored, token: ReturnToken) -> Outcome {
     let sent = match find(server, live, token).await {
         Ok(Some(sent)) => sent,
         Ok(None) => {
@@ -205,7 +205,7 @@ async fn came_back(server: &Server, live: &Live, stored: &Stored, token: ReturnT
 }
 
 /// What a report says of the recipient of the token, and not of somebody he has his mail sent on to.
-async fn learn(server: &Server, live: &Live, sent: &Sent, token: &ReturnToken, told: Vec<Told>) {
+async fn learn(server: &Arc<Server>, live: &Live, sent: &Sent, token: &ReturnToken, told: Vec<Told>) {
     let is_his = |address: &str| Mailbox::parse(address).is_ok_and(|address| folded(&address) == folded(&sent.to));
     for one in told.iter().filter(|one| one.action == "failed") {
         if !is_his(&one.final_recipient) && !is_his(&one.original_recipient) {
@@ -224,7 +224,7 @@ async fn learn(server: &Server, live: &Live, sent: &Sent, token: &ReturnToken, t
 }
 
 /// Complaints (RFC 5965): whoever complains about a message of an account gets no more of it.
-async fn complaints(server: &Server, live: &Live, stored: &Stored) {
+async fn complaints(server: &Arc<Server>, live: &Live, stored: &Stored) {
     let octets = match report::start_of(&stored.body, READ_BYTES_MAX).await {
         Ok(octets) => octets,
         Err(outage) => return tracing::warn!(%outage, "a complaint could not be read"),
@@ -257,13 +257,14 @@ fn token_of(complaint: &Complaint) -> Option<ReturnToken> {
         .or_else(|| of_address(&complaint.return_path))
 }
 
-async fn complained(server: &Server, live: &Live, complaint: &Complaint, token: ReturnToken) {
+async fn complained(server: &Arc<Server>, live: &Live, complaint: &Complaint, token: ReturnToken) {
     match find(server, live, token).await {
         Ok(Some(sent)) => {
             tracing::warn!(id = %token.id, account = %sent.account, to = %Quoted::text(&sent.to.to_string()), "somebody complained about mail of an account");
             let kind = &complaint.feedback_type;
             let evidence = format!("{}: {kind}, told by {}", token.id, complaint.user_agent);
             suppression::asked_for_no_more(server, live, &sent.to, &sent.account, Cause::Complained, &evidence).await;
+            guard::complained(server, live, &sent.account, &sent.to).await;
         }
         Ok(None) => tracing::warn!(token = %token, "a complaint has a token that was not made here, or is too old"),
         Err(error) => tracing::error!(error, "a complaint could not be looked up"),
