@@ -559,6 +559,14 @@ pub(crate) struct Story {
 }
 
 impl AccountOrder {
+    /// The account that is no more when this is done.
+    pub(crate) fn removes(&self) -> Option<&str> {
+        match self {
+            Self::Remove { name } => Some(name),
+            _ => None,
+        }
+    }
+
     /// The account that is another's, or may have been, before this is done: where it was proven from counts no more.
     pub(crate) fn makes_strange(&self) -> Option<&str> {
         match self {

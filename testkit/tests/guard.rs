@@ -1,5 +1,4 @@
 //! The guard of accounts against simulated owners and thieves: what docs/GUARD.md says, held to.
-#![expect(clippy::unwrap_used, reason = "test code")]
 
 use postern_testkit::guard_sim::table;
 

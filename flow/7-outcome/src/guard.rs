@@ -332,6 +332,11 @@ impl Guard {
         }
     }
 
+    /// There is no such account any more; another one of its name begins anew.
+    pub fn forget(&mut self, account: &str) {
+        self.take(account);
+    }
+
     /// A person vouches for it until then: it may send much, and to strangers. What receivers say counts on.
     pub fn trust(&mut self, now: UnixMillis, account: &Arc<str>, until: UnixMillis) {
         self.make_room(account);

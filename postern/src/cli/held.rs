@@ -59,7 +59,7 @@ pub(crate) fn print_groups(messages: &[Message]) {
     }
     say!("held, by account and cause:");
     for ((account, cause), count) in groups {
-        say!("    {count}  {}  {}", Quoted::text(&account), Quoted::text(&cause));
+        say!("    {count}  {account}  {}", Quoted::text(&cause));
     }
 }
 

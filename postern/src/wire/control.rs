@@ -31,7 +31,7 @@ use crate::control::{
 use crate::scopes::{Habits, Used};
 use crate::wire::dispatch::{self, Steering};
 use crate::wire::reload::Reloader;
-use crate::wire::{Server, bans, clock, greylist, report, reports, routing, signing, stopped, suppression, what_if};
+use crate::wire::{Server, bans, clock, greylist, guard, report, reports, routing, signing, stopped, suppression, what_if};
 use crate::{acts, dns_plan, explained, lists, replay};
 
 /// Orders carried out at a time.
@@ -152,11 +152,15 @@ async fn carry_out(server: &Arc<Server>, reloader: &Reloader, order: Order, reas
             let accounts = Arc::clone(&server.accounts);
             let habits = Habits::of(&server.live.load().config);
             let forgotten = order.makes_strange().map(str::to_owned);
-            let authenticator = Arc::clone(&server.authenticator);
+            let removed = order.removes().map(str::to_owned);
+            let (authenticator, keeping) = (Arc::clone(&server.authenticator), Arc::clone(server));
             let carried_out = move || {
                 let answer = carry_out_account(&accounts, clock(), &habits, order);
                 if let Some(account) = forgotten.filter(|_| !matches!(answer, Answer::Failed { .. })) {
                     authenticator.forget_homes(&account);
+                }
+                if let Some(account) = removed.filter(|_| !matches!(answer, Answer::Failed { .. })) {
+                    guard::forget(&keeping, &account);
                 }
                 answer
             };

@@ -332,6 +332,18 @@ pub(crate) async fn clear(
     Ok(before)
 }
 
+/// An account was removed: one of the same name that is made later is another one.
+pub(crate) fn forget(server: &Server, account: &str) {
+    {
+        let mut inner = server.guard.inner();
+        inner.head.forget(account);
+        inner.dirty.remove(account);
+    }
+    if let Err(failure) = server.guard.rows.forget(account) {
+        tracing::error!(%failure, account = %Quoted::text(account), "what is known of a removed account could not be forgotten");
+    }
+}
+
 /// A person vouches for an account.
 pub(crate) async fn trust(server: &Server, live: &Live, account: &Arc<str>, until: UnixMillis) {
     server.guard.take_up(account, live).await;

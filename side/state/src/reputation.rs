@@ -61,6 +61,14 @@ impl ReputationRows {
         Ok(rows.into_iter().filter_map(|(key, _)| String::from_utf8(key).ok()).collect())
     }
 
+    /// Forgets the past of one. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn forget(&self, account: &str) -> Result<(), StateFailure> {
+        self.backend.write(vec![Change::Remove(Keyspace::Reputation, account.as_bytes().to_vec())], Durability::Buffered)
+    }
+
     /// Writes pasts. A power cut may take the last seconds of them. Blocks on the disk.
     ///
     /// # Errors
@@ -91,5 +99,7 @@ mod tests {
         assert_eq!(rows.read("a@here.test").unwrap(), Some(vec![1, 2]));
         assert_eq!(rows.read("b@here.test").unwrap(), Some(vec![4]));
         assert_eq!(rows.accounts().unwrap(), ["a@here.test", "b@here.test"]);
+        rows.forget("a@here.test").unwrap();
+        assert_eq!(rows.accounts().unwrap(), ["b@here.test"]);
     }
 }

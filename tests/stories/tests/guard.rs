@@ -80,7 +80,7 @@ fn of_what_a_stolen_password_sends_at_most_fifty_leave_the_rest_is_held_and_one_
     assert_eq!(left + waiting.len(), taken.len());
     assert!(waiting.iter().all(|one| one["account"] == ALICE && one["held"].as_str().unwrap().starts_with("guard: held")));
     let listed = postern.order(&["held", "list"]);
-    assert!(listed.contains(&format!("{}  {ALICE}  guard", waiting.len())), "{listed}");
+    assert!(listed.contains(&format!("{}  {ALICE}  \"guard\"", waiting.len())), "{listed}");
     // Why, in the words of the evidence.
     let id = waiting.last().unwrap()["id"].as_str().unwrap();
     let why = until("the reasons", LONG, || {
@@ -109,6 +109,9 @@ fn of_what_a_stolen_password_sends_at_most_fifty_leave_the_rest_is_held_and_one_
     assert_eq!(standing(&postern)["step"], "none");
     from_alice(&postern, "friend@far1.test", "all is well");
     let _ = sink.wait_for_subject("all is well");
+    // Another account of the same name is another one.
+    postern.order(&["account", "remove", ALICE]);
+    assert_eq!(postern.run(&["reputation", "show", ALICE]).status.code(), Some(3));
     let audit = postern.order(&["audit", "show"]);
     assert!(audit.contains(&format!("reputation clear {ALICE} --release")), "{audit}");
 }
