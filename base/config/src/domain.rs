@@ -11,8 +11,10 @@ use crate::read::{Fields, Node, Report};
 use crate::table::{Kind, section};
 use crate::value::{Secrets, Value, choice, path_word, print_table, quote, text_of, text_values};
 
+mod call_ahead;
 mod resolve;
 
+pub use call_ahead::{CallAhead, WhenDown};
 pub use resolve::Resolution;
 pub(crate) use resolve::{ALIAS_TARGETS_MAX, Expansion, expand};
 
@@ -22,8 +24,15 @@ section! {
         /// The domain.
         #[key(example = "\"example.org\"", why = "there is none for everybody")]
         pub name: Domain;
-        /// Who exists there: a list of names, `"any"`, or a file with one name a line. Others are refused with 550 while the
+        /// Who exists there: a list of names, `"any"`, a file with one name a line, or whoever the host that gets the mail says
+        /// (`call_ahead`). Others are refused with 550 while the
         /// sender is still there, so that no bounces are made. Upper and lower case are the same. `postmaster` always exists.
+        ///
+        /// With `{ call_ahead = true }` the host that `deliver` names (`lmtp` or `relay`) is asked at RCPT, with `MAIL FROM:<>` and
+        /// without a message; any 5yz means that nobody is there. Beside it: `known_for` (`"1h"`) and `unknown_for` (`"5m"`), how
+        /// long its answers are remembered; `remembered` (20000), how many; `deadline` (`"15s"`) for an answer; `at_once` (4)
+        /// questions under way; `pause` (`"20s"`) after a host that gave none; and `when_down`, what becomes of recipients meanwhile:
+        /// `"defer"` (451) or `"accept"` (taken, and bounced where they do not exist).
         #[key(example = "[\"alice\", \"bob\", \"sales\"]", why = "taking mail for people who do not exist makes backscatter")]
         pub recipients: Recipients;
         /// Names whose mail goes to other mailboxes, here or elsewhere. An alias may name itself to keep a copy.
@@ -56,6 +65,8 @@ pub enum Recipients {
         /// [`Config::fill_recipients`](crate::Config::fill_recipients).
         names: Option<BTreeSet<LocalPart>>,
     },
+    /// Whoever the host takes that the mail is delivered to.
+    CallAhead(CallAhead),
 }
 
 /// A name in lower case: in a domain of our own, the case of a name means nothing (RFC 5321 §2.3.11 leaves that to its host).
@@ -71,7 +82,7 @@ text_values! {
 
 impl Value for Recipients {
     fn kind() -> Kind {
-        Kind::plain("list of mailbox names, \"any\", or { file = \"..\" }")
+        Kind::plain("list of mailbox names, \"any\", { file = \"..\" } or { call_ahead = true }")
     }
 
     fn read(node: &Node<'_>, report: &mut Report<'_>) -> Option<Self> {
@@ -81,8 +92,12 @@ impl Value for Recipients {
                 Some(Self::List(names.iter().map(folded).collect()))
             }
             DeValue::Table(entries) if entries.iter().any(|(name, _)| name.get_ref() == "call_ahead") => {
-                report.wrong(node, "call_ahead is not in this version; list the names, or take \"any\"");
-                None
+                let keys = CallAhead::read(node, report)?;
+                if !keys.call_ahead {
+                    report.wrong(node, "call_ahead = false names nobody; list the names, or take \"any\"");
+                    return None;
+                }
+                Some(Self::CallAhead(keys))
             }
             DeValue::Table(_) => {
                 let keys = RecipientKeys::read(node, report)?;
@@ -104,6 +119,7 @@ impl Value for Recipients {
             Self::Any => quote("any"),
             Self::List(names) => names.iter().cloned().collect::<Vec<_>>().print(secrets),
             Self::File { path, .. } => print_table([("file", path.print(secrets).as_str())].into_iter()),
+            Self::CallAhead(call_ahead) => call_ahead.print(secrets),
         }
     }
 }

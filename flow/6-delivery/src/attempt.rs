@@ -21,6 +21,10 @@ use crate::settings::Settings;
 use crate::tally::{Board, Tally, Useless, lost, summary};
 use crate::tls_policy::{TlsClient, TlsWish};
 
+mod inquiry;
+
+pub use inquiry::Inquiry;
+
 /// How long a host that broke the connection is listened to.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
@@ -31,6 +35,13 @@ struct Key {
     protocol: Protocol,
     tls: TlsPolicy,
     user: Option<Box<str>>,
+}
+
+impl Key {
+    fn of(hop: &NextHop, tls: TlsPolicy, endpoint: &Endpoint) -> Self {
+        let user = hop.credentials.as_ref().map(|credentials| credentials.user.clone());
+        Self { endpoint: endpoint.clone(), protocol: hop.protocol, tls, user }
+    }
 }
 
 /// What happened since the start, for the metrics.
@@ -150,12 +161,7 @@ impl Delivery {
         // RFC 8689 §4.2.1: only over TLS to a host whose certificate was verified.
         let relayed_safely = demands_tls(message.envelope, hop.protocol);
         let tls = if relayed_safely { TlsPolicy::Verify } else { hop.tls };
-        let key = |endpoint: &Endpoint| Key {
-            endpoint: endpoint.clone(),
-            protocol: hop.protocol,
-            tls,
-            user: hop.credentials.as_ref().map(|credentials| credentials.user.clone()),
-        };
+        let key = |endpoint: &Endpoint| Key::of(hop, tls, endpoint);
         for key in endpoints.iter().map(key) {
             let Some(connection) = self.take_kept(&key).await else { continue };
             self.count(|counters| &counters.reused);
@@ -186,21 +192,25 @@ impl Delivery {
     }
 
     async fn open_and_converse(&self, hop: &NextHop, tls: TlsPolicy, key: Key, message: Message<'_>, board: &mut Board) -> End {
+        match self.open_as_allowed(hop, tls, &key.endpoint).await {
+            Ok(connection) => self.converse(connection, key, message, board).await,
+            Err(trouble) => End::Useless(Useless::because(&trouble, &key.endpoint.to_string())),
+        }
+    }
+
+    async fn open_as_allowed(&self, hop: &NextHop, tls: TlsPolicy, endpoint: &Endpoint) -> Result<Connection, Trouble> {
         let wish = tls.wish();
-        let mut opened = self.open(hop, tls, wish, &key.endpoint).await;
+        let opened = self.open(hop, tls, wish, endpoint).await;
         // RFC 7435 §3: mail that may go in clear is not held up by a handshake that fails. An injected reply is no failed handshake.
         if let Err(Trouble::Failure(Stage::StartTls, Failure::Handshake(why))) = &opened
             && wish == TlsWish::IfOffered
             && hop.credentials.is_none()
         {
-            tracing::info!(host = %key.endpoint, why, "the TLS handshake failed; sending in clear, as `opportunistic` allows");
+            tracing::info!(host = %endpoint, why, "the TLS handshake failed; sending in clear, as `opportunistic` allows");
             self.count(|counters| &counters.tls_fallbacks);
-            opened = self.open(hop, tls, TlsWish::Never, &key.endpoint).await;
+            return self.open(hop, tls, TlsWish::Never, endpoint).await;
         }
-        match opened {
-            Ok(connection) => self.converse(connection, key, message, board).await,
-            Err(trouble) => End::Useless(Useless::because(&trouble, &key.endpoint.to_string())),
-        }
+        opened
     }
 
     async fn open(&self, hop: &NextHop, tls: TlsPolicy, wish: TlsWish, endpoint: &Endpoint) -> Result<Connection, Trouble> {

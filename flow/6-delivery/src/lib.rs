@@ -24,7 +24,7 @@ pub mod settings;
 mod tally;
 pub mod tls_policy;
 
-pub use attempt::{Counts, Delivery};
+pub use attempt::{Counts, Delivery, Inquiry};
 pub use body::{BodyPieces, BodySource, BoxFuture, InlineBody, InlinePieces};
 pub use maildir::{Maildirs, Template};
 pub use next_hop::{Credentials, HostAddresses, Message, NextHop, Place, Protocol, TlsPolicy};

@@ -27,7 +27,7 @@ use postern_policy::record::Asked;
 use postern_policy::rules::greylist::Candidate;
 use postern_policy::rules::score::{self, Gathered};
 use postern_policy::stage::Stage;
-use postern_policy::{Directory as _, Policy, decide, explain};
+use postern_policy::{Policy, decide, explain};
 use postern_session::Session;
 use postern_smtp::machine::{Conduct, TraceFacts};
 use postern_spool::Writer;
@@ -36,14 +36,15 @@ use rustls::ServerConfig;
 use tokio::sync::oneshot;
 
 use crate::wire::bans::{self, Watched};
-use crate::wire::directory::Directory;
 use crate::wire::dnsbl::Asking;
 use crate::wire::examine::{self, Cut};
 use crate::wire::filters;
 use crate::wire::scope::{Ended, Holder};
 use crate::wire::strangers::{self, Dues};
 use crate::wire::trail::SessionTrail;
-use crate::wire::{Live, Server, auth_guard, clock, greylist, lists, live, login, names, reports, routing, scope, sealing};
+use crate::wire::{
+    Live, Server, auth_guard, call_ahead, clock, greylist, lists, live, login, names, reports, routing, scope, sealing,
+};
 
 /// Answers the questions of one session and takes its bodies.
 pub(crate) struct Inbound {
@@ -226,7 +227,7 @@ impl Inbound {
         scope::quota_full(&self.server, reserved.err());
         let scope = holder.as_ref().map(|holder| holder.scopes().recipient(&self.client, to, reserved.err()));
         let listed = names::of_recipient(&self.server, &self.client, to);
-        let hosted = Directory(&self.live.config).hosted(to);
+        let hosted = call_ahead::hosted(&self.live, to).await;
         let (client, listed, points) = (&self.client, &*listed, self.points.all());
         let candidate = Candidate { client, is_account: who.is_some(), is_known: self.sender_allowed, to, listed, points };
         let greylist = match hosted {

@@ -70,6 +70,8 @@ pub(crate) struct Live {
     pub inspector: Inspector,
     /// Speaks to next hops.
     pub delivery: Delivery,
+    /// Which recipients other hosts know.
+    pub call_ahead: crate::wire::call_ahead::Keeper,
     /// Filters of others.
     pub filters: postern_filters::Filters,
     /// For messages that are shown to them.
@@ -130,6 +132,7 @@ impl Live {
             memory: Memory::new(&config),
             inspector: examine::inspector(&config),
             delivery,
+            call_ahead: crate::wire::call_ahead::Keeper::new(&config),
             filters: crate::wire::filters::of(&config)?,
             filter_rooms: crate::wire::filters::Rooms::new(&config),
             session: Arc::new(session),

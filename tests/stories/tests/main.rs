@@ -14,6 +14,7 @@ mod auth_only_under_tls;
 mod ban_mirror;
 mod bans;
 mod body_kinds;
+mod call_ahead;
 mod chain;
 mod config_commands;
 mod dkim_peers;
