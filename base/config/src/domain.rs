@@ -13,10 +13,12 @@ use crate::value::{Secrets, Value, choice, path_word, print_table, quote, text_o
 
 mod call_ahead;
 mod resolve;
+mod webhook;
 
 pub use call_ahead::{CallAhead, WhenDown};
 pub use resolve::Resolution;
 pub(crate) use resolve::{ALIAS_TARGETS_MAX, Expansion, expand};
+pub use webhook::WebhookUrl;
 
 section! {
     /// Mail we take in: for which recipients, and where it is put.
@@ -222,6 +224,13 @@ pub enum Deliver {
         /// What we log in with.
         credentials: Option<Credentials>,
     },
+    /// To an application, over HTTPS.
+    Webhook {
+        /// Where it is posted.
+        url: WebhookUrl,
+        /// A file whose first line is what requests are signed with.
+        secret_file: PathBuf,
+    },
     /// Nowhere: it is accepted and thrown away.
     Discard,
 }
@@ -244,6 +253,8 @@ choice! {
         Lmtp = "lmtp",
         /// To an SMTP server.
         Relay = "relay",
+        /// To an application.
+        Webhook = "webhook",
         /// Thrown away.
         Discard = "discard",
     }
@@ -253,7 +264,7 @@ section! {
     /// Where the mail of a domain is put.
     pub(crate) struct DeliverKeys {
         /// `maildir`: into a Maildir for each mailbox. `lmtp`: to an LMTP server such as Dovecot. `relay`: to another SMTP
-        /// server. `discard`: thrown away.
+        /// server. `webhook`: posted to an application. `discard`: thrown away.
         #[key(example = "\"maildir\"", why = "the kinds differ too much to guess")]
         pub kind: DeliverKind;
         /// Of a Maildir: its path, absolute or beginning with `{data_dir}`, with `{domain}` and `{local}` filled in for each
@@ -278,8 +289,17 @@ section! {
             why = "most hosts inside need none"
         )]
         pub credentials: Option<Credentials> = None;
-        later "url" = "webhooks";
-        later "secret_file" = "webhooks";
+        /// Of a webhook: where each message is posted, as `message/rfc822`, once for each recipient. `https`, with a certificate that is
+        /// verified (`outbound.ca_file`); `http` only to this machine; redirects are not followed. Fields of the request:
+        /// `Postern-From` and `Postern-To` (percent-encoded where an address is not visible ASCII), `Postern-Message`,
+        /// `Idempotency-Key` (the same for each try for this recipient) and `Postern-Signature: t=SECONDS,v1=HEX`, the HMAC-SHA256
+        /// over the lines time, key, from and to, each ended by LF, and the message. 2xx means that it is there; 410 (nobody of this
+        /// address), 413 and 422 return it to its sender; after everything else it is tried again until `outbound.retry.give_up`.
+        #[key(example = "\"https://app.example.org/in\"", why = "only you know your applications")]
+        pub url: Option<WebhookUrl> = None;
+        /// Of a webhook: a file whose first line, of at least 16 octets, signs the requests. Read for each.
+        #[key(example = "\"/etc/postern/webhook.secret\"", why = "whoever knows it can make up mail")]
+        pub secret_file: Option<PathBuf> = None;
     }
 }
 
@@ -289,16 +309,13 @@ impl Value for Deliver {
     }
 
     fn read(node: &Node<'_>, report: &mut Report<'_>) -> Option<Self> {
-        if node.value.get_ref().get("kind").and_then(|kind| kind.get_ref().as_str()) == Some("webhook") {
-            report.wrong(node, "webhook is not in this version; take maildir, lmtp, relay or discard");
-            return None;
-        }
         let fields = Fields::of(node, DeliverKeys::TABLE, report)?;
         let keys = DeliverKeys::read_fields(&fields, report)?;
         let belongs: &[&str] = match keys.kind {
             DeliverKind::Maildir => &["path"],
             DeliverKind::Lmtp => &["address"],
             DeliverKind::Relay => &["host", "port", "tls", "credentials"],
+            DeliverKind::Webhook => &["url", "secret_file"],
             DeliverKind::Discard => &[],
         };
         let mut all_right = true;
@@ -329,6 +346,14 @@ impl Value for Deliver {
                 }
                 keys.host.map(|host| Self::Relay { host, port: keys.port, tls: keys.tls, credentials: keys.credentials })
             }
+            DeliverKind::Webhook => {
+                for (name, is_there) in [("url", keys.url.is_some()), ("secret_file", keys.secret_file.is_some())] {
+                    if !is_there {
+                        fields.wrong(name, "is needed with kind = \"webhook\"", report);
+                    }
+                }
+                keys.url.zip(keys.secret_file).map(|(url, secret_file)| Self::Webhook { url, secret_file })
+            }
             DeliverKind::Discard => Some(Self::Discard),
         };
         deliver.filter(|_| all_right)
@@ -342,6 +367,9 @@ impl Value for Deliver {
                 let mut rest = vec![("host", host.print(secrets)), ("port", port.print(secrets)), ("tls", tls.print(secrets))];
                 rest.extend(credentials.as_ref().map(|credentials| ("credentials", credentials.print(secrets))));
                 (DeliverKind::Relay, rest)
+            }
+            Self::Webhook { url, secret_file } => {
+                (DeliverKind::Webhook, vec![("url", url.print(secrets)), ("secret_file", secret_file.print(secrets))])
             }
             Self::Discard => (DeliverKind::Discard, Vec::new()),
         };

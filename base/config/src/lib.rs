@@ -53,7 +53,7 @@ pub use authenticity::{Authenticity, DmarcQuarantine};
 pub use delivery::{Egress, Outbound, Timeouts};
 pub use dns::Dns;
 pub use dnsbl::{BitPoints, CodePoints, Dnsbl, TestPointSetting, Uribl};
-pub use domain::{Aliases, CallAhead, Deliver, HostedDomain, Recipients, Resolution, Separator, WhenDown};
+pub use domain::{Aliases, CallAhead, Deliver, HostedDomain, Recipients, Resolution, Separator, WebhookUrl, WhenDown};
 pub use error::{ConfigError, Position, Warning};
 pub use filter::{Clamav, FilterAddress, Milter, OnFound, Rspamd, RspamdUse};
 pub use history::History;

@@ -149,6 +149,14 @@ impl Delivery {
         Counts { opened: read(opened), reused: read(reused), found_dead: read(found_dead), tls_fallbacks: read(tls_fallbacks) }
     }
 
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(crate) fn tls(&self) -> &TlsClient {
+        &self.tls
+    }
+
     fn shelf<T>(&self, work: impl FnOnce(&mut Shelf<Key, Connection>) -> T) -> T {
         work(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -159,6 +159,7 @@ async fn deliver(server: &Server, live: &Live, attempt: &Attempt, stored: &Store
         Err(outcome) => vec![outcome; recipients.len()],
         Ok(Way::Discard) => maildir::discard(message),
         Ok(Way::Maildir(template)) => server.maildirs.deliver(&template, message).await,
+        Ok(Way::Webhook(hook)) => live.delivery.post(&hook, message).await,
         Ok(Way::Hop(hop)) => live.delivery.deliver(&hop, message).await,
     }
 }

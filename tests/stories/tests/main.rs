@@ -69,3 +69,4 @@ mod starttls_injection;
 mod strangers;
 mod survives_kill;
 mod uri_lists;
+mod webhooks;

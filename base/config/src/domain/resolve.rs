@@ -70,7 +70,7 @@ impl HostedDomain {
     fn deliver_as(&self, given: &LocalPart, canonical: &LocalPart) -> Resolution {
         let local = match self.deliver {
             Deliver::Maildir { .. } | Deliver::Discard => canonical,
-            Deliver::Lmtp { .. } | Deliver::Relay { .. } => given,
+            Deliver::Lmtp { .. } | Deliver::Relay { .. } | Deliver::Webhook { .. } => given,
         };
         Resolution::Deliver(self.mailbox(local))
     }
