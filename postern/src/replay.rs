@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use postern_config::{Config, show};
+use postern_config::{Config, Recipients, show};
 use postern_mail::fact::ClientFacts;
 use postern_mail::netset::{Action, AskedName, Listed, NameKind};
 use postern_mail::{Decision, HeloName, Mode, RuleName, SessionId, Verdict};
@@ -354,7 +354,9 @@ impl<'a> Replay<'a> {
                 self.session = Session { id, hung_up, points, helo, allowed, ..Session::default() };
             }
             Facts::Recipient { to, hosted, .. } => {
-                if Directory(self.config).hosted(to) != *hosted {
+                let asked = self.config.domain_of(to).is_some_and(|domain| matches!(domain.recipients, Recipients::CallAhead(_)));
+                // What a host said then is not asked of it again.
+                if !asked && Directory(self.config).hosted(to) != *hosted {
                     self.report.not_tried.recipients_known_otherwise += 1;
                 }
             }

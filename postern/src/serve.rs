@@ -111,8 +111,10 @@ pub(crate) fn reach(config: &Config, source: &Source, data_dir: &Path) -> Reach 
     let mut reach = Reach { write: vec![data_dir.to_path_buf()], read: vec![] };
     reach.write.extend(config.dkim.iter().filter_map(|own| own.keys.clone()));
     for domain in &config.domains {
-        if let Deliver::Maildir { path } = &domain.deliver {
-            reach.write.push(fixed_part(path, data_dir));
+        match &domain.deliver {
+            Deliver::Maildir { path } => reach.write.push(fixed_part(path, data_dir)),
+            Deliver::Webhook { secret_file, .. } => reach.read.push(parent(secret_file)),
+            _ => {}
         }
     }
     // What /etc/resolv.conf is a link to differs from system to system.

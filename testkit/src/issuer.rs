@@ -79,14 +79,7 @@ impl TestIssuer {
     #[must_use]
     pub fn start(folder: &Path) -> Self {
         let authority = Authority::new(folder, "issuer-ca.pem");
-        let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &authority.signer).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let tls = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-        let private = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-        let tls = Arc::new(tls.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], private).unwrap());
+        let tls = authority.server();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let shared = Arc::new(Shared {
             address: listener.local_addr().unwrap(),
@@ -261,6 +254,22 @@ impl Authority {
         std::fs::write(folder.join(file), certificate.pem()).unwrap();
         allow(&folder.join(file), 0o644);
         Self { signer: Signer::new(params, key) }
+    }
+
+    /// A server at 127.0.0.1 with a certificate of this authority.
+    ///
+    /// # Panics
+    /// Never.
+    #[must_use]
+    pub fn server(&self) -> Arc<ServerConfig> {
+        let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.signer).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let tls = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let private = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        Arc::new(tls.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], private).unwrap())
     }
 
     /// Makes a certificate for a client of this address, as `client.pem` and `client-key.pem`; one that ended a day ago where `ended`.

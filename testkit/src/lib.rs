@@ -24,3 +24,4 @@ pub mod program;
 pub mod sink;
 pub mod vectors;
 pub mod wait;
+pub mod webhook;

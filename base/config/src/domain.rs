@@ -11,10 +11,14 @@ use crate::read::{Fields, Node, Report};
 use crate::table::{Kind, section};
 use crate::value::{Secrets, Value, choice, path_word, print_table, quote, text_of, text_values};
 
+mod call_ahead;
 mod resolve;
+mod webhook;
 
+pub use call_ahead::{CallAhead, WhenDown};
 pub use resolve::Resolution;
 pub(crate) use resolve::{ALIAS_TARGETS_MAX, Expansion, expand};
+pub use webhook::WebhookUrl;
 
 section! {
     /// Mail we take in: for which recipients, and where it is put.
@@ -22,8 +26,15 @@ section! {
         /// The domain.
         #[key(example = "\"example.org\"", why = "there is none for everybody")]
         pub name: Domain;
-        /// Who exists there: a list of names, `"any"`, or a file with one name a line. Others are refused with 550 while the
+        /// Who exists there: a list of names, `"any"`, a file with one name a line, or whoever the host that gets the mail says
+        /// (`call_ahead`). Others are refused with 550 while the
         /// sender is still there, so that no bounces are made. Upper and lower case are the same. `postmaster` always exists.
+        ///
+        /// With `{ call_ahead = true }` the host that `deliver` names (`lmtp` or `relay`) is asked at RCPT, with `MAIL FROM:<>` and
+        /// without a message; any 5yz means that nobody is there. Beside it: `known_for` (`"1h"`) and `unknown_for` (`"5m"`), how
+        /// long its answers are remembered; `remembered` (20000), how many; `deadline` (`"15s"`) for an answer; `at_once` (4)
+        /// questions under way; `pause` (`"20s"`) after a host that gave none; and `when_down`, what becomes of recipients meanwhile:
+        /// `"defer"` (451) or `"accept"` (taken, and bounced where they do not exist).
         #[key(example = "[\"alice\", \"bob\", \"sales\"]", why = "taking mail for people who do not exist makes backscatter")]
         pub recipients: Recipients;
         /// Names whose mail goes to other mailboxes, here or elsewhere. An alias may name itself to keep a copy.
@@ -76,6 +87,8 @@ pub enum Recipients {
         /// [`Config::fill_recipients`](crate::Config::fill_recipients).
         names: Option<BTreeSet<LocalPart>>,
     },
+    /// Whoever the host takes that the mail is delivered to.
+    CallAhead(CallAhead),
 }
 
 /// A name in lower case: in a domain of our own, the case of a name means nothing (RFC 5321 §2.3.11 leaves that to its host).
@@ -91,7 +104,7 @@ text_values! {
 
 impl Value for Recipients {
     fn kind() -> Kind {
-        Kind::plain("list of mailbox names, \"any\", or { file = \"..\" }")
+        Kind::plain("list of mailbox names, \"any\", { file = \"..\" } or { call_ahead = true }")
     }
 
     fn read(node: &Node<'_>, report: &mut Report<'_>) -> Option<Self> {
@@ -101,8 +114,12 @@ impl Value for Recipients {
                 Some(Self::List(names.iter().map(folded).collect()))
             }
             DeValue::Table(entries) if entries.iter().any(|(name, _)| name.get_ref() == "call_ahead") => {
-                report.wrong(node, "call_ahead is not in this version; list the names, or take \"any\"");
-                None
+                let keys = CallAhead::read(node, report)?;
+                if !keys.call_ahead {
+                    report.wrong(node, "call_ahead = false names nobody; list the names, or take \"any\"");
+                    return None;
+                }
+                Some(Self::CallAhead(keys))
             }
             DeValue::Table(_) => {
                 let keys = RecipientKeys::read(node, report)?;
@@ -124,6 +141,7 @@ impl Value for Recipients {
             Self::Any => quote("any"),
             Self::List(names) => names.iter().cloned().collect::<Vec<_>>().print(secrets),
             Self::File { path, .. } => print_table([("file", path.print(secrets).as_str())].into_iter()),
+            Self::CallAhead(call_ahead) => call_ahead.print(secrets),
         }
     }
 }
@@ -226,6 +244,13 @@ pub enum Deliver {
         /// What we log in with.
         credentials: Option<Credentials>,
     },
+    /// To an application, over HTTPS.
+    Webhook {
+        /// Where it is posted.
+        url: WebhookUrl,
+        /// A file whose first line is what requests are signed with.
+        secret_file: PathBuf,
+    },
     /// Nowhere: it is accepted and thrown away.
     Discard,
 }
@@ -248,6 +273,8 @@ choice! {
         Lmtp = "lmtp",
         /// To an SMTP server.
         Relay = "relay",
+        /// To an application.
+        Webhook = "webhook",
         /// Thrown away.
         Discard = "discard",
     }
@@ -257,7 +284,7 @@ section! {
     /// Where the mail of a domain is put.
     pub(crate) struct DeliverKeys {
         /// `maildir`: into a Maildir for each mailbox. `lmtp`: to an LMTP server such as Dovecot. `relay`: to another SMTP
-        /// server. `discard`: thrown away.
+        /// server. `webhook`: posted to an application. `discard`: thrown away.
         #[key(example = "\"maildir\"", why = "the kinds differ too much to guess")]
         pub kind: DeliverKind;
         /// Of a Maildir: its path, absolute or beginning with `{data_dir}`, with `{domain}` and `{local}` filled in for each
@@ -282,8 +309,17 @@ section! {
             why = "most hosts inside need none"
         )]
         pub credentials: Option<Credentials> = None;
-        later "url" = "webhooks";
-        later "secret_file" = "webhooks";
+        /// Of a webhook: where each message is posted, as `message/rfc822`, once for each recipient. `https`, with a certificate that is
+        /// verified (`outbound.ca_file`); `http` only to this machine; redirects are not followed. Fields of the request:
+        /// `Postern-From` and `Postern-To` (percent-encoded where an address is not visible ASCII), `Postern-Message`,
+        /// `Idempotency-Key` (the same for each try for this recipient) and `Postern-Signature: t=SECONDS,v1=HEX`, the HMAC-SHA256
+        /// over the lines time, key, from and to, each ended by LF, and the message. 2xx means that it is there; 410 (nobody of this
+        /// address), 413 and 422 return it to its sender; after everything else it is tried again until `outbound.retry.give_up`.
+        #[key(example = "\"https://app.example.org/in\"", why = "only you know your applications")]
+        pub url: Option<WebhookUrl> = None;
+        /// Of a webhook: a file whose first line, of at least 16 octets, signs the requests. Read for each.
+        #[key(example = "\"/etc/postern/webhook.secret\"", why = "whoever knows it can make up mail")]
+        pub secret_file: Option<PathBuf> = None;
     }
 }
 
@@ -293,16 +329,13 @@ impl Value for Deliver {
     }
 
     fn read(node: &Node<'_>, report: &mut Report<'_>) -> Option<Self> {
-        if node.value.get_ref().get("kind").and_then(|kind| kind.get_ref().as_str()) == Some("webhook") {
-            report.wrong(node, "webhook is not in this version; take maildir, lmtp, relay or discard");
-            return None;
-        }
         let fields = Fields::of(node, DeliverKeys::TABLE, report)?;
         let keys = DeliverKeys::read_fields(&fields, report)?;
         let belongs: &[&str] = match keys.kind {
             DeliverKind::Maildir => &["path"],
             DeliverKind::Lmtp => &["address"],
             DeliverKind::Relay => &["host", "port", "tls", "credentials"],
+            DeliverKind::Webhook => &["url", "secret_file"],
             DeliverKind::Discard => &[],
         };
         let mut all_right = true;
@@ -333,6 +366,14 @@ impl Value for Deliver {
                 }
                 keys.host.map(|host| Self::Relay { host, port: keys.port, tls: keys.tls, credentials: keys.credentials })
             }
+            DeliverKind::Webhook => {
+                for (name, is_there) in [("url", keys.url.is_some()), ("secret_file", keys.secret_file.is_some())] {
+                    if !is_there {
+                        fields.wrong(name, "is needed with kind = \"webhook\"", report);
+                    }
+                }
+                keys.url.zip(keys.secret_file).map(|(url, secret_file)| Self::Webhook { url, secret_file })
+            }
             DeliverKind::Discard => Some(Self::Discard),
         };
         deliver.filter(|_| all_right)
@@ -346,6 +387,9 @@ impl Value for Deliver {
                 let mut rest = vec![("host", host.print(secrets)), ("port", port.print(secrets)), ("tls", tls.print(secrets))];
                 rest.extend(credentials.as_ref().map(|credentials| ("credentials", credentials.print(secrets))));
                 (DeliverKind::Relay, rest)
+            }
+            Self::Webhook { url, secret_file } => {
+                (DeliverKind::Webhook, vec![("url", url.print(secrets)), ("secret_file", secret_file.print(secrets))])
             }
             Self::Discard => (DeliverKind::Discard, Vec::new()),
         };

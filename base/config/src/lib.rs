@@ -57,7 +57,7 @@ pub use delivery::{Egress, MtaSts, Outbound, Timeouts};
 pub use dkim::Dkim;
 pub use dns::Dns;
 pub use dnsbl::{BitPoints, CodePoints, Dnsbl, TestPointSetting, Uribl};
-pub use domain::{Aliases, Deliver, HostedDomain, Recipients, Resolution, Separator, StsMode};
+pub use domain::{Aliases, CallAhead, Deliver, HostedDomain, Recipients, Resolution, Separator, StsMode, WebhookUrl, WhenDown};
 pub use error::{ConfigError, Position, Warning};
 pub use filter::{Clamav, FilterAddress, Milter, OnFound, Rspamd, RspamdUse};
 pub use history::History;

@@ -22,6 +22,13 @@ use crate::settings::Settings;
 use crate::tally::{Board, Tally, Useless, lost, summary};
 use crate::tls_policy::{TlsClient, TlsWish};
 
+mod inquiry;
+
+pub use inquiry::Inquiry;
+
+/// How long a host that broke the connection is listened to.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
 /// What a connection can be used for again.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
@@ -29,6 +36,13 @@ struct Key {
     protocol: Protocol,
     tls: TlsPolicy,
     user: Option<Box<str>>,
+}
+
+impl Key {
+    fn of(hop: &NextHop, tls: TlsPolicy, endpoint: &Endpoint) -> Self {
+        let user = hop.credentials.as_ref().map(|credentials| credentials.user.clone());
+        Self { endpoint: endpoint.clone(), protocol: hop.protocol, tls, user }
+    }
 }
 
 /// What happened since the start, for the metrics.
@@ -141,6 +155,14 @@ impl Delivery {
         Counts { opened: read(opened), reused: read(reused), found_dead: read(found_dead), tls_fallbacks: read(tls_fallbacks) }
     }
 
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(crate) fn tls(&self) -> &TlsClient {
+        &self.tls
+    }
+
     fn shelf<T>(&self, work: impl FnOnce(&mut Shelf<Key, Connection>) -> T) -> T {
         work(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -159,6 +181,9 @@ impl Delivery {
             user: hop.credentials.as_ref().map(|credentials| credentials.user.clone()),
         };
         for key in chosen.iter().map(key) {
+        let tls = if relayed_safely { TlsPolicy::Verify } else { hop.tls };
+        let key = |endpoint: &Endpoint| Key::of(hop, tls, endpoint);
+        for key in endpoints.iter().map(key) {
             let Some(connection) = self.take_kept(&key).await else { continue };
             self.count(|counters| &counters.reused);
             match self.converse(connection, key, message, board).await {
@@ -196,19 +221,31 @@ impl Delivery {
         let wish = host.tls.wish();
         let mut opened = self.open(hop, host, wish).await;
         host.note(&opened, told);
+    async fn open_and_converse(&self, hop: &NextHop, tls: TlsPolicy, key: Key, message: Message<'_>, board: &mut Board) -> End {
+        match self.open_as_allowed(hop, tls, &key.endpoint).await {
+            Ok(connection) => self.converse(connection, key, message, board).await,
+            Err(trouble) => End::Useless(Useless::because(&trouble, &key.endpoint.to_string())),
+        }
+    }
+
+    async fn open_as_allowed(&self, hop: &NextHop, tls: TlsPolicy, endpoint: &Endpoint) -> Result<Connection, Trouble> {
+        let wish = tls.wish();
+        let opened = self.open(hop, tls, wish, endpoint).await;
         // RFC 7435 §3: mail that may go in clear is not held up by a handshake that fails. An injected reply is no failed handshake.
         if let Err(Trouble::Failure(Stage::StartTls, Failure::Handshake(why))) = &opened
             && wish == TlsWish::IfOffered
             && hop.credentials.is_none()
         {
-            tracing::info!(host = %key.endpoint, why, "the TLS handshake failed; sending in clear, as `opportunistic` allows");
+            tracing::info!(host = %endpoint, why, "the TLS handshake failed; sending in clear, as `opportunistic` allows");
             self.count(|counters| &counters.tls_fallbacks);
             opened = self.open(hop, host, TlsWish::Never).await;
         }
         match opened {
             Ok(connection) => self.converse(connection, key, message, board).await,
             Err(trouble) => End::Useless(Useless::because(&trouble, &host.by())),
+            return self.open(hop, tls, TlsWish::Never, endpoint).await;
         }
+        opened
     }
 
     async fn open(&self, hop: &NextHop, host: &Chosen, wish: TlsWish) -> Result<Connection, Trouble> {

@@ -1,4 +1,4 @@
-//! Connects, talks SMTP and LMTP as a client, files into Maildirs, and reports an outcome per recipient.
+//! Connects, talks SMTP and LMTP as a client, files into Maildirs, posts to applications, and reports an outcome per recipient.
 //!
 //! Promise: every recipient of an attempt gets exactly one [`Outcome`](postern_mail::Outcome), whatever the peer does; what we send is
 //! clean by the rule we receive by; no credentials and no REQUIRETLS message ever go out in clear.
@@ -25,10 +25,12 @@ mod send_body;
 pub mod settings;
 mod tally;
 pub mod tls_policy;
+pub mod webhook;
 
-pub use attempt::{Counts, Delivery};
+pub use attempt::{Counts, Delivery, Inquiry};
 pub use body::{BodyPieces, BodySource, BoxFuture, InlineBody, InlinePieces};
 pub use maildir::{Maildirs, Template};
 pub use next_hop::{Credentials, HostAddresses, HostRule, HostTls, Message, NextHop, Place, Protocol, TlsPolicy};
 pub use settings::{Settings, Timeouts};
 pub use tls_policy::{Roots, RootsFault, TlsClient};
+pub use webhook::Webhook;

@@ -160,7 +160,7 @@ pub(crate) async fn ask(server: &Server, live: &Live, whole: Whole<'_>) -> Resul
         sendable(&rewritten)?;
         writer.rewrite(&rewritten).await?;
     }
-    recipients.change((server, live), (client, trace), &mut came);
+    recipients.change((server, live), (client, trace), &mut came).await;
     Ok(came.said)
 }
 

@@ -28,7 +28,7 @@ use postern_policy::rules::greylist::Candidate;
 use postern_policy::rules::hygiene::TRAP;
 use postern_policy::rules::score::{self, Gathered};
 use postern_policy::stage::Stage;
-use postern_policy::{Directory as _, Policy, decide, explain};
+use postern_policy::{Policy, decide, explain};
 use postern_session::Session;
 use postern_smtp::machine::{Conduct, TraceFacts};
 use postern_spool::Writer;
@@ -37,7 +37,6 @@ use rustls::ServerConfig;
 use tokio::sync::oneshot;
 
 use crate::wire::bans::{self, Watched};
-use crate::wire::directory::Directory;
 use crate::wire::dnsbl::Asking;
 use crate::wire::examine::{self, Cut};
 use crate::wire::filters;
@@ -45,8 +44,8 @@ use crate::wire::scope::{Ended, Holder};
 use crate::wire::strangers::{self, Dues};
 use crate::wire::trail::SessionTrail;
 use crate::wire::{
-    Live, Server, auth_guard, clock, greylist, guard, lists, live, login, names, reports, returns, routing, scope, sealing,
-    suppression,
+    Live, Server, auth_guard, call_ahead, clock, greylist, guard, lists, live, login, names, reports, returns, routing, scope,
+    sealing, suppression,
 };
 
 /// Answers the questions of one session and takes its bodies.
@@ -240,6 +239,7 @@ impl Inbound {
             Some(answer) => answer,
             None => Directory(&self.live.config).hosted(to),
         };
+        let hosted = call_ahead::hosted(&self.live, to).await;
         let (client, listed, points) = (&self.client, &*listed, self.points.all());
         let candidate = Candidate { client, is_account: who.is_some(), is_known: self.sender_allowed, to, listed, points };
         let greylist = match hosted {

@@ -72,6 +72,8 @@ pub(crate) struct Live {
     pub policy_hosts: Option<postern_lookup::Fetcher>,
     /// Speaks to next hops.
     pub delivery: Delivery,
+    /// Which recipients other hosts know.
+    pub call_ahead: crate::wire::call_ahead::Keeper,
     /// Filters of others.
     pub filters: postern_filters::Filters,
     /// For messages that are shown to them.
@@ -133,6 +135,7 @@ impl Live {
             inspector: examine::inspector(&config),
             policy_hosts: verifying.and_then(|tls| sts::fetcher(&config, &resolver, tls)),
             delivery,
+            call_ahead: crate::wire::call_ahead::Keeper::new(&config),
             filters: crate::wire::filters::of(&config)?,
             filter_rooms: crate::wire::filters::Rooms::new(&config),
             session: Arc::new(session),

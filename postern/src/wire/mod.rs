@@ -3,6 +3,7 @@
 pub(crate) mod auth_guard;
 pub(crate) mod authenticity;
 pub(crate) mod bans;
+pub(crate) mod call_ahead;
 pub(crate) mod control;
 pub(crate) mod deliver;
 pub(crate) mod directory;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use postern_config::{Config, Credentials as ConfiguredCredentials, Deliver, LmtpAddress, Password, Resolution, Target};
-use postern_delivery::{Credentials, HostAddresses, HostTls, NextHop, Place, Protocol, Template, TlsPolicy};
+use postern_delivery::{Credentials, HostAddresses, HostTls, NextHop, Place, Protocol, Template, TlsPolicy, Webhook};
 use postern_lookup::{Exchange, LookupFailure, MxAnswer, Resolver, shuffle_equals};
 use postern_mail::attempt::{Destination, Ticket};
 use postern_mail::outcome::{Evidence, Outcome};
@@ -17,12 +17,17 @@ use crate::wire::report::seed;
 use crate::wire::sts::Policies;
 use crate::wire::{Live, outward};
 
+/// Octets of a secret that signs.
+const SIGNING_SECRET_MIN: usize = 16;
+
 /// Where a destination's mail is put.
 pub(crate) enum Way {
     /// Into Maildirs.
     Maildir(Template),
     /// Nowhere.
     Discard,
+    /// To an application.
+    Webhook(Webhook),
     /// Over a connection.
     Hop(NextHop),
 }
@@ -127,15 +132,27 @@ fn lookup_failed(failure: &LookupFailure) -> Outcome {
     }
 }
 
+/// A secret in a file. It is our configuration that is wrong where there is none, so nobody's mail bounces for it.
+fn first_line(path: &Path) -> Result<Secret, Outcome> {
+    let text = std::fs::read(path)
+        .map_err(|error| deferred(Status::new(4, 3, 5), &format!("the password file {}: {error}", path.display())))?;
+    Ok(Secret::new(text.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii_end().to_vec()))
+}
+
+fn signing_secret(path: &Path) -> Result<Secret, Outcome> {
+    let secret = first_line(path)?;
+    if secret.expose().len() < SIGNING_SECRET_MIN {
+        let what = format!("{}: a secret of less than {SIGNING_SECRET_MIN} octets could be guessed", path.display());
+        return Err(deferred(Status::new(4, 3, 5), &what));
+    }
+    Ok(secret)
+}
+
 fn credentials(configured: Option<&ConfiguredCredentials>) -> Result<Option<Arc<Credentials>>, Outcome> {
     let Some(configured) = configured else { return Ok(None) };
     let password = match &configured.password {
         Password::Given(secret) => secret.clone(),
-        Password::File(path) => {
-            let text = std::fs::read(path)
-                .map_err(|error| deferred(Status::new(4, 3, 5), &format!("the password file {}: {error}", path.display())))?;
-            Secret::new(text.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii_end().to_vec())
-        }
+        Password::File(path) => first_line(path)?,
     };
     Ok(Some(Arc::new(Credentials { user: configured.user.as_str().into(), password })))
 }
@@ -197,6 +214,15 @@ pub(crate) async fn way(live: &Live, sts: &Policies, destination: &Destination) 
                     return Ok(Way::Maildir(template));
                 }
                 Deliver::Discard => return Ok(Way::Discard),
+                Deliver::Webhook { url, secret_file } => {
+                    return Ok(Way::Webhook(Webhook {
+                        place: target_hosts(resolver, &url.host, url.port).await?,
+                        tls: url.tls,
+                        authority: url.authority().into(),
+                        path: url.path.as_str().into(),
+                        secret: signing_secret(secret_file)?,
+                    }));
+                }
                 Deliver::Lmtp { address: LmtpAddress::Unix(path) } => NextHop {
                     place: Place::Unix(path.clone()),
                     protocol: Protocol::Lmtp,

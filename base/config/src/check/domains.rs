@@ -20,8 +20,15 @@ pub(super) fn domains(findings: &mut Findings<'_>) {
         let path = format!("domain[{}]", number + 1);
         deliver(findings, &path, domain);
         aliases(findings, &path, domain);
+        call_ahead(findings, &path, domain);
         if let Some(mailbox) = &domain.catch_all {
             let path = format!("{path}.catch_all");
+            if matches!(domain.recipients, Recipients::CallAhead(_)) {
+                findings.error(
+                    &path,
+                    "is no use with recipients = { call_ahead = true }: the host says who exists; let it have the catch-all",
+                );
+            }
             if matches!(domain.recipients, Recipients::Any) {
                 findings.warn(&path, "has no effect: with recipients = \"any\" everybody exists");
             }
@@ -61,6 +68,16 @@ fn deliver(findings: &mut Findings<'_>, path: &str, domain: &HostedDomain) {
         }
         Deliver::Discard => findings.warn(&path, "mail for this domain is accepted and thrown away"),
         _ => {}
+    }
+}
+
+/// There must be somebody to ask.
+fn call_ahead(findings: &mut Findings<'_>, path: &str, domain: &HostedDomain) {
+    if matches!(domain.recipients, Recipients::CallAhead(_))
+        && !matches!(domain.deliver, Deliver::Lmtp { .. } | Deliver::Relay { .. })
+    {
+        let problem = "call_ahead asks the host that gets the mail, and there is none: deliver is neither lmtp nor relay";
+        findings.error(&format!("{path}.recipients"), problem);
     }
 }
 

@@ -210,7 +210,11 @@ fn what_this_version_does_not_carry_out_is_refused_in_detail() {
     one_error(&egress(&format!("{one}, {one}")), "f:2:10: outbound.egress", "not in this version");
     one_error(&egress("{ name = \"a\", addresses = [\"192.0.2.1\", \"192.0.2.2\"] }"), "f:2:37", "not in this version");
     let ahead = "[[domain]]\nname = \"example.org\"\nrecipients = { call_ahead = true }";
-    one_error(ahead, "f:3:14: domain[1].recipients", "call_ahead is not in this version");
+    one_error(ahead, "f:3:14: domain[1].recipients", "neither lmtp nor relay");
+    let relay = "\ndeliver = { kind = \"relay\", host = \"192.0.2.1\" }";
+    assert_eq!(errors(&format!("{ahead}{relay}")), "");
+    one_error(&format!("{ahead}{relay}\ncatch_all = \"a@example.org\""), "f:5:13: domain[1].catch_all", "call_ahead");
+    one_error(&ahead.replace("true", "false"), "f:3:14: domain[1].recipients", "names nobody");
     one_error("[tls.acme]\ndirectory = \"x\"", "f:1:6: tls.acme", "not in this version");
     one_error("[cluster]\n", "f:1:2: cluster", "not in this version");
 }

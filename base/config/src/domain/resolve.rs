@@ -13,7 +13,7 @@ pub(crate) const ALIAS_TARGETS_MAX: usize = 1000;
 /// Who a recipient is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resolution {
-    /// A mailbox of the domain. For a Maildir it is in lower case and without its tag; for LMTP and relays it is as it was given,
+    /// A mailbox of the domain; where its host is asked ([`Recipients::CallAhead`]), one that may exist. For a Maildir it is in lower case and without its tag; for LMTP and relays it is as it was given,
     /// since the host behind may use both (RFC 5321 §2.3.11, RFC 5233 §1).
     Deliver(Mailbox),
     /// Other mailboxes, here or elsewhere.
@@ -38,7 +38,7 @@ impl HostedDomain {
                 return self.deliver_as(local, candidate);
             }
         }
-        if matches!(self.recipients, Recipients::Any) {
+        if matches!(self.recipients, Recipients::Any | Recipients::CallAhead(_)) {
             return self.deliver_as(local, base.as_ref().unwrap_or(&name));
         }
         // RFC 5321 §4.5.1: postmaster is always there, in any case.
@@ -54,7 +54,7 @@ impl HostedDomain {
     /// True when the list or file of recipients names it.
     fn lists(&self, name: &LocalPart) -> bool {
         match &self.recipients {
-            Recipients::Any => false,
+            Recipients::Any | Recipients::CallAhead(_) => false,
             Recipients::List(names) => names.contains(name),
             Recipients::File { names, .. } => names.as_ref().is_some_and(|names| names.contains(name)),
         }
@@ -70,7 +70,7 @@ impl HostedDomain {
     fn deliver_as(&self, given: &LocalPart, canonical: &LocalPart) -> Resolution {
         let local = match self.deliver {
             Deliver::Maildir { .. } | Deliver::Discard => canonical,
-            Deliver::Lmtp { .. } | Deliver::Relay { .. } => given,
+            Deliver::Lmtp { .. } | Deliver::Relay { .. } | Deliver::Webhook { .. } => given,
         };
         Resolution::Deliver(self.mailbox(local))
     }
@@ -161,7 +161,7 @@ fn follow(config: &Config, from: &Mailbox, targets: Vec<Mailbox>, waiting: &mut 
         }
         let copy = config.domain_of(from).filter(|domain| {
             let name = folded(&from.local);
-            domain.lists(&name) || matches!(domain.recipients, Recipients::Any) || is_postmaster(&name)
+            domain.lists(&name) || matches!(domain.recipients, Recipients::Any | Recipients::CallAhead(_)) || is_postmaster(&name)
         });
         match copy.map(|domain| domain.deliver_as(&target.local, &folded(&target.local))) {
             Some(Resolution::Deliver(own)) => push(&mut expansion.targets, own),

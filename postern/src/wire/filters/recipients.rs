@@ -9,14 +9,12 @@ use postern_mail::envelope::DsnRequest;
 use postern_mail::fact::ClientFacts;
 use postern_mail::filter::{FilterSaid, FilterWord};
 use postern_mail::{Envelope, Mailbox, Quoted, Recipient, ReversePath};
-use postern_policy::Directory as _;
 use postern_policy::facts::RecipientFacts;
 use postern_smtp::machine::TraceFacts;
 use postern_state::Reservation;
 
-use crate::wire::directory::Directory;
 use crate::wire::scope::{self, Ended, Holder};
-use crate::wire::{Live, Server, routing};
+use crate::wire::{Live, Server, call_ahead, routing};
 
 /// Recipients of a message that filters add to.
 const RECIPIENTS_MAX: usize = 10_000;
@@ -39,7 +37,7 @@ impl Recipients<'_> {
     }
 
     /// Changes them as filters want.
-    pub(super) fn change(mut self, on: (&Server, &Live), whose: (&ClientFacts, &TraceFacts), came: &mut Came) {
+    pub(super) async fn change(mut self, on: (&Server, &Live), whose: (&ClientFacts, &TraceFacts), came: &mut Came) {
         if came.changes.is_empty() {
             return;
         }
@@ -56,7 +54,7 @@ impl Recipients<'_> {
                     self.envelope.recipients.retain(|to| *to.address() != mailbox);
                 }
                 Change::AddRecipient(text) => {
-                    if let Err(why) = self.add(on, whose, text) {
+                    if let Err(why) = self.add(on, whose, text).await {
                         not_done(whose.0, &format!("adds a recipient {why}"), text);
                     }
                 }
@@ -88,7 +86,7 @@ impl Recipients<'_> {
 
     /// # Errors
     /// In words: why not.
-    fn add(
+    async fn add(
         &mut self,
         (server, live): (&Server, &Live),
         (client, trace): (&ClientFacts, &TraceFacts),
@@ -109,6 +107,8 @@ impl Recipients<'_> {
         let scope = holder.as_ref().map(|holder| holder.scopes().recipient(client, &to, reserved.err()));
         let facts = RecipientFacts { client, to: &to, who, scope: scope.as_ref(), listed: &[], greylist: None, suppressed: None };
         let hosted = Directory(&live.config).hosted(&to);
+        let facts = RecipientFacts { client, to: &to, who, scope: scope.as_ref(), listed: &[], greylist: None };
+        let hosted = call_ahead::hosted(live, &to).await;
         let (verdict, admission) = live.policy.recipient(&facts, &hosted);
         match admission {
             Some(admission) => {
