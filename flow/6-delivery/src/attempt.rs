@@ -26,9 +26,6 @@ mod inquiry;
 
 pub use inquiry::Inquiry;
 
-/// How long a host that broke the connection is listened to.
-const LAST_WORDS: Duration = Duration::from_secs(5);
-
 /// What a connection can be used for again.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
@@ -39,9 +36,9 @@ struct Key {
 }
 
 impl Key {
-    fn of(hop: &NextHop, tls: TlsPolicy, endpoint: &Endpoint) -> Self {
+    fn of(hop: &NextHop, host: &Chosen) -> Self {
         let user = hop.credentials.as_ref().map(|credentials| credentials.user.clone());
-        Self { endpoint: endpoint.clone(), protocol: hop.protocol, tls, user }
+        Self { endpoint: host.endpoint.clone(), protocol: hop.protocol, tls: host.tls.clone(), user }
     }
 }
 
@@ -174,16 +171,8 @@ impl Delivery {
         };
         let relayed_safely = demands_tls(message.envelope, hop.protocol);
         let (chosen, mut useless) = choose(endpoints, &hop.tls, relayed_safely, told);
-        let key = |host: &Chosen| Key {
-            endpoint: host.endpoint.clone(),
-            protocol: hop.protocol,
-            tls: host.tls.clone(),
-            user: hop.credentials.as_ref().map(|credentials| credentials.user.clone()),
-        };
+        let key = |host: &Chosen| Key::of(hop, host);
         for key in chosen.iter().map(key) {
-        let tls = if relayed_safely { TlsPolicy::Verify } else { hop.tls };
-        let key = |endpoint: &Endpoint| Key::of(hop, tls, endpoint);
-        for key in endpoints.iter().map(key) {
             let Some(connection) = self.take_kept(&key).await else { continue };
             self.count(|counters| &counters.reused);
             match self.converse(connection, key, message, board).await {
@@ -218,32 +207,24 @@ impl Delivery {
         key: Key,
         (message, board, told): (Message<'_>, &mut Board, &mut Vec<TlsSession>),
     ) -> End {
-        let wish = host.tls.wish();
-        let mut opened = self.open(hop, host, wish).await;
-        host.note(&opened, told);
-    async fn open_and_converse(&self, hop: &NextHop, tls: TlsPolicy, key: Key, message: Message<'_>, board: &mut Board) -> End {
-        match self.open_as_allowed(hop, tls, &key.endpoint).await {
+        match self.open_as_allowed(hop, host, told).await {
             Ok(connection) => self.converse(connection, key, message, board).await,
-            Err(trouble) => End::Useless(Useless::because(&trouble, &key.endpoint.to_string())),
+            Err(trouble) => End::Useless(Useless::because(&trouble, &host.by())),
         }
     }
 
-    async fn open_as_allowed(&self, hop: &NextHop, tls: TlsPolicy, endpoint: &Endpoint) -> Result<Connection, Trouble> {
-        let wish = tls.wish();
-        let opened = self.open(hop, tls, wish, endpoint).await;
+    async fn open_as_allowed(&self, hop: &NextHop, host: &Chosen, told: &mut Vec<TlsSession>) -> Result<Connection, Trouble> {
+        let wish = host.tls.wish();
+        let opened = self.open(hop, host, wish).await;
+        host.note(&opened, told);
         // RFC 7435 §3: mail that may go in clear is not held up by a handshake that fails. An injected reply is no failed handshake.
         if let Err(Trouble::Failure(Stage::StartTls, Failure::Handshake(why))) = &opened
             && wish == TlsWish::IfOffered
             && hop.credentials.is_none()
         {
-            tracing::info!(host = %endpoint, why, "the TLS handshake failed; sending in clear, as `opportunistic` allows");
+            tracing::info!(host = %host.endpoint, why, "the TLS handshake failed; sending in clear, as `opportunistic` allows");
             self.count(|counters| &counters.tls_fallbacks);
-            opened = self.open(hop, host, TlsWish::Never).await;
-        }
-        match opened {
-            Ok(connection) => self.converse(connection, key, message, board).await,
-            Err(trouble) => End::Useless(Useless::because(&trouble, &host.by())),
-            return self.open(hop, tls, TlsWish::Never, endpoint).await;
+            return self.open(hop, host, TlsWish::Never).await;
         }
         opened
     }

@@ -24,6 +24,7 @@ use crate::attempt::Delivery;
 use crate::classify::{self, Failure, Stage, evidence};
 use crate::connect::{self, Dialed, Endpoint};
 use crate::next_hop::{Message, NextHop, Place, Protocol, TlsPolicy};
+use crate::tls_policy::Secured;
 
 /// Of the header of an answer.
 const HEADER_BYTES_MAX: usize = 16 * 1024;
@@ -153,7 +154,7 @@ impl Delivery {
         let hop = NextHop { place: hook.place.clone(), protocol: Protocol::Smtp, tls: TlsPolicy::Verify, credentials: None };
         let endpoints = connect::endpoints(&hop, self.settings())?;
         let mut last = None;
-        for endpoint in &endpoints {
+        for (endpoint, _) in &endpoints {
             let by = endpoint.to_string();
             // Another address is tried only as long as nothing was sent.
             match self.reach(hook, endpoint).await {
@@ -173,9 +174,9 @@ impl Delivery {
         if !hook.tls {
             return Ok(Box::new(tcp));
         }
-        let handshake = timeout(timeouts.handshake, self.tls().handshake(tcp, name, address.ip(), true)).await;
+        let handshake = timeout(timeouts.handshake, self.tls().handshake(tcp, name, address.ip(), &TlsPolicy::Verify)).await;
         let failed = |failure| (Stage::StartTls, failure);
-        let (stream, _) = handshake.unwrap_or(Err(Failure::TimedOut(timeouts.handshake))).map_err(failed)?;
+        let Secured { stream, .. } = handshake.unwrap_or(Err(Failure::TimedOut(timeouts.handshake))).map_err(failed)?;
         Ok(Box::new(stream))
     }
 

@@ -21,7 +21,7 @@ use tokio::time::timeout;
 
 use crate::wire::directory::Directory;
 use crate::wire::routing::{self, Way};
-use crate::wire::{Live, clock, live};
+use crate::wire::{Live, Server, clock, live};
 
 /// Recipients that are asked about at the same time share this many locks.
 const TURNS: usize = 64;
@@ -90,7 +90,7 @@ impl Keeper {
 }
 
 /// Whether a recipient is ours and exists: by the configuration, and where that leaves it to the host of the domain, by the host.
-pub(crate) async fn hosted(live: &Live, to: &Mailbox) -> HostedAnswer {
+pub(crate) async fn hosted(server: &Server, live: &Live, to: &Mailbox) -> HostedAnswer {
     let by_config = Directory(&live.config).hosted(to);
     if !matches!(by_config, HostedAnswer::Exists) {
         return by_config;
@@ -102,7 +102,7 @@ pub(crate) async fn hosted(live: &Live, to: &Mailbox) -> HostedAnswer {
         return by_config;
     };
     let asked_at = AtomicU64::new(u64::MAX);
-    let answer = match timeout(settings.deadline, book.ask(live, (settings, &asked_at), &domain.name, &mailbox)).await {
+    let answer = match timeout(settings.deadline, book.ask((server, live), (settings, &asked_at), &domain.name, &mailbox)).await {
         Ok(answer) => answer,
         Err(_) => {
             // Of the time, a question may have spent most waiting for its turn, which says nothing about the host.
@@ -139,7 +139,7 @@ impl Book {
 
     async fn ask(
         &self,
-        live: &Live,
+        (server, live): (&Server, &Live),
         (settings, asked_at): (&CallAhead, &AtomicU64),
         domain: &Domain,
         mailbox: &Mailbox,
@@ -161,7 +161,7 @@ impl Book {
         }
         asked_at.store(clock().0, Ordering::Relaxed);
         let destination = Destination::Hosted(domain.clone());
-        let inquiry = match routing::way(&live.config, &live.resolver, &destination).await {
+        let inquiry = match routing::way(live, &server.sts, &destination).await {
             Ok(Way::Hop(hop)) => live.delivery.ask(&hop, mailbox).await,
             Ok(_) => return Ok(true),
             Err(outcome) => Inquiry::Trouble(outcome.evidence().text.to_string()),

@@ -200,7 +200,6 @@ async fn deliver_rest(
             outcomes
         }
         Ok(Way::Webhook(hook)) => live.delivery.post(&hook, message).await,
-        Ok(Way::Hop(hop)) => live.delivery.deliver(&hop, message).await,
     }
 }
 

@@ -237,9 +237,8 @@ impl Inbound {
         let listed = names::of_recipient(&self.server, &self.client, to);
         let hosted = match returns::hosted(&self.server, &self.live, to).await {
             Some(answer) => answer,
-            None => Directory(&self.live.config).hosted(to),
+            None => call_ahead::hosted(&self.server, &self.live, to).await,
         };
-        let hosted = call_ahead::hosted(&self.live, to).await;
         let (client, listed, points) = (&self.client, &*listed, self.points.all());
         let candidate = Candidate { client, is_account: who.is_some(), is_known: self.sender_allowed, to, listed, points };
         let greylist = match hosted {

@@ -9,6 +9,7 @@ use postern_smtp::command::{Command, Mail, Rcpt};
 use postern_smtp::reply_lines::ReceivedReply;
 
 use super::{Delivery, Key};
+use crate::chosen::choose;
 use crate::classify::{Failure, Stage};
 use crate::connect;
 use crate::connection::Connection;
@@ -37,8 +38,10 @@ impl Delivery {
             Err(outcome) => return Inquiry::Trouble(outcome.evidence().text.to_string()),
         };
         let mut trouble = "there is no host".to_owned();
-        for endpoint in &endpoints {
-            let key = Key::of(hop, hop.tls, endpoint);
+        let mut sessions = Vec::new();
+        let (chosen, _) = choose(endpoints, &hop.tls, false, &mut sessions);
+        for host in &chosen {
+            let key = Key::of(hop, host);
             if let Some(mut connection) = self.take_kept(&key).await {
                 match self.inquire(&mut connection, to).await {
                     Ok(inquiry) => {
@@ -49,7 +52,7 @@ impl Delivery {
                     Err(_) => self.count(|counters| &counters.found_dead),
                 }
             }
-            match self.open_as_allowed(hop, hop.tls, endpoint).await {
+            match self.open_as_allowed(hop, host, &mut sessions).await {
                 Ok(mut connection) => match self.inquire(&mut connection, to).await {
                     Ok(inquiry) => {
                         self.keep(key, connection).await;
@@ -57,7 +60,7 @@ impl Delivery {
                     }
                     Err(why) => trouble = words(&why, &connection.by),
                 },
-                Err(why) => trouble = words(&why, &endpoint.to_string()),
+                Err(why) => trouble = words(&why, &host.by()),
             }
         }
         Inquiry::Trouble(trouble)

@@ -106,9 +106,7 @@ impl Recipients<'_> {
         scope::quota_full(server, reserved.err());
         let scope = holder.as_ref().map(|holder| holder.scopes().recipient(client, &to, reserved.err()));
         let facts = RecipientFacts { client, to: &to, who, scope: scope.as_ref(), listed: &[], greylist: None, suppressed: None };
-        let hosted = Directory(&live.config).hosted(&to);
-        let facts = RecipientFacts { client, to: &to, who, scope: scope.as_ref(), listed: &[], greylist: None };
-        let hosted = call_ahead::hosted(live, &to).await;
+        let hosted = call_ahead::hosted(server, live, &to).await;
         let (verdict, admission) = live.policy.recipient(&facts, &hosted);
         match admission {
             Some(admission) => {
