@@ -11,12 +11,16 @@
 //! Exposure: strangers choose destinations and how many of them there are; they choose nothing else in here.
 
 mod accounts;
+mod admit;
 mod backoff;
 mod chance;
 mod expiry;
+mod groups;
+mod lane;
 mod lanes;
 mod orders;
 mod pace;
+mod providers;
 mod scheduler;
 mod settings;
 mod store;
@@ -25,8 +29,10 @@ mod ticket;
 mod window;
 mod words;
 
+pub use admit::Admission;
 pub use backoff::Backoff;
 pub use expiry::Expiry;
+pub use providers::{Provider, Providers};
 pub use scheduler::Scheduler;
 pub use settings::{SchedulerSettings, Shaping};
 pub use words::{Counts, Disposition, LaneSummary, LastTrouble, Notice, NoticeKind, Rejected, Report};

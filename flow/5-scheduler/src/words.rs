@@ -1,5 +1,7 @@
 //! What the scheduler says and is told, beside the `Ticket` and `Attempt` of `base/mail`.
 
+use std::sync::Arc;
+
 use postern_mail::attempt::{Destination, LaneId};
 use postern_mail::envelope::{MessageId, UnixMillis};
 use postern_mail::{Outcome, Scope, Status};
@@ -131,6 +133,8 @@ impl Counts {
 pub struct LaneSummary {
     /// Where to.
     pub destination: Destination,
+    /// The provider it leads to, where that is known by name; it shares window and wait with all that lead there.
+    pub provider: Option<Arc<str>>,
     /// How many tickets in which state.
     pub counts: Counts,
     /// How many may be tried at once.

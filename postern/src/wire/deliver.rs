@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 
 use crate::wire::dispatch::Order;
 use crate::wire::routing::Way;
-use crate::wire::{Live, Server, clock, report, routing};
+use crate::wire::{Live, Server, admit, clock, report, routing};
 
 /// When a report cannot be stored, or a message not be read, it is taken up again after this.
 const REPORT_RETRY: Duration = Duration::from_secs(600);
@@ -137,7 +137,7 @@ async fn try_for_lane(server: Arc<Server>, attempt: Attempt) {
         return;
     }
     let recipients: Vec<Recipient> = mine.iter().filter_map(|index| stored.envelope.recipients.get(*index).cloned()).collect();
-    let outcomes = deliver(&server, &live, &attempt, &stored, &recipients).await;
+    let Some(outcomes) = deliver(&server, &live, &attempt, &stored, &recipients).await else { return };
     conclude(&server, &live, &attempt, &stored, &mine, outcomes).await;
 }
 
@@ -152,15 +152,23 @@ fn recipients_of(live: &Live, envelope: &Envelope, progress: &Progress, wanted: 
         .collect()
 }
 
-async fn deliver(server: &Server, live: &Live, attempt: &Attempt, stored: &Stored, recipients: &[Recipient]) -> Vec<Outcome> {
+/// `None`: it was not its turn, as the names of its hosts have shown.
+async fn deliver(
+    server: &Server,
+    live: &Live,
+    attempt: &Attempt,
+    stored: &Stored,
+    recipients: &[Recipient],
+) -> Option<Vec<Outcome>> {
     let body = SpooledBody { body: &stored.body, size: stored.size };
     let message = Message { id: attempt.id, envelope: &stored.envelope, recipients, body: &body };
-    match routing::way(&live.config, &live.resolver, &attempt.destination).await {
+    Some(match routing::way(&live.config, &live.resolver, &attempt.destination).await {
         Err(outcome) => vec![outcome; recipients.len()],
         Ok(Way::Discard) => maildir::discard(message),
         Ok(Way::Maildir(template)) => server.maildirs.deliver(&template, message).await,
+        Ok(Way::Hop(hop)) if !admit::may_go(server, attempt, &hop).await => return None,
         Ok(Way::Hop(hop)) => live.delivery.deliver(&hop, message).await,
-    }
+    })
 }
 
 async fn finished(server: &Server, attempt: &Attempt, report: Report) -> Disposition {
@@ -233,6 +241,7 @@ async fn take_up_again(server: &Server, attempt: &Attempt, account: Option<Arc<s
         received: attempt.received,
         due: clock().plus(REPORT_RETRY),
         attempts: attempt.number,
+        is_bulk: false,
     };
     let _ = server.dispatcher.send(Order::Insert(vec![ticket])).await;
 }
