@@ -174,7 +174,9 @@ impl Lanes {
     pub(crate) fn take(&mut self, now: UnixMillis, tickets: &mut Slab<Queued>, lane: Slot, total: usize) -> Option<Slot> {
         let found = self.cells.get_mut(lane)?;
         let group = self.groups.get(found.group);
-        let has_room = |class| class == Class::Single || self.bulk_out < bulk_limit(total);
+        // Probes are few, and are counted by themselves.
+        let is_probe = found.place == Place::ReadyToProbe;
+        let has_room = |class| class == Class::Single || is_probe || self.bulk_out < bulk_limit(total);
         let class = found.next_class(|class| has_room(class) && group.is_none_or(|group| group.may_go(now, class)))?;
         let bulk_waits = found.has(Class::Bulk);
         let Some(turn) = found.turns.of_mut(class).pop_first(&mut self.turns) else {
