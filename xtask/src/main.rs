@@ -20,6 +20,7 @@ cargo xtask COMMAND
   config-doc    write docs/config.md from the table of settings
   rfc-table     write docs/rfc.md from the RFC comments in the code
   bench [ARGS]  measure against Postfix and a sink (cargo xtask bench --help)
+  schedule-plot draw docs/schedule.svg: a million recipients on a virtual clock
   packages      install the Debian packages that tests and benchmarks use
 ";
 
@@ -90,6 +91,10 @@ fn main() -> ExitCode {
         ["fuzz", seconds] => seconds.parse().map_err(|_| format!("{seconds:?} is no number of seconds")).and_then(fuzz::run),
         ["config-doc"] => docs::write_config(),
         ["rfc-table"] => docs::write_rfc(),
+        ["schedule-plot"] => {
+            let example = ["run", "--release", ANY_RUST, "-p", "postern-scheduler", "--example", "schedule", "docs/schedule.svg"];
+            run(&cargo(), &example)
+        }
         ["packages"] => packages::install(),
         ["bench", rest @ ..] => {
             let build = run(&cargo(), &["build", "--release", ANY_RUST, "-p", "postern", "-p", "postern-bench", "--bins"]);

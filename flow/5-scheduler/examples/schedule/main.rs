@@ -50,6 +50,7 @@ fn main() {
             seen.hour_most
         );
     }
+    println!("{} rounds", result.rounds);
     for (what, waits) in [("waited for", &result.single_waits), ("bulk", &result.bulk_waits)] {
         let [half, most, nearly, all] = [50, 90, 99, 100].map(|of| percentile(waits, of));
         println!("first try of what is {what}: 50 % within {half} ms, 90 % {most} ms, 99 % {nearly} ms, all {all} ms");

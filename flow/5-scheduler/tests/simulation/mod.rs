@@ -101,6 +101,7 @@ pub(crate) struct Result {
     pub(crate) left: usize,
     pub(crate) sent_back: u64,
     pub(crate) out_most: usize,
+    pub(crate) rounds: u64,
 }
 
 struct Random(u64);
@@ -200,7 +201,7 @@ pub(crate) fn run(setting: &Setting) -> Result {
         events: Vec::new(),
         free: Vec::new(),
         random: Random(0x9E37_79B9_7F4A_7C15),
-        result: Result { seen, single_waits: Vec::new(), bulk_waits: Vec::new(), left: 0, sent_back: 0, out_most: 0 },
+        result: Result { seen, single_waits: Vec::new(), bulk_waits: Vec::new(), left: 0, sent_back: 0, out_most: 0, rounds: 0 },
         first_try: vec![true; usize::try_from(setting.recipients + setting.dead.0).unwrap()],
         single_every: setting.single_every,
     };
@@ -265,7 +266,7 @@ impl World {
     }
 
     fn run(&mut self, hours: u64) {
-        let mut out = Vec::new();
+        let (mut out, mut notices) = (Vec::new(), Vec::new());
         let mut now = START;
         let end = START.0 + hours * 3_600_000;
         loop {
@@ -276,11 +277,14 @@ impl World {
                     self.happen(now, event);
                 }
             }
+            self.result.rounds += 1;
             self.scheduler.due(now, &mut out);
             self.result.out_most = self.result.out_most.max(self.scheduler.counts().active);
             for attempt in out.drain(..) {
                 self.at(now.0 + LOOKUP, Event::Found(attempt));
             }
+            self.scheduler.notices(now, usize::MAX, &mut notices);
+            notices.clear();
             let next = self.times.peek().map(|Reverse((at, _))| UnixMillis(*at));
             let wake = self.scheduler.next_wakeup(now).map(|at| UnixMillis(at.0.max(now.0 + 1)));
             let Some(next) = next.into_iter().chain(wake).min().filter(|at| at.0 <= end) else { return };
