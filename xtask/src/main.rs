@@ -21,6 +21,7 @@ cargo xtask COMMAND
   rfc-table     write docs/rfc.md from the RFC comments in the code
   guard-table   write docs/GUARD.md: what the guard of accounts does to simulated owners and thieves
   bench [ARGS]  measure against Postfix and a sink (cargo xtask bench --help)
+  schedule-plot draw docs/schedule.svg: a million recipients on a virtual clock
   packages      install the Debian packages that tests and benchmarks use
 ";
 
@@ -92,6 +93,10 @@ fn main() -> ExitCode {
         ["config-doc"] => docs::write_config(),
         ["rfc-table"] => docs::write_rfc(),
         ["guard-table"] => docs::write_guard(),
+        ["schedule-plot"] => {
+            let example = ["run", "--release", ANY_RUST, "-p", "postern-scheduler", "--example", "schedule", "docs/schedule.svg"];
+            run(&cargo(), &example)
+        }
         ["packages"] => packages::install(),
         ["bench", rest @ ..] => {
             let build = run(&cargo(), &["build", "--release", ANY_RUST, "-p", "postern", "-p", "postern-bench", "--bins"]);

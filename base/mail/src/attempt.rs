@@ -55,6 +55,8 @@ pub struct Ticket {
     pub due: UnixMillis,
     /// How often it was tried already.
     pub attempts: u16,
+    /// One of many alike (a newsletter): it goes behind what somebody waits for.
+    pub is_bulk: bool,
 }
 
 /// Leaves the scheduler: try this now.

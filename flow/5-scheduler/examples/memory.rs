@@ -77,6 +77,7 @@ fn measure((lanes, accounts, is_deferred): (u64, u64, bool)) {
             received: UnixMillis(START.0 + id / 1_000),
             due: UnixMillis(due.0 + if is_deferred { pick % 14_400_000 } else { 0 }),
             attempts: 0,
+            is_bulk: false,
         }
     };
 

@@ -9,93 +9,33 @@ use std::hash::{BuildHasher, RandomState};
 use postern_mail::attempt::{Destination, LaneId};
 use postern_mail::envelope::UnixMillis;
 
+use crate::groups::Groups;
+use crate::lane::{Ahead, Class, InLane, InPlace, Lane, PerClass, Place, Share, Turn, bulk_limit};
 use crate::pace::Pace;
 use crate::settings::SchedulerSettings;
-use crate::store::{Index, Link, List, Slab, Slot, Threaded, spread};
-use crate::ticket::{ByTurn, Queued};
+use crate::store::{Index, Link, List, NOWHERE, Slab, Slot, spread};
+use crate::ticket::Queued;
 use crate::window::Window;
-use crate::words::LastTrouble;
 
 /// One in this many attempts may be a probe of a silent destination, so that however many destinations are dead, and however long
 /// each takes to say so, the living have the rest.
 const PROBES_SHARE: usize = 4;
 
-/// Where a group of messages goes.
-#[derive(Debug)]
-pub(crate) struct Lane {
-    pub(crate) name: LaneId,
-    pub(crate) destination: Destination,
-    pub(crate) window: Window,
-    pub(crate) pace: Pace,
-    pub(crate) trouble: Option<LastTrouble>,
-    pub(crate) waiting: u32,
-    pub(crate) active: u32,
-    /// The one attempt that is out is a probe.
-    is_probe_out: bool,
-    /// All its tickets, those that wait, are active, deferred or held.
-    tickets: u32,
-    /// The accounts with something waiting, in the order of their turns.
-    turns: List<InLane>,
-    place: Place,
-    link: Link,
-}
-
-/// Where a lane stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    /// Nothing waits, or as many are out as may be: something must end or arrive first.
-    Idle,
-    /// In the ring of lanes whose next message may go now.
-    Ready,
-    /// In the ring of silent lanes whose probe may go now.
-    ReadyToProbe,
-    /// Its next message may go then.
-    Asleep(UnixMillis),
-    /// Without tickets since then; only remembered.
-    Empty(UnixMillis),
-}
-
-/// What one account has waiting in one lane.
-#[derive(Debug)]
-struct Turn {
-    lane: Slot,
-    account: u32,
-    link: Link,
-    waiting: List<ByTurn>,
-    /// It is in the index. The only turn of a lane need not be: most lanes never see a second account.
-    is_indexed: bool,
-}
-
-/// The thread through the turns of one lane.
-#[derive(Debug)]
-struct InLane;
-impl Threaded<Turn> for InLane {
-    fn link(node: &mut Turn) -> &mut Link {
-        &mut node.link
-    }
-}
-
-/// The thread through the lanes that are ready, ready to probe, or empty.
-#[derive(Debug)]
-struct InPlace;
-impl Threaded<Lane> for InPlace {
-    fn link(node: &mut Lane) -> &mut Link {
-        &mut node.link
-    }
-}
-
 /// All lanes.
 #[derive(Debug)]
 pub(crate) struct Lanes {
-    cells: Slab<Lane>,
+    pub(crate) cells: Slab<Lane>,
+    pub(crate) groups: Groups,
     by_destination: Index,
     /// Strangers choose destinations, so they must not be able to choose hashes.
     hasher: RandomState,
     turns: Slab<Turn>,
     by_account: Index,
-    ready: List<InPlace>,
+    ready: PerClass<List<InPlace>>,
     ready_to_probe: List<InPlace>,
     probes_out: usize,
+    bulk_out: usize,
+    share: Share,
     empty: List<InPlace>,
     asleep: BTreeSet<(UnixMillis, Slot)>,
     /// The name of the next new lane. Names are not reused (before 2^32 of them), since connections are kept by them.
@@ -106,17 +46,24 @@ impl Lanes {
     pub(crate) fn new() -> Self {
         Self {
             cells: Slab::new(),
+            groups: Groups::new(),
             by_destination: Index::new(),
             hasher: RandomState::new(),
             turns: Slab::new(),
             by_account: Index::new(),
-            ready: List::new(),
+            ready: PerClass::new(List::new(), List::new()),
             ready_to_probe: List::new(),
             probes_out: 0,
+            bulk_out: 0,
+            share: Share::default(),
             empty: List::new(),
             asleep: BTreeSet::new(),
             next_name: 0,
         }
+    }
+
+    pub(crate) fn hasher(&self) -> RandomState {
+        self.hasher.clone()
     }
 
     pub(crate) fn get(&self, lane: Slot) -> Option<&Lane> {
@@ -151,9 +98,13 @@ impl Lanes {
             trouble: None,
             waiting: 0,
             active: 0,
+            bulk_active: 0,
+            counted: 0,
+            group: NOWHERE,
             is_probe_out: false,
+            share: Share::default(),
             tickets: 0,
-            turns: List::new(),
+            turns: PerClass::new(List::new(), List::new()),
             place: Place::Idle,
             link: Link::LOOSE,
         })?;
@@ -176,27 +127,28 @@ impl Lanes {
         }
     }
 
-    /// Lets a ticket wait for its account's turn; `ahead` of everything else in its lane, or last.
+    /// Lets a ticket wait for its account's turn; `ahead` of everything else of its class in its lane, or last.
     pub(crate) fn queue(&mut self, tickets: &mut Slab<Queued>, slot: Slot, ahead: Ahead) {
-        let Some((lane, account)) = tickets.get(slot).map(|ticket| (ticket.lane, ticket.account)) else { return };
+        let Some((lane, account, class)) = tickets.get(slot).map(Queued::turn) else { return };
         let Some(found) = self.cells.get_mut(lane) else { return };
-        let turn = match find_turn(&self.turns, &self.by_account, &found.turns, (lane, account)) {
+        let turns = found.turns.of_mut(class);
+        let turn = match find_turn(&self.turns, &self.by_account, turns, (lane, account, class)) {
             Some(turn) => turn,
             None => {
-                let new = Turn { lane, account, link: Link::LOOSE, waiting: List::new(), is_indexed: false };
+                let new = Turn { lane, account, link: Link::LOOSE, waiting: List::new(), class, is_indexed: false };
                 let Some(turn) = self.turns.insert(new) else { return };
-                if let Some(other) = found.turns.first() {
+                if let Some(other) = turns.first() {
                     index_turn(&mut self.turns, &mut self.by_account, other);
                     index_turn(&mut self.turns, &mut self.by_account, turn);
                 }
-                found.turns.push_last(&mut self.turns, turn);
+                turns.push_last(&mut self.turns, turn);
                 turn
             }
         };
         found.waiting = found.waiting.saturating_add(1);
         if ahead == Ahead::OfAll {
-            found.turns.remove(&mut self.turns, turn);
-            found.turns.push_first(&mut self.turns, turn);
+            turns.remove(&mut self.turns, turn);
+            turns.push_first(&mut self.turns, turn);
         }
         let Some(turn) = self.turns.get_mut(turn) else { return };
         match ahead {
@@ -207,9 +159,10 @@ impl Lanes {
 
     /// Takes a waiting ticket out of its turn.
     pub(crate) fn unqueue(&mut self, tickets: &mut Slab<Queued>, slot: Slot) {
-        let Some((lane, account)) = tickets.get(slot).map(|ticket| (ticket.lane, ticket.account)) else { return };
+        let Some((lane, account, class)) = tickets.get(slot).map(Queued::turn) else { return };
         let Some(found) = self.cells.get_mut(lane) else { return };
-        let Some(turn) = find_turn(&self.turns, &self.by_account, &found.turns, (lane, account)) else { return };
+        let turns = found.turns.of(class);
+        let Some(turn) = find_turn(&self.turns, &self.by_account, turns, (lane, account, class)) else { return };
         found.waiting = found.waiting.saturating_sub(1);
         if let Some(turn) = self.turns.get_mut(turn) {
             turn.waiting.remove(tickets, slot);
@@ -217,15 +170,22 @@ impl Lanes {
         self.drop_turn_if_over(turn);
     }
 
-    /// Takes the next ticket of a lane: the account whose turn it is gives one message and goes to the end.
-    pub(crate) fn take(&mut self, tickets: &mut Slab<Queued>, lane: Slot) -> Option<Slot> {
+    /// Takes the next ticket of a lane, if it may go: the account whose turn it is gives one message and goes to the end.
+    pub(crate) fn take(&mut self, now: UnixMillis, tickets: &mut Slab<Queued>, lane: Slot, total: usize) -> Option<Slot> {
         let found = self.cells.get_mut(lane)?;
-        let Some(turn) = found.turns.pop_first(&mut self.turns) else {
+        let group = self.groups.get(found.group);
+        // Probes are few, and are counted by themselves.
+        let is_probe = found.place == Place::ReadyToProbe;
+        let has_room = |class| class == Class::Single || is_probe || self.bulk_out < bulk_limit(total);
+        let class = found.next_class(|class| has_room(class) && group.is_none_or(|group| group.may_go(now, class)))?;
+        let bulk_waits = found.has(Class::Bulk);
+        let Some(turn) = found.turns.of_mut(class).pop_first(&mut self.turns) else {
             // Cannot be; but a lane that is wrong about what waits must not be asked for it for ever.
             found.waiting = 0;
             return None;
         };
-        found.turns.push_last(&mut self.turns, turn);
+        found.share.count(class, bulk_waits);
+        found.turns.of_mut(class).push_last(&mut self.turns, turn);
         found.waiting = found.waiting.saturating_sub(1);
         let ticket = self.turns.get_mut(turn)?.waiting.pop_first(tickets);
         self.drop_turn_if_over(turn);
@@ -237,32 +197,44 @@ impl Lanes {
         if found.is_indexed {
             self.by_account.remove(turn_hash(found.lane, found.account), turn);
         }
+        let class = found.class;
         if let Some(lane) = self.cells.get_mut(found.lane) {
-            lane.turns.remove(&mut self.turns, turn);
+            lane.turns.of_mut(class).remove(&mut self.turns, turn);
         }
         self.turns.remove(turn);
     }
 
     /// Puts a lane where it belongs now.
     pub(crate) fn settle(&mut self, now: UnixMillis, slot: Slot) {
+        let Some(lane) = self.cells.get(slot) else { return };
+        let place = lane.rightful_place(now, &self.groups.cells);
+        self.put(slot, place);
+    }
+
+    /// Takes a lane out of whatever it stands in, until it is settled.
+    pub(crate) fn take_off(&mut self, slot: Slot) {
+        self.put(slot, Place::Idle);
+    }
+
+    fn put(&mut self, slot: Slot, place: Place) {
         let Some(lane) = self.cells.get_mut(slot) else { return };
-        let place = lane.rightful_place(now);
         let old = std::mem::replace(&mut lane.place, place);
         if old == place {
             return;
         }
         match old {
-            Place::Idle => {}
-            Place::Ready => self.ready.remove(&mut self.cells, slot),
+            Place::Idle | Place::Parked(_) => {}
+            Place::Ready(class) => self.ready.of_mut(class).remove(&mut self.cells, slot),
             Place::ReadyToProbe => self.ready_to_probe.remove(&mut self.cells, slot),
             Place::Asleep(until) => {
                 self.asleep.remove(&(until, slot));
             }
             Place::Empty(_) => self.empty.remove(&mut self.cells, slot),
         }
+        self.groups.count_place(&mut self.cells, slot, (old, place));
         match place {
-            Place::Idle => {}
-            Place::Ready => self.ready.push_last(&mut self.cells, slot),
+            Place::Idle | Place::Parked(_) => {}
+            Place::Ready(class) => self.ready.of_mut(class).push_last(&mut self.cells, slot),
             Place::ReadyToProbe => self.ready_to_probe.push_last(&mut self.cells, slot),
             Place::Asleep(until) => {
                 self.asleep.insert((until, slot));
@@ -275,47 +247,77 @@ impl Lanes {
     /// next when this one was [`settle_behind`](Self::settle_behind).
     pub(crate) fn next_ready(&self, total: usize) -> Option<Slot> {
         let may_probe = self.probes_out < (total / PROBES_SHARE).max(1);
-        self.ready_to_probe.first().filter(|_| may_probe).or_else(|| self.ready.first())
+        self.ready_to_probe.first().filter(|_| may_probe).or_else(|| {
+            let single = self.ready.of(Class::Single).first();
+            let bulk = self.ready.of(Class::Bulk).first().filter(|_| self.bulk_out < bulk_limit(total));
+            match self.share.next(single.is_some(), bulk.is_some())? {
+                Class::Single => single,
+                Class::Bulk => bulk,
+            }
+        })
     }
 
-    /// Counts an attempt that goes out.
-    pub(crate) fn go_out(&mut self, slot: Slot) {
-        let Some(lane) = self.cells.get_mut(slot) else { return };
+    /// Counts an attempt that goes out. True when its group has counted it too.
+    pub(crate) fn go_out(&mut self, now: UnixMillis, slot: Slot, class: Class) -> bool {
+        let bulk_waits = !self.ready.of(Class::Bulk).is_empty();
+        self.share.count(class, bulk_waits);
+        let Some(lane) = self.cells.get_mut(slot) else { return false };
         lane.active = lane.active.saturating_add(1);
-        if lane.window.is_silent() {
+        if class == Class::Bulk {
+            lane.bulk_active = lane.bulk_active.saturating_add(1);
+            self.bulk_out += 1;
+        }
+        if lane.window.is_silent() || self.groups.get(lane.group).is_some_and(|group| group.window.is_silent()) {
             lane.is_probe_out = true;
             self.probes_out += 1;
         }
+        self.count_in_group(now, slot, class)
     }
 
     /// Counts an attempt that came back. A probe is always alone, so it is what came back if one was out.
-    pub(crate) fn come_back(&mut self, slot: Slot) {
+    pub(crate) fn come_back(&mut self, slot: Slot, class: Class, is_counted: bool) {
         let Some(lane) = self.cells.get_mut(slot) else { return };
         lane.active = lane.active.saturating_sub(1);
+        if class == Class::Bulk {
+            lane.bulk_active = lane.bulk_active.saturating_sub(1);
+            self.bulk_out = self.bulk_out.saturating_sub(1);
+        }
         if std::mem::take(&mut lane.is_probe_out) {
             self.probes_out = self.probes_out.saturating_sub(1);
         }
+        if is_counted {
+            self.uncount_in_group(slot, class);
+        }
     }
 
-    /// Like `settle`, but a lane that is still ready goes behind the others.
+    /// Like `settle`, but a lane that is still ready goes behind the others; and its group is settled with it.
     pub(crate) fn settle_behind(&mut self, now: UnixMillis, slot: Slot) {
-        if let Some(lane) = self.cells.get_mut(slot).filter(|lane| lane.place == Place::Ready) {
-            lane.place = Place::Idle;
-            self.ready.remove(&mut self.cells, slot);
+        if self.get(slot).is_some_and(|lane| matches!(lane.place, Place::Ready(_))) {
+            self.take_off(slot);
         }
+        self.settle_with_group(now, slot);
+    }
+
+    /// Settles a lane and what it shares with others.
+    pub(crate) fn settle_with_group(&mut self, now: UnixMillis, slot: Slot) {
         self.settle(now, slot);
+        if let Some(group) = self.get(slot).map(|lane| lane.group).filter(|group| *group != NOWHERE) {
+            self.settle_group(now, group);
+        }
     }
 
     /// Readies the lanes whose wait is over.
     pub(crate) fn wake(&mut self, now: UnixMillis) {
         while let Some((_, slot)) = self.asleep.first().copied().filter(|(until, _)| *until <= now) {
-            self.settle(now, slot);
+            self.settle_with_group(now, slot);
         }
+        self.wake_groups(now);
     }
 
-    /// When the next lane's wait is over.
+    /// When the next lane's or group's wait is over.
     pub(crate) fn next_wake(&self) -> Option<UnixMillis> {
-        self.asleep.first().map(|(until, _)| *until)
+        let lane = self.asleep.first().map(|(until, _)| *until);
+        lane.into_iter().chain(self.groups.next_wake()).min()
     }
 
     /// Forgets empty lanes that were kept for long enough, or that are too many.
@@ -329,46 +331,22 @@ impl Lanes {
             if let Some(lane) = self.cells.get(slot) {
                 self.by_destination.remove(self.hasher.hash_one(&lane.destination), slot);
             }
-            self.cells.remove(slot);
+            if let Some(lane) = self.cells.remove(slot)
+                && lane.group != NOWHERE
+            {
+                self.groups.lose_lane(lane.group);
+            }
         }
     }
 }
 
-/// Whether a ticket goes before others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ahead {
-    OfAll,
-    OfNone,
-}
-
-impl Lane {
-    pub(crate) fn tickets(&self) -> u32 {
-        self.tickets
-    }
-
-    fn rightful_place(&self, now: UnixMillis) -> Place {
-        if self.tickets == 0 {
-            return match self.place {
-                Place::Empty(since) => Place::Empty(since),
-                _ => Place::Empty(now),
-            };
-        }
-        if self.waiting == 0 || self.active >= u32::from(self.window.limit()) {
-            return Place::Idle;
-        }
-        let from = self.window.blocked_until().max(self.pace.next());
-        if from > now {
-            Place::Asleep(from)
-        } else if self.window.is_silent() {
-            Place::ReadyToProbe
-        } else {
-            Place::Ready
-        }
-    }
-}
-
-fn find_turn(turns: &Slab<Turn>, by_account: &Index, of_lane: &List<InLane>, (lane, account): (Slot, u32)) -> Option<Slot> {
-    let is_it = |slot| turns.get(slot).is_some_and(|turn| turn.lane == lane && turn.account == account);
+fn find_turn(
+    turns: &Slab<Turn>,
+    by_account: &Index,
+    of_lane: &List<InLane>,
+    (lane, account, class): (Slot, u32, Class),
+) -> Option<Slot> {
+    let is_it = |slot| turns.get(slot).is_some_and(|turn| turn.lane == lane && turn.account == account && turn.class == class);
     match of_lane.only() {
         Some(only) => is_it(only).then_some(only),
         None if of_lane.is_empty() => None,

@@ -11,22 +11,31 @@
 //! Exposure: strangers choose destinations and how many of them there are; they choose nothing else in here.
 
 mod accounts;
+mod admit;
 mod backoff;
 mod chance;
 mod expiry;
+mod groups;
+mod lane;
 mod lanes;
 mod orders;
 mod pace;
+mod providers;
 mod scheduler;
 mod settings;
 mod store;
 mod summary;
 mod ticket;
+mod too_much;
+mod warm_up;
 mod window;
 mod words;
 
+pub use admit::Admission;
 pub use backoff::Backoff;
 pub use expiry::Expiry;
+pub use providers::{Provider, Providers};
 pub use scheduler::Scheduler;
 pub use settings::{SchedulerSettings, Shaping};
+pub use warm_up::{Plan, Sender, WarmUp};
 pub use words::{Counts, Disposition, LaneSummary, LastTrouble, Notice, NoticeKind, Rejected, Report};

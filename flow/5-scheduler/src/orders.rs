@@ -4,7 +4,7 @@
 use postern_mail::attempt::Destination;
 use postern_mail::envelope::{MessageId, UnixMillis};
 
-use crate::lanes::Ahead;
+use crate::lane::Ahead;
 use crate::scheduler::{Scheduler, second_of};
 use crate::store::Slot;
 use crate::ticket::{Notes, State};
@@ -50,7 +50,7 @@ impl Scheduler {
             self.enter(*slot, State::Waiting, Ahead::OfNone);
         }
         self.probe_now(lane);
-        self.lanes.settle(now, lane);
+        self.lanes.settle_with_group(now, lane);
         deferred.len()
     }
 
@@ -61,7 +61,7 @@ impl Scheduler {
             let lane = self.tickets.get(slot).map(|ticket| ticket.lane);
             changed += usize::from(order(self, now, slot));
             if let Some(lane) = lane {
-                self.lanes.settle(now, lane);
+                self.lanes.settle_with_group(now, lane);
             }
         }
         changed
@@ -128,8 +128,11 @@ impl Scheduler {
     }
 
     fn probe_now(&mut self, lane: Slot) {
-        if let Some(lane) = self.lanes.get_mut(lane) {
-            lane.window.probe_now();
+        let Some(lane) = self.lanes.get_mut(lane) else { return };
+        lane.window.probe_now();
+        let group = lane.group;
+        if let Some(group) = self.lanes.groups.get_mut(group) {
+            group.window.probe_now();
         }
     }
 }

@@ -25,6 +25,11 @@ impl Pace {
         self.apart = Self::new(per_minute).apart;
     }
 
+    /// Nothing ever waits.
+    pub(crate) fn is_unlimited(&self) -> bool {
+        self.apart == 0
+    }
+
     /// The next message must wait for this; it may be past.
     pub(crate) fn next(&self) -> UnixMillis {
         if self.apart == 0 { UnixMillis(0) } else { UnixMillis(self.next.div_ceil(1_000)) }

@@ -1,13 +1,15 @@
 //! The scheduler itself. Promise: every ticket is in exactly one state, and the lists, counts and calendars agree with it, because
 //! only `enter` and `leave` change a state.
 
+use postern_mail::Scope;
 use postern_mail::attempt::{Attempt, LaneId, Ticket};
 use postern_mail::envelope::{MessageId, UnixMillis};
 
 use crate::accounts::Accounts;
 use crate::chance::Chance;
 use crate::expiry::Mark;
-use crate::lanes::{Ahead, Lanes};
+use crate::lane::Ahead;
+use crate::lanes::Lanes;
 use crate::settings::SchedulerSettings;
 use crate::store::{Calendar, Slot};
 use crate::ticket::{ByAge, ByTurn, Notes, Queued, State, Tickets, UNWATCHED};
@@ -24,7 +26,7 @@ const TICKETS_LIMIT: usize = 1 << 31;
 #[derive(Debug)]
 pub struct Scheduler {
     pub(crate) settings: SchedulerSettings,
-    chance: Chance,
+    pub(crate) chance: Chance,
     pub(crate) tickets: Tickets,
     pub(crate) lanes: Lanes,
     accounts: Accounts,
@@ -56,13 +58,16 @@ impl Scheduler {
         self.settings = settings;
         let slots: Vec<Slot> = self.lanes.iter().map(|(slot, _)| slot).collect();
         for slot in slots {
-            if let Some(lane) = self.lanes.get_mut(slot) {
+            if let Some(lane) = self.lanes.cells.get_mut(slot) {
                 let shaping = self.settings.shaping_of(&lane.destination);
-                lane.window.change(shaping);
+                let group = self.lanes.groups.get(lane.group).map(|group| self.settings.shaping_of_group(group.name()));
+                lane.window.change(group.unwrap_or(shaping));
                 lane.pace.change(shaping.pace_per_minute);
             }
             self.lanes.settle(now, slot);
         }
+        let settings = &self.settings;
+        self.lanes.reshape_groups(now, |name| settings.shaping_of_group(name));
     }
 
     /// Takes a ticket: it waits for its turn, or for its time when that is yet to come.
@@ -79,6 +84,9 @@ impl Scheduler {
         }
         let mut queued = Queued::new(ticket.id, ticket.received, second_from(ticket.due), lane);
         queued.attempts = ticket.attempts;
+        if ticket.is_bulk {
+            queued.notes.add(Notes::BULK);
+        }
         let Some(slot) = self.tickets.insert(queued) else {
             self.lanes.settle(now, lane);
             return Err(Rejected::Full);
@@ -91,7 +99,7 @@ impl Scheduler {
         let state = if ticket.due <= now { State::Waiting } else { State::Deferred };
         self.enter(slot, state, Ahead::OfNone);
         self.watch(now, slot);
-        self.lanes.settle(now, lane);
+        self.lanes.settle_with_group(now, lane);
         self.lanes.forget(now, &self.settings);
         Ok(self.lanes.get(lane).map_or(LaneId(u32::MAX), |lane| lane.name))
     }
@@ -112,10 +120,13 @@ impl Scheduler {
     }
 
     fn hand_out(&mut self, now: UnixMillis, lane: Slot) -> Option<Attempt> {
-        let slot = self.lanes.take(&mut self.tickets.cells, lane)?;
+        let slot = self.lanes.take(now, &mut self.tickets.cells, lane, self.settings.concurrency_total)?;
         self.counts.waiting = self.counts.waiting.saturating_sub(1);
         self.enter(slot, State::Active, Ahead::OfNone);
         let ticket = self.tickets.get_mut(slot)?;
+        if self.lanes.go_out(now, lane, ticket.class()) {
+            ticket.notes.add(Notes::COUNTED);
+        }
         ticket.attempts = ticket.attempts.saturating_add(1);
         let lane = self.lanes.get_mut(lane)?;
         lane.pace.count(now);
@@ -134,7 +145,7 @@ impl Scheduler {
             self.counts.deferred = self.counts.deferred.saturating_sub(1);
             self.enter(slot, State::Waiting, Ahead::OfNone);
             if let Some(lane) = self.tickets.get(slot).map(|ticket| ticket.lane) {
-                self.lanes.settle(now, lane);
+                self.lanes.settle_with_group(now, lane);
             }
         }
     }
@@ -142,22 +153,37 @@ impl Scheduler {
     /// Takes back an attempt, learns from it, and says what becomes of the message in this lane.
     pub fn finished(&mut self, now: UnixMillis, attempt: &Attempt, report: Report) -> Disposition {
         let Some((slot, lane)) = self.active(attempt.id, attempt.lane) else { return Disposition::Unknown };
+        let is_admitted = self.tickets.get(slot).is_some_and(|ticket| ticket.notes.has(Notes::ADMITTED));
         self.leave(slot);
-        if let Some(lane) = self.lanes.get_mut(lane) {
-            lane.window.learn(now, report, lane.active, &self.settings.lane_retry, &mut self.chance);
-            if let Some((scope, status)) = report.trouble {
-                lane.trouble = Some(LastTrouble { at: now, scope, status });
-            }
-        }
+        self.learn(now, lane, report, is_admitted);
         let disposition = if report.deferred { self.after_deferral(now, slot) } else { Disposition::Done };
         if matches!(disposition, Disposition::Done | Disposition::Expired | Disposition::Removed) {
             self.forget(now, slot);
         }
-        self.lanes.settle(now, lane);
+        self.lanes.settle_with_group(now, lane);
         disposition
     }
 
-    fn active(&self, id: MessageId, lane: LaneId) -> Option<(Slot, Slot)> {
+    /// What the hosts of a group say, they say to all its lanes: a lane learns only what concerns itself.
+    fn learn(&mut self, now: UnixMillis, lane: Slot, report: Report, is_admitted: bool) {
+        let Some(lane) = self.lanes.cells.get_mut(lane) else { return };
+        let wait = &self.settings.lane_retry;
+        let trouble = report.trouble.map(|(scope, status)| LastTrouble { at: now, scope, status });
+        lane.trouble = trouble.or(lane.trouble);
+        let Some(group) = self.lanes.groups.get_mut(lane.group).filter(|_| is_admitted) else {
+            lane.window.learn(now, report, lane.active, wait, &mut self.chance);
+            return;
+        };
+        group.window.learn(now, report, group.active, wait, &mut self.chance);
+        match report.trouble {
+            Some((Scope::Host | Scope::Destination, _)) => group.trouble = trouble,
+            None | Some((Scope::Recipient | Scope::Message, _)) => {
+                lane.window.learn(now, report, lane.active, wait, &mut self.chance);
+            }
+        }
+    }
+
+    pub(crate) fn active(&self, id: MessageId, lane: LaneId) -> Option<(Slot, Slot)> {
         self.tickets.of(id).find_map(|slot| {
             let ticket = self.tickets.get(slot).filter(|ticket| ticket.state == State::Active)?;
             (self.lanes.get(ticket.lane)?.name == lane).then_some((slot, ticket.lane))
@@ -250,14 +276,13 @@ impl Scheduler {
     pub(crate) fn enter(&mut self, slot: Slot, state: State, ahead: Ahead) {
         let Some(ticket) = self.tickets.get_mut(slot) else { return };
         ticket.state = state;
-        let (lane, due) = (ticket.lane, ticket.due);
+        let due = ticket.due;
         let count = self.counts_of(state);
         *count = count.saturating_add(1);
         match state {
             State::Waiting => self.lanes.queue(&mut self.tickets.cells, slot, ahead),
             State::Deferred => self.deferred.add(&mut self.tickets.cells, slot, due),
-            State::Active => self.lanes.go_out(lane),
-            State::Held => {}
+            State::Active | State::Held => {}
         }
     }
 
@@ -271,9 +296,16 @@ impl Scheduler {
         match state {
             State::Waiting => self.lanes.unqueue(&mut self.tickets.cells, slot),
             State::Deferred => self.deferred.remove(&mut self.tickets.cells, slot, due),
-            State::Active => self.lanes.come_back(lane),
+            State::Active => self.come_back(slot, lane),
             State::Held => {}
         }
+    }
+
+    fn come_back(&mut self, slot: Slot, lane: Slot) {
+        let Some(ticket) = self.tickets.get_mut(slot) else { return };
+        self.lanes.come_back(lane, ticket.class(), ticket.notes.has(Notes::COUNTED));
+        ticket.notes.drop(Notes::COUNTED);
+        ticket.notes.drop(Notes::ADMITTED);
     }
 
     fn counts_of(&mut self, state: State) -> &mut usize {
@@ -292,12 +324,12 @@ impl Scheduler {
     }
 
     /// Removes a ticket that has left its state.
-    fn forget(&mut self, now: UnixMillis, slot: Slot) {
+    pub(crate) fn forget(&mut self, now: UnixMillis, slot: Slot) {
         self.unwatch(slot);
         if let Some(ticket) = self.tickets.remove(slot) {
             self.accounts.leave(ticket.account);
             self.lanes.leave(ticket.lane);
-            self.lanes.settle(now, ticket.lane);
+            self.lanes.settle_with_group(now, ticket.lane);
         }
     }
 

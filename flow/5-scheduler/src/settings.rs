@@ -2,12 +2,14 @@
 //! The defaults here are what the tests of this crate speak about.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use postern_mail::attempt::Destination;
 
 use crate::backoff::Backoff;
 use crate::expiry::Expiry;
+use crate::providers::Providers;
 
 /// How the scheduler behaves.
 #[derive(Clone, Debug)]
@@ -25,6 +27,8 @@ pub struct SchedulerSettings {
     pub shaping: Shaping,
     /// Lanes that behave differently.
     pub shaped: HashMap<Destination, Shaping>,
+    /// Who is known by the names of its exchangers, and how the lanes that lead there behave together.
+    pub providers: Providers,
     /// How long a message waits after it was deferred.
     pub retry: Backoff,
     /// How long a lane waits after its destination gave no answer.
@@ -59,6 +63,7 @@ impl Default for SchedulerSettings {
             lane_memory: Duration::from_secs(10 * 60),
             shaping: Shaping::default(),
             shaped: HashMap::new(),
+            providers: Providers::shipped().clone(),
             retry: Backoff {
                 first: Duration::from_secs(5 * 60),
                 factor: 2.0,
@@ -81,6 +86,11 @@ impl Default for SchedulerSettings {
 }
 
 impl SchedulerSettings {
+    /// How all lanes of a group behave together.
+    pub(crate) fn shaping_of_group(&self, provider: Option<&Arc<str>>) -> Shaping {
+        provider.and_then(|name| self.providers.get(name)).map_or(self.shaping, |provider| provider.shaping(self.shaping))
+    }
+
     /// How a lane to `destination` behaves.
     #[must_use]
     pub fn shaping_of(&self, destination: &Destination) -> Shaping {

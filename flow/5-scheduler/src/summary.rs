@@ -36,13 +36,18 @@ impl Scheduler {
         let lanes = fullest.iter().filter_map(|(slot, ..)| self.lanes.get(*slot));
         lanes
             .zip(tallies)
-            .map(|(lane, (counts, oldest))| LaneSummary {
-                destination: lane.destination.clone(),
-                counts,
-                window: lane.window.limit(),
-                blocked_until: Some(lane.window.blocked_until()).filter(|until| *until > now),
-                oldest,
-                trouble: lane.trouble,
+            .map(|(lane, (counts, oldest))| {
+                let group = self.lanes.groups.get(lane.group);
+                let shared = group.map_or(UnixMillis(0), |group| group.window.blocked_until());
+                LaneSummary {
+                    destination: lane.destination.clone(),
+                    provider: group.and_then(|group| group.name().cloned()),
+                    counts,
+                    window: group.map_or(u16::MAX, |group| group.window.limit()).min(lane.window.limit()),
+                    blocked_until: Some(lane.window.blocked_until().max(shared)).filter(|until| *until > now),
+                    oldest,
+                    trouble: group.and_then(|group| group.trouble).or(lane.trouble),
+                }
             })
             .collect()
     }

@@ -2,6 +2,7 @@
 
 use postern_mail::envelope::{MessageId, UnixMillis};
 
+use crate::lane::Class;
 use crate::store::{Index, Link, NOWHERE, Slab, Slot, Threaded, spread};
 
 /// A ticket in the queue.
@@ -49,6 +50,12 @@ impl Notes {
     pub(crate) const REMOVE: Self = Self(2);
     /// The sender was told that it is late, or will not be.
     pub(crate) const WARNED: Self = Self(4);
+    /// It is one of many alike.
+    pub(crate) const BULK: Self = Self(8);
+    /// The group of its lane has counted its attempt.
+    pub(crate) const COUNTED: Self = Self(16);
+    /// Its attempt has found the hosts of its lane's group, so what they say is said by them.
+    pub(crate) const ADMITTED: Self = Self(32);
 
     pub(crate) fn has(self, note: Self) -> bool {
         self.0 & note.0 != 0
@@ -82,6 +89,15 @@ impl Threaded<Queued> for ByAge {
 }
 
 impl Queued {
+    pub(crate) fn class(&self) -> Class {
+        if self.notes.has(Notes::BULK) { Class::Bulk } else { Class::Single }
+    }
+
+    /// Whose turn it waits for, and where.
+    pub(crate) fn turn(&self) -> (Slot, u32, Class) {
+        (self.lane, self.account, self.class())
+    }
+
     /// A ticket that is in no list yet.
     pub(crate) fn new(id: MessageId, received: UnixMillis, due: u32, lane: Slot) -> Self {
         Self {

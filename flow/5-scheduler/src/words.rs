@@ -1,8 +1,12 @@
 //! What the scheduler says and is told, beside the `Ticket` and `Attempt` of `base/mail`.
 
+use std::sync::Arc;
+
 use postern_mail::attempt::{Destination, LaneId};
 use postern_mail::envelope::{MessageId, UnixMillis};
 use postern_mail::{Outcome, Scope, Status};
+
+use crate::too_much::is_too_much;
 
 /// Why a ticket was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,11 +36,15 @@ impl Report {
         let mut report = Self::WORKED;
         for outcome in outcomes {
             report.deferred |= !outcome.is_final();
-            if let Outcome::Deferred { scope, status, .. } | Outcome::Bounced { scope, status, .. } = outcome {
-                let is_wider = report.trouble.is_none_or(|(widest, _)| reach(*scope) > reach(widest));
-                if is_wider {
-                    report.trouble = Some((*scope, *status));
+            let (scope, status) = match outcome {
+                Outcome::Deferred { status, evidence, .. } if is_too_much(*status, &evidence.text) => {
+                    (Scope::Destination, *status)
                 }
+                Outcome::Deferred { scope, status, .. } | Outcome::Bounced { scope, status, .. } => (*scope, *status),
+                _ => continue,
+            };
+            if report.trouble.is_none_or(|(widest, _)| reach(scope) > reach(widest)) {
+                report.trouble = Some((scope, status));
             }
         }
         report
@@ -131,6 +139,8 @@ impl Counts {
 pub struct LaneSummary {
     /// Where to.
     pub destination: Destination,
+    /// The provider it leads to, where that is known by name; it shares window and wait with all that lead there.
+    pub provider: Option<Arc<str>>,
     /// How many tickets in which state.
     pub counts: Counts,
     /// How many may be tried at once.
@@ -171,6 +181,10 @@ mod tests {
             Report::of([&taken, &bounced]),
             Report { trouble: Some((Scope::Recipient, Status::new(5, 1, 1))), deferred: false }
         );
+        let evidence = Evidence { by: "mx.example".into(), text: "450 4.7.1 Rate limit exceeded".into() };
+        let too_much = Outcome::Deferred { scope: Scope::Recipient, status: Status::new(4, 7, 1), evidence };
+        let paused = Some((Scope::Destination, Status::new(4, 7, 1)));
+        assert_eq!(Report::of([&taken, &too_much]).trouble, paused, "one recipient's reply, and all mail is meant");
         let host = deferred(Scope::Host, Status::new(4, 4, 2));
         let recipient = deferred(Scope::Recipient, Status::new(4, 2, 2));
         assert_eq!(

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 
 use crate::wire::dispatch::Order;
 use crate::wire::routing::Way;
-use crate::wire::{Live, Server, clock, guard, outward, report, returns, routing, signing, suppression, tls_reports};
+use crate::wire::{Live, Server, admit, clock, guard, outward, report, returns, routing, signing, suppression, tls_reports};
 
 /// When a report cannot be stored, or a message not be read, it is taken up again after this.
 const REPORT_RETRY: Duration = Duration::from_secs(600);
@@ -137,7 +137,7 @@ async fn try_for_lane(server: Arc<Server>, attempt: Attempt) {
         return;
     }
     let recipients: Vec<Recipient> = mine.iter().filter_map(|index| stored.envelope.recipients.get(*index).cloned()).collect();
-    let outcomes = deliver(&server, &live, &attempt, &stored, &recipients).await;
+    let Some(outcomes) = deliver(&server, &live, &attempt, &stored, &recipients).await else { return };
     guard::told(&server, &live, &stored, &mine, &outcomes).await;
     conclude(&server, &live, &attempt, &stored, &mine, outcomes).await;
 }
@@ -153,23 +153,23 @@ fn recipients_of(live: &Live, envelope: &Envelope, progress: &Progress, wanted: 
         .collect()
 }
 
-/// What came back to us has its outcome there; the rest goes its way.
+/// What came back to us has its outcome there; the rest goes its way. `None`: it was not its turn, as the names of its hosts have shown.
 async fn deliver(
     server: &Arc<Server>,
     live: &Live,
     attempt: &Attempt,
     stored: &Stored,
     recipients: &[Recipient],
-) -> Vec<Outcome> {
+) -> Option<Vec<Outcome>> {
     let taken = returns::take(server, live, stored, recipients).await;
     if taken.iter().all(Option::is_none) {
         return deliver_rest(server, live, attempt, stored, recipients).await;
     }
     let rest: Vec<Recipient> =
         recipients.iter().zip(&taken).filter(|(_, taken)| taken.is_none()).map(|(to, _)| to.clone()).collect();
-    let outcomes = if rest.is_empty() { Vec::new() } else { deliver_rest(server, live, attempt, stored, &rest).await };
+    let outcomes = if rest.is_empty() { Vec::new() } else { deliver_rest(server, live, attempt, stored, &rest).await? };
     let mut outcomes = outcomes.into_iter();
-    taken.into_iter().filter_map(|taken| taken.or_else(|| outcomes.next())).collect()
+    Some(taken.into_iter().filter_map(|taken| taken.or_else(|| outcomes.next())).collect())
 }
 
 async fn deliver_rest(
@@ -178,17 +178,19 @@ async fn deliver_rest(
     attempt: &Attempt,
     stored: &Stored,
     recipients: &[Recipient],
-) -> Vec<Outcome> {
+) -> Option<Vec<Outcome>> {
     let body = SpooledBody { body: &stored.body, size: stored.size };
     let message = Message { id: attempt.id, envelope: &stored.envelope, recipients, body: &body };
-    match routing::way(live, &server.sts, &attempt.destination).await {
+    Some(match routing::way(live, &server.sts, &attempt.destination).await {
         Err(outcome) => vec![outcome; recipients.len()],
         Ok(Way::Discard) => maildir::discard(message),
         Ok(Way::Maildir(template)) => server.maildirs.deliver(&template, message).await,
+        Ok(Way::Webhook(hook)) => live.delivery.post(&hook, message).await,
+        Ok(Way::Hop(hop)) if !admit::may_go(server, attempt, &hop).await => return None,
         Ok(Way::Hop(mut hop)) => {
             let signed = match signing::signed(server, live, attempt, (&stored.envelope, &body)).await {
                 Ok(signed) => signed,
-                Err(outcome) => return vec![outcome; recipients.len()],
+                Err(outcome) => return Some(vec![outcome; recipients.len()]),
             };
             let mut told = Vec::new();
             let relaxed = outward::relax(&mut hop, stored).await;
@@ -199,8 +201,7 @@ async fn deliver_rest(
             }
             outcomes
         }
-        Ok(Way::Webhook(hook)) => live.delivery.post(&hook, message).await,
-    }
+    })
 }
 
 async fn finished(server: &Server, attempt: &Attempt, report: Report) -> Disposition {
@@ -274,6 +275,7 @@ async fn take_up_again(server: &Server, attempt: &Attempt, account: Option<Arc<s
         received: attempt.received,
         due: clock().plus(REPORT_RETRY),
         attempts: attempt.number,
+        is_bulk: false,
     };
     let _ = server.dispatcher.send(Order::Insert(vec![ticket])).await;
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use postern_mail::MessageId;
 use postern_mail::attempt::{Attempt, Destination, Ticket};
-use postern_scheduler::{Counts, Disposition, LaneSummary, Notice, Rejected, Report, Scheduler, SchedulerSettings};
+use postern_scheduler::{Admission, Counts, Disposition, LaneSummary, Notice, Rejected, Report, Scheduler, SchedulerSettings};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::wire::{Server, clock, deliver, stopped};
@@ -25,6 +25,15 @@ pub(crate) enum Order {
     Insert(Vec<Ticket>),
     /// The same, and a person is to look at it before it goes on.
     InsertHeld(Vec<Ticket>),
+    /// An attempt has found its hosts.
+    Admit {
+        /// Which.
+        attempt: Attempt,
+        /// Their names; none where they are nobody else's.
+        exchangers: Vec<Arc<str>>,
+        /// Whether it may go on.
+        answer: oneshot::Sender<Admission>,
+    },
     /// An attempt ended.
     Finished {
         /// Which.
@@ -79,6 +88,9 @@ fn carry_out(scheduler: &mut Scheduler, order: Order) {
                 // In the same order, so that nothing is tried between the two.
                 scheduler.hold(now, id);
             }
+        }
+        Order::Admit { attempt, exchangers, answer } => {
+            let _ = answer.send(scheduler.admit(now, &attempt, &exchangers));
         }
         Order::Finished { attempt, report, answer } => {
             let _ = answer.send(scheduler.finished(now, &attempt, report));

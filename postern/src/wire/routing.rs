@@ -106,6 +106,7 @@ pub(crate) fn tickets<'a>(
                 received: envelope.received,
                 due,
                 attempts,
+                is_bulk: false,
             });
         }
     }

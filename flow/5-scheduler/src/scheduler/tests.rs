@@ -11,6 +11,7 @@ use crate::backoff::Backoff;
 use crate::settings::Shaping;
 
 mod clock;
+mod groups;
 mod lanes;
 mod model;
 mod orders;
@@ -43,7 +44,15 @@ fn mx(name: &str) -> Destination {
 }
 
 fn ticket(id: u64, destination: &Destination) -> Ticket {
-    Ticket { id: MessageId(id), destination: destination.clone(), account: None, received: START, due: START, attempts: 0 }
+    Ticket {
+        id: MessageId(id),
+        destination: destination.clone(),
+        account: None,
+        received: START,
+        due: START,
+        attempts: 0,
+        is_bulk: false,
+    }
 }
 
 fn from_account(id: u64, destination: &Destination, account: &Arc<str>) -> Ticket {

@@ -1,0 +1,207 @@
+//! Lanes that share a provider, and mail that gives way.
+
+use std::collections::HashSet;
+
+use super::*;
+use crate::admit::Admission;
+use crate::providers::{Provider, Providers};
+
+fn with_provider(connections: u32, per_minute: Option<u32>) -> SchedulerSettings {
+    let mut providers = Providers::default();
+    providers.set(Provider {
+        name: "p".into(),
+        exchangers: vec!["*.p.example".into()],
+        connections: Some(connections),
+        messages_per_minute: per_minute,
+        messages_per_connection: None,
+    });
+    SchedulerSettings { providers, ..settings() }
+}
+
+fn at_p() -> Vec<Arc<str>> {
+    vec!["mx1.p.example".into(), "mx2.p.example".into()]
+}
+
+/// What may go on of what is due.
+fn admitted(scheduler: &mut Scheduler, now: UnixMillis, exchangers: &[Arc<str>]) -> Vec<Attempt> {
+    let mut attempts = due(scheduler, now);
+    attempts.retain(|attempt| scheduler.admit(now, attempt, exchangers) == Admission::Go);
+    attempts
+}
+
+#[test]
+fn all_domains_of_a_provider_share_its_window_from_the_first_moment_on() {
+    let mut scheduler = Scheduler::new(with_provider(3, None), 1);
+    for id in 0..1_000 {
+        scheduler.insert(START, ticket(id, &mx(&format!("d{id}.example")))).unwrap();
+    }
+    let first = admitted(&mut scheduler, START, &at_p());
+    assert_eq!(first.len(), 3);
+    let mut done: HashSet<u64> = HashSet::new();
+    let mut out = first;
+    while let Some(attempt) = out.pop() {
+        assert!(done.insert(attempt.id.0), "nothing is sent twice");
+        assert_eq!(attempt.number, 1, "being sent back is no attempt");
+        assert_eq!(scheduler.finished(START, &attempt, Report::WORKED), Disposition::Done);
+        // Who was sent back before knows the way now; who was not finds out.
+        out.extend(admitted(&mut scheduler, START, &at_p()));
+        assert!(out.len() <= 3);
+    }
+    assert_eq!(done.len(), 1_000);
+    assert_nothing_is_left(&mut scheduler, START);
+}
+
+#[test]
+fn a_dead_provider_costs_one_attempt_a_wait_over_all_its_domains() {
+    let mut scheduler = Scheduler::new(with_provider(4, None), 1);
+    for id in 0..10_000 {
+        scheduler.insert(START, ticket(id, &mx(&format!("d{}.example", id % 500)))).unwrap();
+    }
+    let mut tries = 0;
+    for minute in 0..240 {
+        let now = START.plus(MINUTES(minute));
+        loop {
+            let attempts = admitted(&mut scheduler, now, &at_p());
+            if attempts.is_empty() && scheduler.next_wakeup(now) != Some(now) {
+                break;
+            }
+            for attempt in attempts {
+                tries += 1;
+                scheduler.finished(now, &attempt, SILENT);
+            }
+        }
+    }
+    // As for one dead lane: the first window, then probes after 1, 3, 7, 15, 31 minutes and every 30 after that.
+    assert_eq!(tries, 4 + 5 + 6);
+    let scheduled = scheduler.summary(START, 1);
+    assert!(scheduled[0].provider.as_deref() == Some("p") && scheduled[0].window == 1);
+}
+
+#[test]
+fn what_is_wrong_with_one_domain_is_not_laid_on_its_provider() {
+    let mut scheduler = Scheduler::new(with_provider(4, None), 1);
+    let (bad, good) = (mx("bad.example"), mx("good.example"));
+    for (id, lane) in [(1, &bad), (2, &good)] {
+        scheduler.insert(START, ticket(id, lane)).unwrap();
+    }
+    for attempt in admitted(&mut scheduler, START, &at_p()) {
+        scheduler.finished(START, &attempt, Report::WORKED);
+    }
+    scheduler.insert(START, ticket(3, &bad)).unwrap();
+    let attempt = due(&mut scheduler, START).pop().unwrap();
+    // Its exchangers could not be looked up this time.
+    scheduler.finished(START, &attempt, SILENT);
+    scheduler.insert(START, ticket(4, &bad)).unwrap();
+    scheduler.insert(START, ticket(5, &good)).unwrap();
+    assert_eq!(ids(&due(&mut scheduler, START)), [5]);
+}
+
+#[test]
+fn a_provider_has_its_rate_over_all_its_domains() {
+    let mut scheduler = Scheduler::new(with_provider(20, Some(60)), 1);
+    for id in 0..600 {
+        scheduler.insert(START, ticket(id, &mx(&format!("d{id}.example")))).unwrap();
+    }
+    let (mut now, mut sent) = (START, 0);
+    while now < START.plus(MINUTES(5)) {
+        for attempt in admitted(&mut scheduler, now, &at_p()) {
+            sent += 1;
+            scheduler.finished(now, &attempt, Report::WORKED);
+        }
+        now = scheduler.next_wakeup(now).unwrap().max(UnixMillis(now.0 + 1));
+    }
+    assert!((298..=301).contains(&sent), "{sent} in five minutes");
+}
+
+#[test]
+fn a_destination_that_moved_does_not_wait_for_the_provider_it_left() {
+    let mut scheduler = Scheduler::new(with_provider(2, None), 1);
+    let lane = mx("moved.example");
+    for id in 0..10 {
+        scheduler.insert(START, ticket(id, &lane)).unwrap();
+    }
+    let out = admitted(&mut scheduler, START, &at_p());
+    assert_eq!(out.len(), 2);
+    for attempt in &out {
+        scheduler.finished(START, attempt, SILENT);
+    }
+    let later = START.plus(MINUTES(1));
+    let probe = due(&mut scheduler, later);
+    assert_eq!(probe.len(), 1);
+    assert_eq!(scheduler.admit(later, &probe[0], &[]), Admission::Go);
+    scheduler.finished(later, &probe[0], Report::WORKED);
+    assert!(due(&mut scheduler, later).len() >= 2, "its own window is open");
+}
+
+#[test]
+fn hosts_that_nobody_knows_are_one_place_too_and_a_list_with_others_is_another() {
+    let mut scheduler = Scheduler::new(settings(), 1);
+    for id in 0..300 {
+        scheduler.insert(START, ticket(id, &mx(&format!("d{id}.example")))).unwrap();
+    }
+    let hosts: [Vec<Arc<str>>; 2] = [vec!["b.example".into(), "a.example".into()], vec!["A.example.".into(), "c.example".into()]];
+    let mut out = [0, 0];
+    for attempt in due(&mut scheduler, START) {
+        let which = usize::from(attempt.id.0 % 2 == 0);
+        out[which] += usize::from(scheduler.admit(START, &attempt, &hosts[which]) == Admission::Go);
+    }
+    assert_eq!(out, [5, 5], "the first window each");
+}
+
+#[test]
+fn orders_that_came_while_hosts_were_looked_up_hold() {
+    let mut scheduler = Scheduler::new(with_provider(1, None), 1);
+    for id in 0..4 {
+        scheduler.insert(START, ticket(id, &mx(&format!("d{id}.example")))).unwrap();
+    }
+    let attempts = due(&mut scheduler, START);
+    scheduler.remove(START, MessageId(1));
+    scheduler.hold(START, MessageId(2));
+    let went: Vec<Admission> = attempts.iter().map(|attempt| scheduler.admit(START, attempt, &at_p())).collect();
+    assert_eq!(went, [Admission::Go, Admission::Wait, Admission::Wait, Admission::Wait]);
+    assert_eq!(scheduler.counts(), Counts { waiting: 1, deferred: 0, active: 1, held: 1 });
+}
+
+fn bulk(id: u64, destination: &Destination) -> Ticket {
+    Ticket { is_bulk: true, ..ticket(id, destination) }
+}
+
+#[test]
+fn bulk_mail_goes_behind_and_has_one_turn_in_eight() {
+    let mut scheduler = Scheduler::new(SchedulerSettings { concurrency_total: 1, ..settings() }, 1);
+    let lane = mx("a.example");
+    for id in 0..100 {
+        scheduler.insert(START, bulk(id, &lane)).unwrap();
+    }
+    for id in 1_000..1_100 {
+        scheduler.insert(START, ticket(id, &lane)).unwrap();
+    }
+    let mut order = Vec::new();
+    for _ in 0..80 {
+        let attempt = due(&mut scheduler, START).pop().unwrap();
+        order.push(attempt.id.0);
+        scheduler.finished(START, &attempt, Report::WORKED);
+    }
+    assert!(order.iter().take(7).all(|id| *id >= 1_000));
+    assert_eq!(order.iter().filter(|id| **id < 1_000).count(), 10);
+}
+
+#[test]
+fn bulk_mail_leaves_a_quarter_of_a_lane_a_provider_and_the_whole_to_others() {
+    let mut scheduler = Scheduler::new(SchedulerSettings { concurrency_total: 40, ..with_provider(8, None) }, 1);
+    let lane = mx("a.example");
+    for id in 0..500 {
+        scheduler.insert(START, bulk(id, &lane)).unwrap();
+    }
+    let mut out = due(&mut scheduler, START);
+    assert_eq!(out.len(), 4, "all but one of the first five");
+    for id in 0..500 {
+        scheduler.insert(START, bulk(1_000 + id, &mx(&format!("d{id}.example")))).unwrap();
+    }
+    out.extend(due(&mut scheduler, START));
+    assert_eq!(out.len(), 30, "three quarters of the whole");
+    let admitted = out.iter().filter(|attempt| scheduler.admit(START, attempt, &at_p()) == Admission::Go).count();
+    assert_eq!(admitted, 4, "the provider's first window is five");
+    scheduler.insert(START, ticket(5_000, &lane)).unwrap();
+    assert!(ids(&due(&mut scheduler, START)).contains(&5_000), "what somebody waits for goes at once");
+}
