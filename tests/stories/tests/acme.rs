@@ -82,18 +82,19 @@ fn a_name_that_is_not_proved_leaves_what_is_shown_and_is_not_asked_for_again_at_
     require!(Pebble::here());
     // The name is somebody else's: nobody answers there.
     let dns = TestDns::start();
-    let Stage { mut postern, .. } = stage(&dns, 86_400, "");
+    let mut stage = stage(&dns, 86_400, "");
+    let postern = &mut stage.postern;
     postern.start();
-    let at_first = shown(&postern);
+    let at_first = shown(postern);
     let line = postern.wait_for_log("no certificate could be had of the authority");
     assert!(line.contains("postern.test"), "{line}");
-    assert_eq!((shown(&postern), kept(&postern)), (at_first.clone(), None));
+    assert_eq!((shown(postern), kept(postern)), (at_first.clone(), None));
     let asked = postern.log().matches("asking for a certificate").count();
     assert_eq!(asked, 1, "{}", postern.log());
     dns.address_of("postern.test", "127.0.0.1");
     postern.restart();
-    from_stranger(&postern, ALICE, "mail goes on");
-    assert_eq!(shown(&postern), at_first);
+    from_stranger(postern, ALICE, "mail goes on");
+    assert_eq!(shown(postern), at_first);
     assert_eq!(postern.log().matches("asking for a certificate").count(), 0, "{}", postern.log());
 }
 
@@ -102,10 +103,11 @@ fn a_certificate_is_renewed_before_it_ends() {
     require!(Pebble::here());
     let dns = TestDns::start();
     dns.address_of("postern.test", "127.0.0.1");
-    let Stage { mut postern, .. } = stage(&dns, 12, "");
+    let mut stage = stage(&dns, 12, "");
+    let postern = &mut stage.postern;
     postern.start();
     postern.wait_for_log("certificate renewed");
-    let (first, key) = (shown(&postern), kept(&postern));
-    until("the second one", LONG, || (shown(&postern) != first).then_some(()));
-    assert!(key.is_some() && kept(&postern) != key, "with a new key");
+    let (first, key) = (shown(postern), kept(postern));
+    until("the second one", LONG, || (shown(postern) != first).then_some(()));
+    assert!(key.is_some() && kept(postern) != key, "with a new key");
 }
