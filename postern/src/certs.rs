@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use postern_config::Config;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
@@ -50,6 +51,25 @@ impl Files {
             .map(Arc::new)
             .map_err(|error| format!("{} and {}: {error}", self.certificate.display(), self.key.display()))
     }
+}
+
+/// What is shown where the configuration names no files: the certificate of the authority, and until that is there one of our own.
+///
+/// # Errors
+/// In words.
+pub(crate) fn own(config: &Config, data_dir: &Path) -> Result<Files, String> {
+    let folder = acme_folder(data_dir);
+    if config.tls.acme.is_some() && postern_acme::Kept::load(&folder).is_some() {
+        let file = postern_acme::certificate_file(&folder);
+        return Ok(Files { certificate: file.clone(), key: file });
+    }
+    self_signed(data_dir, config.server.hostname.as_str())
+}
+
+/// Where what has to do with the authority is kept.
+#[must_use]
+pub(crate) fn acme_folder(data_dir: &Path) -> PathBuf {
+    data_dir.join("tls")
 }
 
 /// The self-signed pair under the data directory, made on first use: opportunistic TLS asks for no more, and it keeps listeners out.

@@ -39,8 +39,8 @@ use crate::wire::bans::{self, Keeper};
 use crate::wire::inbound::Gate;
 use crate::wire::strangers::Strangers;
 use crate::wire::{
-    Live, Server, clock, control, dispatch, dnsbl, greylist, guard, lists, live, login, progress_locks, reload, reports, signing,
-    stopped, sts, suppression, tls_reports, unused,
+    Live, Server, acme, clock, control, dispatch, dnsbl, greylist, guard, lists, live, login, progress_locks, reload, reports,
+    signing, stopped, sts, suppression, tls_reports, unused,
 };
 
 /// How often metrics that are read rather than counted are taken.
@@ -60,7 +60,7 @@ struct Bound {
 }
 
 /// Binds everything, or takes what a service manager bound for us, in the order of the configuration.
-fn bind(config: &Config) -> Result<(Vec<Bound>, Vec<StdListener>), String> {
+fn bind(config: &Config) -> Result<(Vec<Bound>, Vec<StdListener>, Vec<StdListener>), String> {
     let mut given = listenfd::ListenFd::from_env();
     let given_count = given.len();
     let mut taken = 0;
@@ -83,7 +83,8 @@ fn bind(config: &Config) -> Result<(Vec<Bound>, Vec<StdListener>), String> {
     for address in &config.http.bind {
         http.push(postern_web::bind(*address).map_err(|error| bind_failed(*address, &error))?);
     }
-    Ok((listeners, http))
+    let proofs = acme::bind(config).map_err(|(address, error)| bind_failed(address, &error))?;
+    Ok((listeners, http, proofs))
 }
 
 fn bind_failed(address: SocketAddr, error: &std::io::Error) -> String {
@@ -128,8 +129,11 @@ pub(crate) fn reach(config: &Config, source: &Source, data_dir: &Path) -> Reach 
         reach.read.push(parent(path));
     }
     let tls = &config.tls;
-    for path in
-        [&tls.certificate, &tls.key, &config.arc.key, &config.outbound.ca_file].into_iter().flatten().chain(login::files(config))
+    let acme_ca = tls.acme.as_ref().and_then(|acme| acme.ca_file.clone());
+    for path in [&acme_ca, &tls.certificate, &tls.key, &config.arc.key, &config.outbound.ca_file]
+        .into_iter()
+        .flatten()
+        .chain(login::files(config))
     {
         reach.read.push(parent(path));
         // Renewed certificates are often links to where the current ones are.
@@ -171,7 +175,7 @@ pub(crate) fn run(source: Source) -> Result<(), String> {
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
-    let (listeners, http) = bind(&config)?;
+    let sockets = bind(&config)?;
     let data_dir = std::path::absolute(&config.server.data_dir).map_err(|error| error.to_string())?;
     let reach = reach(&config, &source, &data_dir);
     let open_files_max = privilege::open_files_max();
@@ -208,7 +212,7 @@ pub(crate) fn run(source: Source) -> Result<(), String> {
         .thread_name("postern")
         .build()
         .map_err(|error| format!("starting threads: {error}"))?;
-    let result = runtime.block_on(serve(source, config, data_dir, (listeners, http), (confinement, open_files_max)));
+    let result = runtime.block_on(serve(source, config, data_dir, sockets, (confinement, open_files_max)));
     // A thread that hangs on a mailbox's disk must not hold up the end: what it was writing is still in the spool.
     runtime.shutdown_timeout(THREADS_GRACE);
     result
@@ -356,7 +360,7 @@ async fn serve(
     source: Source,
     config: Config,
     data_dir: PathBuf,
-    (listeners, http): (Vec<Bound>, Vec<StdListener>),
+    (listeners, http, proofs): (Vec<Bound>, Vec<StdListener>, Vec<StdListener>),
     (confinement, open_files_max): (Confinement, usize),
 ) -> Result<(), String> {
     #[expect(clippy::disallowed_methods, reason = "for the uptime")]
@@ -384,7 +388,7 @@ async fn serve(
 
     let files = match (&config.tls.certificate, &config.tls.key) {
         (Some(certificate), Some(key)) => Files { certificate: certificate.clone(), key: key.clone() },
-        _ => certs::self_signed(&data_dir, config.server.hostname.as_str())?,
+        _ => certs::own(&config, &data_dir)?,
     };
     let certificate = Arc::new(CertificateSlot::new(files.load()?));
     let oldest = match config.tls.version_min {
@@ -495,6 +499,7 @@ async fn serve(
     }
     let reloader = Arc::new(reload::Reloader::new(source.clone(), Arc::clone(&server), own_addresses, data_dir.clone()));
     control::listen(Arc::clone(&server), Arc::clone(&reloader), &data_dir, stopping.clone())?;
+    acme::start(&server, &reloader, proofs, &stopping);
     tokio::spawn(lists::watch(Arc::clone(&server), stopping.clone()));
     tokio::spawn(dnsbl::watch(Arc::clone(&server), stopping.clone()));
     tokio::spawn(bans::upkeep(Arc::clone(&server), stopping.clone()));

@@ -256,16 +256,30 @@ impl Authority {
         Self { signer: Signer::new(params, key) }
     }
 
+    fn for_loopback(&self) -> (rcgen::Certificate, KeyPair) {
+        let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        let key = KeyPair::generate().unwrap();
+        (params.signed_by(&key, &self.signer).unwrap(), key)
+    }
+
+    /// A certificate of this authority for a server at 127.0.0.1, as `server.pem` and `server-key.pem`.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn write_server(&self, folder: &Path) {
+        let (certificate, key) = self.for_loopback();
+        std::fs::write(folder.join("server.pem"), certificate.pem()).unwrap();
+        std::fs::write(folder.join("server-key.pem"), key.serialize_pem()).unwrap();
+    }
+
     /// A server at 127.0.0.1 with a certificate of this authority.
     ///
     /// # Panics
     /// Never.
     #[must_use]
     pub fn server(&self) -> Arc<ServerConfig> {
-        let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.signer).unwrap();
+        let (certificate, key) = self.for_loopback();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let tls = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
         let private = PrivateKeyDer::try_from(key.serialize_der()).unwrap();

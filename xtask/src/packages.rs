@@ -39,6 +39,7 @@ const UNPACKED: &[(&str, &str)] = &[
     // The light daemon speaks TLS and BDAT like the heavy one, without the libraries of databases that no test asks.
     ("exim4-daemon-light", "usr/sbin/exim4"),
     ("opensmtpd", "usr/sbin/smtpd"),
+    ("pebble", "usr/bin/pebble"),
 ];
 
 /// Libraries that the unpacked programs need and nothing else brings.

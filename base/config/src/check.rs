@@ -26,7 +26,7 @@ const RULES: &[Rule] = &[
     (network::routes, &["route", "listener", "server.hostname"]),
     (network::egress, &["outbound.egress"]),
     (domains::domains, &["domain", "route", "listener", "server.hostname", "server.postmaster", "outbound.enabled"]),
-    (certificate, &["tls"]),
+    (certificate, &["tls", "server.hostname"]),
     (self_signed, &["tls", "listener"]),
     (seals, &["arc", "policy.authenticity.enabled"]),
     (dkim::dkim, &["dkim"]),
@@ -142,7 +142,20 @@ fn certificate(findings: &mut Findings<'_>) {
     match (&tls.certificate, &tls.key) {
         (Some(_), None) => findings.error("tls.certificate", "is there without tls.key; set both, or neither"),
         (None, Some(_)) => findings.error("tls.key", "is there without tls.certificate; set both, or neither"),
+        (Some(_), Some(_)) if tls.acme.is_some() => {
+            findings
+                .error_at_either(["tls.acme", "tls.certificate"], "a certificate from files and one from an authority; set one");
+        }
         _ => {}
+    }
+    let Some(acme) = &tls.acme else { return };
+    for name in acme.names(&findings.config.server.hostname) {
+        if !name.as_str().contains('.') {
+            findings.error(
+                "tls.acme.domains",
+                &format!("no authority vouches for {name}; name what this server is called in the DNS"),
+            );
+        }
     }
 }
 
@@ -174,10 +187,12 @@ fn seals(findings: &mut Findings<'_>) {
 fn self_signed(findings: &mut Findings<'_>) {
     let reached = |listener: &crate::Listener| listener.bind.iter().any(|bind| !bind.ip().is_loopback());
     let number = findings.config.listeners.iter().position(|listener| listener.kind.is_submission() && reached(listener));
-    if let Some(number) = number.filter(|_| findings.config.tls.certificate.is_none()) {
+    if let Some(number) = number.filter(|_| findings.config.tls.certificate.is_none() && findings.config.tls.acme.is_none()) {
         let path = format!("listener[{}].kind", number + 1);
-        findings
-            .warn(&path, "mail programs refuse the self-signed certificate that is shown here; set tls.certificate and tls.key");
+        findings.warn(
+            &path,
+            "mail programs refuse the self-signed certificate that is shown here; set tls.certificate and tls.key, or tls.acme",
+        );
     }
 }
 

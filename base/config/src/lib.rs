@@ -80,7 +80,7 @@ pub use session::Limits;
 pub use show::{Change, Origin, Setting, diff, show};
 pub use spool::Spool;
 pub use table::{Key, Kind, Later, Table};
-pub use tls::{ClientIdentity, Tls, TlsVersion};
+pub use tls::{Acme, ClientIdentity, Tls, TlsVersion};
 pub use units::{Rate, Size, parse_duration, print_duration};
 
 use crate::table::section;

@@ -1,8 +1,12 @@
 //! `[tls]`: the certificate this server shows.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use postern_mail::{Domain, Mailbox};
+
+use crate::oidc::IssuerUrl;
 use crate::table::section;
 use crate::value::choice;
 
@@ -27,8 +31,8 @@ choice! {
 }
 
 section! {
-    /// The certificate this server shows. With neither certificate nor key, a self-signed one is made in `data_dir` on the first
-    /// start: good enough for mail from other servers, not for mail programs, which check it.
+    /// The certificate this server shows. With neither certificate nor key nor `acme`, a self-signed one is made in `data_dir` on the
+    /// first start: good enough for mail from other servers, not for mail programs, which check it.
     pub struct Tls: Default {
         /// The chain in PEM, the server's own certificate first. Read again when the file changes.
         #[key(
@@ -74,6 +78,49 @@ section! {
             why = "not every authority has one; without it an account's certificate is taken back in the account"
         )]
         pub client_crl: Option<PathBuf> = None;
-        later "acme" = "certificates from an ACME authority";
+        /// An authority that the certificate is got from and renewed by.
+        #[key(example = "", why = "an authority is asked by those who agree to its terms")]
+        pub acme: Option<Acme> = None;
+    }
+}
+
+section! {
+    /// Certificates from an ACME authority (RFC 8555), such as Let's Encrypt. Naming one means that you agree to its terms. Until the
+    /// first certificate is there, the self-signed one is shown; each is renewed when the authority suggests it, and after two thirds
+    /// of its life at the latest. That the names are ours is proved by http-01: the authority asks them on port 80.
+    pub struct Acme {
+        /// The address of its directory.
+        #[key(example = "\"https://acme-v02.api.letsencrypt.org/directory\"", why = "there is no authority everybody trusts")]
+        pub directory: IssuerUrl;
+        /// Where it may write to, about certificates that end.
+        #[key(example = "[\"hostmaster@example.org\"]", why = "authorities do not ask for it any more")]
+        pub contact: Vec<Mailbox> = Vec::new();
+        /// Names of the certificate.
+        #[key(example = "[\"mx.example.org\", \"mail.example.org\"]", why = "what clients connect to", shown = "`server.hostname`")]
+        pub domains: Vec<Domain> = Vec::new();
+        /// Where the authority's questions are answered, and nothing else is. It asks on port 80; elsewhere only behind something that
+        /// passes `/.well-known/acme-challenge/` on.
+        #[key(example = "[\"127.0.0.1:8080\"]", why = "authorities ask nowhere else", restart = true)]
+        pub bind: Vec<SocketAddr> = everywhere();
+        /// Orders in a day, failed ones too.
+        #[key(example = "2", why = "one is enough in two months; authorities shut out who asks too often", within = 1..=50)]
+        pub orders_per_day: u32 = 5;
+        /// Authorities that vouch for its own certificate, in PEM.
+        #[key(example = "\"/etc/postern/company-ca.pem\"", why = "the system's own are enough for public ones", shown = "the system's")]
+        pub ca_file: Option<PathBuf> = None;
+    }
+}
+
+fn everywhere() -> Vec<SocketAddr> {
+    [IpAddr::from(Ipv4Addr::UNSPECIFIED), IpAddr::from(Ipv6Addr::UNSPECIFIED)]
+        .map(|address| SocketAddr::new(address, 80))
+        .to_vec()
+}
+
+impl Acme {
+    /// Names of the certificate: `hostname` where none is named.
+    #[must_use]
+    pub fn names(&self, hostname: &Domain) -> Vec<Domain> {
+        if self.domains.is_empty() { vec![hostname.clone()] } else { self.domains.clone() }
     }
 }

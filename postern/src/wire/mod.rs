@@ -1,5 +1,6 @@
 //! Joins the steps. What is decided here is only who is asked, in which order; the answers come from heads.
 
+pub(crate) mod acme;
 pub(crate) mod admit;
 pub(crate) mod auth_guard;
 pub(crate) mod authenticity;

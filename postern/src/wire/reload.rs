@@ -81,6 +81,11 @@ impl Reloader {
         reloader
     }
 
+    /// Where the data is.
+    pub(crate) fn data_dir(&self) -> &std::path::Path {
+        &self.data_dir
+    }
+
     fn seen(&self) -> std::sync::MutexGuard<'_, Option<(SystemTime, SystemTime)>> {
         self.certificate_seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -88,7 +93,7 @@ impl Reloader {
     fn files(&self, config: &Config) -> Option<Files> {
         match (&config.tls.certificate, &config.tls.key) {
             (Some(certificate), Some(key)) => Some(Files { certificate: certificate.clone(), key: key.clone() }),
-            _ => certs::self_signed(&self.data_dir, config.server.hostname.as_str()).ok(),
+            _ => certs::own(config, &self.data_dir).ok(),
         }
     }
 

@@ -3,6 +3,8 @@
 //! Promise: it is told what to show by functions it is given, and reaches into nothing. Exposure: loopback unless configured otherwise;
 //! connections and request time are bounded.
 
+mod proofs;
+
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
@@ -16,6 +18,8 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
+
+pub use proofs::{Answers, prove};
 
 /// Requests worked on at a time; one more waits its turn.
 const REQUESTS_MAX: usize = 64;

@@ -7,6 +7,7 @@
     reason = "a panic is a failed test, and stories keep time"
 )]
 
+mod acme;
 mod aliases;
 mod arc_seals;
 mod auth_guard;

@@ -6,7 +6,12 @@ use std::net::TcpStream;
 use crate::prelude::*;
 
 pub(crate) fn ask(postern: &Postern, path: &str) -> String {
-    let mut stream = TcpStream::connect(postern.http()).unwrap();
+    ask_at(postern.http(), path)
+}
+
+/// The same of another port.
+pub(crate) fn ask_at(address: std::net::SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(LONG)).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();

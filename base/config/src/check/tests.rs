@@ -215,7 +215,11 @@ fn what_this_version_does_not_carry_out_is_refused_in_detail() {
     assert_eq!(errors(&format!("{ahead}{relay}")), "");
     one_error(&format!("{ahead}{relay}\ncatch_all = \"a@example.org\""), "f:5:13: domain[1].catch_all", "call_ahead");
     one_error(&ahead.replace("true", "false"), "f:3:14: domain[1].recipients", "names nobody");
-    one_error("[tls.acme]\ndirectory = \"x\"", "f:1:6: tls.acme", "not in this version");
+    one_error("[tls.acme]\ndirectory = \"x\"", "f:2:13: tls.acme.directory", "https://");
+    let acme = "[tls.acme]\ndirectory = \"https://acme.example/directory\"\n";
+    assert_eq!(errors(&format!("server.hostname = \"mx.example.org\"\n{acme}")), "");
+    one_error(&format!("server.hostname = \"gate\"\n{acme}"), "f:2:6: tls.acme", "no authority vouches for gate");
+    one_error(&format!("{acme}[tls]\ncertificate = \"/c\"\nkey = \"/k\""), "f:1:6: tls.acme", "set one");
     one_error("[cluster]\n", "f:1:2: cluster", "not in this version");
 }
 

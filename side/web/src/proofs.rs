@@ -1,0 +1,128 @@
+//! Answers authorities that ask whether a name is ours (RFC 8555 §8.3), on a port that is open to everybody. Promise: nothing is told but answers to tokens
+//! that are open; one client costs a few KiB for a few seconds, and all together have an end.
+
+use std::io;
+use std::net::TcpListener as StdListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+/// Clients at a time; the next is closed at once.
+const CLIENTS_MAX: usize = 64;
+/// For all of a connection.
+const TIME_MAX: Duration = Duration::from_secs(10);
+/// Of a request; there is nothing in one that we need but its first line.
+const REQUEST_BYTES_MAX: usize = 8 * 1024;
+/// When the system has no sockets left, so long is waited for some to be closed.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The answer to a token.
+pub type Answers = dyn Fn(&str) -> Option<String> + Send + Sync;
+
+/// Answers, until `stop` resolves.
+///
+/// # Errors
+/// When the socket cannot be given to the runtime.
+pub async fn prove(
+    listener: StdListener,
+    answers: Box<Answers>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let (listener, answers) = (TcpListener::from_std(listener)?, Arc::<Answers>::from(answers));
+    let places = Arc::new(Semaphore::new(CLIENTS_MAX));
+    tokio::pin!(stop);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = &mut stop => return Ok(()),
+        };
+        let Ok((stream, _)) = accepted else {
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        };
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+        let answers = Arc::clone(&answers);
+        tokio::spawn(async move {
+            let _ = timeout(TIME_MAX, answer(stream, &*answers)).await;
+            drop(place);
+        });
+    }
+}
+
+async fn answer(mut stream: TcpStream, answers: &Answers) -> io::Result<()> {
+    let mut request = Vec::with_capacity(1024);
+    while !request.windows(4).any(|end| end == b"\r\n\r\n") {
+        if request.len() >= REQUEST_BYTES_MAX || (&mut stream).take(1024).read_buf(&mut request).await? == 0 {
+            return Ok(());
+        }
+    }
+    let (status, text) = match token(&request).and_then(answers) {
+        Some(answer) => ("200 OK", answer),
+        None => ("404 Not Found", "nothing here\n".to_owned()),
+    };
+    // RFC 8555 §8.3: as octets; it is the beginning of nothing that a browser should run.
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: application/octet-stream\r\nX-Content-Type-Options: nosniff\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        text.len()
+    );
+    stream.write_all(head.as_bytes()).await?;
+    stream.write_all(text.as_bytes()).await?;
+    stream.shutdown().await
+}
+
+/// The token that a request asks for.
+fn token(request: &[u8]) -> Option<&str> {
+    let line = request.split(|octet| *octet == b'\r').next()?;
+    let path = std::str::from_utf8(line).ok()?.strip_prefix("GET ")?.split_once(" HTTP/1.")?.0;
+    path.strip_prefix("/.well-known/acme-challenge/").filter(|token| !token.contains('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_token_is_asked_for() {
+        let of = |line: &str| token(format!("{line}\r\nHost: x\r\n\r\n").as_bytes()).map(str::to_owned);
+        assert_eq!(of("GET /.well-known/acme-challenge/abc-_1 HTTP/1.1").as_deref(), Some("abc-_1"));
+        for other in [
+            "GET / HTTP/1.1",
+            "POST /.well-known/acme-challenge/a HTTP/1.1",
+            "GET /.well-known/acme-challenge/a/b HTTP/1.1",
+            "GET",
+            "",
+        ] {
+            assert_eq!(of(other), None, "{other}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_open_token_is_answered_and_nothing_else_is() {
+        let listener = StdListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let answers = Box::new(|token: &str| (token == "open").then(|| "open.thumb".to_owned()));
+        let serving = tokio::spawn(prove(listener, answers, std::future::pending()));
+        let ask = async |path: &str| {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            answer
+        };
+        assert!(ask("/.well-known/acme-challenge/open").await.ends_with("\r\n\r\nopen.thumb"));
+        assert!(ask("/.well-known/acme-challenge/other").await.starts_with("HTTP/1.1 404"));
+        assert!(ask("/metrics").await.starts_with("HTTP/1.1 404"));
+        // One that never ends its request is closed at the limit.
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let _ = stream.write_all(&vec![b'x'; REQUEST_BYTES_MAX * 2]).await;
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest).await;
+        assert!(rest.is_empty());
+        serving.abort();
+    }
+}
