@@ -59,8 +59,11 @@ struct Bound {
     proxies: Arc<[ipnet::IpNet]>,
 }
 
+/// What was bound: for mail, for people and programs, for the authority's questions.
+type Sockets = (Vec<Bound>, Vec<StdListener>, Vec<StdListener>);
+
 /// Binds everything, or takes what a service manager bound for us, in the order of the configuration.
-fn bind(config: &Config) -> Result<(Vec<Bound>, Vec<StdListener>, Vec<StdListener>), String> {
+fn bind(config: &Config) -> Result<Sockets, String> {
     let mut given = listenfd::ListenFd::from_env();
     let given_count = given.len();
     let mut taken = 0;
@@ -360,7 +363,7 @@ async fn serve(
     source: Source,
     config: Config,
     data_dir: PathBuf,
-    (listeners, http, proofs): (Vec<Bound>, Vec<StdListener>, Vec<StdListener>),
+    (listeners, http, proofs): Sockets,
     (confinement, open_files_max): (Confinement, usize),
 ) -> Result<(), String> {
     #[expect(clippy::disallowed_methods, reason = "for the uptime")]
