@@ -203,6 +203,9 @@ mod tests {
             assert!(known.said.len() <= 16);
         }
         assert_eq!(known.remembered("n999", begin), Some(false), "the newest is there");
+        while known.said.len() < 16 {
+            known.remember(&format!("more{}", known.said.len()), false, (begin, keep), 16);
+        }
         known.remember("later", true, (UnixMillis(20_000), keep), 16);
         assert_eq!(known.said.len(), 1, "what is over goes first");
     }
