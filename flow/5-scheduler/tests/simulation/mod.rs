@@ -355,7 +355,7 @@ impl World {
         if std::mem::take(&mut self.first_try[id]) && site.manner != Manner::Dead {
             let wait = now.since(attempt.received);
             let wait = u64::try_from(wait.as_millis()).unwrap();
-            let is_single = attempt.id.0 % self.single_every == 0;
+            let is_single = attempt.id.0.is_multiple_of(self.single_every);
             if is_single { &mut self.result.single_waits } else { &mut self.result.bulk_waits }.push(wait);
         }
         self.at(now.0 + takes, Event::End(attempt, report));
