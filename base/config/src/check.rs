@@ -26,7 +26,8 @@ const RULES: &[Rule] = &[
     (network::routes, &["route", "listener", "server.hostname"]),
     (network::egress, &["outbound.egress"]),
     (domains::domains, &["domain", "route", "listener", "server.hostname", "server.postmaster", "outbound.enabled"]),
-    (certificate, &["tls", "server.hostname"]),
+    (certificate, &["tls"]),
+    (authority, &["tls.acme", "server.hostname"]),
     (self_signed, &["tls", "listener"]),
     (seals, &["arc", "policy.authenticity.enabled"]),
     (dkim::dkim, &["dkim"]),
@@ -148,7 +149,10 @@ fn certificate(findings: &mut Findings<'_>) {
         }
         _ => {}
     }
-    let Some(acme) = &tls.acme else { return };
+}
+
+fn authority(findings: &mut Findings<'_>) {
+    let Some(acme) = &findings.config.tls.acme else { return };
     for name in acme.names(&findings.config.server.hostname) {
         if !name.as_str().contains('.') {
             findings.error(

@@ -218,8 +218,8 @@ fn what_this_version_does_not_carry_out_is_refused_in_detail() {
     one_error("[tls.acme]\ndirectory = \"x\"", "f:2:13: tls.acme.directory", "https://");
     let acme = "[tls.acme]\ndirectory = \"https://acme.example/directory\"\n";
     assert_eq!(errors(&format!("server.hostname = \"mx.example.org\"\n{acme}")), "");
-    one_error(&format!("server.hostname = \"gate\"\n{acme}"), "f:2:6: tls.acme", "no authority vouches for gate");
-    one_error(&format!("{acme}[tls]\ncertificate = \"/c\"\nkey = \"/k\""), "f:1:6: tls.acme", "set one");
+    one_error(&format!("server.hostname = \"gate\"\n{acme}"), "f:2:1: tls.acme.domains", "no authority vouches for gate");
+    one_error(&format!("{acme}[tls]\ncertificate = \"/c\"\nkey = \"/k\""), "f:1:1: tls.acme", "set one");
     one_error("[cluster]\n", "f:1:2: cluster", "not in this version");
 }
 
