@@ -42,6 +42,7 @@ const RULES: &[Rule] = &[
     (numbers::bans, &["auth.ban_first", "auth.ban_longest"]),
     (numbers::unused, &["auth.unused_after", "auth.unused_notice"]),
     (numbers::lanes, &["outbound.lanes"]),
+    (numbers::providers, &["outbound.provider"]),
     (numbers::spool, &["spool"]),
     (reports, &["reports", "policy.authenticity.enabled"]),
 ];

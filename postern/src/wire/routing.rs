@@ -12,6 +12,7 @@ use postern_mail::attempt::{Destination, Ticket};
 use postern_mail::outcome::{Evidence, Outcome};
 use postern_mail::{Domain, Envelope, Host, Mailbox, MessageId, Recipient, Scope, Secret, Status};
 
+use crate::wire::admit;
 use crate::wire::report::seed;
 
 /// Where a destination's mail is put.
@@ -96,7 +97,7 @@ pub(crate) fn tickets<'a>(
                 received: envelope.received,
                 due,
                 attempts,
-                is_bulk: false,
+                is_bulk: admit::is_bulk(config, envelope.account.as_deref()),
             });
         }
     }
