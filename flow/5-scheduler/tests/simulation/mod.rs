@@ -230,7 +230,7 @@ pub(crate) fn run(setting: &Setting) -> Result {
             let share = pick.below(1_000) * pick.below(1_000);
             (living - 1, few[usize::try_from(share * few.len() as u64 / 1_000_000).unwrap()])
         };
-        let is_single = !is_dead && id % setting.single_every == 0;
+        let is_single = !is_dead && id.is_multiple_of(setting.single_every);
         let at = if is_single { START.0 + id * 1_800_000 / setting.recipients } else { START.0 };
         let ticket = Ticket {
             id: MessageId(id),
@@ -355,7 +355,7 @@ impl World {
         if std::mem::take(&mut self.first_try[id]) && site.manner != Manner::Dead {
             let wait = now.since(attempt.received);
             let wait = u64::try_from(wait.as_millis()).unwrap();
-            let is_single = attempt.id.0 % self.single_every == 0;
+            let is_single = attempt.id.0.is_multiple_of(self.single_every);
             if is_single { &mut self.result.single_waits } else { &mut self.result.bulk_waits }.push(wait);
         }
         self.at(now.0 + takes, Event::End(attempt, report));
