@@ -257,7 +257,7 @@ fn recover(config: &Config, scheduler: &mut Scheduler) -> Result<Spool, String> 
                 received: message.envelope.received,
                 due: message.progress.due,
                 attempts: message.progress.attempts,
-                is_bulk: false,
+                is_bulk: crate::wire::admit::is_bulk(config, message.envelope.account.as_deref()),
             };
             if scheduler.insert(now, ticket).is_err() {
                 tracing::error!(id = %message.id, "the scheduler cannot number more: the message stays in the spool");

@@ -46,6 +46,7 @@ const RULES: &[Rule] = &[
     (numbers::unused, &["auth.unused_after", "auth.unused_notice"]),
     (numbers::guard, &["outbound.guard"]),
     (numbers::lanes, &["outbound.lanes"]),
+    (numbers::providers, &["outbound.provider"]),
     (numbers::spool, &["spool"]),
     (reports, &["reports", "policy.authenticity.enabled"]),
 ];

@@ -9,7 +9,7 @@ use postern_mail::Domain;
 use crate::guard::OutboundGuard;
 use crate::hygiene::{Hygiene, Suppression, Verp};
 use crate::next_hop::TlsMode;
-use crate::scheduler::{Lanes, Retry};
+use crate::scheduler::{Lanes, Provider, Retry};
 use crate::table::section;
 use crate::units::Size;
 
@@ -205,6 +205,16 @@ section! {
         /// How much is sent at once.
         #[key(example = "", why = "see its keys")]
         pub lanes: Lanes;
+        /// Accounts whose mail is bulk mail, as newsletters are: it goes behind everything else for the same destination.
+        #[key(example = "[\"news@example.org\"]", why = "what a person or a shop sends is waited for", shown = "none")]
+        pub bulk_accounts: Vec<String> = Vec::new();
+        /// What single providers take.
+        #[key(
+            example = "[{ name = \"google\", mx = [\"*.google.com\"], connections = 10 }]",
+            why = "what is known of the large ones comes with the program",
+            shown = "those that come with the program"
+        )]
+        pub provider: Vec<Provider> = Vec::new();
         /// How long we wait for a host.
         #[key(example = "", why = "see its keys")]
         pub timeouts: Timeouts;

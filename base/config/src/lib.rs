@@ -74,7 +74,7 @@ pub use policy::{Policy, RuleModes};
 pub use reports::Reports;
 pub use route::{Pattern, Route};
 pub use salvage::data_dir_of_broken;
-pub use scheduler::{Lanes, Retry};
+pub use scheduler::{Lanes, Provider, Retry};
 pub use server::Server;
 pub use session::Limits;
 pub use show::{Change, Origin, Setting, diff, show};

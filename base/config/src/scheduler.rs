@@ -1,4 +1,4 @@
-//! `[outbound.retry]` and `[outbound.lanes]`: when mail is tried again, and how much at once.
+//! `[outbound.retry]`, `[outbound.lanes]` and `[[outbound.provider]]`: when mail is tried again, and how much at once.
 
 use std::time::Duration;
 
@@ -67,5 +67,24 @@ section! {
         /// Destinations known at the same time. Of those without mail, the one that was used longest ago is forgotten first.
         #[key(example = "100000", why = "a few hundred octets each", within = 100..=10_000_000)]
         pub lanes_max: u32 = 100_000;
+    }
+}
+
+section! {
+    /// What a provider takes from us, over all domains whose exchangers are its. Many are known already; one of the same name here takes the place of
+    /// that. A domain counts as a provider's when all its exchangers do.
+    pub struct Provider by name {
+        /// What it is called in `postern queue` and logs.
+        #[key(example = "\"google\"", why = "a provider is spoken of by its name")]
+        pub name: String;
+        /// Its exchangers: a host's whole name, or `*.` and what the names end with.
+        #[key(example = "[\"*.google.com\"]", why = "a provider is known by nothing else")]
+        pub mx: Vec<String>;
+        /// The most connections at a time, over all its domains; 0 for as many as any destination may have.
+        #[key(example = "20", why = "few providers say how many they take", within = 0..=10_000)]
+        pub connections: u32 = 0;
+        /// Messages in a minute, over all its domains; 0 for as many as any destination may have.
+        #[key(example = "600", why = "the window of connections adapts by itself", within = 0..=10_000_000)]
+        pub messages_per_minute: u32 = 0;
     }
 }

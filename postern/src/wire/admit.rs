@@ -4,13 +4,35 @@
 
 use std::sync::Arc;
 
+use postern_config::Config;
 use postern_delivery::{NextHop, Place};
 use postern_mail::attempt::{Attempt, Destination};
-use postern_scheduler::Admission;
+use postern_scheduler::{Admission, Provider, Providers};
 use tokio::sync::oneshot;
 
 use crate::wire::Server;
 use crate::wire::dispatch::Order;
+
+/// Those that come with the program, with what the configuration says of any.
+pub(crate) fn providers(config: &Config) -> Providers {
+    let mut providers = Providers::shipped().clone();
+    let limit = |number: u32| (number > 0).then_some(number);
+    for own in &config.outbound.provider {
+        providers.set(Provider {
+            name: own.name.as_str().into(),
+            exchangers: own.mx.iter().map(|name| name.as_str().into()).collect(),
+            connections: limit(own.connections),
+            messages_per_minute: limit(own.messages_per_minute),
+            messages_per_connection: None,
+        });
+    }
+    providers
+}
+
+/// Mail of this account goes behind other mail. Not written down with a message, so that a change of mind is about what waits already.
+pub(crate) fn is_bulk(config: &Config, account: Option<&str>) -> bool {
+    account.is_some_and(|account| config.outbound.bulk_accounts.iter().any(|bulk| bulk.eq_ignore_ascii_case(account)))
+}
 
 /// False: the attempt is over without having been one, and the message waits for its turn.
 pub(crate) async fn may_go(server: &Server, attempt: &Attempt, hop: &NextHop) -> bool {

@@ -268,6 +268,7 @@ async fn conclude(server: &Server, live: &Live, attempt: &Attempt, stored: &Stor
 
 /// Lets a message into its lane again that has left it although something is left to do. Where it is still in the lane this changes nothing.
 async fn take_up_again(server: &Server, attempt: &Attempt, account: Option<Arc<str>>) {
+    let is_bulk = admit::is_bulk(&server.live.load().config, account.as_deref());
     let ticket = Ticket {
         id: attempt.id,
         destination: attempt.destination.clone(),
@@ -275,7 +276,7 @@ async fn take_up_again(server: &Server, attempt: &Attempt, account: Option<Arc<s
         received: attempt.received,
         due: clock().plus(REPORT_RETRY),
         attempts: attempt.number,
-        is_bulk: false,
+        is_bulk,
     };
     let _ = server.dispatcher.send(Order::Insert(vec![ticket])).await;
 }

@@ -24,7 +24,7 @@ use postern_session::{Hurry, SessionSettings};
 use postern_spool::SpoolSettings;
 
 use crate::wire::examine::{self, Memory};
-use crate::wire::{authenticity, dnsbl, guard, outward, sealing, strangers, sts};
+use crate::wire::{admit, authenticity, dnsbl, guard, outward, sealing, strangers, sts};
 
 /// Clients give up after minutes; what our own rules take is milliseconds.
 const JUDGED_LONG: Duration = Duration::from_secs(1);
@@ -285,6 +285,7 @@ pub(crate) fn scheduler(config: &Config) -> SchedulerSettings {
             warn_after: Some(outbound.delay_warning_after).filter(|after| !after.is_zero()),
             grace: retry.longest,
         },
+        providers: admit::providers(config),
         ..SchedulerSettings::default()
     }
 }

@@ -13,6 +13,7 @@ use postern_mail::outcome::{Evidence, Outcome};
 use postern_mail::return_token::ReturnToken;
 use postern_mail::{Domain, Envelope, Host, Mailbox, MessageId, Recipient, Scope, Secret, Status};
 
+use crate::wire::admit;
 use crate::wire::report::seed;
 use crate::wire::sts::Policies;
 use crate::wire::{Live, outward};
@@ -106,7 +107,7 @@ pub(crate) fn tickets<'a>(
                 received: envelope.received,
                 due,
                 attempts,
-                is_bulk: false,
+                is_bulk: admit::is_bulk(config, envelope.account.as_deref()),
             });
         }
     }

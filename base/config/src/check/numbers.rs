@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use postern_mail::Domain;
+
 use super::Findings;
 use crate::units::{Size, print_duration};
 
@@ -114,6 +116,23 @@ pub(super) fn lanes(findings: &mut Findings<'_>) {
         let problem = format!("destinations start with {start} connections and may have {max} at most");
         let paths = ["outbound.lanes.connections_per_destination_start", "outbound.lanes.connections_per_destination_max"];
         findings.error_at_either(paths, &problem);
+    }
+}
+
+/// A pattern that takes in half of all hosts would make half of all mail wait in one lane.
+pub(super) fn providers(findings: &mut Findings<'_>) {
+    for (number, provider) in findings.config.outbound.provider.iter().enumerate() {
+        let path = format!("outbound.provider[{}].mx", number + 1);
+        if provider.mx.is_empty() {
+            findings.error(&path, "a provider without exchangers is nobody; name at least one");
+        }
+        for pattern in &provider.mx {
+            let name = pattern.strip_prefix("*.").unwrap_or(pattern);
+            if name.contains('*') || !name.contains('.') || Domain::parse(name).is_err() {
+                let problem = format!("{pattern:?} is neither a host's name nor one of at least two labels behind `*.`");
+                findings.error(&path, &problem);
+            }
+        }
     }
 }
 

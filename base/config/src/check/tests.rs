@@ -199,6 +199,11 @@ fn limits_that_contradict_each_other_are_told() {
     one_error("[limits]\nstress_until = 0.8", "f:2:16: limits.stress_until", "stress begins at 0.75");
     assert_eq!(warnings("[limits]\nconnections = 10"), "", "a default beside a small limit is no contradiction");
     one_warning("[outbound]\ndelay_warning_after = \"6d\"", "f:2:23", "never reached");
+    let provider = |mx: &str| format!("[[outbound.provider]]\nname = \"p\"\nmx = [{mx}]\n");
+    assert_eq!(errors(&provider("\"mx.p.example\", \"*.p.example\"")), "");
+    one_error(&provider(""), "f:3:6: outbound.provider[1].mx", "is nobody");
+    one_error(&provider("\"*.com\""), "f:3:6: outbound.provider[1].mx", "two labels");
+    one_error(&provider("\"mx*.p.example\""), "f:3:6: outbound.provider[1].mx", "two labels");
     one_warning("[policy]\nhold_at = 12.0", "f:2:11", "never reached: refuse_at is 10.0");
 }
 

@@ -230,7 +230,7 @@ pub(crate) fn run(setting: &Setting) -> Result {
             let share = pick.below(1_000) * pick.below(1_000);
             (living - 1, few[usize::try_from(share * few.len() as u64 / 1_000_000).unwrap()])
         };
-        let is_single = !is_dead && id % setting.single_every == 0;
+        let is_single = !is_dead && id.is_multiple_of(setting.single_every);
         let at = if is_single { START.0 + id * 1_800_000 / setting.recipients } else { START.0 };
         let ticket = Ticket {
             id: MessageId(id),
