@@ -227,7 +227,7 @@ pub(crate) fn print(answer: &Suppressions) {
             entry.account.clone().unwrap_or_else(|| "everybody".to_owned()),
             entry.cause.clone(),
             when(entry.since),
-            entry.until.map_or_else(|| "taken back".to_owned(), when),
+            entry.until.map_or_else(|| "no end".to_owned(), when),
             if entry.times == 0 { String::new() } else { entry.times.to_string() },
             Quoted::text(&entry.evidence).to_string(),
         ]);
