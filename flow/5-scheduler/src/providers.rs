@@ -20,8 +20,6 @@ pub struct Provider {
     pub connections: Option<u32>,
     /// Messages a minute, over all its domains; `None` is as for any destination.
     pub messages_per_minute: Option<u32>,
-    /// Messages over one connection; `None` is as for any destination.
-    pub messages_per_connection: Option<u32>,
 }
 
 impl Provider {
@@ -47,7 +45,6 @@ impl Provider {
             exchangers: exchangers.split_whitespace().map(Box::from).collect(),
             connections: number()?,
             messages_per_minute: number()?,
-            messages_per_connection: number()?,
         })
     }
 }
@@ -186,7 +183,6 @@ mod tests {
             exchangers: vec!["*.l.google.com".into(), "mx.google.example".into()],
             connections: Some(3),
             messages_per_minute: None,
-            messages_per_connection: None,
         });
         assert_eq!(providers.of(["aspmx.l.google.com", "mx.google.example"]).and_then(|p| p.connections), Some(3));
         assert_eq!(providers.of(["other.google.com"]), None, "the old patterns are gone");

@@ -23,7 +23,6 @@ pub(crate) fn providers(config: &Config) -> Providers {
             exchangers: own.mx.iter().map(|name| name.as_str().into()).collect(),
             connections: limit(own.connections),
             messages_per_minute: limit(own.messages_per_minute),
-            messages_per_connection: None,
         });
     }
     providers

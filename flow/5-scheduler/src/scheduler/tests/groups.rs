@@ -13,7 +13,6 @@ fn with_provider(connections: u32, per_minute: Option<u32>) -> SchedulerSettings
         exchangers: vec!["*.p.example".into()],
         connections: Some(connections),
         messages_per_minute: per_minute,
-        messages_per_connection: None,
     });
     SchedulerSettings { providers, ..settings() }
 }
