@@ -27,7 +27,6 @@ mod store;
 mod summary;
 mod ticket;
 mod too_much;
-mod warm_up;
 mod window;
 mod words;
 
@@ -37,5 +36,4 @@ pub use expiry::Expiry;
 pub use providers::{Provider, Providers};
 pub use scheduler::Scheduler;
 pub use settings::{SchedulerSettings, Shaping};
-pub use warm_up::{Plan, Sender, WarmUp};
 pub use words::{Counts, Disposition, LaneSummary, LastTrouble, Notice, NoticeKind, Rejected, Report};
