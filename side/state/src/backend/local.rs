@@ -1,5 +1,6 @@
 //! The embedded engine. Only this file knows it by name. Promise: after a failed write nothing more is written.
 
+use std::collections::HashMap;
 use std::ops::Bound;
 use std::path::Path;
 
@@ -19,7 +20,7 @@ const JOURNAL_BYTES_MAX: u64 = 64 << 20;
 /// A database in a directory of this machine.
 pub struct Local {
     database: Database,
-    keyspaces: [fjall::Keyspace; Keyspace::ALL.len()],
+    keyspaces: HashMap<Keyspace, fjall::Keyspace>,
 }
 
 fn failure(error: fjall::Error) -> StateFailure {
@@ -45,90 +46,20 @@ impl Local {
             .map_err(failure)?;
         let open = |space: Keyspace| {
             let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES_MAX);
-            database.keyspace(space.as_str(), options).map_err(failure)
+            Ok((space, database.keyspace(space.as_str(), options).map_err(failure)?))
         };
-        let [
-            meta,
-            accounts,
-            history,
-            addresses,
-            refusals,
-            trails,
-            lists,
-            bans,
-            quotas,
-            reports,
-            greylist,
-            read,
-            tls,
-            suppression,
-            returns,
-            reputation,
-        ] = Keyspace::ALL;
-        let keyspaces = [
-            open(meta)?,
-            open(accounts)?,
-            open(history)?,
-            open(addresses)?,
-            open(refusals)?,
-            open(trails)?,
-            open(lists)?,
-            open(bans)?,
-            open(quotas)?,
-            open(reports)?,
-            open(greylist)?,
-            open(read)?,
-            open(tls)?,
-            open(suppression)?,
-            open(returns)?,
-            open(reputation)?,
-        ];
+        let keyspaces = Keyspace::ALL.into_iter().map(open).collect::<Result<_, StateFailure>>()?;
         Ok(Self { database, keyspaces })
     }
 
-    fn keyspace(&self, space: Keyspace) -> &fjall::Keyspace {
-        let [
-            meta,
-            accounts,
-            history,
-            addresses,
-            refusals,
-            trails,
-            lists,
-            bans,
-            quotas,
-            reports,
-            greylist,
-            read,
-            tls,
-            suppression,
-            returns,
-            reputation,
-        ] = &self.keyspaces;
-        match space {
-            Keyspace::Meta => meta,
-            Keyspace::Accounts => accounts,
-            Keyspace::History => history,
-            Keyspace::Addresses => addresses,
-            Keyspace::Refusals => refusals,
-            Keyspace::Trails => trails,
-            Keyspace::Lists => lists,
-            Keyspace::Bans => bans,
-            Keyspace::Quotas => quotas,
-            Keyspace::Reports => reports,
-            Keyspace::Greylist => greylist,
-            Keyspace::ReportsRead => read,
-            Keyspace::Tls => tls,
-            Keyspace::Suppression => suppression,
-            Keyspace::Returns => returns,
-            Keyspace::Reputation => reputation,
-        }
+    fn keyspace(&self, space: Keyspace) -> Result<&fjall::Keyspace, StateFailure> {
+        self.keyspaces.get(&space).ok_or_else(|| StateFailure::Corrupt(format!("there is no table {}", space.as_str())))
     }
 }
 
 impl Backend for Local {
     fn read(&self, space: Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>, StateFailure> {
-        Ok(self.keyspace(space).get(key).map_err(failure)?.map(|value| value.to_vec()))
+        Ok(self.keyspace(space)?.get(key).map_err(failure)?.map(|value| value.to_vec()))
     }
 
     fn scan(
@@ -140,7 +71,7 @@ impl Backend for Local {
         limit: usize,
     ) -> Result<Vec<Row>, StateFailure> {
         let end = before.map_or(Bound::Unbounded, Bound::Excluded);
-        let rows = self.keyspace(space).range::<&[u8], _>((Bound::Included(from), end));
+        let rows = self.keyspace(space)?.range::<&[u8], _>((Bound::Included(from), end));
         let read = |row: fjall::Guard| row.into_inner().map(|(key, value)| (key.to_vec(), value.to_vec())).map_err(failure);
         match order {
             Order::Ascending => rows.take(limit).map(read).collect(),
@@ -156,8 +87,8 @@ impl Backend for Local {
         let mut batch = self.database.batch().durability(Some(mode));
         for change in changes {
             match change {
-                Change::Put(space, key, value) => batch.insert(self.keyspace(space), key, value),
-                Change::Remove(space, key) => batch.remove(self.keyspace(space), key),
+                Change::Put(space, key, value) => batch.insert(self.keyspace(space)?, key, value),
+                Change::Remove(space, key) => batch.remove(self.keyspace(space)?, key),
             }
         }
         // The engine refuses all further writes once one of them failed, so every failure here is the end.
