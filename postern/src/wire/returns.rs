@@ -191,12 +191,14 @@ async fn came_back(server: &Arc<Server>, live: &Live, stored: &Stored, token: Re
         }
         Err(error) => return deferred(&error),
     };
-    match report::start_of(&stored.body, READ_BYTES_MAX).await {
-        Ok(octets) => learn(server, live, &sent, &token, read_dsn(&octets)).await,
+    let octets = match report::start_of(&stored.body, READ_BYTES_MAX).await {
+        Ok(octets) => octets,
         Err(outage) => return deferred(&outage.to_string()),
-    }
+    };
     match report::hand_on(server, live, stored, &sent.from).await {
         Ok(to) => {
+            // Behind it: what could not be handed on is tried again, and would count as a second bounce.
+            learn(server, live, &sent, &token, read_dsn(&octets)).await;
             let text = to.map_or("nobody here has the sender's address any more".to_owned(), |id| format!("handed on as {id}"));
             Outcome::Delivered { evidence: Evidence { by: "".into(), text: text.into() }, dsn_passed_on: false }
         }
@@ -263,8 +265,11 @@ async fn complained(server: &Arc<Server>, live: &Live, complaint: &Complaint, to
             tracing::warn!(id = %token.id, account = %sent.account, to = %Quoted::text(&sent.to.to_string()), "somebody complained about mail of an account");
             let kind = &complaint.feedback_type;
             let evidence = format!("{}: {kind}, told by {}", token.id, complaint.user_agent);
-            suppression::asked_for_no_more(server, live, &sent.to, &sent.account, Cause::Complained, &evidence).await;
-            guard::complained(server, live, &sent.account, &sent.to).await;
+            let why = (Cause::Complained, evidence.as_str());
+            // A complaint that is read again, since the mail with it is tried again or came twice, is no second one.
+            if suppression::asked_for_no_more(server, live, (&sent.to, &sent.account), why).await {
+                guard::complained(server, live, &sent.account, &sent.to).await;
+            }
         }
         Ok(None) => tracing::warn!(token = %token, "a complaint has a token that was not made here, or is too old"),
         Err(error) => tracing::error!(error, "a complaint could not be looked up"),

@@ -136,17 +136,29 @@ pub(crate) async fn concluded<'a>(
 /// Its host said for good that it is not there.
 pub(crate) async fn bounced(server: &Server, live: &Live, to: &Mailbox, evidence: &str) {
     let settings = settings(&live.config);
-    learn(server, to, None, Cause::Bounced, |book| book.bounced(clock(), &settings, to, evidence)).await;
+    let _ = learn(server, to, None, Cause::Bounced, |book| book.bounced(clock(), &settings, to, evidence)).await;
 }
 
-/// Its owner wants no more of an account.
-pub(crate) async fn asked_for_no_more(server: &Server, live: &Live, to: &Mailbox, account: &str, cause: Cause, evidence: &str) {
+/// Its owner wants no more of an account. True where that is news.
+pub(crate) async fn asked_for_no_more(
+    server: &Server,
+    live: &Live,
+    (to, account): (&Mailbox, &str),
+    (cause, evidence): (Cause, &str),
+) -> bool {
     let settings = settings(&live.config);
     let key = SuppressionKey::new(to, Some(account));
-    learn(server, to, Some(account), cause, |book| book.add(clock(), &settings, key, (cause, None), evidence)).await;
+    learn(server, to, Some(account), cause, |book| book.add(clock(), &settings, key, (cause, None), evidence)).await
 }
 
-async fn learn(server: &Server, to: &Mailbox, account: Option<&str>, cause: Cause, change: impl FnOnce(&mut Book) -> Learnt) {
+/// True where it is suppressed from now on.
+async fn learn(
+    server: &Server,
+    to: &Mailbox,
+    account: Option<&str>,
+    cause: Cause,
+    change: impl FnOnce(&mut Book) -> Learnt,
+) -> bool {
     let changed = server.suppression.change(cause != Cause::Bounced, |book| {
         let Learnt { changes, suppressed, no_room } = change(book);
         ((suppressed, no_room), changes)
@@ -156,6 +168,7 @@ async fn learn(server: &Server, to: &Mailbox, account: Option<&str>, cause: Caus
             server.metrics.suppressed(cause.as_str());
             let account = account.unwrap_or("everybody");
             tracing::info!(to = %Quoted::text(&to.to_string()), account, cause = cause.as_str(), "an address is suppressed from now on");
+            return true;
         }
         Ok((false, true)) => tracing::warn!(
             to = %Quoted::text(&to.to_string()),
@@ -164,6 +177,7 @@ async fn learn(server: &Server, to: &Mailbox, account: Option<&str>, cause: Caus
         Ok(_) => {}
         Err(error) => told(Err(error)),
     }
+    false
 }
 
 fn told(written: Result<(), String>) {

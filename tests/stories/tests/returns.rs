@@ -144,9 +144,16 @@ fn whoever_complains_gets_no_more_of_that_account_and_a_complaint_that_was_made_
     let _ = postern.maildir(BOB).wait_for(3, LONG);
     assert_eq!(rcpt(&postern, "carol@there.test").code, 250);
 
-    bring(&postern, &complaint("Feedback-Type: abuse", &format!("X-Return-Token: {token}\r\n")));
+    let bad = complaint("Feedback-Type: abuse", &format!("X-Return-Token: {token}\r\n"));
+    let against = |postern: &Postern| postern.json(&["reputation", "show", ALICE])["accounts"][0]["signals"].clone();
+    bring(&postern, &bad);
     postern.wait_for_log("somebody complained");
     let _ = postern.maildir(BOB).wait_for(4, LONG);
+    let once = against(&postern);
+    assert!(once.to_string().contains("complain"), "{once}");
+    bring(&postern, &bad);
+    let _ = postern.maildir(BOB).wait_for(5, LONG);
+    assert_eq!(against(&postern), once, "the same complaint is not a second one");
     let reply = rcpt(&postern, "carol@there.test");
     assert!(reply.codes() == "550 5.1.0" && reply.text().contains("complained"), "{reply:?}");
     postern.account(BOB, PASSWORD);
@@ -157,7 +164,7 @@ fn whoever_complains_gets_no_more_of_that_account_and_a_complaint_that_was_made_
     // Another provider leaves the message out and tells its sender.
     let other = leaves(&postern, &sink, "dave@there.test", "other offer");
     bring(&postern, &complaint(&format!("Feedback-Type: abuse\r\nOriginal-Mail-From: <{other}>"), ""));
-    let _ = postern.maildir(BOB).wait_for(5, LONG);
+    let _ = postern.maildir(BOB).wait_for(6, LONG);
     assert_eq!(rcpt(&postern, "dave@there.test").codes(), "550 5.1.0");
     postern.restart();
     assert_eq!(rcpt(&postern, "dave@there.test").codes(), "550 5.1.0");
