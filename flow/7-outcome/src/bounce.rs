@@ -268,18 +268,17 @@ fn by_status(status: Status) -> Option<Cause> {
     })
 }
 
-/// RFC 5321 §4.2.3: what a code says by itself. 550 and 554 are said of everything, so they say nothing.
+/// RFC 5321 §4.2.3: what a code says by itself. 521, 550, 553 and 554 are said of everything, the sender and our address too, so they say nothing.
 fn by_code(code: ReplyCode) -> Option<Cause> {
     Some(match code.0 {
         421 | 431 | 441 | 442 | 451 | 452 => Cause::Busy,
         422 => Cause::MailboxFull,
         432 | 450 => Cause::Busy,
         500..=504 => Cause::Protocol,
-        521 | 556 => Cause::NoSuchDomain,
+        556 => Cause::NoSuchDomain,
         523 => Cause::TooLarge,
         530 | 538 => Cause::Tls,
         551 => Cause::Moved,
-        553 => Cause::UnknownMailbox,
         _ => return None,
     })
 }

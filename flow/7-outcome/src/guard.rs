@@ -280,6 +280,8 @@ impl Guard {
             }
             News::Refused(Refusal::CalledSpam) => Some(Heard::Spam),
             News::Complained => Some(Heard::Complaint),
+            // Whoever is refused at a trap tries it again before he understands.
+            News::Trapped if !past.unknown_for_the_first_time(to.0) => return None,
             News::Trapped => Some(Heard::Trap),
         };
         if matches!(news, News::Taken | News::Refused(_)) {

@@ -138,7 +138,6 @@ async fn try_for_lane(server: Arc<Server>, attempt: Attempt) {
     }
     let recipients: Vec<Recipient> = mine.iter().filter_map(|index| stored.envelope.recipients.get(*index).cloned()).collect();
     let Some(outcomes) = deliver(&server, &live, &attempt, &stored, &recipients).await else { return };
-    guard::told(&server, &live, &stored, &mine, &outcomes).await;
     conclude(&server, &live, &attempt, &stored, &mine, outcomes).await;
 }
 
@@ -213,7 +212,7 @@ async fn finished(server: &Server, attempt: &Attempt, report: Report) -> Disposi
     disposition.await.unwrap_or(Disposition::Unknown)
 }
 
-async fn conclude(server: &Server, live: &Live, attempt: &Attempt, stored: &Stored, mine: &[usize], outcomes: Vec<Outcome>) {
+async fn conclude(server: &Arc<Server>, live: &Live, attempt: &Attempt, stored: &Stored, mine: &[usize], outcomes: Vec<Outcome>) {
     let now = clock();
     let disposition = finished(server, attempt, Report::of(&outcomes)).await;
     let (outcomes, next, warn) = match disposition {
@@ -226,7 +225,6 @@ async fn conclude(server: &Server, live: &Live, attempt: &Attempt, stored: &Stor
             server.emit(record::attempted(attempt, recipient.address(), outcome, now, next));
         }
     }
-    suppression::concluded(server, live, attempt, &stored.envelope, mine.iter().copied().zip(&outcomes)).await;
     let warn = warn && !stored.progress.delay_reported;
     let delay = if warn {
         DelayNotice::Due { retry_until: stored.envelope.received.plus(live.config.outbound.retry.give_up) }
@@ -264,6 +262,9 @@ async fn conclude(server: &Server, live: &Live, attempt: &Attempt, stored: &Stor
         progress.delay_reported |= warn;
     })
     .await;
+    // Last: nothing is sent twice for it, and what is taken up again is not heard of twice.
+    suppression::concluded(server, live, attempt, &stored.envelope, mine.iter().copied().zip(&outcomes)).await;
+    guard::told(server, live, stored, mine, &outcomes).await;
 }
 
 /// Lets a message into its lane again that has left it although something is left to do. Where it is still in the lane this changes nothing.

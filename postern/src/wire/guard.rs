@@ -13,7 +13,7 @@ use postern_mail::client::Subnet;
 use postern_mail::envelope::UnixMillis;
 use postern_mail::event::Event;
 use postern_mail::guard::{GuardSaid, GuardStep};
-use postern_mail::{DnsTarget, Envelope, Mailbox, Mode, Modes, Outcome, Quoted};
+use postern_mail::{DnsTarget, Envelope, Mailbox, Mode, Modes, Outcome, Quoted, Scope};
 use postern_outcome::guard::{RecipientKey, Ruling, Sending, Standing, To};
 use postern_outcome::{Cause, Guard, GuardOfAccountsSettings, News, Refusal, bounce};
 use postern_policy::facts::Found;
@@ -37,15 +37,32 @@ pub(crate) struct Keeper {
     inner: Mutex<Inner>,
     rows: Arc<ReputationRows>,
     began: UnixMillis,
+    /// One write at a time, so that none is written over by an older one.
+    writing: tokio::sync::Mutex<()>,
 }
 
-/// What is to be done with a message beside what its verdict says.
-#[derive(Debug, Default)]
+/// What is to be done with a message beside what its verdict says. What it means for the account is carried out when this is let go: behind the commit
+/// of the message, so that nobody is told that it failed, or when it is not taken after all.
+#[derive(Default)]
 pub(crate) struct Ruled {
     /// Not to leave before this.
     pub not_before: Option<UnixMillis>,
-    /// The account was put on this step by it.
-    risen: Option<(GuardStep, String)>,
+    /// Held for what its end does.
+    _risen: Option<Risen>,
+}
+
+/// An account stands on a stricter step.
+struct Risen {
+    server: Arc<Server>,
+    account: Arc<str>,
+    step: GuardStep,
+    because: String,
+}
+
+impl Drop for Risen {
+    fn drop(&mut self) {
+        carry_out(&self.server, Arc::clone(&self.account), self.step, std::mem::take(&mut self.because));
+    }
 }
 
 fn settings(config: &Config, modes: &Modes) -> GuardOfAccountsSettings {
@@ -75,6 +92,14 @@ pub(crate) fn modes(config: &Config) -> Modes {
     Modes::new(policy.mode, rules)
 }
 
+/// Where the past of an account was.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    Here,
+    Disk,
+    Nowhere,
+}
+
 impl Keeper {
     /// Reads the little that is needed at a start; the pasts of accounts are read when they send. Blocks on the disk.
     ///
@@ -84,37 +109,53 @@ impl Keeper {
         let rows = ReputationRows::of(store);
         let (seed, began) = rows.began(clock())?;
         let head = Guard::new(GuardOfAccountsSettings::default(), seed);
-        Ok(Self { inner: Mutex::new(Inner { head, dirty: HashSet::new() }), rows: Arc::new(rows), began })
+        Ok(Self {
+            inner: Mutex::new(Inner { head, dirty: HashSet::new() }),
+            rows: Arc::new(rows),
+            began,
+            writing: tokio::sync::Mutex::default(),
+        })
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes up the past of an account, where it is not here and on disk.
-    async fn take_up(&self, account: &Arc<str>, live: &Live) {
-        if self.inner().head.knows(account) {
-            return;
-        }
-        let (rows, name) = (Arc::clone(&self.rows), Arc::clone(account));
-        let row = match tokio::task::spawn_blocking(move || rows.read(&name)).await {
-            Ok(Ok(row)) => row,
-            Ok(Err(failure)) => return tracing::error!(%failure, %account, "what is known of an account cannot be read"),
-            Err(_) => None,
-        };
+    /// What is known, with the past of an account in it, where there is one here or on disk. The caller does what he wants to do before he lets go: once
+    /// he has, there may be no room for it any more. `None`: it cannot be read, and what is on disk must not be written over.
+    async fn with(&self, account: &Arc<str>, live: &Live) -> Option<(MutexGuard<'_, Inner>, Origin)> {
+        let row = if self.inner().head.knows(account) { None } else { self.read(account).await? };
         let now = clock();
         let learns_until = self.began.plus(live.config.outbound.guard.learn);
         let mut inner = self.inner();
-        if inner.head.knows(account) || row.is_some_and(|row| inner.head.restore(Arc::clone(account), &row)) {
-            return;
+        if inner.head.knows(account) {
+            return Some((inner, Origin::Here));
+        }
+        if row.is_some_and(|row| inner.head.restore(Arc::clone(account), &row)) {
+            return Some((inner, Origin::Disk));
         }
         if now < learns_until {
             inner.head.trust(now, account, learns_until);
+        }
+        Some((inner, Origin::Nowhere))
+    }
+
+    /// The row of an account, if there is one.
+    async fn read(&self, account: &Arc<str>) -> Option<Option<Vec<u8>>> {
+        let (rows, name) = (Arc::clone(&self.rows), Arc::clone(account));
+        match tokio::task::spawn_blocking(move || rows.read(&name)).await {
+            Ok(Ok(row)) => Some(row),
+            Ok(Err(failure)) => {
+                tracing::error!(%failure, %account, "what is known of an account cannot be read; it is not guarded meanwhile");
+                None
+            }
+            Err(_) => None,
         }
     }
 
     /// Writes what has changed.
     pub(crate) async fn keep(&self) {
+        let _turn = self.writing.lock().await;
         let changed: Vec<(Arc<str>, Vec<u8>)> = {
             let mut inner = self.inner();
             let dirty = std::mem::take(&mut inner.dirty);
@@ -123,45 +164,42 @@ impl Keeper {
         if changed.is_empty() {
             return;
         }
+        let names: Vec<Arc<str>> = changed.iter().map(|(account, _)| Arc::clone(account)).collect();
         let rows = Arc::clone(&self.rows);
         if let Ok(Err(failure)) = tokio::task::spawn_blocking(move || rows.keep(changed)).await {
-            tracing::error!(%failure, "what is known of accounts could not be written");
+            tracing::error!(%failure, "what is known of accounts could not be written; it is tried again");
+            self.inner().dirty.extend(names);
         }
-    }
-
-    fn tos(&self, envelope: &Envelope) -> Vec<To> {
-        let inner = self.inner();
-        let recipients = envelope.recipients.iter();
-        recipients.map(|to| To { key: inner.head.recipient(to.address()), is_ours: to.is_hosted() }).collect()
     }
 }
 
 /// At the end of a message: what the guard says of it is put with what was found, and what it wants beside that is given back.
-pub(crate) async fn ask(server: &Server, live: &Live, envelope: &Envelope, found: &mut Found) -> Ruled {
+pub(crate) async fn ask(server: &Arc<Server>, live: &Live, envelope: &Envelope, found: &mut Found) -> Ruled {
     let Some(account) = &envelope.account else { return Ruled::default() };
     let mode = live.policy.modes.of(GUARD);
     if mode == Mode::Off {
         return Ruled::default();
     }
-    let keeper = &server.guard;
-    keeper.take_up(account, live).await;
-    let to = keeper.tos(envelope);
     let from = envelope.client.map(Subnet::network);
     let country = envelope.client.and_then(|client| server.lists.country(client)).map(|country| country.letters());
     let is_listed = found.dns.listed.iter().any(|listed| matches!(listed.target, DnsTarget::Link));
-    let ruling = {
-        let mut inner = keeper.inner();
-        inner.head.adjust(settings(&live.config, &live.policy.modes));
-        inner.dirty.insert(Arc::clone(account));
-        inner.head.judge(clock(), account, Sending { to: &to, from, country, is_listed })
-    };
-    let risen = (ruling.step > ruling.before).then(|| (ruling.step, ruling.said.because.clone()));
-    if let Some((step, because)) = risen.as_ref().filter(|_| mode == Mode::Enforce) {
-        tell(server, account, *step, because.clone());
-    }
-    let not_before = ruling.not_before.filter(|_| mode == Mode::Enforce);
+    let Some((mut inner, origin)) = server.guard.with(account, live).await else { return Ruled::default() };
+    let to: Vec<To> =
+        envelope.recipients.iter().map(|to| To { key: inner.head.recipient(to.address()), is_ours: to.is_hosted() }).collect();
+    inner.head.adjust(settings(&live.config, &live.policy.modes));
+    inner.dirty.insert(Arc::clone(account));
+    let ruling = inner.head.judge(clock(), account, Sending { to: &to, from, country, is_listed });
+    drop(inner);
+    // One that a restart found suspended may not have been disabled before it.
+    let is_left = origin == Origin::Disk && ruling.before == GuardStep::Suspend;
+    let has_effect = mode == Mode::Enforce;
+    let risen = (has_effect && (ruling.step > ruling.before || is_left)).then(|| {
+        let because = ruling.said.because.clone();
+        tell(server, account, ruling.step, because.clone());
+        Risen { server: Arc::clone(server), account: Arc::clone(account), step: ruling.step, because }
+    });
     found.guard = Some(Box::new(ruling.said));
-    Ruled { not_before, risen: risen.filter(|_| mode == Mode::Enforce) }
+    Ruled { not_before: ruling.not_before.filter(|_| has_effect), _risen: risen }
 }
 
 fn tell(server: &Server, account: &Arc<str>, step: GuardStep, because: String) {
@@ -179,19 +217,14 @@ fn tell(server: &Server, account: &Arc<str>, step: GuardStep, because: String) {
     server.emit(event);
 }
 
-/// A message was taken that put its account on a stricter step: what follows from that.
-pub(crate) fn accepted(server: &Arc<Server>, account: Option<Arc<str>>, ruled: Ruled) {
-    if let (Some(account), Some((step, because))) = (account, ruled.risen) {
-        carry_out(server, account, step, because);
-    }
-}
-
+/// What follows from a step. Where there is no runtime any more, the server is stopping: an account that is found suspended is disabled after the next start.
 fn carry_out(server: &Arc<Server>, account: Arc<str>, step: GuardStep, because: String) {
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
     if step < GuardStep::Hold {
         return;
     }
     let server = Arc::clone(server);
-    tokio::spawn(async move {
+    runtime.spawn(async move {
         server.guard.keep().await;
         if step == GuardStep::Suspend {
             let (accounts, name) = (Arc::clone(&server.accounts), Arc::clone(&account));
@@ -216,9 +249,12 @@ fn news(outcome: &Outcome) -> Option<News> {
         Outcome::Delivered { .. } => Some(News::Taken),
         Outcome::Deferred { .. } => None,
         Outcome::Expired { .. } => Some(News::Refused(Refusal::Other)),
-        Outcome::Bounced { .. } => Some(News::Refused(match bounce::of_outcome(outcome)?.cause {
-            Cause::UnknownMailbox | Cause::Disabled | Cause::Moved | Cause::NoSuchDomain => Refusal::UnknownRecipient,
-            Cause::SpamLike | Cause::AddressListed | Cause::DomainListed | Cause::Virus => Refusal::CalledSpam,
+        Outcome::Bounced { scope, .. } => Some(News::Refused(match (bounce::of_outcome(outcome)?.cause, scope) {
+            (Cause::UnknownMailbox | Cause::Disabled | Cause::Moved | Cause::NoSuchDomain, Scope::Recipient) => {
+                Refusal::UnknownRecipient
+            }
+            // That our address is on a list says something of all accounts together.
+            (Cause::SpamLike | Cause::DomainListed | Cause::Virus, _) => Refusal::CalledSpam,
             _ => Refusal::Other,
         })),
     }
@@ -249,10 +285,9 @@ async fn about(server: &Arc<Server>, live: &Live, account: &Arc<str>, told: &[(&
     if mode == Mode::Off {
         return;
     }
-    server.guard.take_up(account, live).await;
     let mut strictest: Option<Ruling> = None;
     {
-        let mut inner = server.guard.inner();
+        let Some((mut inner, _)) = server.guard.with(account, live).await else { return };
         inner.head.adjust(settings(&live.config, &live.policy.modes));
         inner.dirty.insert(Arc::clone(account));
         for (to, news) in told {
@@ -286,8 +321,9 @@ pub(crate) async fn standings(server: &Server, live: &Live, of: Option<&str>) ->
         if of.is_some() && !is_kept(server, &name).await {
             continue;
         }
-        server.guard.take_up(&name, live).await;
-        standings.extend(server.guard.inner().head.standing(clock(), &name));
+        if let Some((inner, _)) = server.guard.with(&name, live).await {
+            standings.extend(inner.head.standing(clock(), &name));
+        }
     }
     standings.sort_by(|a, b| (b.step, b.points, &a.account).cmp(&(a.step, a.points, &b.account)));
     Ok(standings)
@@ -309,9 +345,9 @@ pub(crate) async fn clear(
     account: &Arc<str>,
     known: &[postern_mail::Mailbox],
 ) -> Result<GuardStep, String> {
-    server.guard.take_up(account, live).await;
     let before = {
-        let mut inner = server.guard.inner();
+        let kept = server.guard.with(account, live).await;
+        let (mut inner, _) = kept.ok_or_else(|| format!("what is known of {account} cannot be read"))?;
         let before = inner.head.step(account);
         inner.head.clear(clock(), account);
         let keys: Vec<RecipientKey> = known.iter().map(|mailbox| inner.head.recipient(mailbox)).collect();
@@ -346,9 +382,8 @@ pub(crate) fn forget(server: &Server, account: &str) {
 
 /// A person vouches for an account.
 pub(crate) async fn trust(server: &Server, live: &Live, account: &Arc<str>, until: UnixMillis) {
-    server.guard.take_up(account, live).await;
     {
-        let mut inner = server.guard.inner();
+        let Some((mut inner, _)) = server.guard.with(account, live).await else { return };
         inner.head.trust(clock(), account, until);
         inner.dirty.insert(Arc::clone(account));
     }
@@ -357,8 +392,8 @@ pub(crate) async fn trust(server: &Server, live: &Live, account: &Arc<str>, unti
 
 #[cfg(test)]
 mod tests {
+    use postern_mail::Status;
     use postern_mail::outcome::Evidence;
-    use postern_mail::{Scope, Status};
 
     use super::*;
 

@@ -675,9 +675,9 @@ impl Host for Inbound {
         self.dues.settle(&self.server);
         self.asking.accepted(&self.server);
         self.trail.accepted(&self.server, &self.client, committed.id());
-        let account = envelope.account.clone();
         self.server.accepted(committed.id(), envelope, size, (held, ruled.not_before)).await;
-        guard::accepted(&self.server, account, ruled);
+        // What it means for its account is carried out when this is let go, and not before here.
+        drop(ruled);
         Ok(committed)
     }
 

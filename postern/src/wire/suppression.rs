@@ -7,7 +7,7 @@ use postern_config::Config;
 use postern_mail::attempt::{Attempt, Destination};
 use postern_mail::envelope::UnixMillis;
 use postern_mail::suppression::{Cause, Suppressed, SuppressionChange, SuppressionKey};
-use postern_mail::{Envelope, Mailbox, Outcome, Quoted};
+use postern_mail::{Envelope, Mailbox, Outcome, Quoted, Scope};
 use postern_outcome::bounce::{self, Advice};
 use postern_outcome::{Learnt, SuppressionSettings, Suppressions as Book};
 use postern_policy::rules::hygiene;
@@ -90,9 +90,8 @@ pub(crate) fn ask(
     to: &Mailbox,
     account: Option<&str>,
 ) -> Option<Suppressed> {
-    let network = live.policy.network_account(client);
-    let account = account.or(network.as_deref())?;
-    about(server, to, account)
+    let network = if account.is_none() { live.policy.network_account(client) } else { None };
+    about(server, to, account.or(network.as_deref())?)
 }
 
 /// What is remembered of an address for mail of an account.
@@ -120,10 +119,11 @@ pub(crate) async fn concluded<'a>(
                 let changed = server.suppression.change(false, |book| ((), book.delivered(to)));
                 told(changed.await);
             }
-            Outcome::Bounced { .. } => {
+            Outcome::Bounced { scope, .. } => {
                 let Some(found) = bounce::of_outcome(outcome) else { continue };
                 server.metrics.bounced(found.cause.name());
-                if found.advice() == Advice::Suppress {
+                // What was said to all of a message was said of its sender, or of us.
+                if found.advice() == Advice::Suppress && *scope == Scope::Recipient {
                     let evidence = format!("{}: {} {}", attempt.id, outcome.evidence().by, outcome.evidence().text);
                     bounced(server, live, to, &evidence).await;
                 }
