@@ -106,7 +106,8 @@ pub(crate) async fn hand_on(server: &Server, live: &Live, stored: &Stored, to: &
             }
         }
     }
-    let envelope = Envelope { recipients, account: None, client: None, received: clock(), ..stored.envelope.clone() };
+    // Whose mail it was it stays: without a client it would count as our own, and be signed.
+    let envelope = Envelope { recipients, account: None, received: clock(), ..stored.envelope.clone() };
     let committed = writer.commit(&envelope).await?;
     let id = committed.id();
     server.accepted(id, envelope, stored.size, (None, None)).await;

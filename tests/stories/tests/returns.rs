@@ -182,3 +182,22 @@ fn a_mailbox_called_bounce_gets_its_own_mail_and_no_reports_of_others() {
     from_stranger(&postern, "bounce+tag@here.test", "for itself");
     let _ = postern.maildir("bounce@here.test").wait_for_subject("for itself", LONG);
 }
+
+#[test]
+fn what_a_stranger_sends_to_a_token_is_handed_on_as_his_and_not_signed_as_ours() {
+    let sink = Sink::start();
+    let relayed = format!("deliver = {{ kind = \"relay\", host = \"127.0.0.1\", port = {} }}", sink.port());
+    let setup = Setup::default().domain_with("here.test", &["alice", "bob"], &relayed).route(&["*"], sink.port());
+    let setup = setup.with("outbound.verp", "enabled", "true").table("[[dkim]]\ndomain = \"here.test\"\n");
+    let postern = with_alice(setup);
+    from_alice(&postern, "carol@there.test", "ours");
+    let ours = sink.wait_for_subject("ours");
+    assert_eq!(ours.message().0.matches("DKIM-Signature:").count(), 2, "{}", ours.message().0);
+    let forged = format!(
+        "From: {ALICE}\r\nTo: {ALICE}\r\nSubject: pay me\r\nDate: Tue, 24 Nov 2026 10:00:00 +0000\r\nMessage-ID: <3@evil.test>\r\n\r\nhi\r\n"
+    );
+    let mut stranger = postern.stranger();
+    assert_eq!(stranger.mail("mallory@evil.test", &[&sender(&ours.from)], &forged).code, 250);
+    let handed_on = sink.wait_for_subject("pay me");
+    assert!(!handed_on.message().0.contains("DKIM-Signature:"), "{}", handed_on.message().0);
+}
