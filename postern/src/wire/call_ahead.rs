@@ -92,7 +92,7 @@ impl Keeper {
 /// Whether a recipient is ours and exists: by the configuration, and where that leaves it to the host of the domain, by the host.
 pub(crate) async fn hosted(server: &Server, live: &Live, to: &Mailbox) -> HostedAnswer {
     let by_config = Directory(&live.config).hosted(to);
-    if !matches!(by_config, HostedAnswer::Exists) {
+    if live.call_ahead.0.is_empty() || !matches!(by_config, HostedAnswer::Exists) {
         return by_config;
     }
     // What an alias names elsewhere is the operator's word.
@@ -102,7 +102,9 @@ pub(crate) async fn hosted(server: &Server, live: &Live, to: &Mailbox) -> Hosted
         return by_config;
     };
     let asked_at = AtomicU64::new(u64::MAX);
-    let answer = match timeout(settings.deadline, book.ask((server, live), (settings, &asked_at), &domain.name, &mailbox)).await {
+    // A whole delivery as far as RCPT: not to be set aside for each recipient that needs none.
+    let asking = Box::pin(book.ask((server, live), (settings, &asked_at), &domain.name, &mailbox));
+    let answer = match timeout(settings.deadline, asking).await {
         Ok(answer) => answer,
         Err(_) => {
             // Of the time, a question may have spent most waiting for its turn, which says nothing about the host.

@@ -261,7 +261,7 @@ impl Inbound {
             reservation.keep_recipients(before);
         }
         if let Some(who) = who.filter(|_| verdict.decided_by().is_some_and(|finding| finding.rule == TRAP)) {
-            guard::trapped(&self.server, &self.live, who.account(), to).await;
+            Box::pin(guard::trapped(&self.server, &self.live, who.account(), to)).await;
         }
         self.refused("RCPT", &verdict, Stage::Recipient, Some(to.to_string()));
         decide::answer(&verdict, admission)
@@ -377,7 +377,9 @@ impl Inbound {
         self.asking.watch(&self.server, &self.live, &self.client, &found.dns);
         let is_for_postmaster = message.is_for_postmaster;
         (*message.found, message.fields) = (Found { is_for_postmaster, ..found }, fields);
-        message.ruled = guard::ask(&self.server, &self.live, &message.envelope, &mut message.found).await;
+        if message.envelope.account.is_some() {
+            message.ruled = Box::pin(guard::ask(&self.server, &self.live, &message.envelope, &mut message.found)).await;
+        }
         let mut verdict = self.with_facts(|policy, _, facts| policy.message(facts))?;
         // Filters see what our own rules would take.
         if verdict.reply().is_none()
@@ -518,7 +520,7 @@ impl Incoming {
         let Ok(writer) = &mut self.writer else { return };
         let (trace, ours, found) = (&self.trace, self.ours, &self.found);
         let recipients = filters::Recipients { envelope: &mut self.envelope, named: &mut self.named, reservation };
-        match filters::ask(server, live, filters::Whole { client, recipients, trace, writer, ours, found }).await {
+        match Box::pin(filters::ask(server, live, filters::Whole { client, recipients, trace, writer, ours, found })).await {
             Ok(said) => self.found.filters = said,
             Err(outage) => self.writer = Err(outage),
         }
@@ -656,7 +658,7 @@ impl Host for Inbound {
             writer.write(&rest).await?;
         }
         let report = match is_report && held.is_none() {
-            true => Some(reports::received::look(&self.server, &self.live, (&writer, ours)).await),
+            true => Some(Box::pin(reports::received::look(&self.server, &self.live, (&writer, ours))).await),
             false => None,
         };
         let counted = scope::count(reservation).await?;
@@ -670,7 +672,7 @@ impl Host for Inbound {
             }
         };
         if let Some(report) = report {
-            reports::received::count(&self.server, report).await;
+            Box::pin(reports::received::count(&self.server, report)).await;
         }
         self.dues.settle(&self.server);
         self.asking.accepted(&self.server);

@@ -51,7 +51,7 @@ fn find(server: &Server, live: &Live, token: ReturnToken) -> impl Future<Output 
 pub(crate) async fn hosted(server: &Server, live: &Live, to: &Mailbox) -> Option<HostedAnswer> {
     let token = ReturnToken::of(to)?;
     live.config.domain_of(to)?;
-    Some(match find(server, live, token).await {
+    Some(match Box::pin(find(server, live, token)).await {
         Ok(Some(_)) => HostedAnswer::Exists,
         Ok(None) => HostedAnswer::Unknown,
         Err(error) => {
