@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use postern_mail::envelope::Envelope;
+use postern_mail::envelope::{Envelope, UnixMillis};
 use postern_mail::proof::Committed;
 use postern_mail::{MessageId, Outage};
 use tokio::sync::oneshot;
@@ -46,6 +46,7 @@ pub struct Writer {
     /// What stands in the record before a body that is in a file.
     front: Vec<u8>,
     held: Option<Box<str>>,
+    due: UnixMillis,
     /// There is, or may soon be, a file.
     spilled: bool,
     /// Tells a disk thread that is still at work that nobody wants its file any more.
@@ -61,6 +62,7 @@ impl Writer {
             content: Content::Inline(Vec::new()),
             front: Vec::new(),
             held: None,
+            due: UnixMillis(0),
             spilled: false,
             discarded: Arc::new(AtomicBool::new(false)),
         }
@@ -219,6 +221,11 @@ impl Writer {
         self.held = Some(reason.into());
     }
 
+    /// Once it is committed, the message does not leave before this.
+    pub fn not_before(&mut self, due: UnixMillis) {
+        self.due = due;
+    }
+
     /// Makes the message durable. When the future is dropped before it is ready, the message is not kept.
     ///
     /// # Errors
@@ -229,9 +236,12 @@ impl Writer {
         // What is acknowledged must be readable, so it is read back while it can still be refused.
         let encoded = encoded.filter(|bytes| decode_envelope(bytes).as_ref() == Some(envelope));
         let Some(encoded) = encoded else { return Err(Outage::Bug("an envelope that does not read back".into())) };
-        let held = self.held.take();
-        let progress =
-            held.and_then(|held| encode_progress(&Progress { held: Some(held), ..Progress::fresh(envelope.recipients.len()) }));
+        let (held, due) = (self.held.take(), self.due);
+        let progress = if held.is_some() || due > UnixMillis(0) {
+            encode_progress(&Progress { held, due, ..Progress::fresh(envelope.recipients.len()) })
+        } else {
+            None
+        };
         let before_body = encoded.len() + progress.as_ref().map_or(0, Vec::len) + self.front.len() + 64;
         let max = self.shared.settings.message_bytes_max();
         if record_bytes(before_body) > max {

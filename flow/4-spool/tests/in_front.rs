@@ -88,6 +88,22 @@ fn a_message_may_be_held_from_its_first_moment_and_is_after_a_start() {
 }
 
 #[test]
+fn a_message_that_is_not_to_leave_before_a_moment_is_not_after_a_start_either() {
+    let disk = FaultyDisk::new();
+    let (spool, ..) = open(settings(), Arc::new(disk.clone())).unwrap();
+    let due = postern_mail::envelope::UnixMillis(1_900_000_000_000);
+    wait(async {
+        let mut writer = spool.begin().unwrap();
+        writer.write(&body(7, 100)).await.unwrap();
+        writer.not_before(due);
+        writer.commit(&envelope(2)).await.unwrap()
+    });
+    spool.close();
+    let (_spool, _, found) = open(settings(), Arc::new(disk)).unwrap();
+    assert_eq!((found[0].progress.due, &found[0].progress.held), (due, &None));
+}
+
+#[test]
 fn a_message_is_rewritten_as_a_whole_whether_it_was_or_becomes_one_in_a_file() {
     let disk = FaultyDisk::new();
     let (spool, ..) = open(settings(), Arc::new(disk.clone())).unwrap();

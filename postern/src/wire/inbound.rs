@@ -654,6 +654,9 @@ impl Host for Inbound {
         if let Some(reason) = &held {
             writer.hold(reason);
         }
+        if let Some(due) = ruled.not_before {
+            writer.not_before(due);
+        }
         if !rest.is_empty() {
             writer.write(&rest).await?;
         }
