@@ -51,6 +51,11 @@ fn recipients(config: &Config, to: &Mailbox) -> Vec<Recipient> {
     }
 }
 
+/// True for an address of ours that nobody has.
+pub(crate) fn leads_nowhere(config: &Config, to: &Mailbox) -> bool {
+    recipients(config, to).is_empty()
+}
+
 /// Stores a report of another kind, which is about no message of the queue: from an address of ours, and nobody is told when it cannot be delivered.
 /// Durable when this returns.
 ///

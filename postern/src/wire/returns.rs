@@ -52,6 +52,8 @@ pub(crate) async fn hosted(server: &Server, live: &Live, to: &Mailbox) -> Option
     let token = ReturnToken::of(to)?;
     live.config.domain_of(to)?;
     Some(match Box::pin(find(server, live, token)).await {
+        // Whoever had it has gone: nobody would hear of what comes.
+        Ok(Some(sent)) if report::leads_nowhere(&live.config, &sent.from) => HostedAnswer::Unknown,
         Ok(Some(_)) => HostedAnswer::Exists,
         Ok(None) => HostedAnswer::Unknown,
         Err(error) => {
@@ -111,8 +113,14 @@ pub(crate) async fn deliver(
     else {
         return live.delivery.deliver_and_tell(hop, message, told).await;
     };
-    let mut outcomes = Vec::with_capacity(message.recipients.len());
+    let mut outcomes: Vec<Outcome> = Vec::with_capacity(message.recipients.len());
     for one in message.recipients {
+        // What one met at the door the others would meet as well, each with a connection of its own.
+        if let Some(met @ Outcome::Deferred { scope: Scope::Host | Scope::Destination, .. }) = outcomes.last() {
+            let met = met.clone();
+            outcomes.resize(message.recipients.len(), met);
+            break;
+        }
         let only = std::slice::from_ref(one);
         let sent = Sent { from: from.clone(), account: Arc::clone(account), to: one.address().clone(), at: clock() };
         let place = envelope.recipients.iter().position(|other| other == one).and_then(|place| u16::try_from(place).ok());

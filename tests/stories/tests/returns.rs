@@ -201,3 +201,20 @@ fn what_a_stranger_sends_to_a_token_is_handed_on_as_his_and_not_signed_as_ours()
     let handed_on = sink.wait_for_subject("pay me");
     assert!(!handed_on.message().0.contains("DKIM-Signature:"), "{}", handed_on.message().0);
 }
+
+#[test]
+fn a_host_that_turns_one_recipient_away_at_the_door_is_not_asked_for_each_of_the_others() {
+    let sink = Behaviour::default()
+        .answering(|heard| if heard.line.starts_with("MAIL") { Say::this("451 4.7.0 not now") } else { Say::Usual })
+        .start();
+    let setup = Setup::new().route(&["*"], sink.port()).with("outbound.verp", "enabled", "true");
+    let postern = with_alice(setup);
+    let to = ["a@there.test", "b@there.test", "c@there.test", "d@there.test"];
+    let mut client = alice(&postern);
+    assert_eq!(client.mail(ALICE, &to, &message(ALICE, "a@there.test", "hello")).code, 250);
+    until("all to wait", LONG, || {
+        let listed = postern.json(&["queue", "list"]).to_string();
+        (listed.matches("not now").count() == to.len()).then_some(())
+    });
+    assert_eq!(sink.lines().iter().filter(|line| line.starts_with("MAIL")).count(), 1);
+}
