@@ -408,4 +408,18 @@ mod tests {
         assert_eq!(bounced(Status::new(5, 2, 2), "mailbox is full"), Some(News::Refused(Refusal::Other)));
         assert_eq!(bounced(Status::new(5, 7, 1), "not allowed to write to this list"), Some(News::Refused(Refusal::Other)));
     }
+
+    #[test]
+    fn what_is_said_of_the_sender_or_of_our_address_is_not_held_against_one_account() {
+        let told = |scope, text: &str| {
+            let evidence = Evidence { by: "".into(), text: text.into() };
+            news(&Outcome::Bounced { scope, status: Status::new(5, 0, 0), evidence })
+        };
+        let other = Some(News::Refused(Refusal::Other));
+        assert_eq!(told(Scope::Message, "550 5.1.1 no such user"), other, "said to MAIL: the sender is meant");
+        assert_eq!(told(Scope::Recipient, "553 Absender nicht willkommen"), other);
+        assert_eq!(told(Scope::Host, "521 nicht von 203.0.113.9"), other);
+        assert_eq!(told(Scope::Recipient, "550 5.7.1 192.0.2.1 is listed at zen.spamhaus.org"), other);
+        assert_eq!(told(Scope::Recipient, "550 5.1.1 no such user"), Some(News::Refused(Refusal::UnknownRecipient)));
+    }
 }

@@ -177,3 +177,26 @@ fn a_guard_that_only_observes_holds_nothing_and_says_what_it_would_have_done() {
     });
     assert!(why.contains("guard") && why.contains("held with"), "{why}");
 }
+
+#[test]
+fn who_sends_what_is_refused_is_suspended_all_the_same() {
+    let (mut postern, sink) = town(Behaviour::default());
+    let mut client = alice(&postern);
+    let forged = message("mallory@elsewhere.test", "victim@far.test", "offer");
+    // Refused at its end, since it is in somebody else's name; how many it was for counts nevertheless.
+    for turn in 0..3 {
+        let to: Vec<String> = (0..90).map(|number| format!("victim{turn}-{number}@far{}.test", number % 7)).collect();
+        let to: Vec<&str> = to.iter().map(String::as_str).collect();
+        let reply = client.mail(ALICE, &to, &forged);
+        assert!(reply.code >= 400, "{reply:?}");
+        if postern.log().contains("guard-suspend") {
+            break;
+        }
+    }
+    postern.wait_for_log("guard-suspend");
+    until("the log-in to be refused", LONG, || {
+        let reply = SmtpClient::hello_tls(postern.submission()).auth_plain(ALICE, PASSWORD);
+        (reply.code == 535).then_some(())
+    });
+    assert!(sink.messages().is_empty());
+}

@@ -140,3 +140,11 @@ fn what_came_of_an_attempt_is_understood_and_a_made_up_status_is_not_believed() 
     assert_eq!(of_outcome(&refused).unwrap().cause, Cause::Unreachable);
     assert_eq!(of_outcome(&Outcome::Delivered { evidence: evidence("250 ok"), dsn_passed_on: false }), None);
 }
+
+#[test]
+fn a_code_that_is_said_of_everything_suppresses_nobody_by_itself() {
+    for text in ["553 Absender nicht willkommen", "521 nicht von 203.0.113.9", "550 nein", "554 nein"] {
+        assert_ne!(classify(None, None, text).advice(), Advice::Suppress, "{text}");
+    }
+    assert_eq!(classify(None, None, "556 domain takes no mail").advice(), Advice::Suppress);
+}
