@@ -200,6 +200,14 @@ impl Suppressions {
         old.into_iter().map(|(.., key)| SuppressionChange::Forget(key)).collect()
     }
 
+    /// Keys in force of an address: that of everybody first, then those of single accounts.
+    pub fn of_address<'a>(&'a self, now: UnixMillis, to: &Mailbox) -> impl Iterator<Item = &'a SuppressionKey> + use<'a> {
+        let first = SuppressionKey::new(to, None);
+        let address = first.address.clone();
+        let there = self.slots.range(first..).take_while(move |(key, _)| key.address == address);
+        there.filter(move |(_, slot)| slot.in_force && !slot.is_over(now)).map(|(key, _)| key)
+    }
+
     /// Keys in force, in order, behind one.
     pub fn keys<'a>(
         &'a self,

@@ -368,8 +368,10 @@ pub(crate) async fn clear(
     Ok(before)
 }
 
-/// An account was removed: one of the same name that is made later is another one.
+/// An account was removed: one of the same name that is made later is another one. Blocks.
 pub(crate) fn forget(server: &Server, account: &str) {
+    // Behind a write that is under way: it may have the old past in it.
+    let _turn = server.guard.writing.blocking_lock();
     {
         let mut inner = server.guard.inner();
         inner.head.forget(account);

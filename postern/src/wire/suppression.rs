@@ -254,11 +254,9 @@ async fn check(server: &Server, address: &str, account: Option<&str>) -> Answer 
     let (keys, times) = {
         let book = server.suppression.book();
         let of_account = account.map(|account| SuppressionKey::new(&to, Some(account)));
-        let everybodys = SuppressionKey::new(&to, None);
         let now = clock();
-        let of_address = book.keys(now, None).skip_while(|key| key.address < everybodys.address);
-        let of_address = of_address.take_while(|key| key.address == everybodys.address);
-        let keys: Vec<SuppressionKey> = of_address
+        let keys: Vec<SuppressionKey> = book
+            .of_address(now, &to)
             .filter(|key| account.is_none() || key.account.is_none() || Some(*key) == of_account.as_ref())
             .take(ENTRIES_AT_ONCE)
             .cloned()
@@ -316,7 +314,7 @@ async fn remove(server: &Server, address: &str, account: Option<&str>, dry_run: 
         Answer::nothing(format!("{to} is not suppressed{of}; postern suppression check {to} shows for whom it is"))
     };
     if dry_run {
-        let is_there = server.suppression.book().keys(clock(), None).any(|there| *there == key);
+        let is_there = server.suppression.book().of_address(clock(), &to).any(|there| *there == key);
         return if is_there {
             Ok(Answer::Done { text: format!("{to} would not be suppressed any more") })
         } else {
