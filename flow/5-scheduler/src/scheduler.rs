@@ -1,7 +1,6 @@
 //! The scheduler itself. Promise: every ticket is in exactly one state, and the lists, counts and calendars agree with it, because
 //! only `enter` and `leave` change a state.
 
-use postern_mail::Scope;
 use postern_mail::attempt::{Attempt, LaneId, Ticket};
 use postern_mail::envelope::{MessageId, UnixMillis};
 
@@ -13,7 +12,7 @@ use crate::lanes::Lanes;
 use crate::settings::SchedulerSettings;
 use crate::store::{Calendar, Slot};
 use crate::ticket::{ByAge, ByTurn, Notes, Queued, State, Tickets, UNWATCHED};
-use crate::words::{Counts, Disposition, LastTrouble, Notice, NoticeKind, Rejected, Report};
+use crate::words::{Counts, Disposition, LastTrouble, Notice, NoticeKind, Rejected, Report, Shows};
 
 /// How many deferred tickets one call of [`Scheduler::due`] lets come back to their lanes. What is left comes back with the next call,
 /// which [`Scheduler::next_wakeup`] asks for at once; so the half million messages of one lane never make a pause.
@@ -164,23 +163,28 @@ impl Scheduler {
         disposition
     }
 
-    /// What the hosts of a group say, they say to all its lanes: a lane learns only what concerns itself.
+    /// What the hosts of a group say of themselves or of us, they say to all its lanes: a lane learns only what concerns itself. What a
+    /// domain asks of its hosts, and what they say of it, is no trouble of others.
     fn learn(&mut self, now: UnixMillis, lane: Slot, report: Report, is_admitted: bool) {
         let Some(lane) = self.lanes.cells.get_mut(lane) else { return };
         let wait = &self.settings.lane_retry;
-        let trouble = report.trouble.map(|(scope, status)| LastTrouble { at: now, scope, status });
+        let trouble = report.trouble.map(|trouble| LastTrouble { at: now, scope: trouble.scope, status: trouble.status });
         lane.trouble = trouble.or(lane.trouble);
-        let Some(group) = self.lanes.groups.get_mut(lane.group).filter(|_| is_admitted) else {
-            lane.window.learn(now, report, lane.active, wait, &mut self.chance);
-            return;
-        };
-        group.window.learn(now, report, group.active, wait, &mut self.chance);
-        match report.trouble {
-            Some((Scope::Host | Scope::Destination, _)) => group.trouble = trouble,
-            None | Some((Scope::Recipient | Scope::Message, _)) => {
-                lane.window.learn(now, report, lane.active, wait, &mut self.chance);
+        if let Some(group) = self.lanes.groups.get_mut(lane.group).filter(|_| is_admitted) {
+            let of_group = match report.trouble.map(|trouble| trouble.shows) {
+                None | Some(Shows::Trouble) => Some(report),
+                Some(Shows::TheyAnswer) => Some(report.as_answer()),
+                Some(Shows::Nothing) => None,
+            };
+            if let Some(report) = of_group {
+                group.window.learn(now, report, group.active, wait, &mut self.chance);
+            }
+            if report.trouble.is_some_and(|trouble| trouble.shows == Shows::Trouble) {
+                group.trouble = trouble;
+                return;
             }
         }
+        lane.window.learn(now, report, lane.active, wait, &mut self.chance);
     }
 
     pub(crate) fn active(&self, id: MessageId, lane: LaneId) -> Option<(Slot, Slot)> {

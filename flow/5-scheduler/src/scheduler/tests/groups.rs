@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::*;
 use crate::admit::Admission;
 use crate::providers::{Provider, Providers};
+use crate::words::Trouble;
 
 fn with_provider(connections: u32, per_minute: Option<u32>) -> SchedulerSettings {
     let mut providers = Providers::default();
@@ -93,6 +94,70 @@ fn what_is_wrong_with_one_domain_is_not_laid_on_its_provider() {
     scheduler.insert(START, ticket(4, &bad)).unwrap();
     scheduler.insert(START, ticket(5, &good)).unwrap();
     assert_eq!(ids(&due(&mut scheduler, START)), [5]);
+}
+
+/// Fifty messages of a stranger's domain at the provider meet this; gives the provider's window afterwards.
+fn window_after(scheduler: &mut Scheduler, first: u64, report: Report) -> u16 {
+    let stranger = mx("stranger.example");
+    for id in first..first + 50 {
+        scheduler.insert(START, ticket(id, &stranger)).unwrap();
+    }
+    for _ in 0..50 {
+        for attempt in admitted(scheduler, START, &at_p()) {
+            scheduler.finished(START, &attempt, report);
+        }
+    }
+    scheduler.lanes.groups.cells.iter().map(|(_, group)| group.window.limit()).next().unwrap()
+}
+
+#[test]
+fn what_a_domain_asks_of_its_hosts_and_what_they_say_of_it_is_no_trouble_of_its_provider() {
+    let of = |scope, status: (u8, u16, u16)| {
+        let status = Status::new(status.0, status.1, status.2);
+        Report { trouble: Some(Trouble::of(scope, status)), deferred: true }
+    };
+    for report in [
+        // A policy that does not name them, a certificate that is not for them, no TLS where it is asked for, no TLSA records to be had.
+        of(Scope::Host, (4, 7, 5)),
+        of(Scope::Host, (4, 7, 4)),
+        of(Scope::Host, (4, 4, 3)),
+        // A grey list, at the end of the data or before.
+        of(Scope::Destination, (4, 7, 1)),
+        of(Scope::Destination, (4, 7, 0)),
+    ] {
+        let mut scheduler = Scheduler::new(with_provider(4, None), 1);
+        assert_eq!(window_after(&mut scheduler, 0, report), 4, "{report:?}");
+        scheduler.insert(START, ticket(100, &mx("other.example"))).unwrap();
+        assert_eq!(ids(&admitted(&mut scheduler, START, &at_p())).last(), Some(&100), "{report:?} stops nobody else");
+    }
+    for report in [BUSY_HOST, of(Scope::Destination, (4, 7, 28)), SILENT] {
+        let mut scheduler = Scheduler::new(with_provider(4, None), 1);
+        assert_eq!(window_after(&mut scheduler, 0, report), 1, "{report:?} is theirs");
+    }
+}
+
+#[test]
+fn who_asks_for_what_a_silent_provider_has_not_makes_its_pause_no_longer_and_a_grey_list_ends_it() {
+    let not_safe = Report { trouble: Some(Trouble::of(Scope::Host, Status::new(4, 7, 5))), deferred: true };
+    let grey = Report { trouble: Some(Trouble::of(Scope::Destination, Status::new(4, 7, 1))), deferred: true };
+    for (report, out) in [(not_safe, 1), (grey, 2)] {
+        let mut scheduler = Scheduler::new(with_provider(4, None), 1);
+        for id in 0..4 {
+            scheduler.insert(START, ticket(id, &mx("dead.example"))).unwrap();
+        }
+        for attempt in admitted(&mut scheduler, START, &at_p()) {
+            scheduler.finished(START, &attempt, SILENT);
+        }
+        let later = START.plus(MINUTES(1));
+        scheduler.insert(later, ticket(10, &mx("stranger.example"))).unwrap();
+        let probe = admitted(&mut scheduler, later, &at_p());
+        assert_eq!(ids(&probe), [10]);
+        scheduler.finished(later, &probe[0], report);
+        for id in 20..23 {
+            scheduler.insert(later, ticket(id, &mx(&format!("other{id}.example")))).unwrap();
+        }
+        assert_eq!(admitted(&mut scheduler, later, &at_p()).len(), out, "{report:?}");
+    }
 }
 
 #[test]
