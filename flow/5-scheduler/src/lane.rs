@@ -91,8 +91,6 @@ pub(crate) struct Lane {
     pub(crate) active: u32,
     /// Of the active ones, those of bulk mail.
     pub(crate) bulk_active: u16,
-    /// Of the active ones, those its group has counted.
-    pub(crate) counted: u16,
     /// The provider it shares with other lanes, or [`NOWHERE`].
     pub(crate) group: Slot,
     /// The one attempt that is out is a probe.

@@ -198,6 +198,81 @@ fn a_destination_that_moved_does_not_wait_for_the_provider_it_left() {
 }
 
 #[test]
+fn destinations_that_move_to_and_fro_take_no_more_of_a_provider_than_its_window() {
+    let mut scheduler = Scheduler::new(with_provider(3, None), 1);
+    let elsewhere: Vec<Arc<str>> = vec!["mx.elsewhere.example".into()];
+    for id in 0..400 {
+        scheduler.insert(START, ticket(id, &mx(&format!("d{}.example", id % 8)))).unwrap();
+    }
+    let (mut at_provider, mut at_other) = (Vec::new(), Vec::new());
+    for round in 0..200 {
+        for attempt in due(&mut scheduler, START) {
+            let to_provider = (attempt.id.0 + round) % 2 == 0;
+            let (hosts, out) = if to_provider { (at_p(), &mut at_provider) } else { (elsewhere.clone(), &mut at_other) };
+            if scheduler.admit(START, &attempt, &hosts) == Admission::Go {
+                out.push(attempt);
+            }
+        }
+        assert!(at_provider.len() <= 3, "{} at the provider", at_provider.len());
+        // The oldest of both ends; what is out longest saw most moves.
+        for out in [&mut at_provider, &mut at_other] {
+            if !out.is_empty() {
+                scheduler.finished(START, &out.remove(0), Report::WORKED);
+            }
+        }
+    }
+    assert!(scheduler.len() < 100, "{} are left: what is out is forgotten nowhere", scheduler.len());
+}
+
+#[test]
+fn what_a_stranger_left_behind_elsewhere_is_neither_room_nor_trouble_of_the_provider_he_moves_to() {
+    let mut scheduler = Scheduler::new(with_provider(4, None), 1);
+    let lane = mx("stranger.example");
+    for id in 0..8 {
+        scheduler.insert(START, ticket(id, &lane)).unwrap();
+    }
+    let tarpit: Vec<Arc<str>> = vec!["mx.tarpit.example".into()];
+    let mut stuck = admitted(&mut scheduler, START, &tarpit);
+    assert_eq!(stuck.len(), 5);
+    scheduler.finished(START, &stuck.pop().unwrap(), Report::WORKED);
+    let moved = admitted(&mut scheduler, START, &at_p());
+    assert!(!moved.is_empty());
+    for attempt in &moved {
+        scheduler.finished(START, attempt, Report::WORKED);
+    }
+    for id in 100..110 {
+        scheduler.insert(START, ticket(id, &mx(&format!("d{id}.example")))).unwrap();
+    }
+    let others = admitted(&mut scheduler, START, &at_p());
+    assert_eq!(others.len(), 4, "all the room there is");
+    for attempt in &stuck {
+        scheduler.finished(START, attempt, SILENT);
+    }
+    for attempt in &others {
+        scheduler.finished(START, attempt, Report::WORKED);
+    }
+    assert_eq!(admitted(&mut scheduler, START, &at_p()).len(), 4, "what was silent was another");
+}
+
+#[test]
+fn a_destination_that_left_a_provider_has_its_own_window_again() {
+    let mut scheduler = Scheduler::new(with_provider(1, None), 1);
+    let lane = mx("moved.example");
+    for id in 0..100 {
+        scheduler.insert(START, ticket(id, &lane)).unwrap();
+    }
+    for attempt in admitted(&mut scheduler, START, &at_p()) {
+        scheduler.finished(START, &attempt, Report::WORKED);
+    }
+    for _ in 0..30 {
+        for attempt in admitted(&mut scheduler, START, &[]) {
+            scheduler.finished(START, &attempt, Report::WORKED);
+        }
+    }
+    assert!(scheduler.summary(START, 1)[0].window > 1, "the provider's limit of one is not its own");
+}
+
+#[test]
 fn hosts_that_nobody_knows_are_one_place_too_and_a_list_with_others_is_another() {
     let mut scheduler = Scheduler::new(settings(), 1);
     for id in 0..300 {
