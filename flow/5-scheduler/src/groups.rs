@@ -51,6 +51,8 @@ pub(crate) struct Group {
     lanes: u32,
     /// Its lanes that are in a ring of ready ones.
     ready: PerClass<u32>,
+    /// Its lanes that are ready to probe. One is enough, since one may go.
+    probing: u32,
     parked: PerClass<List<InPlace>>,
     share: Share,
     asleep: Option<UnixMillis>,
@@ -67,6 +69,11 @@ impl Group {
         let limit = usize::from(self.window.limit());
         let is_bulk_full = class == Class::Bulk && self.bulk_active as usize >= bulk_limit(limit);
         (self.active as usize) < limit && !is_bulk_full && self.opens_at() <= now
+    }
+
+    /// It is silent, and a lane of it that is to find out whether it still is stands ready.
+    pub(crate) fn has_prober(&self) -> bool {
+        self.window.is_silent() && self.probing > 0
     }
 
     fn opens_at(&self) -> UnixMillis {
@@ -119,6 +126,7 @@ impl Groups {
             bulk_active: 0,
             lanes: 0,
             ready: PerClass::new(0, 0),
+            probing: 0,
             parked: PerClass::new(List::new(), List::new()),
             share: Share::default(),
             asleep: None,
@@ -168,16 +176,18 @@ impl Groups {
                 let ready = group.ready.of_mut(class);
                 *ready = ready.saturating_sub(1);
             }
+            Place::ReadyToProbe => group.probing = group.probing.saturating_sub(1),
             Place::Parked(class) => group.parked.of_mut(class).remove(lanes, lane),
-            Place::Idle | Place::ReadyToProbe | Place::Asleep(_) | Place::Empty(_) => {}
+            Place::Idle | Place::Asleep(_) | Place::Empty(_) => {}
         }
         match new {
             Place::Ready(class) => {
                 let ready = group.ready.of_mut(class);
                 *ready = ready.saturating_add(1);
             }
+            Place::ReadyToProbe => group.probing = group.probing.saturating_add(1),
             Place::Parked(class) => group.parked.of_mut(class).push_last(lanes, lane),
-            Place::Idle | Place::ReadyToProbe | Place::Asleep(_) | Place::Empty(_) => {}
+            Place::Idle | Place::Asleep(_) | Place::Empty(_) => {}
         }
     }
 

@@ -184,16 +184,17 @@ impl Lane {
         if self.waiting == 0 || self.active >= u32::from(self.window.limit()) {
             return Place::Idle;
         }
-        // What is ready is sorted by the most urgent message, whose turn it is inside of the lane is another matter.
-        let Some(class) = self.next_class(|class| class == Class::Single || !self.has(Class::Single)) else {
-            return Place::Idle;
-        };
         let from = self.window.blocked_until().max(self.pace.next());
         if from > now {
             return Place::Asleep(from);
         }
+        // What is ready is sorted by the most urgent message, whose turn it is inside of the lane is another matter.
+        let Some(class) = self.next_class(|class| class == Class::Single || !self.has(Class::Single)) else {
+            return Place::Idle;
+        };
         let group = groups.get(self.group).filter(|_| self.group != NOWHERE);
-        if group.is_some_and(|group| !group.may_go(now, class)) {
+        let is_prober = self.place == Place::ReadyToProbe;
+        if group.is_some_and(|group| !group.may_go(now, class) || (group.has_prober() && !is_prober)) {
             Place::Parked(class)
         } else if self.window.is_silent() || group.is_some_and(|group| group.window.is_silent()) {
             Place::ReadyToProbe

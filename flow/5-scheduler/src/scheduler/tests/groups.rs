@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::*;
 use crate::admit::Admission;
+use crate::lane::Place;
 use crate::providers::{Provider, Providers};
 use crate::words::Trouble;
 
@@ -75,6 +76,40 @@ fn a_dead_provider_costs_one_attempt_a_wait_over_all_its_domains() {
     assert_eq!(tries, 4 + 5 + 6);
     let scheduled = scheduler.summary(START, 1);
     assert!(scheduled[0].provider.as_deref() == Some("p") && scheduled[0].window == 1);
+}
+
+#[test]
+fn when_a_dead_provider_is_asked_again_one_of_its_lanes_moves_and_the_others_are_not_looked_at() {
+    let mut scheduler = Scheduler::new(with_provider(4, None), 1);
+    for id in 0..2_000 {
+        scheduler.insert(START, ticket(id, &mx(&format!("d{id}.example")))).unwrap();
+    }
+    loop {
+        let attempts = admitted(&mut scheduler, START, &at_p());
+        if attempts.is_empty() && scheduler.next_wakeup(START) != Some(START) {
+            break;
+        }
+        for attempt in attempts {
+            scheduler.finished(START, &attempt, SILENT);
+        }
+    }
+    let parked =
+        |scheduler: &Scheduler| scheduler.lanes.iter().filter(|(_, lane)| matches!(lane.place, Place::Parked(_))).count();
+    let before = parked(&scheduler);
+    assert!(before > 1_500);
+    let later = START.plus(MINUTES(1));
+    scheduler.lanes.wake(later);
+    assert_eq!(parked(&scheduler), before - 1);
+    let probe = admitted(&mut scheduler, later, &at_p());
+    assert_eq!((probe.len(), parked(&scheduler)), (1, before - 1));
+    // Whoever was to ask is taken away: another asks.
+    scheduler.finished(later, &probe[0], SILENT);
+    let later = later.plus(MINUTES(2));
+    scheduler.lanes.wake(later);
+    let prober = scheduler.lanes.iter().find(|(_, lane)| lane.place == Place::ReadyToProbe).map(|(slot, _)| slot).unwrap();
+    let (_, its) = scheduler.tickets.cells.iter().find(|(_, ticket)| ticket.lane == prober).unwrap();
+    scheduler.remove(later, its.id);
+    assert_eq!(due(&mut scheduler, later).len(), 1);
 }
 
 #[test]
