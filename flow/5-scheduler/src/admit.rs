@@ -63,6 +63,9 @@ impl Scheduler {
         self.leave(slot);
         let Some(ticket) = self.tickets.get_mut(slot) else { return };
         ticket.attempts = ticket.attempts.saturating_sub(1);
+        if let Some(lane) = self.lanes.get_mut(lane) {
+            lane.pace.uncount();
+        }
         if ticket.notes.has(Notes::REMOVE) {
             self.forget(now, slot);
         } else if ticket.notes.has(Notes::HOLD) {

@@ -196,6 +196,35 @@ fn who_asks_for_what_a_silent_provider_has_not_makes_its_pause_no_longer_and_a_g
 }
 
 #[test]
+fn who_is_sent_back_has_used_up_nothing_of_the_pace_of_its_destination() {
+    let shaping = Shaping { pace_per_minute: 1, ..Shaping::default() };
+    let mut scheduler = Scheduler::new(SchedulerSettings { shaping, ..with_provider(1, Some(6_000)) }, 1);
+    for id in 0..2 {
+        scheduler.insert(START, ticket(id, &mx(&format!("d{id}.example")))).unwrap();
+    }
+    let first = admitted(&mut scheduler, START, &at_p());
+    assert_eq!(first.len(), 1);
+    scheduler.finished(START, &first[0], Report::WORKED);
+    let soon = START.plus(Duration::from_secs(1));
+    assert_eq!(admitted(&mut scheduler, soon, &at_p()).len(), 1, "it need not wait for another minute");
+}
+
+#[test]
+fn the_latest_trouble_is_shown_whether_it_is_the_providers_or_the_lanes() {
+    let mut scheduler = Scheduler::new(with_provider(4, None), 1);
+    let lane = mx("a.example");
+    for (id, report, shown) in [(1, BUSY_HOST, (4, 3, 2)), (2, BOUNCED, (5, 1, 1)), (3, BUSY_HOST, (4, 3, 2))] {
+        let now = START.plus(HOURS(id));
+        scheduler.insert(now, Ticket { received: now, due: now, ..ticket(100 + id, &lane) }).unwrap();
+        for attempt in admitted(&mut scheduler, now, &at_p()) {
+            scheduler.finished(now, &attempt, report);
+        }
+        let trouble = scheduler.summary(now, 1)[0].trouble.unwrap().status;
+        assert_eq!((trouble.class, trouble.subject, trouble.detail), shown);
+    }
+}
+
+#[test]
 fn a_provider_has_its_rate_over_all_its_domains() {
     let mut scheduler = Scheduler::new(with_provider(20, Some(60)), 1);
     for id in 0..600 {
