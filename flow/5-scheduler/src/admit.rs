@@ -29,23 +29,29 @@ impl Scheduler {
         let Some((slot, lane)) = self.active(attempt.id, attempt.lane) else { return Admission::Go };
         let hasher = self.lanes.hasher();
         let key = self.settings.providers.key(exchangers, |hosts| hasher.hash_one(hosts));
-        let name = key.as_ref().and_then(|key| key.name().cloned());
-        let shaping = self.settings.shaping_of_group(name.as_ref());
+        let shaping = match &key {
+            Some(key) => self.settings.shaping_of_group(key.name()),
+            None => self.settings.shaping_of(&attempt.destination),
+        };
         self.lanes.join(now, lane, key, shaping);
         let group = self.lanes.get(lane).map_or(NOWHERE, |lane| lane.group);
         let Some(ticket) = self.tickets.get_mut(slot) else { return Admission::Go };
+        let class = ticket.class();
+        // Counted where its lane led when it was handed out, and it leads elsewhere now.
+        if let Some(other) = self.counted.get(&slot).copied().filter(|counted| *counted != group) {
+            self.counted.remove(&slot);
+            self.lanes.groups.uncount(other, class);
+            self.lanes.settle_group(now, other);
+        }
         if group == NOWHERE {
             return Admission::Go;
         }
-        if !ticket.notes.has(Notes::COUNTED) {
-            let class = ticket.class();
+        if !self.counted.contains_key(&slot) {
             if !self.lanes.groups.get(group).is_some_and(|group| group.may_go(now, class)) {
                 self.give_back(now, slot, lane);
                 return Admission::Wait;
             }
-            if self.lanes.count_in_group(now, lane, class) {
-                ticket.notes.add(Notes::COUNTED);
-            }
+            self.counted.extend(self.lanes.count_in_group(now, lane, class).map(|group| (slot, group)));
         }
         ticket.notes.add(Notes::ADMITTED);
         self.lanes.settle_with_group(now, lane);
@@ -57,6 +63,9 @@ impl Scheduler {
         self.leave(slot);
         let Some(ticket) = self.tickets.get_mut(slot) else { return };
         ticket.attempts = ticket.attempts.saturating_sub(1);
+        if let Some(lane) = self.lanes.get_mut(lane) {
+            lane.pace.uncount();
+        }
         if ticket.notes.has(Notes::REMOVE) {
             self.forget(now, slot);
         } else if ticket.notes.has(Notes::HOLD) {

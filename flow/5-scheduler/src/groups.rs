@@ -47,10 +47,12 @@ pub(crate) struct Group {
     pub(crate) trouble: Option<LastTrouble>,
     pub(crate) active: u32,
     bulk_active: u32,
-    /// Lanes that belong to it; without any it is forgotten.
+    /// Lanes that belong to it.
     lanes: u32,
     /// Its lanes that are in a ring of ready ones.
     ready: PerClass<u32>,
+    /// Its lanes that are ready to probe. One is enough, since one may go.
+    probing: u32,
     parked: PerClass<List<InPlace>>,
     share: Share,
     asleep: Option<UnixMillis>,
@@ -67,6 +69,11 @@ impl Group {
         let limit = usize::from(self.window.limit());
         let is_bulk_full = class == Class::Bulk && self.bulk_active as usize >= bulk_limit(limit);
         (self.active as usize) < limit && !is_bulk_full && self.opens_at() <= now
+    }
+
+    /// It is silent, and a lane of it that is to find out whether it still is stands ready.
+    pub(crate) fn has_prober(&self) -> bool {
+        self.window.is_silent() && self.probing > 0
     }
 
     fn opens_at(&self) -> UnixMillis {
@@ -119,6 +126,7 @@ impl Groups {
             bulk_active: 0,
             lanes: 0,
             ready: PerClass::new(0, 0),
+            probing: 0,
             parked: PerClass::new(List::new(), List::new()),
             share: Share::default(),
             asleep: None,
@@ -127,11 +135,26 @@ impl Groups {
         Some(slot)
     }
 
-    /// A lane left; a group without lanes is forgotten.
+    /// An attempt is over that this group has counted, or turned out to go elsewhere. The group must be settled.
+    pub(crate) fn uncount(&mut self, slot: Slot, class: Class) {
+        if let Some(group) = self.get_mut(slot) {
+            group.active = group.active.saturating_sub(1);
+            group.bulk_active = group.bulk_active.saturating_sub(u32::from(class == Class::Bulk));
+        }
+        self.forget_unused(slot);
+    }
+
+    /// A lane left.
     pub(crate) fn lose_lane(&mut self, slot: Slot) {
-        let Some(group) = self.cells.get_mut(slot) else { return };
-        group.lanes = group.lanes.saturating_sub(1);
-        if group.lanes > 0 {
+        if let Some(group) = self.cells.get_mut(slot) {
+            group.lanes = group.lanes.saturating_sub(1);
+        }
+        self.forget_unused(slot);
+    }
+
+    /// A group without lanes is forgotten, once nothing is out that it has counted.
+    fn forget_unused(&mut self, slot: Slot) {
+        if self.get(slot).is_none_or(|group| group.lanes > 0 || group.active > 0) {
             return;
         }
         if let Some(group) = self.cells.remove(slot) {
@@ -153,16 +176,18 @@ impl Groups {
                 let ready = group.ready.of_mut(class);
                 *ready = ready.saturating_sub(1);
             }
+            Place::ReadyToProbe => group.probing = group.probing.saturating_sub(1),
             Place::Parked(class) => group.parked.of_mut(class).remove(lanes, lane),
-            Place::Idle | Place::ReadyToProbe | Place::Asleep(_) | Place::Empty(_) => {}
+            Place::Idle | Place::Asleep(_) | Place::Empty(_) => {}
         }
         match new {
             Place::Ready(class) => {
                 let ready = group.ready.of_mut(class);
                 *ready = ready.saturating_add(1);
             }
+            Place::ReadyToProbe => group.probing = group.probing.saturating_add(1),
             Place::Parked(class) => group.parked.of_mut(class).push_last(lanes, lane),
-            Place::Idle | Place::ReadyToProbe | Place::Asleep(_) | Place::Empty(_) => {}
+            Place::Idle | Place::Asleep(_) | Place::Empty(_) => {}
         }
     }
 
@@ -186,7 +211,7 @@ impl Groups {
 }
 
 impl Lanes {
-    /// Lets a lane belong to a group, with what it has out.
+    /// Lets a lane belong to a group, or to none; `shaping` is what it has there.
     pub(crate) fn join(&mut self, now: UnixMillis, slot: Slot, key: Option<Key>, shaping: Shaping) {
         let Some(old) = self.get(slot).map(|lane| lane.group) else { return };
         let new = key.and_then(|key| self.groups.open(key, shaping)).unwrap_or(NOWHERE);
@@ -197,16 +222,11 @@ impl Lanes {
         self.take_off(slot);
         let Some(lane) = self.cells.get_mut(slot) else { return };
         lane.group = new;
-        let counted = u32::from(std::mem::take(&mut lane.counted));
-        // What is out was counted where it was, and is not counted there any more.
-        if let Some(group) = self.groups.get_mut(old) {
-            group.active = group.active.saturating_sub(counted);
-            group.bulk_active = group.bulk_active.min(group.active);
-        }
+        // What is out stays counted where it was, for it is there that it is.
         if let Some(group) = self.groups.get_mut(new) {
             group.lanes = group.lanes.saturating_add(1);
-            lane.window.change(Shaping { window_max: shaping.window_max, ..shaping });
         }
+        lane.window.change(shaping);
         if old != NOWHERE {
             self.groups.lose_lane(old);
             self.settle_group(now, old);
@@ -214,29 +234,15 @@ impl Lanes {
         self.settle(now, slot);
     }
 
-    /// Counts an attempt of a lane in its group, if it has one.
-    pub(crate) fn count_in_group(&mut self, now: UnixMillis, slot: Slot, class: Class) -> bool {
-        let Some(lane) = self.cells.get_mut(slot) else { return false };
-        let Some(group) = self.groups.get_mut(lane.group) else { return false };
-        lane.counted = lane.counted.saturating_add(1);
+    /// Counts an attempt of a lane in its group, if it has one, and gives that.
+    pub(crate) fn count_in_group(&mut self, now: UnixMillis, slot: Slot, class: Class) -> Option<Slot> {
+        let of = self.get(slot)?.group;
+        let group = self.groups.get_mut(of)?;
         group.go_out(class);
         group.pace.count(now);
         let bulk_waited = !group.parked.of(Class::Bulk).is_empty();
         group.share.count(class, bulk_waited);
-        true
-    }
-
-    /// The attempt is over, or its lane belongs elsewhere.
-    pub(crate) fn uncount_in_group(&mut self, slot: Slot, class: Class) {
-        let Some(lane) = self.cells.get_mut(slot) else { return };
-        if lane.counted == 0 {
-            return;
-        }
-        lane.counted -= 1;
-        if let Some(group) = self.groups.get_mut(lane.group) {
-            group.active = group.active.saturating_sub(1);
-            group.bulk_active = group.bulk_active.saturating_sub(u32::from(class == Class::Bulk)).min(group.active);
-        }
+        Some(of)
     }
 
     /// Lets as many parked lanes out as the group has room for, and sees to it that it is looked at again in time. Whatever changes a

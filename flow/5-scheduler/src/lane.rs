@@ -91,8 +91,6 @@ pub(crate) struct Lane {
     pub(crate) active: u32,
     /// Of the active ones, those of bulk mail.
     pub(crate) bulk_active: u16,
-    /// Of the active ones, those its group has counted.
-    pub(crate) counted: u16,
     /// The provider it shares with other lanes, or [`NOWHERE`].
     pub(crate) group: Slot,
     /// The one attempt that is out is a probe.
@@ -186,16 +184,17 @@ impl Lane {
         if self.waiting == 0 || self.active >= u32::from(self.window.limit()) {
             return Place::Idle;
         }
-        // What is ready is sorted by the most urgent message, whose turn it is inside of the lane is another matter.
-        let Some(class) = self.next_class(|class| class == Class::Single || !self.has(Class::Single)) else {
-            return Place::Idle;
-        };
         let from = self.window.blocked_until().max(self.pace.next());
         if from > now {
             return Place::Asleep(from);
         }
+        // What is ready is sorted by the most urgent message, whose turn it is inside of the lane is another matter.
+        let Some(class) = self.next_class(|class| class == Class::Single || !self.has(Class::Single)) else {
+            return Place::Idle;
+        };
         let group = groups.get(self.group).filter(|_| self.group != NOWHERE);
-        if group.is_some_and(|group| !group.may_go(now, class)) {
+        let is_prober = self.place == Place::ReadyToProbe;
+        if group.is_some_and(|group| !group.may_go(now, class) || (group.has_prober() && !is_prober)) {
             Place::Parked(class)
         } else if self.window.is_silent() || group.is_some_and(|group| group.window.is_silent()) {
             Place::ReadyToProbe

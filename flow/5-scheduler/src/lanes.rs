@@ -99,7 +99,6 @@ impl Lanes {
             waiting: 0,
             active: 0,
             bulk_active: 0,
-            counted: 0,
             group: NOWHERE,
             is_probe_out: false,
             share: Share::default(),
@@ -257,11 +256,11 @@ impl Lanes {
         })
     }
 
-    /// Counts an attempt that goes out. True when its group has counted it too.
-    pub(crate) fn go_out(&mut self, now: UnixMillis, slot: Slot, class: Class) -> bool {
+    /// Counts an attempt that goes out. Gives the group that has counted it too.
+    pub(crate) fn go_out(&mut self, now: UnixMillis, slot: Slot, class: Class) -> Option<Slot> {
         let bulk_waits = !self.ready.of(Class::Bulk).is_empty();
         self.share.count(class, bulk_waits);
-        let Some(lane) = self.cells.get_mut(slot) else { return false };
+        let lane = self.cells.get_mut(slot)?;
         lane.active = lane.active.saturating_add(1);
         if class == Class::Bulk {
             lane.bulk_active = lane.bulk_active.saturating_add(1);
@@ -275,7 +274,7 @@ impl Lanes {
     }
 
     /// Counts an attempt that came back. A probe is always alone, so it is what came back if one was out.
-    pub(crate) fn come_back(&mut self, slot: Slot, class: Class, is_counted: bool) {
+    pub(crate) fn come_back(&mut self, slot: Slot, class: Class) {
         let Some(lane) = self.cells.get_mut(slot) else { return };
         lane.active = lane.active.saturating_sub(1);
         if class == Class::Bulk {
@@ -284,9 +283,6 @@ impl Lanes {
         }
         if std::mem::take(&mut lane.is_probe_out) {
             self.probes_out = self.probes_out.saturating_sub(1);
-        }
-        if is_counted {
-            self.uncount_in_group(slot, class);
         }
     }
 

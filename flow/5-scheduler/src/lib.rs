@@ -36,4 +36,4 @@ pub use expiry::Expiry;
 pub use providers::{Provider, Providers};
 pub use scheduler::Scheduler;
 pub use settings::{SchedulerSettings, Shaping};
-pub use words::{Counts, Disposition, LaneSummary, LastTrouble, Notice, NoticeKind, Rejected, Report};
+pub use words::{Counts, Disposition, LaneSummary, LastTrouble, Notice, NoticeKind, Rejected, Report, Shows, Trouble};

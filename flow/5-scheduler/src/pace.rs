@@ -43,6 +43,11 @@ impl Pace {
             self.next = self.next.max(earliest).saturating_add(apart);
         }
     }
+
+    /// One that was counted did not go after all.
+    pub(crate) fn uncount(&mut self) {
+        self.next = self.next.saturating_sub(u64::from(self.apart));
+    }
 }
 
 #[cfg(test)]

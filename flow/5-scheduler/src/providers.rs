@@ -77,7 +77,7 @@ impl Providers {
         self.hosts.retain(|_, of| *of != name);
         self.below.retain(|_, of| *of != name);
         for exchanger in &provider.exchangers {
-            let exchanger = exchanger.to_ascii_lowercase();
+            let exchanger = exchanger.trim_end_matches('.').to_ascii_lowercase();
             match exchanger.strip_prefix("*.") {
                 Some(suffix) => self.below.insert(suffix.into(), name.clone()),
                 None => self.hosts.insert(exchanger.into(), name.clone()),
@@ -180,7 +180,7 @@ mod tests {
         let mut providers = Providers::shipped().clone();
         providers.set(Provider {
             name: "google".into(),
-            exchangers: vec!["*.l.google.com".into(), "mx.google.example".into()],
+            exchangers: vec!["*.l.google.com.".into(), "MX.google.example.".into()],
             connections: Some(3),
             messages_per_minute: None,
         });

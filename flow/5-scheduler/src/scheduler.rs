@@ -1,7 +1,8 @@
 //! The scheduler itself. Promise: every ticket is in exactly one state, and the lists, counts and calendars agree with it, because
 //! only `enter` and `leave` change a state.
 
-use postern_mail::Scope;
+use std::collections::HashMap;
+
 use postern_mail::attempt::{Attempt, LaneId, Ticket};
 use postern_mail::envelope::{MessageId, UnixMillis};
 
@@ -13,7 +14,7 @@ use crate::lanes::Lanes;
 use crate::settings::SchedulerSettings;
 use crate::store::{Calendar, Slot};
 use crate::ticket::{ByAge, ByTurn, Notes, Queued, State, Tickets, UNWATCHED};
-use crate::words::{Counts, Disposition, LastTrouble, Notice, NoticeKind, Rejected, Report};
+use crate::words::{Counts, Disposition, LastTrouble, Notice, NoticeKind, Rejected, Report, Shows};
 
 /// How many deferred tickets one call of [`Scheduler::due`] lets come back to their lanes. What is left comes back with the next call,
 /// which [`Scheduler::next_wakeup`] asks for at once; so the half million messages of one lane never make a pause.
@@ -30,6 +31,8 @@ pub struct Scheduler {
     pub(crate) tickets: Tickets,
     pub(crate) lanes: Lanes,
     accounts: Accounts,
+    /// The groups that have counted attempts, by ticket: a lane may belong to another before they end. As many as are out at most.
+    pub(crate) counted: HashMap<Slot, Slot>,
     /// Deferred tickets by second.
     deferred: Calendar<ByTurn>,
     /// Tickets by the minute at which their age matters.
@@ -47,6 +50,7 @@ impl Scheduler {
             tickets: Tickets::new(),
             lanes: Lanes::new(),
             accounts: Accounts::new(),
+            counted: HashMap::new(),
             deferred: Calendar::new(),
             ages: Calendar::new(),
             counts: Counts::default(),
@@ -124,8 +128,8 @@ impl Scheduler {
         self.counts.waiting = self.counts.waiting.saturating_sub(1);
         self.enter(slot, State::Active, Ahead::OfNone);
         let ticket = self.tickets.get_mut(slot)?;
-        if self.lanes.go_out(now, lane, ticket.class()) {
-            ticket.notes.add(Notes::COUNTED);
+        if let Some(group) = self.lanes.go_out(now, lane, ticket.class()) {
+            self.counted.insert(slot, group);
         }
         ticket.attempts = ticket.attempts.saturating_add(1);
         let lane = self.lanes.get_mut(lane)?;
@@ -154,33 +158,42 @@ impl Scheduler {
     pub fn finished(&mut self, now: UnixMillis, attempt: &Attempt, report: Report) -> Disposition {
         let Some((slot, lane)) = self.active(attempt.id, attempt.lane) else { return Disposition::Unknown };
         let is_admitted = self.tickets.get(slot).is_some_and(|ticket| ticket.notes.has(Notes::ADMITTED));
+        let group = self.counted.get(&slot).copied();
         self.leave(slot);
-        self.learn(now, lane, report, is_admitted);
+        self.learn(now, (lane, group.filter(|_| is_admitted)), report);
         let disposition = if report.deferred { self.after_deferral(now, slot) } else { Disposition::Done };
         if matches!(disposition, Disposition::Done | Disposition::Expired | Disposition::Removed) {
             self.forget(now, slot);
         }
         self.lanes.settle_with_group(now, lane);
+        if let Some(group) = group {
+            self.lanes.settle_group(now, group);
+        }
         disposition
     }
 
-    /// What the hosts of a group say, they say to all its lanes: a lane learns only what concerns itself.
-    fn learn(&mut self, now: UnixMillis, lane: Slot, report: Report, is_admitted: bool) {
+    /// What the hosts of a group say of themselves or of us, they say to all its lanes: a lane learns only what concerns itself. What a
+    /// domain asks of its hosts, and what they say of it, is no trouble of others.
+    fn learn(&mut self, now: UnixMillis, (lane, group): (Slot, Option<Slot>), report: Report) {
         let Some(lane) = self.lanes.cells.get_mut(lane) else { return };
         let wait = &self.settings.lane_retry;
-        let trouble = report.trouble.map(|(scope, status)| LastTrouble { at: now, scope, status });
+        let trouble = report.trouble.map(|trouble| LastTrouble { at: now, scope: trouble.scope, status: trouble.status });
         lane.trouble = trouble.or(lane.trouble);
-        let Some(group) = self.lanes.groups.get_mut(lane.group).filter(|_| is_admitted) else {
-            lane.window.learn(now, report, lane.active, wait, &mut self.chance);
-            return;
-        };
-        group.window.learn(now, report, group.active, wait, &mut self.chance);
-        match report.trouble {
-            Some((Scope::Host | Scope::Destination, _)) => group.trouble = trouble,
-            None | Some((Scope::Recipient | Scope::Message, _)) => {
-                lane.window.learn(now, report, lane.active, wait, &mut self.chance);
+        if let Some(group) = group.and_then(|group| self.lanes.groups.get_mut(group)) {
+            let of_group = match report.trouble.map(|trouble| trouble.shows) {
+                None | Some(Shows::Trouble) => Some(report),
+                Some(Shows::TheyAnswer) => Some(report.as_answer()),
+                Some(Shows::Nothing) => None,
+            };
+            if let Some(report) = of_group {
+                group.window.learn(now, report, group.active, wait, &mut self.chance);
+            }
+            if report.trouble.is_some_and(|trouble| trouble.shows == Shows::Trouble) {
+                group.trouble = trouble;
+                return;
             }
         }
+        lane.window.learn(now, report, lane.active, wait, &mut self.chance);
     }
 
     pub(crate) fn active(&self, id: MessageId, lane: LaneId) -> Option<(Slot, Slot)> {
@@ -303,9 +316,12 @@ impl Scheduler {
 
     fn come_back(&mut self, slot: Slot, lane: Slot) {
         let Some(ticket) = self.tickets.get_mut(slot) else { return };
-        self.lanes.come_back(lane, ticket.class(), ticket.notes.has(Notes::COUNTED));
-        ticket.notes.drop(Notes::COUNTED);
         ticket.notes.drop(Notes::ADMITTED);
+        let class = ticket.class();
+        self.lanes.come_back(lane, class);
+        if let Some(group) = self.counted.remove(&slot) {
+            self.lanes.groups.uncount(group, class);
+        }
     }
 
     fn counts_of(&mut self, state: State) -> &mut usize {

@@ -46,7 +46,11 @@ impl Scheduler {
                     window: group.map_or(u16::MAX, |group| group.window.limit()).min(lane.window.limit()),
                     blocked_until: Some(lane.window.blocked_until().max(shared)).filter(|until| *until > now),
                     oldest,
-                    trouble: group.and_then(|group| group.trouble).or(lane.trouble),
+                    trouble: group
+                        .and_then(|group| group.trouble)
+                        .into_iter()
+                        .chain(lane.trouble)
+                        .max_by_key(|trouble| trouble.at),
                 }
             })
             .collect()

@@ -52,10 +52,8 @@ impl Notes {
     pub(crate) const WARNED: Self = Self(4);
     /// It is one of many alike.
     pub(crate) const BULK: Self = Self(8);
-    /// The group of its lane has counted its attempt.
-    pub(crate) const COUNTED: Self = Self(16);
-    /// Its attempt has found the hosts of its lane's group, so what they say is said by them.
-    pub(crate) const ADMITTED: Self = Self(32);
+    /// Its attempt has found the hosts of the group that has counted it, so what they say is said by them.
+    pub(crate) const ADMITTED: Self = Self(16);
 
     pub(crate) fn has(self, note: Self) -> bool {
         self.0 & note.0 != 0

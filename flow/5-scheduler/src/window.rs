@@ -62,7 +62,7 @@ impl Window {
     pub(crate) fn learn(&mut self, now: UnixMillis, report: Report, out: u32, wait: &Backoff, chance: &mut Chance) {
         let is_forgiven = self.forgiven > 0;
         self.forgiven = self.forgiven.saturating_sub(1);
-        match report.trouble.map(|(scope, _)| scope) {
+        match report.trouble.map(|trouble| trouble.scope) {
             None => {
                 self.answered();
                 self.grow();

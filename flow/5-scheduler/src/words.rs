@@ -21,14 +21,58 @@ pub enum Rejected {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Report {
     /// The trouble that reached farthest; `None` when every recipient was taken.
-    pub trouble: Option<(Scope, Status)>,
+    pub trouble: Option<Trouble>,
     /// At least one recipient must be tried again.
     pub deferred: bool,
+}
+
+/// What went wrong with an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// How far it reached within its destination.
+    pub scope: Scope,
+    /// RFC 3463.
+    pub status: Status,
+    /// What it says of hosts that serve other destinations too.
+    pub shows: Shows,
+}
+
+/// What a trouble says of the hosts of a destination to all others that have the same ones. Strangers point their domains at whom they
+/// like and ask of them what they like, so only what a host said or did to us as such is laid on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Shows {
+    /// Nothing: the way there is not what the domain asks for, and they may not even have been spoken to.
+    Nothing,
+    /// That they answer; what they said is about this destination, as that of a grey list is.
+    TheyAnswer,
+    /// That they are in this trouble, whatever the destination.
+    Trouble,
+}
+
+impl Trouble {
+    /// Trouble as it is known by scope and status alone.
+    #[must_use]
+    pub const fn of(scope: Scope, status: Status) -> Self {
+        let shows = match (scope, status.class, status.subject, status.detail) {
+            // RFC 3463 §3.8: 7.4 and 7.5 say that the safety that somebody asks for is not there; 4.3 stands for records that would say
+            // what is asked for. Hosts that send these to everybody slow each lane by itself.
+            (Scope::Host, 4, 7, 4 | 5) | (Scope::Host, 4, 4, 3) => Shows::Nothing,
+            // None was reached, or they mean our address or our rate.
+            (Scope::Destination, _, 4, 1) | (Scope::Destination, _, 7, 25 | 28) | (Scope::Host, ..) => Shows::Trouble,
+            (Scope::Destination | Scope::Message | Scope::Recipient, ..) => Shows::TheyAnswer,
+        };
+        Self { scope, status, shows }
+    }
 }
 
 impl Report {
     /// Everything was taken.
     pub const WORKED: Self = Self { trouble: None, deferred: false };
+
+    /// The same, of which only that somebody answered is of interest.
+    pub(crate) fn as_answer(self) -> Self {
+        Self { trouble: self.trouble.map(|trouble| Trouble { scope: Scope::Message, ..trouble }), ..self }
+    }
 
     /// Sums up what became of the recipients of one attempt.
     #[must_use]
@@ -36,28 +80,29 @@ impl Report {
         let mut report = Self::WORKED;
         for outcome in outcomes {
             report.deferred |= !outcome.is_final();
-            let (scope, status) = match outcome {
+            let trouble = match outcome {
                 Outcome::Deferred { status, evidence, .. } if is_too_much(*status, &evidence.text) => {
-                    (Scope::Destination, *status)
+                    Trouble { scope: Scope::Destination, status: *status, shows: Shows::Trouble }
                 }
-                Outcome::Deferred { scope, status, .. } | Outcome::Bounced { scope, status, .. } => (*scope, *status),
+                Outcome::Deferred { scope, status, .. } | Outcome::Bounced { scope, status, .. } => Trouble::of(*scope, *status),
                 _ => continue,
             };
-            if report.trouble.is_none_or(|(widest, _)| reach(scope) > reach(widest)) {
-                report.trouble = Some((scope, status));
+            if report.trouble.is_none_or(|widest| reach(trouble) > reach(widest)) {
+                report.trouble = Some(trouble);
             }
         }
         report
     }
 }
 
-fn reach(scope: Scope) -> u8 {
-    match scope {
+fn reach(trouble: Trouble) -> (u8, Shows) {
+    let scope = match trouble.scope {
         Scope::Recipient => 0,
         Scope::Message => 1,
         Scope::Host => 2,
         Scope::Destination => 3,
-    }
+    };
+    (scope, trouble.shows)
 }
 
 /// What becomes of a message in its lane after an attempt.
@@ -179,17 +224,19 @@ mod tests {
         assert_eq!(Report::of([&taken]), Report::WORKED);
         assert_eq!(
             Report::of([&taken, &bounced]),
-            Report { trouble: Some((Scope::Recipient, Status::new(5, 1, 1))), deferred: false }
+            Report { trouble: Some(Trouble::of(Scope::Recipient, Status::new(5, 1, 1))), deferred: false }
         );
         let evidence = Evidence { by: "mx.example".into(), text: "450 4.7.1 Rate limit exceeded".into() };
         let too_much = Outcome::Deferred { scope: Scope::Recipient, status: Status::new(4, 7, 1), evidence };
-        let paused = Some((Scope::Destination, Status::new(4, 7, 1)));
+        let paused = Some(Trouble { shows: Shows::Trouble, ..Trouble::of(Scope::Destination, Status::new(4, 7, 1)) });
+        let greylisted = deferred(Scope::Destination, Status::new(4, 7, 1));
+        assert_eq!(Report::of([&greylisted, &too_much]).trouble, paused, "the same reach, and more is shown");
         assert_eq!(Report::of([&taken, &too_much]).trouble, paused, "one recipient's reply, and all mail is meant");
         let host = deferred(Scope::Host, Status::new(4, 4, 2));
         let recipient = deferred(Scope::Recipient, Status::new(4, 2, 2));
         assert_eq!(
             Report::of([&recipient, &host, &bounced]),
-            Report { trouble: Some((Scope::Host, Status::new(4, 4, 2))), deferred: true }
+            Report { trouble: Some(Trouble::of(Scope::Host, Status::new(4, 4, 2))), deferred: true }
         );
     }
 }

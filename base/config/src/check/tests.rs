@@ -203,6 +203,8 @@ fn limits_that_contradict_each_other_are_told() {
     assert_eq!(errors(&provider("\"mx.p.example\", \"*.p.example\"")), "");
     one_error(&provider(""), "f:3:6: outbound.provider[1].mx", "is nobody");
     one_error(&provider("\"*.com\""), "f:3:6: outbound.provider[1].mx", "two labels");
+    one_error(&provider("\"*.\""), "f:3:6: outbound.provider[1].mx", "two labels");
+    one_error(&provider("\"mx.p.example.\""), "f:3:6: outbound.provider[1].mx", "neither a host's name");
     one_error(&provider("\"mx*.p.example\""), "f:3:6: outbound.provider[1].mx", "two labels");
     one_warning("[policy]\nhold_at = 12.0", "f:2:11", "never reached: refuse_at is 10.0");
 }

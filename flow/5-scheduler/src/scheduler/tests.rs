@@ -9,6 +9,7 @@ use postern_mail::{Domain, Scope, Status};
 use super::*;
 use crate::backoff::Backoff;
 use crate::settings::Shaping;
+use crate::words::Trouble;
 
 mod clock;
 mod groups;
@@ -20,10 +21,14 @@ const START: UnixMillis = UnixMillis(1_700_000_000_000);
 const MINUTES: fn(u64) -> Duration = |n| Duration::from_secs(60 * n);
 const HOURS: fn(u64) -> Duration = |n| Duration::from_secs(3_600 * n);
 
-const SILENT: Report = Report { trouble: Some((Scope::Destination, Status::new(4, 4, 1))), deferred: true };
-const BUSY_HOST: Report = Report { trouble: Some((Scope::Host, Status::new(4, 3, 2))), deferred: true };
-const GREYLISTED: Report = Report { trouble: Some((Scope::Recipient, Status::new(4, 7, 1))), deferred: true };
-const BOUNCED: Report = Report { trouble: Some((Scope::Recipient, Status::new(5, 1, 1))), deferred: false };
+const SILENT: Report = Report { trouble: Some(Trouble::of(Scope::Destination, Status::new(4, 4, 1))), deferred: true };
+const BUSY_HOST: Report = Report { trouble: Some(Trouble::of(Scope::Host, Status::new(4, 3, 2))), deferred: true };
+const GREYLISTED: Report = Report { trouble: Some(Trouble::of(Scope::Recipient, Status::new(4, 7, 1))), deferred: true };
+/// A grey list that answers after the data.
+const GREY_AT_THE_END: Report = Report { trouble: Some(Trouble::of(Scope::Destination, Status::new(4, 7, 1))), deferred: true };
+/// The domain's policy on TLS forbids the host.
+const NOT_SAFE: Report = Report { trouble: Some(Trouble::of(Scope::Host, Status::new(4, 7, 5))), deferred: true };
+const BOUNCED: Report = Report { trouble: Some(Trouble::of(Scope::Recipient, Status::new(5, 1, 1))), deferred: false };
 
 fn exact(first: Duration, longest: Duration) -> Backoff {
     Backoff { first, factor: 2.0, longest, jitter: 0.0 }
@@ -82,6 +87,7 @@ fn assert_nothing_is_left(scheduler: &mut Scheduler, now: UnixMillis) {
     assert_eq!((scheduler.deferred.next(), scheduler.ages.next(), scheduler.lanes.next_wake()), (None, None, None));
     assert_eq!((scheduler.accounts.len(), scheduler.lanes.turns_open(), scheduler.lanes.probes_out()), (0, 0, 0));
     assert_eq!(scheduler.next_wakeup(now), None);
+    assert!(scheduler.counted.is_empty());
     assert!(due(scheduler, now.plus(scheduler.settings.lane_memory)).is_empty());
-    assert_eq!(scheduler.lanes.len(), 0);
+    assert_eq!((scheduler.lanes.len(), scheduler.lanes.groups.cells.len()), (0, 0));
 }

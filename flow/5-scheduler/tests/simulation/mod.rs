@@ -10,7 +10,7 @@ use std::sync::Arc;
 use postern_mail::attempt::{Attempt, Destination, Ticket};
 use postern_mail::envelope::{MessageId, UnixMillis};
 use postern_mail::{Domain, Scope, Status};
-use postern_scheduler::{Admission, Provider, Report, Scheduler, SchedulerSettings};
+use postern_scheduler::{Admission, Provider, Report, Scheduler, SchedulerSettings, Trouble};
 
 pub(crate) const START: UnixMillis = UnixMillis(1_700_000_000_000);
 const LOOKUP: u64 = 20;
@@ -341,8 +341,8 @@ impl World {
             seen.minute_most = seen.minute_most.max(seen.last_minute.len());
         }
         let open = seen.open;
-        let busy = Report { trouble: Some((Scope::Destination, Status::new(4, 7, 0))), deferred: true };
-        let dead = Report { trouble: Some((Scope::Destination, Status::new(4, 4, 1))), deferred: true };
+        let busy = Report { trouble: Some(Trouble::of(Scope::Destination, Status::new(4, 7, 28))), deferred: true };
+        let dead = Report { trouble: Some(Trouble::of(Scope::Destination, Status::new(4, 4, 1))), deferred: true };
         let (takes, report) = match site.manner {
             Manner::Good(about) => (about / 2 + self.random.below(about), Report::WORKED),
             Manner::Strict(most) if open > most => (200, busy),

@@ -77,6 +77,29 @@ fn failures_without_a_reply_are_the_hosts_and_are_deferred() {
 }
 
 #[test]
+fn what_safety_asks_for_and_a_host_has_not_is_told_from_what_befell_the_host_by_its_status() {
+    // The scheduler lays neither 4.7.4 nor 4.7.5 on others with the same hosts: a domain asks what it likes.
+    let status = |failure: &Failure| match of_failure(Stage::StartTls, failure, "h") {
+        Outcome::Deferred { status, .. } => (status.class, status.subject, status.detail),
+        other => panic!("{other:?}"),
+    };
+    for failure in [
+        Failure::NotNamed,
+        Failure::TlsNotOffered,
+        Failure::RequireTlsNotOffered,
+        Failure::Handshake("x".into()),
+        Failure::Certificate(TlsFailure::Mismatch, "x".into()),
+    ] {
+        assert!(matches!(status(&failure), (4, 7, 4 | 5)), "{failure:?}");
+    }
+    for failure in
+        [Failure::Refused, Failure::Unreachable("x".into()), Failure::TimedOut(Duration::ZERO), Failure::Lost("x".into())]
+    {
+        assert!(matches!(status(&failure), (4, 4, 1 | 2)), "{failure:?}");
+    }
+}
+
+#[test]
 fn peer_text_in_evidence_is_cut_and_has_no_control_characters() {
     let evidence = evidence("h", &format!("550 a\r\nb\x1b[31m{}", "x".repeat(2000)));
     assert_eq!(evidence.text.chars().count(), EVIDENCE_CHARS_MAX);

@@ -235,7 +235,7 @@ fn silence_shuts_a_lane_even_when_a_host_was_in_trouble_just_before() {
 #[test]
 fn trouble_of_a_recipient_or_a_message_leaves_the_window_alone() {
     let mut scheduler = with_messages(settings(), 100, &mx("a.example"));
-    let of_message = Report { trouble: Some((Scope::Message, Status::new(4, 3, 1))), deferred: true };
+    let of_message = Report { trouble: Some(Trouble::of(Scope::Message, Status::new(4, 3, 1))), deferred: true };
     for report in [GREYLISTED, of_message, BOUNCED] {
         for attempt in due(&mut scheduler, START) {
             scheduler.finished(START, &attempt, report);
@@ -247,7 +247,7 @@ fn trouble_of_a_recipient_or_a_message_leaves_the_window_alone() {
 #[test]
 fn a_destination_that_refuses_for_good_is_slowed_and_not_blocked() {
     let mut scheduler = with_messages(settings(), 100, &mx("a.example"));
-    let refused = Report { trouble: Some((Scope::Destination, Status::new(5, 7, 1))), deferred: false };
+    let refused = Report { trouble: Some(Trouble::of(Scope::Destination, Status::new(5, 7, 1))), deferred: false };
     for attempt in due(&mut scheduler, START) {
         assert_eq!(scheduler.finished(START, &attempt, refused), Disposition::Done);
     }

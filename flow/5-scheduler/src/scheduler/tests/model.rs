@@ -6,13 +6,16 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::*;
+use crate::admit::Admission;
+use crate::providers::{Provider, Providers};
 
 const LANES: u8 = 4;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Insert { id: u8, lane: u8, account: u8, delay: u16 },
+    Insert { id: u8, lane: u8, account: u8, delay: u16, is_bulk: bool },
     Due,
+    Admit { which: Index, hosts: u8 },
     Finish { which: Index, how: u8 },
     Hold(u8),
     Release(u8),
@@ -25,9 +28,10 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        6 => (0..40_u8, 0..LANES, 0..3_u8, 0..600_u16).prop_map(|(id, lane, account, delay)| Step::Insert { id, lane, account, delay }),
+        6 => (0..40_u8, 0..LANES, 0..3_u8, 0..600_u16, any::<bool>()).prop_map(|(id, lane, account, delay, is_bulk)| Step::Insert { id, lane, account, delay, is_bulk }),
         6 => Just(Step::Due),
-        8 => (any::<Index>(), 0..7_u8).prop_map(|(which, how)| Step::Finish { which, how }),
+        8 => (any::<Index>(), 0..4_u8).prop_map(|(which, hosts)| Step::Admit { which, hosts }),
+        8 => (any::<Index>(), 0..9_u8).prop_map(|(which, how)| Step::Finish { which, how }),
         1 => (0..40_u8).prop_map(Step::Hold),
         1 => (0..40_u8).prop_map(Step::Release),
         1 => (0..40_u8).prop_map(Step::Retry),
@@ -95,6 +99,26 @@ impl Model {
         Ok(())
     }
 
+    /// Hosts of a provider by name, the same ones as others, hosts of its own, or none that are known.
+    fn admit(&mut self, which: usize, hosts: u8) -> Result<(), TestCaseError> {
+        let hosts: &[Arc<str>] = &[["mx.p.example"], ["mx.x.example"], ["mx.y.example"]]
+            .map(|[name]| Arc::from(name))
+            .get(usize::from(hosts))
+            .cloned()
+            .into_iter()
+            .collect::<Vec<_>>();
+        let attempt = self.out[which].clone();
+        let key = (attempt.id.0, attempt.destination.clone());
+        match (self.scheduler.admit(self.now, &attempt, hosts), self.seen[&key]) {
+            (Admission::Go, _) => return Ok(()),
+            (Admission::Wait, Seen::Out) => self.seen.insert(key, Seen::Queued),
+            (Admission::Wait, Seen::OutToBeHeld) => self.seen.insert(key, Seen::Held),
+            (Admission::Wait, _) => self.seen.remove(&key),
+        };
+        self.out.swap_remove(which);
+        Ok(())
+    }
+
     fn notices(&mut self) -> Result<(), TestCaseError> {
         let mut notices = Vec::new();
         self.scheduler.notices(self.now, 1_000, &mut notices);
@@ -111,10 +135,10 @@ impl Model {
 
     fn take(&mut self, step: Step) -> Result<(), TestCaseError> {
         match step {
-            Step::Insert { id, lane: number, account, delay } => {
+            Step::Insert { id, lane: number, account, delay, is_bulk } => {
                 let account = (account > 0).then(|| Arc::from(format!("account {account}")));
                 let due = self.now.plus(Duration::from_secs(delay.saturating_sub(300).into()));
-                let ticket = Ticket { account, received: self.now, due, ..ticket(id.into(), &lane(number)) };
+                let ticket = Ticket { account, received: self.now, due, is_bulk, ..ticket(id.into(), &lane(number)) };
                 let is_new = !self.seen.contains_key(&(id.into(), lane(number)));
                 prop_assert_eq!(self.scheduler.insert(self.now, ticket).is_ok(), is_new);
                 self.seen.entry((id.into(), lane(number))).or_insert(Seen::Queued);
@@ -122,10 +146,21 @@ impl Model {
             Step::Due => self.due()?,
             Step::Finish { which, how } if !self.out.is_empty() => {
                 let attempt = self.out.swap_remove(which.index(self.out.len()));
-                let reports = [Report::WORKED, Report::WORKED, BOUNCED, GREYLISTED, GREYLISTED, BUSY_HOST, SILENT];
+                let reports = [
+                    Report::WORKED,
+                    Report::WORKED,
+                    BOUNCED,
+                    GREYLISTED,
+                    GREYLISTED,
+                    BUSY_HOST,
+                    SILENT,
+                    NOT_SAFE,
+                    GREY_AT_THE_END,
+                ];
                 self.finish(&attempt, reports[usize::from(how)])?;
             }
-            Step::Finish { .. } => {}
+            Step::Admit { which, hosts } if !self.out.is_empty() => self.admit(which.index(self.out.len()), hosts)?,
+            Step::Finish { .. } | Step::Admit { .. } => {}
             Step::Hold(id) => {
                 self.scheduler.hold(self.now, MessageId(id.into()));
                 self.of(id).for_each(|seen| match seen {
@@ -174,6 +209,16 @@ impl Model {
             prop_assert_eq!(out, usize::try_from(lane.active).unwrap());
             prop_assert!(out <= 4);
         }
+        let groups = &self.scheduler.lanes.groups;
+        for (slot, group) in groups.cells.iter() {
+            let out = self.scheduler.counted.values().filter(|of| **of == slot).count();
+            prop_assert_eq!(out, usize::try_from(group.active).unwrap());
+            prop_assert!(group.name().is_none() || out <= 2, "no more than its window");
+        }
+        for (slot, group) in &self.scheduler.counted {
+            prop_assert!(self.scheduler.tickets.get(*slot).is_some_and(|ticket| ticket.state == State::Active));
+            prop_assert!(groups.get(*group).is_some());
+        }
         Ok(())
     }
 
@@ -209,7 +254,9 @@ proptest! {
     #[test]
     fn no_order_of_events_loses_or_doubles_a_ticket(seed: u64, steps in prop::collection::vec(step(), 0..250), pace in 0..3_u32) {
         let shaping = Shaping { window_first: 2, window_max: 4, pace_per_minute: pace * 20 };
-        let settings = SchedulerSettings { concurrency_total: 9, lanes_max: 2, shaping, ..SchedulerSettings::default() };
+        let mut providers = Providers::default();
+        providers.set(Provider { name: "p".into(), exchangers: vec!["*.p.example".into()], connections: Some(2), messages_per_minute: Some(30 * pace) });
+        let settings = SchedulerSettings { concurrency_total: 9, lanes_max: 2, shaping, providers, ..SchedulerSettings::default() };
         let scheduler = Scheduler::new(settings, seed);
         let mut model = Model { scheduler, now: START, seen: BTreeMap::new(), out: Vec::new() };
         for step in steps {
