@@ -28,6 +28,12 @@ pub(crate) fn folder(own: &Dkim, data_dir: &Path) -> PathBuf {
     own.keys.clone().unwrap_or_else(|| data_dir.join("dkim"))
 }
 
+/// The folder with the keys of one.
+#[must_use]
+pub(crate) fn folder_of(own: &Dkim, data_dir: &Path) -> PathBuf {
+    folder(own, data_dir).join(own.domain.as_str())
+}
+
 /// Keys of one domain.
 pub(crate) struct Keys {
     folder: PathBuf,
@@ -45,7 +51,7 @@ impl Keys {
     /// # Errors
     /// In words.
     pub(crate) fn open(own: &Dkim, data_dir: &Path, now: u64) -> Result<Self, String> {
-        let folder = folder(own, data_dir).join(own.domain.as_str());
+        let folder = folder_of(own, data_dir);
         let path = folder.join(RING);
         let ring = match fs::read(&path) {
             Ok(text) => serde_json::from_slice(&text).map_err(|error| wrong(&path, &error))?,

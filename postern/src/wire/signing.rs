@@ -89,7 +89,7 @@ pub(crate) async fn signed<'a>(
     if config.dkim.is_empty() || !leaves(config, &attempt.destination) || !is_ours(config, envelope) {
         return Ok(Signed { fields: Arc::from(""), body });
     }
-    let cell = server.signing.cell(attempt.id, clock());
+    let cell = server.signing.cell(attempt.id, clock(), &config.dkim);
     match cell.get_or_try_init(|| fields(&server.signing, config, attempt.id, body)).await {
         Ok(fields) => Ok(Signed { fields: Arc::clone(fields), body }),
         Err(why) => {

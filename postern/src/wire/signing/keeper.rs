@@ -14,7 +14,7 @@ use postern_mail::{Domain, MessageId};
 use tokio::sync::{OnceCell, Semaphore, watch as watching};
 use tokio::task::JoinSet;
 
-use crate::dkim::Keys;
+use crate::dkim::{self, Keys};
 use crate::wire::examine::at_length;
 use crate::wire::{Server, clock, stopped};
 
@@ -34,6 +34,14 @@ struct Opened {
     signing: Option<Vec<(String, Arc<Key>)>>,
     /// What was found at the names of records, and when.
     looked: HashMap<String, (Published, u64)>,
+}
+
+/// Signatures that were made a moment ago.
+#[derive(Default)]
+struct Remembered {
+    /// The settings they were made by; none before the first.
+    by: Option<Vec<Dkim>>,
+    cells: VecDeque<(MessageId, UnixMillis, Cell)>,
 }
 
 /// A record of a key, and all that is known of it.
@@ -57,8 +65,9 @@ pub(crate) struct Told {
 /// Keys of all domains.
 pub(crate) struct Keeper {
     data_dir: PathBuf,
-    opened: Mutex<HashMap<Domain, Opened>>,
-    remembered: Mutex<VecDeque<(MessageId, UnixMillis, Cell)>>,
+    /// By their folders: an attempt that began before a reload may still ask for those of the old one.
+    opened: Mutex<HashMap<PathBuf, Opened>>,
+    remembered: Mutex<Remembered>,
     /// Signatures made at the same time; more would only take turns.
     turns: Semaphore,
     /// One at a time makes keys and looks for records.
@@ -79,46 +88,52 @@ impl Keeper {
         }
     }
 
-    fn opened(&self) -> MutexGuard<'_, HashMap<Domain, Opened>> {
+    fn opened(&self) -> MutexGuard<'_, HashMap<PathBuf, Opened>> {
         // What is changed under it is changed last, and whole.
         self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn remembered(&self) -> MutexGuard<'_, VecDeque<(MessageId, UnixMillis, Cell)>> {
+    fn remembered(&self) -> MutexGuard<'_, Remembered> {
         self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads keys anew, and signs anew.
-    pub(crate) fn forget(&self) {
+    /// Reads keys anew, and signs anew, by settings that are in force already.
+    pub(crate) fn forget(&self, by: &[Dkim]) {
         self.opened().clear();
-        self.remembered().clear();
+        *self.remembered() = Remembered { by: Some(by.to_vec()), cells: VecDeque::new() };
     }
 
-    /// Where the signatures of a message are, or will be once one of those who ask has made them.
-    pub(crate) fn cell(&self, id: MessageId, now: UnixMillis) -> Cell {
+    /// Where the signatures of a message are, or will be once one of those who ask has made them. What is made by other settings than those in force is not
+    /// remembered.
+    pub(crate) fn cell(&self, id: MessageId, now: UnixMillis, by: &[Dkim]) -> Cell {
         let mut remembered = self.remembered();
-        remembered.retain(|(_, made, _)| now.since(*made) < REMEMBERED_FOR);
-        if let Some((_, _, cell)) = remembered.iter().find(|(known, ..)| *known == id) {
+        if remembered.by.get_or_insert_with(|| by.to_vec()) != by {
+            return Cell::default();
+        }
+        let cells = &mut remembered.cells;
+        cells.retain(|(_, made, _)| now.since(*made) < REMEMBERED_FOR);
+        if let Some((_, _, cell)) = cells.iter().find(|(known, ..)| *known == id) {
             return Arc::clone(cell);
         }
-        if remembered.len() >= REMEMBERED {
-            remembered.pop_front();
+        if cells.len() >= REMEMBERED {
+            cells.pop_front();
         }
         let cell = Cell::default();
-        remembered.push_back((id, now, Arc::clone(&cell)));
+        cells.push_back((id, now, Arc::clone(&cell)));
         cell
     }
 
     /// Does something with the keys of a domain, which are read, and made, on first use. Blocks.
     fn with<T>(&self, own: &Dkim, now: u64, work: impl FnOnce(&mut Opened) -> Result<T, String>) -> Result<T, String> {
+        let folder = dkim::folder_of(own, &self.data_dir);
         let mut all = self.opened();
-        if let Some(opened) = all.get_mut(&own.domain) {
+        if let Some(opened) = all.get_mut(&folder) {
             return work(opened);
         }
         let keys = Keys::open(own, &self.data_dir, now)?;
         let mut opened = Opened { signing: None, keys, looked: HashMap::new() };
         let done = work(&mut opened);
-        all.insert(own.domain.clone(), opened);
+        all.insert(folder, opened);
         done
     }
 
@@ -179,7 +194,7 @@ impl Keeper {
                 Ok(true)
             })
         })?;
-        self.remembered().clear();
+        self.remembered().cells.clear();
         Ok(switched)
     }
 
@@ -262,7 +277,7 @@ impl Keeper {
                 }
                 if switched {
                     opened.signing = None;
-                    self.remembered().clear();
+                    self.remembered().cells.clear();
                 }
                 Ok(switched)
             })
