@@ -125,6 +125,7 @@ impl Reloader {
                 self.server.auth_guard.adjust(&live.config);
                 self.server.strangers.adjust(&live.config);
                 self.server.dnsbl.adjust(&live.config);
+                self.server.signing.prepare(&live.config.dkim, clock());
                 let scheduler = Box::new(live::scheduler(&live.config));
                 let live = Arc::new(live);
                 let old = self.server.live.swap(Arc::clone(&live));

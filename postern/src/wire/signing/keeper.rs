@@ -123,34 +123,58 @@ impl Keeper {
         cell
     }
 
-    /// Does something with the keys of a domain, which are read, and made, on first use. Blocks.
+    /// Makes the first keys of domains that have none, before anything is signed. What goes wrong is told, and their mail waits. Blocks.
+    pub(crate) fn prepare(&self, all: &[Dkim], now: UnixMillis) {
+        for own in all {
+            // A reload forgets all and reads anew, so that nothing is held here that it has not been asked for.
+            if let Err(why) = at_length(usize::MAX, || Keys::open_or_make(own, &self.data_dir, now.0)) {
+                tracing::error!(domain = %own.domain, why, "keys of signatures cannot be used");
+            }
+        }
+    }
+
+    /// Does something with the keys of a domain, which are read, and made, on first use: a person or the clock asks for it. Blocks.
     fn with<T>(&self, own: &Dkim, now: u64, work: impl FnOnce(&mut Opened) -> Result<T, String>) -> Result<T, String> {
+        self.with_those(own, || Keys::open_or_make(own, &self.data_dir, now), work)
+    }
+
+    fn with_those<T>(
+        &self,
+        own: &Dkim,
+        open: impl FnOnce() -> Result<Keys, String>,
+        work: impl FnOnce(&mut Opened) -> Result<T, String>,
+    ) -> Result<T, String> {
         let folder = dkim::folder_of(own, &self.data_dir);
         let mut all = self.opened();
         if let Some(opened) = all.get_mut(&folder) {
             return work(opened);
         }
-        let keys = Keys::open(own, &self.data_dir, now)?;
+        let keys = open()?;
         let mut opened = Opened { signing: None, keys, looked: HashMap::new() };
         let done = work(&mut opened);
         all.insert(folder, opened);
         done
     }
 
-    /// The signatures of a message.
+    /// The signatures of a message. No key is made for it: those that are published may be on a disk that is missing, and mail that nobody can verify is
+    /// refused for good.
     ///
     /// # Errors
-    /// In words: the keys do not read.
+    /// In words: the keys do not read, or are not there.
     pub(crate) async fn sign(&self, own: &Dkim, read: &Read, now: UnixMillis) -> Result<String, String> {
         let _turn = self.turns.acquire().await.map_err(|error| error.to_string())?;
         // A signature takes as long as some hundred thousand octets take to be hashed.
         at_length(usize::MAX, || {
-            let keys = self.with(own, now.0, |opened| {
-                // What does not read is read again the next time: somebody may have mended it.
-                let keys = opened.signing.take().map_or_else(|| opened.keys.signing(), Ok)?;
-                opened.signing = Some(keys.clone());
-                Ok(keys)
-            })?;
+            let keys = self.with_those(
+                own,
+                || Keys::open(own, &self.data_dir),
+                |opened| {
+                    // What does not read is read again the next time: somebody may have mended it.
+                    let keys = opened.signing.take().map_or_else(|| opened.keys.signing(), Ok)?;
+                    opened.signing = Some(keys.clone());
+                    Ok(keys)
+                },
+            )?;
             let signer = Signer {
                 domain: own.domain.to_string(),
                 keys,

@@ -165,3 +165,19 @@ async fn what_began_before_a_reload_leaves_neither_its_keys_nor_its_signatures_t
     assert!(!Arc::ptr_eq(&cell, &before) && !Arc::ptr_eq(&cell, &late));
     assert!(Arc::ptr_eq(&cell, &keeper.cell(MessageId(1), now, &new)));
 }
+
+#[tokio::test]
+async fn a_message_makes_no_keys_and_none_are_made_where_the_folder_is_missing() {
+    let (dns, folder) = (TestDns::start(), tempfile::tempdir().unwrap());
+    let keys = folder.path().join("keys");
+    let own = config(&dns, &format!("keys = {keys:?}")).dkim;
+    let first = own.first().unwrap();
+    let keeper = Keeper::new(folder.path().to_path_buf());
+    keeper.prepare(&own, UnixMillis(0));
+    assert!(keeper.told(first, UnixMillis(0)).is_err() && !keys.exists(), "a disk that is not there");
+    std::fs::create_dir(&keys).unwrap();
+    let error = keeper.sign(first, &read(), UnixMillis(0)).await.unwrap_err();
+    assert!(error.contains("there are no keys") && !keys.join("a.test").exists(), "{error}");
+    keeper.prepare(&own, UnixMillis(0));
+    assert!(keeper.sign(first, &read(), UnixMillis(0)).await.is_ok());
+}
