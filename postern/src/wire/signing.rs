@@ -94,6 +94,11 @@ pub(crate) async fn signed<'a>(
     let cell = server.signing.cell(attempt.id, clock(), &config.dkim);
     match cell.get_or_try_init(|| fields(&server.signing, config, attempt.id, body)).await {
         Ok(fields) => Ok(Signed { fields: Arc::clone(fields), body }),
+        // Not remembered: the next try may find what was missing.
+        Err(Unsigned::Without(why)) => {
+            tracing::error!(id = %attempt.id, why, "a message leaves without a signature, as [[dkim]] required = false says");
+            Ok(Signed { fields: Arc::from(""), body })
+        }
         Err(Unsigned::Waits(why)) => {
             tracing::error!(id = %attempt.id, why, "a message cannot be signed, and waits");
             let evidence = Evidence { by: "".into(), text: "the message cannot be signed".into() };
@@ -120,6 +125,8 @@ enum Unsigned {
     Waits(String),
     /// Nobody can, with this message.
     Never(String),
+    /// As the configuration says.
+    Without(String),
 }
 
 impl From<String> for Unsigned {
@@ -154,12 +161,8 @@ fn signs<'a>(config: &'a Config, headers: &Headers) -> Signs<'a> {
 }
 
 /// A section that can have no signature leaves without one only where that is allowed.
-fn without(own: &Dkim, fault: HeaderFault, id: MessageId) -> Result<Arc<str>, Unsigned> {
-    if own.required {
-        return Err(Unsigned::Never(fault.to_string()));
-    }
-    tracing::warn!(%id, %fault, "a message leaves without a signature, as [[dkim]] required = false says");
-    Ok(Arc::from(""))
+fn without(own: &Dkim, fault: HeaderFault) -> Unsigned {
+    if own.required { Unsigned::Never(fault.to_string()) } else { Unsigned::Without(fault.to_string()) }
 }
 
 /// The fields to put in front; empty where there is nobody to sign for.
@@ -183,7 +186,7 @@ async fn fields(keeper: &Keeper, config: &Config, id: MessageId, body: &dyn Body
         }
     }
     if let Some(Signs::Uncertain(own, fault)) = reader.beginning().map(|beginning| signs(config, beginning)) {
-        return without(own, fault, id);
+        return Err(without(own, fault));
     }
     let Some(read) = reader.finish() else {
         tracing::warn!(%id, "a message leaves without a signature: its header section is too long to be read, and says of nobody of ours where it begins");
@@ -191,16 +194,13 @@ async fn fields(keeper: &Keeper, config: &Config, id: MessageId, body: &dyn Body
     };
     let own = match signs(config, &read.headers) {
         Signs::Own(own) => own,
-        Signs::Uncertain(own, fault) => return without(own, fault, id),
+        Signs::Uncertain(own, fault) => return Err(without(own, fault)),
         Signs::Nobody => return Ok(Arc::from("")),
     };
     match keeper.sign(own, &read, clock()).await {
         Ok(fields) => Ok(fields.into()),
         Err(why) if own.required => Err(Unsigned::Waits(why)),
-        Err(why) => {
-            tracing::error!(%id, why, "a message leaves without a signature, as [[dkim]] required = false says");
-            Ok(Arc::from(""))
-        }
+        Err(why) => Err(Unsigned::Without(why)),
     }
 }
 
@@ -208,6 +208,7 @@ async fn fields(keeper: &Keeper, config: &Config, id: MessageId, body: &dyn Body
 mod tests {
     use postern_config::Machine;
     use postern_delivery::InlineBody;
+    use postern_mail::attempt::LaneId;
     use postern_mail::{Domain, ReversePath};
 
     use super::*;
@@ -250,11 +251,29 @@ mod tests {
             let (required, not) = (of(&strict).await, of(&lax).await);
             let has = |fields: &Result<Arc<str>, Unsigned>| fields.as_ref().is_ok_and(|fields| fields.contains("d=a.test"));
             assert_eq!((has(&required), has(&not)), (signed, signed), "{required:?}");
-            assert!(signed || matches!(required, Err(Unsigned::Never(_))) && not == Ok(Arc::from("")), "{required:?}, {not:?}");
+            assert!(
+                signed || matches!((&required, &not), (Err(Unsigned::Never(_)), Err(Unsigned::Without(_)))),
+                "{required:?}, {not:?}"
+            );
         }
         // Whose author is nobody of ours is nobody's to sign.
         let foreign = raw(b"J\xf6rg <j@b.test>");
         assert_eq!(fields(&keeper, &strict, MessageId(1), &InlineBody(foreign.as_slice())).await, Ok(Arc::from("")));
+    }
+
+    #[tokio::test]
+    async fn a_message_that_left_without_a_signature_for_a_key_is_signed_when_it_is_tried_again_and_the_key_is_mended() {
+        let town = crate::wire::tests::Town::new("[[dkim]]\ndomain = \"a.test\"\nrequired = false\n");
+        let (server, live) = (&town.server, town.server.live.load_full());
+        let own = live.config.dkim.first().unwrap();
+        let body = InlineBody(b"From: x@a.test\r\n\r\nhello\r\n".as_slice());
+        let envelope = Envelope::plain(ReversePath::Null, Vec::new());
+        let destination = Destination::Mx(Domain::parse("there.test").unwrap());
+        let attempt = Attempt { id: MessageId(1), lane: LaneId(1), destination, received: clock(), number: 1 };
+        let tried = async || signed(server, &live, &attempt, (&envelope, &body)).await.unwrap().fields;
+        assert_eq!(&*tried().await, "");
+        let _made = server.signing.told(own, clock()).unwrap();
+        assert!(tried().await.contains("d=a.test"));
     }
 
     #[test]
