@@ -28,6 +28,12 @@ pub(crate) fn folder(own: &Dkim, data_dir: &Path) -> PathBuf {
     own.keys.clone().unwrap_or_else(|| data_dir.join("dkim"))
 }
 
+/// The folder with the keys of one.
+#[must_use]
+pub(crate) fn folder_of(own: &Dkim, data_dir: &Path) -> PathBuf {
+    folder(own, data_dir).join(own.domain.as_str())
+}
+
 /// Keys of one domain.
 pub(crate) struct Keys {
     folder: PathBuf,
@@ -40,23 +46,50 @@ fn wrong(path: &Path, what: &dyn std::fmt::Display) -> String {
 }
 
 impl Keys {
-    /// As they are on disk; the first pair is made where there is none. Blocks.
+    /// As they are on disk; the first pair is made where there is none, and that is told: they may be somewhere else. Blocks.
     ///
     /// # Errors
     /// In words.
-    pub(crate) fn open(own: &Dkim, data_dir: &Path, now: u64) -> Result<Self, String> {
-        let folder = folder(own, data_dir).join(own.domain.as_str());
+    pub(crate) fn open_or_make(own: &Dkim, data_dir: &Path, now: u64) -> Result<Self, String> {
+        let mut keys = Self::read_ring(own, data_dir)?;
+        if keys.ring.signing().is_none() {
+            // A folder that is named is there: it is made when the server starts. One that is not may be a name that is not right, or a disk that is missing.
+            if let Some(named) = own.keys.as_ref().filter(|named| !named.is_dir()) {
+                return Err(wrong(named, &"there is no such folder; no keys are made in another"));
+            }
+            keys.make(own, now)?;
+            tracing::warn!(
+                domain = %own.domain, folder = %keys.folder.display(),
+                "no keys of signatures were there: new ones were made, which nobody can verify until the records that `postern dkim show` prints are out"
+            );
+        }
+        Ok(keys)
+    }
+
+    /// As they are on disk. Blocks.
+    ///
+    /// # Errors
+    /// In words; there may be none.
+    pub(crate) fn open(own: &Dkim, data_dir: &Path) -> Result<Self, String> {
+        let keys = Self::read_ring(own, data_dir)?;
+        match keys.ring.signing() {
+            Some(_) => Ok(keys),
+            None => Err(wrong(
+                &keys.folder,
+                &"there are no keys; `postern dkim show` makes new ones, whose records are then to be published",
+            )),
+        }
+    }
+
+    fn read_ring(own: &Dkim, data_dir: &Path) -> Result<Self, String> {
+        let folder = folder_of(own, data_dir);
         let path = folder.join(RING);
         let ring = match fs::read(&path) {
             Ok(text) => serde_json::from_slice(&text).map_err(|error| wrong(&path, &error))?,
             Err(error) if error.kind() == ErrorKind::NotFound => Ring::default(),
             Err(error) => return Err(wrong(&path, &error)),
         };
-        let mut keys = Self { folder, ring };
-        if keys.ring.signing().is_none() {
-            keys.make(own, now)?;
-        }
-        Ok(keys)
+        Ok(Self { folder, ring })
     }
 
     /// Makes one more pair. Its keys are on disk before anything knows of them. Blocks for some tenths of a second.
@@ -193,36 +226,36 @@ mod tests {
     fn keys_are_made_once_and_nobody_else_can_read_them() {
         let folder = tempfile::tempdir().unwrap();
         let now = 1_795_478_400_000;
-        let keys = Keys::open(&own(), folder.path(), now).unwrap();
+        let keys = Keys::open_or_make(&own(), folder.path(), now).unwrap();
         let signing: Vec<String> = keys.signing().unwrap().into_iter().map(|(selector, _)| selector).collect();
         assert_eq!(signing, ["p20261124r", "p20261124e"]);
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         let own_folder = folder.path().join("dkim/a.test");
         assert_eq!((mode(&own_folder), mode(&own_folder.join("p20261124r.pem"))), (0o700, 0o600));
         let record = |keys: &Keys| Keys::records(&own(), keys.ring.signing().unwrap()).remove(0).2.value;
-        assert_eq!(record(&keys), record(&Keys::open(&own(), folder.path(), now + 1).unwrap()), "the same ones");
+        assert_eq!(record(&keys), record(&Keys::open(&own(), folder.path()).unwrap()), "the same ones");
     }
 
     #[test]
     fn a_pair_more_signs_only_when_it_is_told_to_and_that_is_remembered() {
         let folder = tempfile::tempdir().unwrap();
-        let mut keys = Keys::open(&own(), folder.path(), 0).unwrap();
+        let mut keys = Keys::open_or_make(&own(), folder.path(), 0).unwrap();
         keys.make(&own(), 1).unwrap();
         let name = |keys: &Keys| keys.signing().unwrap().remove(0).0;
-        assert_eq!(name(&Keys::open(&own(), folder.path(), 2).unwrap()), "p19700101r");
+        assert_eq!(name(&Keys::open(&own(), folder.path()).unwrap()), "p19700101r");
         let mut ring = keys.ring.clone();
         assert!(ring.take_over(3));
         keys.keep(ring).unwrap();
-        assert_eq!(name(&Keys::open(&own(), folder.path(), 4).unwrap()), "p19700101ar");
+        assert_eq!(name(&Keys::open(&own(), folder.path()).unwrap()), "p19700101ar");
     }
 
     #[test]
     fn a_key_that_does_not_read_is_told_by_its_file() {
         let folder = tempfile::tempdir().unwrap();
-        let keys = Keys::open(&own(), folder.path(), 0).unwrap();
+        let keys = Keys::open_or_make(&own(), folder.path(), 0).unwrap();
         fs::write(folder.path().join("dkim/a.test/p19700101e.pem"), "none").unwrap();
         let error = keys.signing().unwrap_err();
         assert!(error.contains("p19700101e.pem"), "{error}");
-        assert!(Keys::open(&own(), folder.path(), 0).is_ok(), "and no other is made in its place");
+        assert!(Keys::open_or_make(&own(), folder.path(), 0).is_ok(), "and no other is made in its place");
     }
 }

@@ -476,6 +476,7 @@ async fn serve(
         listeners: addresses.clone(),
     });
     server.auth_guard.report_to(&server);
+    server.signing.prepare(&server.live.load().config.dkim, clock());
 
     let (stop, stopping) = watch::channel(false);
     let (sessions_alive, mut sessions_over) = mpsc::channel::<()>(1);

@@ -15,7 +15,7 @@ const YEAR: Duration = DAY.saturating_mul(365);
 section! {
     /// Signatures (DKIM, RFC 6376) on mail of this domain that leaves: that of accounts and relay networks, and our own reports. Two of them, RSA with
     /// 2048 bits and Ed25519 (RFC 8463), in the name of the author's domain or of one above it that is named here. Mail of strangers that is sent on is sealed
-    /// instead, as `[arc]` says. Keys are made on first use; `postern dkim show` prints the records to publish.
+    /// instead, as `[arc]` says. Keys are made when the server starts or reloads and finds none; `postern dkim show` prints the records to publish.
     pub struct Dkim by domain {
         /// Whose signature it is. Mail from addresses in it or below it is signed; where several are named, by the nearest.
         #[key(example = "\"example.org\"", why = "only you can publish records in its name")]
@@ -23,7 +23,8 @@ section! {
         /// What the names of keys begin with; the day they were made on and a letter follow, as in `p20261124r`.
         #[key(example = "\"mx1\"", why = "any name will do; of several servers with keys of their own each needs another")]
         pub selector: String = "p".to_owned();
-        /// The folder with the private keys, in a folder for each domain, PKCS #8 in PEM, readable by the server's user only.
+        /// The folder with the private keys, in a folder for each domain, PKCS #8 in PEM, readable by the server's user only. Where a reload finds no such folder, no
+        /// keys are made in it, and mail waits.
         #[key(example = "\"/var/lib/postern-keys\"", why = "beside everything else this server keeps", shown = "data_dir/dkim")]
         pub keys: Option<PathBuf> = None;
         /// New keys are made when those that sign are this old, and sign once their records are seen published. 0s: only by `postern dkim rotate`.

@@ -125,10 +125,12 @@ impl Reloader {
                 self.server.auth_guard.adjust(&live.config);
                 self.server.strangers.adjust(&live.config);
                 self.server.dnsbl.adjust(&live.config);
-                self.server.signing.forget();
+                self.server.signing.prepare(&live.config.dkim, clock());
                 let scheduler = Box::new(live::scheduler(&live.config));
                 let live = Arc::new(live);
                 let old = self.server.live.swap(Arc::clone(&live));
+                // Behind it: what is signed from here on is signed by what is in force.
+                self.server.signing.forget(&live.config.dkim);
                 // Behind the policy: it may be what spares our own from a list that is new.
                 self.server.lists.put(lists);
                 // After the configuration is in force: sessions look at it when they are told to look again.

@@ -21,7 +21,8 @@ pub struct Reader {
     section: Vec<u8>,
     headers: Option<Headers>,
     body: BodyHash,
-    too_long: bool,
+    /// Of a section that is too long.
+    beginning: Option<Headers>,
 }
 
 /// What was read.
@@ -37,7 +38,7 @@ impl Reader {
         if self.headers.is_some() {
             self.body.push(piece);
         }
-        if self.headers.is_some() || self.too_long {
+        if self.headers.is_some() || self.beginning.is_some() {
             return;
         }
         let look_from = self.section.len().saturating_sub(3);
@@ -49,12 +50,14 @@ impl Reader {
             let seen = self.section.get(look_from..).unwrap_or_default();
             memchr::memmem::find(seen, b"\r\n\r\n").map(|at| (look_from + at + 2, look_from + at + 4))
         };
-        self.too_long = end.map_or(self.section.len(), |(end, _)| end) > HEADER_BYTES_MAX;
-        if let (Some((end, body)), false) = (end, self.too_long) {
+        let too_long = end.map_or(self.section.len(), |(end, _)| end) > HEADER_BYTES_MAX;
+        if too_long {
+            self.beginning = Some(Headers::parse(&self.section));
+        } else if let Some((end, body)) = end {
             self.body.push(self.section.get(body..).unwrap_or_default());
             self.headers = Some(Headers::parse(self.section.get(..end).unwrap_or_default()));
         }
-        if self.too_long || self.headers.is_some() {
+        if too_long || self.headers.is_some() {
             self.section = Vec::new();
         }
     }
@@ -65,10 +68,16 @@ impl Reader {
         self.headers.as_ref()
     }
 
+    /// What there is of a header section that is too long to be signed, with that as its fault.
+    #[must_use]
+    pub fn beginning(&self) -> Option<&Headers> {
+        self.beginning.as_ref()
+    }
+
     /// All was shown. `None`: its header section is longer than any that is read.
     #[must_use]
     pub fn finish(self) -> Option<Read> {
-        let headers = self.headers.or_else(|| (!self.too_long).then(|| Headers::parse(&self.section)))?;
+        let headers = self.headers.or_else(|| self.beginning.is_none().then(|| Headers::parse(&self.section)))?;
         Some(Read { headers, body: self.body.finish() })
     }
 }

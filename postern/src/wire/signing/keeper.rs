@@ -14,7 +14,7 @@ use postern_mail::{Domain, MessageId};
 use tokio::sync::{OnceCell, Semaphore, watch as watching};
 use tokio::task::JoinSet;
 
-use crate::dkim::Keys;
+use crate::dkim::{self, Keys};
 use crate::wire::examine::at_length;
 use crate::wire::{Server, clock, stopped};
 
@@ -34,6 +34,14 @@ struct Opened {
     signing: Option<Vec<(String, Arc<Key>)>>,
     /// What was found at the names of records, and when.
     looked: HashMap<String, (Published, u64)>,
+}
+
+/// Signatures that were made a moment ago.
+#[derive(Default)]
+struct Remembered {
+    /// The settings they were made by; none before the first.
+    by: Option<Vec<Dkim>>,
+    cells: VecDeque<(MessageId, UnixMillis, Cell)>,
 }
 
 /// A record of a key, and all that is known of it.
@@ -57,8 +65,9 @@ pub(crate) struct Told {
 /// Keys of all domains.
 pub(crate) struct Keeper {
     data_dir: PathBuf,
-    opened: Mutex<HashMap<Domain, Opened>>,
-    remembered: Mutex<VecDeque<(MessageId, UnixMillis, Cell)>>,
+    /// By their folders: an attempt that began before a reload may still ask for those of the old one.
+    opened: Mutex<HashMap<PathBuf, Opened>>,
+    remembered: Mutex<Remembered>,
     /// Signatures made at the same time; more would only take turns.
     turns: Semaphore,
     /// One at a time makes keys and looks for records.
@@ -79,63 +88,93 @@ impl Keeper {
         }
     }
 
-    fn opened(&self) -> MutexGuard<'_, HashMap<Domain, Opened>> {
+    fn opened(&self) -> MutexGuard<'_, HashMap<PathBuf, Opened>> {
         // What is changed under it is changed last, and whole.
         self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn remembered(&self) -> MutexGuard<'_, VecDeque<(MessageId, UnixMillis, Cell)>> {
+    fn remembered(&self) -> MutexGuard<'_, Remembered> {
         self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads keys anew, and signs anew.
-    pub(crate) fn forget(&self) {
+    /// Reads keys anew, and signs anew, by settings that are in force already.
+    pub(crate) fn forget(&self, by: &[Dkim]) {
         self.opened().clear();
-        self.remembered().clear();
+        *self.remembered() = Remembered { by: Some(by.to_vec()), cells: VecDeque::new() };
     }
 
-    /// Where the signatures of a message are, or will be once one of those who ask has made them.
-    pub(crate) fn cell(&self, id: MessageId, now: UnixMillis) -> Cell {
+    /// Where the signatures of a message are, or will be once one of those who ask has made them. What is made by other settings than those in force is not
+    /// remembered.
+    pub(crate) fn cell(&self, id: MessageId, now: UnixMillis, by: &[Dkim]) -> Cell {
         let mut remembered = self.remembered();
-        remembered.retain(|(_, made, _)| now.since(*made) < REMEMBERED_FOR);
-        if let Some((_, _, cell)) = remembered.iter().find(|(known, ..)| *known == id) {
+        if remembered.by.get_or_insert_with(|| by.to_vec()) != by {
+            return Cell::default();
+        }
+        let cells = &mut remembered.cells;
+        cells.retain(|(_, made, _)| now.since(*made) < REMEMBERED_FOR);
+        if let Some((_, _, cell)) = cells.iter().find(|(known, ..)| *known == id) {
             return Arc::clone(cell);
         }
-        if remembered.len() >= REMEMBERED {
-            remembered.pop_front();
+        if cells.len() >= REMEMBERED {
+            cells.pop_front();
         }
         let cell = Cell::default();
-        remembered.push_back((id, now, Arc::clone(&cell)));
+        cells.push_back((id, now, Arc::clone(&cell)));
         cell
     }
 
-    /// Does something with the keys of a domain, which are read, and made, on first use. Blocks.
+    /// Makes the first keys of domains that have none, before anything is signed. What goes wrong is told, and their mail waits. Blocks.
+    pub(crate) fn prepare(&self, all: &[Dkim], now: UnixMillis) {
+        for own in all {
+            // A reload forgets all and reads anew, so that nothing is held here that it has not been asked for.
+            if let Err(why) = at_length(usize::MAX, || Keys::open_or_make(own, &self.data_dir, now.0)) {
+                tracing::error!(domain = %own.domain, why, "keys of signatures cannot be used");
+            }
+        }
+    }
+
+    /// Does something with the keys of a domain, which are read, and made, on first use: a person or the clock asks for it. Blocks.
     fn with<T>(&self, own: &Dkim, now: u64, work: impl FnOnce(&mut Opened) -> Result<T, String>) -> Result<T, String> {
+        self.with_those(own, || Keys::open_or_make(own, &self.data_dir, now), work)
+    }
+
+    fn with_those<T>(
+        &self,
+        own: &Dkim,
+        open: impl FnOnce() -> Result<Keys, String>,
+        work: impl FnOnce(&mut Opened) -> Result<T, String>,
+    ) -> Result<T, String> {
+        let folder = dkim::folder_of(own, &self.data_dir);
         let mut all = self.opened();
-        if let Some(opened) = all.get_mut(&own.domain) {
+        if let Some(opened) = all.get_mut(&folder) {
             return work(opened);
         }
-        let keys = Keys::open(own, &self.data_dir, now)?;
+        let keys = open()?;
         let mut opened = Opened { signing: None, keys, looked: HashMap::new() };
         let done = work(&mut opened);
-        all.insert(own.domain.clone(), opened);
+        all.insert(folder, opened);
         done
     }
 
-    /// The signatures of a message.
+    /// The signatures of a message. No key is made for it: those that are published may be on a disk that is missing, and mail that nobody can verify is
+    /// refused for good.
     ///
     /// # Errors
-    /// In words: the keys do not read.
+    /// In words: the keys do not read, or are not there.
     pub(crate) async fn sign(&self, own: &Dkim, read: &Read, now: UnixMillis) -> Result<String, String> {
         let _turn = self.turns.acquire().await.map_err(|error| error.to_string())?;
         // A signature takes as long as some hundred thousand octets take to be hashed.
         at_length(usize::MAX, || {
-            let keys = self.with(own, now.0, |opened| {
-                // What does not read is read again the next time: somebody may have mended it.
-                let keys = opened.signing.take().map_or_else(|| opened.keys.signing(), Ok)?;
-                opened.signing = Some(keys.clone());
-                Ok(keys)
-            })?;
+            let keys = self.with_those(
+                own,
+                || Keys::open(own, &self.data_dir),
+                |opened| {
+                    // What does not read is read again the next time: somebody may have mended it.
+                    let keys = opened.signing.take().map_or_else(|| opened.keys.signing(), Ok)?;
+                    opened.signing = Some(keys.clone());
+                    Ok(keys)
+                },
+            )?;
             let signer = Signer {
                 domain: own.domain.to_string(),
                 keys,
@@ -179,7 +218,7 @@ impl Keeper {
                 Ok(true)
             })
         })?;
-        self.remembered().clear();
+        self.remembered().cells.clear();
         Ok(switched)
     }
 
@@ -262,7 +301,7 @@ impl Keeper {
                 }
                 if switched {
                     opened.signing = None;
-                    self.remembered().clear();
+                    self.remembered().cells.clear();
                 }
                 Ok(switched)
             })

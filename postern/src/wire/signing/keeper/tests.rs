@@ -86,7 +86,7 @@ async fn signatures_are_made_once_for_all_destinations_and_forgotten_with_the_ke
     let keeper = Keeper::new(std::path::PathBuf::new());
     let made = std::sync::atomic::AtomicU64::new(0);
     let sign = |id: u64, now: u64| {
-        let (cell, made) = (keeper.cell(MessageId(id), UnixMillis(now)), &made);
+        let (cell, made) = (keeper.cell(MessageId(id), UnixMillis(now), &[]), &made);
         async move {
             let fields = cell.get_or_try_init(|| async {
                 tokio::task::yield_now().await;
@@ -97,9 +97,9 @@ async fn signatures_are_made_once_for_all_destinations_and_forgotten_with_the_ke
         }
     };
     let mut all = tokio::task::JoinSet::new();
-    let cell = keeper.cell(MessageId(1), UnixMillis(0));
+    let cell = keeper.cell(MessageId(1), UnixMillis(0), &[]);
     for _ in 0..1000 {
-        let same = keeper.cell(MessageId(1), UnixMillis(5));
+        let same = keeper.cell(MessageId(1), UnixMillis(5), &[]);
         assert!(Arc::ptr_eq(&cell, &same));
         all.spawn(async move { same.get_or_init(|| async { Arc::from("x") }).await.len() });
     }
@@ -109,13 +109,13 @@ async fn signatures_are_made_once_for_all_destinations_and_forgotten_with_the_ke
     assert_eq!(made.load(std::sync::atomic::Ordering::SeqCst), 1);
     sign(2, 3_600_000).await.unwrap();
     assert_eq!(made.load(std::sync::atomic::Ordering::SeqCst), 2, "not for ever");
-    keeper.forget();
+    keeper.forget(&[]);
     sign(2, 3_600_001).await.unwrap();
     assert_eq!(made.load(std::sync::atomic::Ordering::SeqCst), 3);
     for id in 0..5000 {
-        let _ = keeper.cell(MessageId(id), UnixMillis(3_600_002));
+        let _ = keeper.cell(MessageId(id), UnixMillis(3_600_002), &[]);
     }
-    assert_eq!(keeper.remembered().len(), REMEMBERED);
+    assert_eq!(keeper.remembered().cells.len(), REMEMBERED);
 }
 
 #[tokio::test]
@@ -137,4 +137,47 @@ async fn new_keys_are_made_when_it_is_time_and_wait_for_their_records_as_those_m
     assert_eq!(after(500).await.len(), 4, "no more while these wait");
     publish(&dns, &made);
     assert_eq!(states(&after(501).await), [State::Retired, State::Retired, State::Signing, State::Signing]);
+}
+
+#[tokio::test]
+async fn what_began_before_a_reload_leaves_neither_its_keys_nor_its_signatures_to_others() {
+    let (dns, folder) = (TestDns::start(), tempfile::tempdir().unwrap());
+    let own = |name: &str| {
+        let keys = folder.path().join(name);
+        std::fs::create_dir(&keys).unwrap();
+        config(&dns, &format!("selector = \"{name}\"\nkeys = {keys:?}")).dkim
+    };
+    let (old, new) = (own("old"), own("new"));
+    let keeper = Keeper::new(folder.path().to_path_buf());
+    let now = UnixMillis(0);
+    for own in old.iter().chain(&new) {
+        let _ = keeper.told(own, now).unwrap();
+    }
+    let before = keeper.cell(MessageId(1), now, &old);
+    keeper.forget(&new);
+    // It has the old configuration in its hands, and signs by it.
+    let late = keeper.sign(old.first().unwrap(), &read(), now).await.unwrap();
+    assert!(late.contains("s=old"), "{late}");
+    let late = keeper.cell(MessageId(1), now, &old);
+    let signed = keeper.sign(new.first().unwrap(), &read(), now).await.unwrap();
+    assert!(signed.contains("s=new"), "{signed}");
+    let cell = keeper.cell(MessageId(1), now, &new);
+    assert!(!Arc::ptr_eq(&cell, &before) && !Arc::ptr_eq(&cell, &late));
+    assert!(Arc::ptr_eq(&cell, &keeper.cell(MessageId(1), now, &new)));
+}
+
+#[tokio::test]
+async fn a_message_makes_no_keys_and_none_are_made_where_the_folder_is_missing() {
+    let (dns, folder) = (TestDns::start(), tempfile::tempdir().unwrap());
+    let keys = folder.path().join("keys");
+    let own = config(&dns, &format!("keys = {keys:?}")).dkim;
+    let first = own.first().unwrap();
+    let keeper = Keeper::new(folder.path().to_path_buf());
+    keeper.prepare(&own, UnixMillis(0));
+    assert!(keeper.told(first, UnixMillis(0)).is_err() && !keys.exists(), "a disk that is not there");
+    std::fs::create_dir(&keys).unwrap();
+    let error = keeper.sign(first, &read(), UnixMillis(0)).await.unwrap_err();
+    assert!(error.contains("there are no keys") && !keys.join("a.test").exists(), "{error}");
+    keeper.prepare(&own, UnixMillis(0));
+    assert!(keeper.sign(first, &read(), UnixMillis(0)).await.is_ok());
 }
