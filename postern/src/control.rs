@@ -529,6 +529,9 @@ pub(crate) struct Recipient {
 pub(crate) struct Lane {
     /// Where it leads.
     pub destination: String,
+    /// The provider whose window it shares, where that is known by name.
+    #[serde(default)]
+    pub provider: Option<String>,
     /// Waiting for their turn.
     pub waiting: usize,
     /// Waiting for another try.
@@ -545,6 +548,16 @@ pub(crate) struct Lane {
     pub oldest: Option<u64>,
     /// The last trouble.
     pub trouble: Option<String>,
+}
+
+impl Lane {
+    /// Its destination, with whose window it shares.
+    pub(crate) fn leads_to(&self) -> String {
+        match &self.provider {
+            Some(provider) => format!("{} ({provider})", self.destination),
+            None => self.destination.clone(),
+        }
+    }
 }
 
 /// The story of a message.

@@ -205,7 +205,8 @@ section! {
         /// How much is sent at once.
         #[key(example = "", why = "see its keys")]
         pub lanes: Lanes;
-        /// Accounts whose mail is bulk mail, as newsletters are: it goes behind everything else for the same destination.
+        /// Accounts whose mail is bulk mail, as newsletters are: it goes behind everything else for the same destination, and may not be to desks
+        /// (`outbound.hygiene.role_names`). A change is about mail that comes from then on, and after a restart about all that waits.
         #[key(example = "[\"news@example.org\"]", why = "what a person or a shop sends is waited for", shown = "none")]
         pub bulk_accounts: Vec<String> = Vec::new();
         /// What single providers take.

@@ -36,10 +36,7 @@ section! {
         /// has it from a list that nobody asked to be on.
         #[key(example = "[\"trap@example.net\"]", why = "only you know yours")]
         pub traps: Vec<Addresses> = Vec::new();
-        /// Accounts that send to many, such as newsletters. They may not write to desks.
-        #[key(example = "[\"news@example.org\"]", why = "only you know them")]
-        pub bulk_accounts: Vec<String> = Vec::new();
-        /// Names before the @ that stand for a desk, where nobody asked for newsletters.
+        /// Names before the @ that stand for a desk, where nobody asked for newsletters: `outbound.bulk_accounts` may not write to them.
         #[key(
             example = "[\"info\", \"sales\"]",
             why = "mailbox providers count mail to these against a sender",

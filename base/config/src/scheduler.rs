@@ -74,7 +74,7 @@ section! {
     /// What a provider takes from us, over all domains whose exchangers are its. Many are known already; one of the same name here takes the place of
     /// that. A domain counts as a provider's when all its exchangers do.
     pub struct Provider by name {
-        /// What it is called in `postern queue` and logs.
+        /// What it is called in `postern queue summary`, behind the destinations that lead there.
         #[key(example = "\"google\"", why = "a provider is spoken of by its name")]
         pub name: String;
         /// Its exchangers: a host's whole name, or `*.` and what the names end with.

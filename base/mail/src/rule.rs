@@ -123,7 +123,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         name: "role_address",
         guards: None,
-        helps: "outbound.hygiene.bulk_accounts has the account and role_names the name; write to a person who asked for it, or send from another account",
+        helps: "outbound.bulk_accounts has the account and role_names the name; write to a person who asked for it, or send from another account",
     },
     Rule {
         name: "guard",

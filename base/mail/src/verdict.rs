@@ -123,30 +123,36 @@ impl Mode {
 }
 
 /// The mode of each rule. Promise: a rule that guards the server itself, and one that nobody knows, is enforced whatever was set.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Modes {
-    general: Mode,
-    rules: Vec<(RuleName, Mode)>,
+    /// Rules that are not enforced. They are asked for many times a message, so what was set is looked through once.
+    others: Vec<(RuleName, Mode)>,
+}
+
+impl Default for Modes {
+    fn default() -> Self {
+        Self::new(Mode::default(), Vec::new())
+    }
 }
 
 impl Modes {
     /// A mode for all rules, and those of single ones.
     #[must_use]
     pub fn new(general: Mode, rules: Vec<(RuleName, Mode)>) -> Self {
-        Self { general, rules }
+        let free = crate::rule::RULES.iter().filter(|rule| rule.guards.is_none());
+        let mut others: Vec<_> = free.map(|rule| (rule.name, crate::rule::unasked(rule.name, general))).collect();
+        // The first that is said of a rule counts.
+        for (name, mode) in rules.into_iter().rev() {
+            others.iter_mut().filter(|(own, _)| *own == name).for_each(|(_, own)| *own = mode);
+        }
+        others.retain(|(_, mode)| *mode != Mode::Enforce);
+        Self { others }
     }
 
     /// How a rule is taken.
     #[must_use]
     pub fn of(&self, name: RuleName) -> Mode {
-        match crate::rule::rule(name) {
-            Some(rule) if rule.guards.is_none() => self
-                .rules
-                .iter()
-                .find(|(own, _)| *own == name)
-                .map_or_else(|| crate::rule::unasked(name, self.general), |(_, mode)| *mode),
-            _ => Mode::Enforce,
-        }
+        self.others.iter().find(|(own, _)| *own == name).map_or(Mode::Enforce, |(_, mode)| *mode)
     }
 }
 
@@ -293,5 +299,10 @@ mod tests {
         assert_eq!(Modes::new(Mode::Observe, Vec::new()).of("sender_identity"), Mode::Observe);
         assert_eq!(Modes::new(Mode::Enforce, Vec::new()).of("greylist"), Mode::Off, "not unless it is asked for");
         assert_eq!(Modes::new(Mode::Off, vec![("greylist", Mode::Enforce)]).of("greylist"), Mode::Enforce);
+        assert_eq!(Modes::default().of("mistyped"), Mode::Observe);
+        let twice = Modes::new(Mode::Enforce, vec![("score", Mode::Off), ("score", Mode::Enforce)]);
+        assert_eq!(twice.of("score"), Mode::Off, "the first counts");
+        let said = Modes::new(Mode::Enforce, vec![("score", Mode::Enforce), ("relay", Mode::Off)]);
+        assert_eq!(said, Modes::default(), "what would be so anyway costs no question");
     }
 }

@@ -199,7 +199,7 @@ fn print_lanes(lanes: &[Lane]) {
         table(&["destination", "waiting", "active", "deferred", "held", "window", "paused until", "oldest", "last trouble"]);
     for lane in lanes {
         table.add_row([
-            lane.destination.clone(),
+            lane.leads_to(),
             lane.waiting.to_string(),
             lane.active.to_string(),
             lane.deferred.to_string(),

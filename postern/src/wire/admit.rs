@@ -28,7 +28,8 @@ pub(crate) fn providers(config: &Config) -> Providers {
     providers
 }
 
-/// Mail of this account goes behind other mail. Not written down with a message, so that a change of mind is about what waits already.
+/// Mail of this account goes behind other mail. Asked when a message is put into its lane: a change of mind is about what comes from then on,
+/// and, since it is not written down with a message, after a restart about all that waits.
 pub(crate) fn is_bulk(config: &Config, account: Option<&str>) -> bool {
     account.is_some_and(|account| config.outbound.bulk_accounts.iter().any(|bulk| bulk.eq_ignore_ascii_case(account)))
 }
@@ -58,6 +59,17 @@ fn is_own(host: &str, domain: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_sends_bulk_mail_is_said_once_for_lanes_and_for_desks() {
+        let text = "[outbound]\nbulk_accounts = [\"News@example.org\"]\n";
+        let config = postern_config::load(text, "f", &postern_config::Machine::named("mx.example")).unwrap();
+        assert!(
+            is_bulk(&config, Some("news@example.org")) && !is_bulk(&config, Some("a@example.org")) && !is_bulk(&config, None)
+        );
+        let named = crate::wire::suppression::hygiene(&config).bulk_accounts;
+        assert_eq!(named.iter().map(|name| &**name).collect::<Vec<_>>(), ["News@example.org"]);
+    }
 
     #[test]
     fn a_host_below_its_domain_is_its_own() {

@@ -230,6 +230,7 @@ async fn lanes(server: &Server, limit: usize) -> Option<(Counts, Vec<LaneSummary
 fn lane(summary: LaneSummary) -> Lane {
     Lane {
         destination: summary.destination.to_string(),
+        provider: summary.provider.map(|name| name.to_string()),
         waiting: summary.counts.waiting,
         deferred: summary.counts.deferred,
         active: summary.counts.active,
@@ -497,5 +498,25 @@ fn trace(server: &Server, what: &str, limit: usize) -> Answer {
             Answer::nothing("nothing is known of it; the history may be shorter than that")
         }
         Ok((stories, refusals)) => Answer::Stories { stories, refusals },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lane_is_shown_with_the_provider_whose_window_it_shares() {
+        let summary = |provider: Option<&str>| LaneSummary {
+            destination: Destination::Mx(Domain::parse("a.example").unwrap()),
+            provider: provider.map(Arc::from),
+            counts: Counts::default(),
+            window: 1,
+            blocked_until: None,
+            oldest: None,
+            trouble: None,
+        };
+        assert!(lane(summary(Some("google"))).leads_to().ends_with("a.example (google)"));
+        assert!(lane(summary(None)).leads_to().ends_with("a.example"));
     }
 }

@@ -77,7 +77,7 @@ pub(crate) fn hygiene(config: &Config) -> hygiene::Settings {
     let own = &config.outbound.hygiene;
     hygiene::Settings {
         traps: own.traps.clone(),
-        bulk_accounts: own.bulk_accounts.iter().map(|name| name.as_str().into()).collect(),
+        bulk_accounts: config.outbound.bulk_accounts.iter().map(|name| name.as_str().into()).collect(),
         role_names: own.role_names.iter().map(|name| name.to_lowercase().into()).collect(),
     }
 }

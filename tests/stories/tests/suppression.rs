@@ -151,7 +151,7 @@ fn mistyped_domains_are_refused_where_that_is_wanted_and_traps_and_offices_alway
         .route(&["*"], sink.port())
         .with("policy.rules.mistyped", "mode", "\"enforce\"")
         .with("outbound.hygiene", "traps", "[\"trap@there.test\"]")
-        .with("outbound.hygiene", "bulk_accounts", &format!("[\"{ALICE}\"]"));
+        .with("outbound", "bulk_accounts", &format!("[\"{ALICE}\"]"));
     let postern = with_alice(setup);
     let reply = rcpt(&postern, "carol@gmial.com");
     assert!(reply.codes() == "550 5.1.2" && reply.text().contains("did you mean carol@gmail.com?"), "{reply:?}");

@@ -29,7 +29,7 @@ pub const ROLE: RuleName = "role_address";
 pub struct Settings {
     /// `outbound.hygiene.traps`.
     pub traps: Vec<Addresses>,
-    /// `outbound.hygiene.bulk_accounts`.
+    /// `outbound.bulk_accounts`.
     pub bulk_accounts: Vec<Arc<str>>,
     /// `outbound.hygiene.role_names`, in lower case.
     pub role_names: Vec<Arc<str>>,
