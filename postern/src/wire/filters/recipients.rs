@@ -1,6 +1,6 @@
 //! What filters want of sender and recipients. Promise: filters are told the recipients as the client named them, and what they want is about
 //! those; a recipient that a filter adds is admitted by the same rules as one that the client names, within the scope and the quota of its
-//! account; a message that filters take all recipients from is held; what is not done is said in the log.
+//! account; only greylisting is left out; a message that filters take all recipients from is held; what is not done is said in the log.
 
 use std::collections::BTreeSet;
 
@@ -9,12 +9,12 @@ use postern_mail::envelope::DsnRequest;
 use postern_mail::fact::ClientFacts;
 use postern_mail::filter::{FilterSaid, FilterWord};
 use postern_mail::{Envelope, Mailbox, Quoted, Recipient, ReversePath};
-use postern_policy::facts::RecipientFacts;
+use postern_policy::facts::{HostedAnswer, RecipientFacts};
 use postern_smtp::machine::TraceFacts;
 use postern_state::Reservation;
 
 use crate::wire::scope::{self, Ended, Holder};
-use crate::wire::{Live, Server, call_ahead, routing};
+use crate::wire::{Live, Server, call_ahead, names, returns, routing, suppression};
 
 /// Recipients of a message that filters add to.
 const RECIPIENTS_MAX: usize = 10_000;
@@ -105,8 +105,18 @@ impl Recipients<'_> {
         let reserved = holder.as_ref().map_or(Ok(()), |holder| holder.recipient(live, self.reservation.as_deref_mut()));
         scope::quota_full(server, reserved.err());
         let scope = holder.as_ref().map(|holder| holder.scopes().recipient(client, &to, reserved.err()));
-        let facts = RecipientFacts { client, to: &to, who, scope: scope.as_ref(), listed: &[], greylist: None, suppressed: None };
-        let hosted = call_ahead::hosted(server, live, &to).await;
+        let listed = names::of_recipient(server, client, &to);
+        let hosted = match returns::hosted(server, live, &to).await {
+            Some(answer) => answer,
+            None => call_ahead::hosted(server, live, &to).await,
+        };
+        let suppressed = match hosted {
+            HostedAnswer::NotOurs => suppression::ask(server, live, client.address, &to, who.map(|who| &**who.account())),
+            _ => None,
+        };
+        // Greylisting asks the client to come again, which nobody can for a recipient that it did not name.
+        let (scope, listed) = (scope.as_ref(), &*listed);
+        let facts = RecipientFacts { client, to: &to, who, scope, listed, greylist: None, suppressed };
         let (verdict, admission) = live.policy.recipient(&facts, &hosted);
         match admission {
             Some(admission) => {
