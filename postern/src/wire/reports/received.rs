@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use postern_config::Config;
-use postern_mail::Envelope;
+use postern_mail::{Domain, Envelope};
 use postern_reports::{Digest, Limits, Received, read};
 use postern_spool::Writer;
 use postern_state::{ReportRows, StateFailure};
@@ -95,6 +95,13 @@ pub(crate) fn is_read(config: &Config, envelope: &Envelope) -> bool {
     own.is_some_and(|own| envelope.recipients.iter().any(|recipient| recipient.address() == own))
 }
 
+/// The nearest domain of ours: others have no reason to be told of to us.
+fn own(config: &Config, domain: &Domain) -> Option<Domain> {
+    let all = config.domains.iter().map(|own| &own.name).chain(config.dkim.iter().map(|own| &own.domain));
+    let above = all.chain([&config.server.hostname]).filter(|own| domain.is_within(own));
+    above.max_by_key(|own| own.as_str().len()).cloned()
+}
+
 /// Reads a mail that is about to be taken.
 pub(crate) async fn look(server: &Server, live: &Live, (writer, ours): (&Writer, usize)) -> Looked {
     let Ok(Ok(_place)) = tokio::time::timeout(WITHIN, server.reports.reader.place.acquire()).await else {
@@ -103,7 +110,8 @@ pub(crate) async fn look(server: &Server, live: &Live, (writer, ours): (&Writer,
     let most = live::size(live.config.limits.message_size).saturating_add(64 << 10);
     let Ok(octets) = writer.read_back(most).await else { return Looked::Skipped };
     let found = examine::at_length(octets.len(), || {
-        read(octets.get(ours..).unwrap_or_default(), &LIMITS).map(|reports| Digest::of(&reports))
+        read(octets.get(ours..).unwrap_or_default(), &LIMITS)
+            .map(|reports| Digest::of(&reports, &|domain| own(&live.config, domain)))
     });
     match found {
         Ok(digest) => Looked::Said(digest),
