@@ -669,13 +669,13 @@ impl Host for Inbound {
                 return Err(outage);
             }
         };
-        if let Some(report) = report {
-            reports::received::count(&self.server, report).await;
-        }
         self.dues.settle(&self.server);
         self.asking.accepted(&self.server);
         self.trail.accepted(&self.server, &self.client, committed.id());
         self.server.accepted(committed.id(), envelope, size, (held, ruled.not_before)).await;
+        if let Some(report) = report {
+            reports::received::count(&self.server, report);
+        }
         // What it means for its account is carried out when this is let go, and not before here.
         drop(ruled);
         Ok(committed)

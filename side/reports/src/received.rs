@@ -81,6 +81,14 @@ fn subject(domain: &str, source: Option<IpAddr>, result: String, ours: &dyn Fn(&
     Subject { domain, source, result }
 }
 
+impl Digest {
+    /// Rows it is about.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.0.iter().map(|(_, sums)| sums.len()).sum()
+    }
+}
+
 fn result(record: &Record) -> String {
     if record.passes() {
         return "pass".to_owned();
