@@ -655,8 +655,8 @@ impl Host for Inbound {
         if !rest.is_empty() {
             writer.write(&rest).await?;
         }
-        let report = match is_report && held.is_none() {
-            true => Some(reports::received::look(&self.server, &self.live, (&writer, ours)).await),
+        let report = match is_report {
+            true => Some(reports::received::look(&self.server, &self.live, (&writer, ours), held.is_some()).await),
             false => None,
         };
         let counted = scope::count(reservation).await?;

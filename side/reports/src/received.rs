@@ -53,7 +53,7 @@ pub struct Totals {
     pub unreadable: u64,
     /// Reports that had come before.
     pub again: u64,
-    /// Mail that nobody had time to read.
+    /// Mail that nobody had time to read, or that is held.
     pub skipped: u64,
     /// Messages told of, for which there was no row.
     pub without_room: u64,

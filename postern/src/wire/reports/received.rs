@@ -117,8 +117,11 @@ fn own(config: &Config, domain: &Domain) -> Option<Domain> {
     above.max_by_key(|own| own.as_str().len()).cloned()
 }
 
-/// Reads a mail that is about to be taken.
-pub(crate) async fn look(server: &Server, live: &Live, (writer, ours): (&Writer, usize)) -> Looked {
+/// Reads a mail that is about to be taken. One that is held is not read, and that is counted: a person may let it go or not, and nothing reads it then.
+pub(crate) async fn look(server: &Server, live: &Live, (writer, ours): (&Writer, usize), is_held: bool) -> Looked {
+    if is_held {
+        return Looked::Skipped;
+    }
     let Ok(Ok(_place)) = tokio::time::timeout(WITHIN, server.reports.reader.place.acquire()).await else {
         return Looked::Skipped;
     };

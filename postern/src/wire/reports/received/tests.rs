@@ -70,3 +70,13 @@ async fn what_waits_to_be_counted_is_bounded_and_what_found_no_room_is_told() {
     let totals = until(&server, |totals| totals.unreadable == 2).await;
     assert_eq!(totals.skipped, 3);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_that_is_held_is_told_as_not_read() {
+    let town = Town::new(TOWN);
+    let server = Arc::clone(&town.server);
+    let writer = server.spool.begin().unwrap();
+    let looked = look(&server, &server.live.load_full(), (&writer, 0), true).await;
+    count(&server, looked);
+    assert_eq!(until(&server, |totals| totals.skipped == 1).await.unreadable, 0);
+}
