@@ -50,8 +50,9 @@ impl Recipients<'_> {
             match change {
                 Change::From(text) => self.sender(whose.0, text),
                 Change::RemoveRecipient(text) => {
-                    let Ok(mailbox) = Mailbox::parse(in_brackets(text)) else { continue };
-                    self.envelope.recipients.retain(|to| *to.address() != mailbox);
+                    if let Err(why) = self.remove(text) {
+                        not_done(whose.0, &format!("removes a recipient {why}"), text);
+                    }
                 }
                 Change::AddRecipient(text) => {
                     if let Err(why) = self.add(on, whose, text).await {
@@ -72,6 +73,16 @@ impl Recipients<'_> {
             scope::settle(self.reservation, self.envelope);
             *self.named = routing::expand_aliases(self.envelope, &on.1.config);
         }
+    }
+
+    /// # Errors
+    /// In words: why not.
+    fn remove(&mut self, text: &str) -> Result<(), &'static str> {
+        let mailbox = Mailbox::parse(in_brackets(text)).map_err(|_| "that is no address")?;
+        let before = self.envelope.recipients.len();
+        self.envelope.recipients.retain(|to| *to.address() != mailbox);
+        // Whoever is reached by an alias is none: filters are told the alias.
+        if self.envelope.recipients.len() == before { Err("that the client has not named") } else { Ok(()) }
     }
 
     fn sender(&mut self, client: &ClientFacts, text: &str) {
