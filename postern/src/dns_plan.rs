@@ -9,7 +9,7 @@ use postern_config::Config;
 use postern_dkim::{Published, State};
 use postern_lookup::{Authenticator, LookupFailure, Resolver, zone};
 use postern_mail::authenticity::AuthResult;
-use postern_mail::{Domain, Quoted};
+use postern_mail::{Domain, Mailbox, Quoted};
 use tokio::time::{Instant, timeout_at};
 
 use crate::control::Answer;
@@ -49,6 +49,8 @@ enum Judge {
     Spf(Domain),
     /// A policy stands here or above.
     Dmarc(Domain),
+    /// A record of DMARC stands here.
+    Consent,
     /// It was looked for where keys are.
     Known(Option<Published>),
 }
@@ -125,7 +127,9 @@ impl Plan<'_> {
             );
         }
         wanted.extend(keys);
-        let policy = format!("v=DMARC1; p=none; rua=mailto:postmaster@{domain}");
+        let own = self.config.reports.read_at.as_ref();
+        let reports_to = own.map_or_else(|| format!("postmaster@{domain}"), |own| in_uri(&own.to_string()));
+        let policy = format!("v=DMARC1; p=none; rua=mailto:{reports_to}");
         let why = "what others do about mail that is neither signed nor sent by us (DMARC); p=quarantine or p=reject once the reports are clean";
         wanted.push(Wanted {
             name: format!("_dmarc.{domain}"),
@@ -134,8 +138,30 @@ impl Plan<'_> {
             why: why.to_owned(),
             judge: Judge::Dmarc(domain.clone()),
         });
+        // RFC 9990 §4: where organizations differ, the other one has to agree. One record too many does no harm.
+        if let Some(elsewhere) = own.and_then(Mailbox::domain).filter(|of| !(of.is_within(domain) || domain.is_within(of))) {
+            wanted.push(Wanted {
+                name: format!("{domain}._report._dmarc.{elsewhere}"),
+                kind: "TXT",
+                value: "v=DMARC1".to_owned(),
+                why: "that reports about the domain may be sent to this other one".to_owned(),
+                judge: Judge::Consent,
+            });
+        }
         wanted
     }
+}
+
+/// An address in a URI of a record, where other characters mean something else; `!` begins a size there.
+fn in_uri(address: &str) -> String {
+    let mut out = String::with_capacity(address.len());
+    for octet in address.bytes() {
+        match octet {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'+' | b'@' => out.push(char::from(octet)),
+            _ => out.push_str(&format!("%{octet:02X}")),
+        }
+    }
+    out
 }
 
 impl Wanted {
@@ -198,6 +224,10 @@ impl Wanted {
                     found,
                     beside,
                 )
+            }
+            Judge::Consent => {
+                let is_there = found.iter().any(|text| text.trim_start().starts_with("v=DMARC1"));
+                (if is_there { "published" } else { "missing" }, found, None)
             }
             Judge::Spf(domain) => spf(plan, senders, domain, found).await,
             Judge::Dmarc(domain) => dmarc(resolver, domain, found).await,
@@ -358,5 +388,19 @@ mod tests {
         let egress = "[[outbound.egress]]\nname = \"main\"\naddresses = [\"198.51.100.1\"]\n";
         let planned = lines(&format!("{text}{egress}"), "b.test", &["192.0.2.9"]);
         assert!(planned.contains(&"b.test. IN TXT \"v=spf1 ip4:198.51.100.1 -all\"".to_owned()), "{planned:?}");
+    }
+
+    #[test]
+    fn reports_are_asked_for_where_they_are_read_and_a_domain_elsewhere_has_to_agree() {
+        let base = "[server]\nhostname = \"mx.a.test\"\n[[domain]]\nname = \"a.test\"\nrecipients = \"any\"\n[[dkim]]\ndomain = \"b.test\"\n";
+        let read = format!("{base}[reports]\nread_at = \"d!marc+x@a.test\"\n");
+        let policy = |domain: &str, to: &str| format!("_dmarc.{domain}. IN TXT \"v=DMARC1; p=none; rua=mailto:{to}\"");
+        assert!(lines(base, "a.test", &[]).contains(&policy("a.test", "postmaster@a.test")));
+        for domain in ["a.test", "b.test"] {
+            let planned = lines(&read, domain, &[]);
+            assert!(planned.contains(&policy(domain, "d%21marc+x@a.test")), "{planned:?}");
+            let consent = "b.test._report._dmarc.a.test. IN TXT \"v=DMARC1\"".to_owned();
+            assert_eq!(planned.contains(&consent), domain == "b.test", "{planned:?}");
+        }
     }
 }

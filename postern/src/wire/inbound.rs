@@ -660,8 +660,8 @@ impl Host for Inbound {
         if !rest.is_empty() {
             writer.write(&rest).await?;
         }
-        let report = match is_report && held.is_none() {
-            true => Some(Box::pin(reports::received::look(&self.server, &self.live, (&writer, ours))).await),
+        let report = match is_report {
+            true => Some(Box::pin(reports::received::look(&self.server, &self.live, (&writer, ours), held.is_some())).await),
             false => None,
         };
         let counted = scope::count(reservation).await?;
@@ -674,13 +674,13 @@ impl Host for Inbound {
                 return Err(outage);
             }
         };
-        if let Some(report) = report {
-            Box::pin(reports::received::count(&self.server, report)).await;
-        }
         self.dues.settle(&self.server);
         self.asking.accepted(&self.server);
         self.trail.accepted(&self.server, &self.client, committed.id());
         self.server.accepted(committed.id(), envelope, size, (held, ruled.not_before)).await;
+        if let Some(report) = report {
+            reports::received::count(&self.server, report);
+        }
         // What it means for its account is carried out when this is let go, and not before here.
         drop(ruled);
         Ok(committed)

@@ -1,5 +1,5 @@
 //! Head: what reports of others say, added up by domain, client and result. Promise: strangers write these reports, so rows are bounded, no domain has more than its
-//! share of them, no row is given up for a new one before it is old, and names in them are names; what had no room is counted.
+//! share of them, domains that are not ours have one row for each result together, no row is given up for a new one before it is old, and names in them are names; what had no room is counted.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -27,7 +27,7 @@ const TOTALS: &[u8] = b"totals";
 /// Of whom something is told.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Subject {
-    /// About whom; `?` where the report has no domain that reads.
+    /// About whom, or which domain of ours above; `?` where the report has no domain that reads, or one that is not ours.
     pub domain: String,
     /// Who sent it, where that is told.
     pub source: Option<IpAddr>,
@@ -53,7 +53,7 @@ pub struct Totals {
     pub unreadable: u64,
     /// Reports that had come before.
     pub again: u64,
-    /// Mail that nobody had time to read.
+    /// Mail that nobody had time to read, or that is held.
     pub skipped: u64,
     /// Messages told of, for which there was no row.
     pub without_room: u64,
@@ -64,15 +64,29 @@ pub struct Totals {
 pub struct Digest(Vec<(u64, BTreeMap<Subject, u64>)>);
 
 impl Digest {
-    /// Adds up what they say.
+    /// Adds up what they say of domains of ours, which `ours` tells, those above included: whoever writes reports names as many others as he likes, and as
+    /// many below.
     #[must_use]
-    pub fn of(reports: &[Report]) -> Self {
-        Self(reports.iter().map(one).collect())
+    pub fn of(reports: &[Report], ours: &dyn Fn(&Domain) -> Option<Domain>) -> Self {
+        Self(reports.iter().map(|report| one(report, ours)).collect())
     }
 }
 
-fn name(text: &str) -> String {
-    Domain::parse(text).map_or_else(|_| "?".to_owned(), |domain| domain.to_string())
+/// Of all domains that are not ours together, nobody asks who sent it.
+fn subject(domain: &str, source: Option<IpAddr>, result: String, ours: &dyn Fn(&Domain) -> Option<Domain>) -> Subject {
+    let (domain, source) = match Domain::parse(domain) {
+        Ok(domain) => ours(&domain).map_or_else(|| ("?".to_owned(), None), |own| (own.to_string(), source)),
+        Err(_) => ("?".to_owned(), source),
+    };
+    Subject { domain, source, result }
+}
+
+impl Digest {
+    /// Rows it is about.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.0.iter().map(|(_, sums)| sums.len()).sum()
+    }
 }
 
 fn result(record: &Record) -> String {
@@ -83,16 +97,15 @@ fn result(record: &Record) -> String {
     format!("fail, {}", done.unwrap_or("other"))
 }
 
-fn one(report: &Report) -> (u64, BTreeMap<Subject, u64>) {
+fn one(report: &Report, ours: &dyn Fn(&Domain) -> Option<Domain>) -> (u64, BTreeMap<Subject, u64>) {
     let mut hasher = DefaultHasher::new();
     let mut sums: BTreeMap<Subject, u64> = BTreeMap::new();
     match report {
         Report::Aggregate(report) => {
             let Aggregate { org_name, report_id, begin, policy, .. } = &**report;
             (org_name, report_id, begin, &policy.domain).hash(&mut hasher);
-            let domain = name(&policy.domain);
             for record in &report.records {
-                let told = Subject { domain: domain.clone(), source: Some(record.source), result: result(record) };
+                let told = subject(&policy.domain, Some(record.source), result(record), ours);
                 let sum = sums.entry(told).or_default();
                 *sum = sum.saturating_add(record.count);
             }
@@ -105,7 +118,7 @@ fn one(report: &Report) -> (u64, BTreeMap<Subject, u64>) {
                     ("TLS failed", of.summary.total_failure_session_count),
                 ];
                 for (result, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
-                    let told = Subject { domain: name(&of.policy.policy_domain), source: None, result: result.to_owned() };
+                    let told = subject(&of.policy.policy_domain, None, result.to_owned(), ours);
                     let sum = sums.entry(told).or_default();
                     *sum = sum.saturating_add(count);
                 }
@@ -115,11 +128,9 @@ fn one(report: &Report) -> (u64, BTreeMap<Subject, u64>) {
             let Complaint { feedback_type, message_id, source_ip, arrival_date, rcpt_to, reported_domain, .. } = &**complaint;
             (feedback_type, message_id, source_ip, arrival_date, rcpt_to).hash(&mut hasher);
             let known = ["abuse", "fraud", "virus", "auth-failure", "not-spam"].into_iter().find(|known| known == feedback_type);
-            let told = Subject {
-                domain: reported_domain.first().map_or_else(|| "?".to_owned(), |text| name(text)),
-                source: source_ip.trim_matches(['[', ']']).parse().ok(),
-                result: known.unwrap_or("other").to_owned(),
-            };
+            let domain = reported_domain.first().map_or("", String::as_str);
+            let source = source_ip.trim_matches(['[', ']']).parse().ok();
+            let told = subject(domain, source, known.unwrap_or("other").to_owned(), ours);
             sums.insert(told, complaint.incidents);
         }
     }
@@ -247,6 +258,7 @@ impl Received {
 mod tests {
     use super::*;
 
+    const ANY: fn(&Domain) -> Option<Domain> = |domain| Some(domain.clone());
     const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 
     fn report(id: &str, domain: &str, sources: impl Iterator<Item = u32>) -> Report {
@@ -269,7 +281,7 @@ mod tests {
         let mut received = Received::default();
         let mut kept = BTreeMap::new();
         for (id, domain) in [("a", "there.test"), ("b", "there.test"), ("b", "there.test"), ("c", "<b>\u{1b}")] {
-            let changes = received.add(NOW, &Digest::of(&[report(id, domain, 1..=2)]));
+            let changes = received.add(NOW, &Digest::of(&[report(id, domain, 1..=2)], &ANY));
             kept.extend(changes.into_iter().map(|change| (change.key, change.value.unwrap())));
         }
         kept.extend(received.miss(false).into_iter().map(|change| (change.key, change.value.unwrap())));
@@ -291,17 +303,35 @@ mod tests {
     fn a_domain_of_a_liar_has_its_share_of_rows_and_old_rows_alone_make_room() {
         let mut received = Received::default();
         let many = u32::try_from(ROWS_OF_DOMAIN_MAX).unwrap();
-        let _ = received.add(NOW, &Digest::of(&[report("a", "lies.test", 0..many + 7)]));
+        let _ = received.add(NOW, &Digest::of(&[report("a", "lies.test", 0..many + 7)], &ANY));
         assert_eq!((received.rows().len(), received.totals().without_room), (ROWS_OF_DOMAIN_MAX, 7));
         for n in 0..7 {
-            let _ = received.add(NOW, &Digest::of(&[report("b", &format!("n{n}.test"), 0..many)]));
+            let _ = received.add(NOW, &Digest::of(&[report("b", &format!("n{n}.test"), 0..many)], &ANY));
         }
         assert_eq!(received.rows().len(), ROWS_MAX);
-        let _ = received.add(NOW, &Digest::of(&[report("c", "there.test", 1..2)]));
+        let _ = received.add(NOW, &Digest::of(&[report("c", "there.test", 1..2)], &ANY));
         assert_eq!(received.totals().without_room, 8, "nothing is given up for what is new");
         let later = UnixMillis(NOW.0 + KEPT_MILLIS + 1);
-        let changes = received.add(later, &Digest::of(&[report("d", "there.test", 1..2)]));
+        let changes = received.add(later, &Digest::of(&[report("d", "there.test", 1..2)], &ANY));
         assert_eq!(received.rows().len(), 1);
         assert_eq!(changes.iter().filter(|change| change.value.is_none()).count(), ROWS_MAX);
+    }
+
+    #[test]
+    fn domains_that_are_not_ours_take_no_room_from_ours() {
+        let here = Domain::parse("here.test").unwrap();
+        let ours = |domain: &Domain| domain.is_within(&here).then(|| here.clone());
+        let mut received = Received::default();
+        for n in 0..8 {
+            let lies = report("a", &format!("x{n}.test"), 0..u32::try_from(ROWS_OF_DOMAIN_MAX).unwrap());
+            let _ = received.add(NOW, &Digest::of(&[lies], &ours));
+        }
+        assert_eq!(received.rows().len(), 1, "one row for all of them");
+        for n in 0..8 {
+            let _ = received.add(NOW, &Digest::of(&[report("b", &format!("x{n}.here.test"), 1..=2)], &ours));
+        }
+        let rows: Vec<(String, u64)> = received.rows().iter().map(|(told, sum)| (told.domain.clone(), sum.messages)).collect();
+        let [foreign, own @ ..] = rows.as_slice() else { panic!("{rows:?}") };
+        assert_eq!((foreign.0.as_str(), foreign.1, own.len(), received.totals().without_room), ("?", 20_000, 2, 0));
     }
 }

@@ -1,6 +1,6 @@
 //! What filters want of sender and recipients. Promise: filters are told the recipients as the client named them, and what they want is about
 //! those; a recipient that a filter adds is admitted by the same rules as one that the client names, within the scope and the quota of its
-//! account; a message that filters take all recipients from is held; what is not done is said in the log.
+//! account; only greylisting is left out; a message that filters take all recipients from is held; what is not done is said in the log.
 
 use std::collections::BTreeSet;
 
@@ -9,12 +9,12 @@ use postern_mail::envelope::DsnRequest;
 use postern_mail::fact::ClientFacts;
 use postern_mail::filter::{FilterSaid, FilterWord};
 use postern_mail::{Envelope, Mailbox, Quoted, Recipient, ReversePath};
-use postern_policy::facts::RecipientFacts;
+use postern_policy::facts::{HostedAnswer, RecipientFacts};
 use postern_smtp::machine::TraceFacts;
 use postern_state::Reservation;
 
 use crate::wire::scope::{self, Ended, Holder};
-use crate::wire::{Live, Server, call_ahead, routing};
+use crate::wire::{Live, Server, call_ahead, names, returns, routing, suppression};
 
 /// Recipients of a message that filters add to.
 const RECIPIENTS_MAX: usize = 10_000;
@@ -50,8 +50,9 @@ impl Recipients<'_> {
             match change {
                 Change::From(text) => self.sender(whose.0, text),
                 Change::RemoveRecipient(text) => {
-                    let Ok(mailbox) = Mailbox::parse(in_brackets(text)) else { continue };
-                    self.envelope.recipients.retain(|to| *to.address() != mailbox);
+                    if let Err(why) = self.remove(text) {
+                        not_done(whose.0, &format!("removes a recipient {why}"), text);
+                    }
                 }
                 Change::AddRecipient(text) => {
                     if let Err(why) = self.add(on, whose, text).await {
@@ -72,6 +73,16 @@ impl Recipients<'_> {
             scope::settle(self.reservation, self.envelope);
             *self.named = routing::expand_aliases(self.envelope, &on.1.config);
         }
+    }
+
+    /// # Errors
+    /// In words: why not.
+    fn remove(&mut self, text: &str) -> Result<(), &'static str> {
+        let mailbox = Mailbox::parse(in_brackets(text)).map_err(|_| "that is no address")?;
+        let before = self.envelope.recipients.len();
+        self.envelope.recipients.retain(|to| *to.address() != mailbox);
+        // Whoever is reached by an alias is none: filters are told the alias.
+        if self.envelope.recipients.len() == before { Err("that the client has not named") } else { Ok(()) }
     }
 
     fn sender(&mut self, client: &ClientFacts, text: &str) {
@@ -105,8 +116,18 @@ impl Recipients<'_> {
         let reserved = holder.as_ref().map_or(Ok(()), |holder| holder.recipient(live, self.reservation.as_deref_mut()));
         scope::quota_full(server, reserved.err());
         let scope = holder.as_ref().map(|holder| holder.scopes().recipient(client, &to, reserved.err()));
-        let facts = RecipientFacts { client, to: &to, who, scope: scope.as_ref(), listed: &[], greylist: None, suppressed: None };
-        let hosted = call_ahead::hosted(server, live, &to).await;
+        let listed = names::of_recipient(server, client, &to);
+        let hosted = match returns::hosted(server, live, &to).await {
+            Some(answer) => answer,
+            None => call_ahead::hosted(server, live, &to).await,
+        };
+        let suppressed = match hosted {
+            HostedAnswer::NotOurs => suppression::ask(server, live, client.address, &to, who.map(|who| &**who.account())),
+            _ => None,
+        };
+        // Greylisting asks the client to come again, which nobody can for a recipient that it did not name.
+        let (scope, listed) = (scope.as_ref(), &*listed);
+        let facts = RecipientFacts { client, to: &to, who, scope, listed, greylist: None, suppressed };
         let (verdict, admission) = live.policy.recipient(&facts, &hosted);
         match admission {
             Some(admission) => {

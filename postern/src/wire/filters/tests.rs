@@ -91,3 +91,26 @@ fn only_a_name_that_leads_back_to_the_client_is_told() {
         assert_eq!(client_name(&found), told);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recipient_that_a_filter_adds_is_refused_where_it_is_suppressed() {
+    let town = Town::new("server.relay_networks = [\"192.0.2.0/24\"]\n");
+    let (server, live) = (&town.server, town.server.live.load_full());
+    let gone = (&mailbox("gone@there.test"), "network:192.0.2.0/24");
+    let _ = crate::wire::suppression::asked_for_no_more(
+        server,
+        &live,
+        gone,
+        (postern_mail::suppression::Cause::Complained, "said so"),
+    )
+    .await;
+    let client = ClientFacts { address: "192.0.2.1".parse().unwrap(), port: 1, listener: ListenerKind::Mx };
+    let trace = TraceFacts { helo: HeloName::parse("there.test").unwrap(), esmtp: true, tls: None, who: None };
+    let mut envelope = Envelope::plain(ReversePath::Null, Vec::new());
+    let changes = ["gone@there.test", "other@there.test"].map(|to| postern_filters::Change::AddRecipient(to.to_owned()));
+    let mut came = postern_filters::Came { changes: changes.to_vec(), ..postern_filters::Came::default() };
+    let recipients = Recipients { envelope: &mut envelope, named: &mut None, reservation: None };
+    recipients.change((server, &live), (&client, &trace), &mut came).await;
+    let to: Vec<String> = envelope.recipients.iter().map(|to| to.address().to_string()).collect();
+    assert_eq!(to, ["other@there.test"]);
+}

@@ -112,3 +112,11 @@ fn a_message_without_recipients_is_held_by_the_last_that_had_nothing_against_it(
     hold(&mut said);
     assert_eq!((&said[0].word, &said[1].word), (&FilterWord::Hold, &FilterWord::Pass));
 }
+
+#[test]
+fn what_a_filter_removes_and_is_no_recipient_is_told() {
+    let mut envelope = Envelope::plain(ReversePath::Null, Vec::new());
+    let mut recipients = Recipients { envelope: &mut envelope, named: &mut None, reservation: None };
+    assert_eq!(recipients.remove("<no address>"), Err("that is no address"));
+    assert_eq!(recipients.remove("<member@here.test>"), Err("that the client has not named"));
+}
