@@ -10,16 +10,16 @@ use crate::units::Size;
 section! {
     /// What is told to others about mail in their name: reports of DMARC, and on TLS.
     pub struct Reports: Default {
-        /// Whether domains that ask for aggregate reports of DMARC get them: once a day, by mail. They are signed by nobody yet; so that they pass DMARC
-        /// themselves, SPF of the domain in `dmarc_from` has to allow this server.
+        /// Whether domains that ask for aggregate reports of DMARC get them: once a day, by mail. So that they pass DMARC themselves, a `[[dkim]]` has
+        /// to name the domain in `dmarc_from`, or its SPF to allow this server.
         #[key(example = "true", why = "a server that was just set up writes to nobody unasked")]
         pub dmarc: bool = false;
         /// Whether domains that ask for reports of single messages that fail get them, at once, with the header section of the message; a few an hour for each
         /// domain.
         #[key(example = "true", why = "a header section tells more than most people want to tell strangers")]
         pub failures: bool = false;
-        /// The address whose mail is read for reports of DMARC and complaints as it comes, before aliases are followed. What they say is added up, see
-        /// `postern reports show`; the mail itself is delivered as any other.
+        /// The address whose mail is read for reports of DMARC and complaints as it comes, before aliases are followed. What they say of
+        /// domains of ours is added up, see `postern reports show`; the mail itself is delivered as any other.
         #[key(
             example = "\"dmarc@example.org\"",
             why = "reports are mail of strangers, and nobody has to read it unasked",

@@ -20,9 +20,11 @@ pub const ROWS_MAX: usize = 20_000;
 pub const ROWS_OF_DOMAIN_MAX: usize = ROWS_MAX / 8;
 /// A row of which nothing was told for so long makes room.
 const KEPT_MILLIS: u64 = 90 * 86_400_000;
-/// Reports that are known again when they come a second time.
+/// Reports that are known again when they come a second time, after a restart too. They are told by hashes, so that a newer version of this program may count
+/// one again.
 const KNOWN_MAX: usize = 1024;
 const TOTALS: &[u8] = b"totals";
+const KNOWN: &[u8] = b"known";
 
 /// Of whom something is told.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -158,6 +160,11 @@ impl Received {
             self.totals = serde_json::from_slice(value).map_err(|error| error.to_string())?;
             return Ok(());
         }
+        if key == KNOWN {
+            self.known = serde_json::from_slice(value).map_err(|error| error.to_string())?;
+            self.known.truncate(KNOWN_MAX);
+            return Ok(());
+        }
         let told: Subject = serde_json::from_slice(key).map_err(|error| error.to_string())?;
         let sum = serde_json::from_slice(value).map_err(|error| error.to_string())?;
         *self.of_domain.entry(told.domain.clone()).or_default() += 1;
@@ -168,6 +175,7 @@ impl Received {
     /// Counts what a mail says.
     pub fn add(&mut self, now: UnixMillis, digest: &Digest) -> Vec<RowChange> {
         let mut forgotten = Vec::new();
+        let counted = self.totals.reports;
         for (id, sums) in &digest.0 {
             if self.known.contains(id) {
                 self.totals.again = self.totals.again.saturating_add(1);
@@ -195,7 +203,11 @@ impl Received {
                 self.changed.insert(told.clone());
             }
         }
-        self.changes(forgotten)
+        let mut changes = self.changes(forgotten);
+        if self.totals.reports != counted {
+            changes.push(RowChange { key: KNOWN.to_vec(), value: serde_json::to_vec(&self.known).ok() });
+        }
+        changes
     }
 
     /// A mail without a report that reads, or that nobody had time for.
@@ -297,6 +309,8 @@ mod tests {
             assert_eq!(rows[3].0.domain, "?");
             assert_eq!(one.totals(), Totals { reports: 3, again: 1, unreadable: 1, ..Totals::default() });
         }
+        let _ = again.add(NOW, &Digest::of(&[report("a", "there.test", 1..=2)], &ANY));
+        assert_eq!((again.totals().reports, again.totals().again), (3, 2), "it is known after a restart");
     }
 
     #[test]
