@@ -1,18 +1,21 @@
 //! Answers authorities that ask whether a name is ours (RFC 8555 §8.3), on a port that is open to everybody. Promise: nothing is told but answers to tokens
 //! that are open; one client costs a few KiB for a few seconds, and all together have an end.
 
+use std::collections::VecDeque;
 use std::io;
-use std::net::TcpListener as StdListener;
+use std::net::{IpAddr, TcpListener as StdListener};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
-/// Clients at a time; the next is closed at once.
+/// Clients at a time. The oldest makes room for the next: whoever says nothing has had his turn, and an authority does not come a second time.
 const CLIENTS_MAX: usize = 64;
+/// Of one address.
+const CLIENTS_OF_ADDRESS_MAX: usize = 4;
 /// For all of a connection.
 const TIME_MAX: Duration = Duration::from_secs(10);
 /// Of a request; there is nothing in one that we need but its first line.
@@ -33,23 +36,43 @@ pub async fn prove(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let (listener, answers) = (TcpListener::from_std(listener)?, Arc::<Answers>::from(answers));
-    let places = Arc::new(Semaphore::new(CLIENTS_MAX));
+    let (mut clients, mut places) = (JoinSet::new(), Places::default());
     tokio::pin!(stop);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = &mut stop => return Ok(()),
         };
-        let Ok((stream, _)) = accepted else {
+        let Ok((stream, client)) = accepted else {
             tokio::time::sleep(PAUSE).await;
             continue;
         };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+        while clients.try_join_next().is_some() {}
         let answers = Arc::clone(&answers);
-        tokio::spawn(async move {
+        let work = clients.spawn(async move {
             let _ = timeout(TIME_MAX, answer(stream, &*answers)).await;
-            drop(place);
         });
+        places.take(client.ip(), work);
+    }
+}
+
+/// Who is being answered, the oldest first.
+#[derive(Default)]
+struct Places(VecDeque<(IpAddr, AbortHandle)>);
+
+impl Places {
+    fn take(&mut self, client: IpAddr, work: AbortHandle) {
+        self.0.retain(|(_, work)| !work.is_finished());
+        let of_client = self.0.iter().filter(|(other, _)| *other == client).count();
+        let goes = if of_client >= CLIENTS_OF_ADDRESS_MAX {
+            self.0.iter().position(|(other, _)| *other == client)
+        } else {
+            (self.0.len() >= CLIENTS_MAX).then_some(0)
+        };
+        if let Some((_, oldest)) = goes.and_then(|place| self.0.remove(place)) {
+            oldest.abort();
+        }
+        self.0.push_back((client, work));
     }
 }
 
@@ -117,6 +140,12 @@ mod tests {
         assert!(ask("/.well-known/acme-challenge/open").await.ends_with("\r\n\r\nopen.thumb"));
         assert!(ask("/.well-known/acme-challenge/other").await.starts_with("HTTP/1.1 404"));
         assert!(ask("/metrics").await.starts_with("HTTP/1.1 404"));
+        // However many say nothing, an authority is heard: the oldest go.
+        let mut silent = Vec::new();
+        for _ in 0..CLIENTS_MAX + 6 {
+            silent.push(TcpStream::connect(address).await.unwrap());
+        }
+        assert!(ask("/.well-known/acme-challenge/open").await.ends_with("\r\n\r\nopen.thumb"));
         // One that never ends its request is closed at the limit.
         let mut stream = TcpStream::connect(address).await.unwrap();
         let _ = stream.write_all(&vec![b'x'; REQUEST_BYTES_MAX * 2]).await;
