@@ -133,7 +133,7 @@ async fn a_message_that_requires_tls_does_not_go_to_a_host_that_anybody_could_ha
     let peer = Peer::start(Vec::new()).await;
     let mut hop = peer.hop();
     if let Place::Hosts(hosts) = &mut hop.place {
-        hosts[0].tls.named = false;
+        hosts[0].tls.named = Named::ByNobody;
     }
     let mut envelope = envelope();
     envelope.require_tls = true;
