@@ -1,4 +1,4 @@
-//! Asks a host whether it would take a recipient: MAIL, RCPT, and RSET before anything is sent. Promise: no host gets a message by being asked, and only
+//! Asks a host whether it would take a recipient: MAIL and RCPT, and RSET before anything else is sent. Promise: no host gets a message by being asked, and only
 //! its own refusal of the recipient is a no; everything else is trouble.
 
 use std::io::Write as _;
@@ -105,12 +105,7 @@ impl Delivery {
             code if code.is_transient() => Inquiry::NotNow(said),
             code => return Err(Trouble::Failure(Stage::Rcpt, Failure::OutOfPlace(code))),
         };
-        // Without it the connection is as good for the next message: that one begins with RSET.
-        if let Ok(reply) = self.command(connection, Stage::Mail, &Command::Rset).await {
-            connection.dirty = !reply.code.is_positive();
-        } else {
-            connection.messages_left = 1;
-        }
+        // The answer is known, and nobody waits longer for it: whoever uses the connection next begins with RSET.
         connection.messages_left = connection.messages_left.saturating_sub(1);
         Ok(inquiry)
     }
@@ -137,7 +132,9 @@ fn refusal(reply: &ReceivedReply, by: &str, said: String) -> Option<Inquiry> {
     // RFC 3463 §3.2: of the address. Some large hosts say 5.4.1 for that. What has no code is read by its reply. All else (full, forbidden, policy) leaves
     // open whether there is somebody.
     Some(match (status.subject, status.detail) {
-        (0 | 1, _) | (4, 1) => Inquiry::Refused(said),
+        (1, _) | (4, 1) => Inquiry::Refused(said),
+        // RFC 5321 §4.2.2: a 554 is a failure of anything.
+        (0, _) if reply.code.0 != 554 => Inquiry::Refused(said),
         _ => Inquiry::NotNow(said),
     })
 }
