@@ -213,11 +213,20 @@ impl Delivery {
             .header("postern-signature", signature)
             .body(Pieces { pieces, left: message.body.size() });
         let Ok(request) = request else { return failed(Failure::Lost("the request cannot be written".to_owned())) };
-        let mut unreadable = None;
-        let (answer, ()) =
-            tokio::join!(async { timeout(self.settings().timeouts.data_end, sender.send_request(request)).await }, async {
-                unreadable = feed(message, pieces_in).await.err()
-            },);
+        let (mut unreadable, mut is_fed) = (None, false);
+        let answer = {
+            let answering = timeout(self.settings().timeouts.data_end, sender.send_request(request));
+            let feeding = feed(message, pieces_in);
+            tokio::pin!(answering, feeding);
+            // An answer ends it: an application may know what it says before it has read all, and then reads no more.
+            loop {
+                tokio::select! {
+                    biased;
+                    fed = &mut feeding, if !is_fed => (unreadable, is_fed) = (fed.err(), true),
+                    answer = &mut answering => break answer,
+                }
+            }
+        };
         if let Some(error) = unreadable {
             return self::unreadable(message, &error);
         }

@@ -30,3 +30,21 @@ async fn a_url_that_leads_back_to_us_bounces_nothing() {
     assert_eq!(briefs(&post(&delivery(settings), &peer, BODY.to_vec()).await), ["deferred Destination 4.3.5"]);
     peer.done().await;
 }
+
+#[tokio::test]
+async fn an_answer_that_comes_before_all_was_read_is_taken() {
+    let (done, end) = tokio::sync::oneshot::channel::<()>();
+    let peer = Peer::start(vec![script(|mut talk| async move {
+        talk.hear("POST / HTTP/1.1").await;
+        talk.say("HTTP/1.1 410 Gone\ncontent-length: 0\n\n").await;
+        // It reads no more, and keeps the connection.
+        let _ = end.await;
+    })])
+    .await;
+    let delivery = delivery(settings());
+    let posted = post(&delivery, &peer, vec![b'x'; 32 << 20]);
+    let outcomes = tokio::time::timeout(std::time::Duration::from_secs(10), posted).await.unwrap();
+    assert_eq!(briefs(&outcomes), ["bounced Recipient 5.1.1"]);
+    done.send(()).unwrap();
+    peer.done().await;
+}
