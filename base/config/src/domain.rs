@@ -31,7 +31,7 @@ section! {
         /// sender is still there, so that no bounces are made. Upper and lower case are the same. `postmaster` always exists.
         ///
         /// With `{ call_ahead = true }` the host that `deliver` names (`lmtp` or `relay`) is asked at RCPT, with `MAIL FROM:<>` and
-        /// without a message; any 5yz means that nobody is there. Beside it: `known_for` (`"1h"`) and `unknown_for` (`"5m"`), how
+        /// without a message; a 5yz that speaks of the address means that nobody is there. Beside it: `known_for` (`"1h"`) and `unknown_for` (`"5m"`), how
         /// long its answers are remembered; `remembered` (20000), how many; `deadline` (`"15s"`) for an answer; `at_once` (4)
         /// questions under way; `pause` (`"20s"`) after a host that gave none; and `when_down`, what becomes of recipients meanwhile:
         /// `"defer"` (451) or `"accept"` (taken, and bounced where they do not exist).

@@ -9,7 +9,7 @@ use crate::classify::{Failure, Stage};
 use crate::connect::Endpoint;
 use crate::connection::Connection;
 use crate::dialogue::Trouble;
-use crate::next_hop::{HostRule, HostTls, TlsPolicy};
+use crate::next_hop::{HostRule, HostTls, Named, TlsPolicy};
 use crate::tally::Useless;
 use crate::tls_policy::Security;
 
@@ -31,8 +31,9 @@ pub(crate) fn choose(
     let (mut chosen, mut useless) = (Vec::with_capacity(endpoints.len()), Vec::new());
     for (endpoint, HostTls { basis, rule, named }) in endpoints {
         // RFC 8689 §4.2.1: a certificate for a name proves nothing when anybody could have put that name there.
-        if relayed_safely && !named {
-            let trouble = Trouble::Failure(Stage::Connect, Failure::NotNamed);
+        if relayed_safely && named != Named::Surely {
+            let failure = if named == Named::Unknown { Failure::NamedUnknown } else { Failure::NotNamed };
+            let trouble = Trouble::Failure(Stage::Connect, failure);
             useless.push(Useless::because(&trouble, &endpoint.to_string()));
             continue;
         }
@@ -80,5 +81,26 @@ impl Chosen {
         };
         let (host, address) = (self.endpoint.name(), self.endpoint.address());
         told.push(TlsSession { basis: self.basis, host, address, failure });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tally::summary;
+
+    #[test]
+    fn only_a_domain_that_names_nobody_has_its_mail_bounced_for_want_of_a_name() {
+        let bounces = |named| {
+            let endpoint = Endpoint::Tcp { name: "mx.d.test".into(), address: "192.0.2.1:25".parse().unwrap() };
+            let host = (endpoint, HostTls { named, ..HostTls::NOTHING });
+            let (chosen, useless) = choose(vec![host], &TlsPolicy::Opportunistic, true, &mut Vec::new());
+            assert_eq!(chosen.len() + useless.len(), 1);
+            summary(useless, true).map(|outcome| outcome.is_final())
+        };
+        assert_eq!(bounces(Named::Surely), None, "it is spoken to");
+        assert_eq!(bounces(Named::ByNobody), Some(true));
+        // What could not be asked may be answered by the next try.
+        assert_eq!(bounces(Named::Unknown), Some(false));
     }
 }

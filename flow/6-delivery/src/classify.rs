@@ -73,6 +73,8 @@ pub enum Failure {
     Closed(Status, TlsFailure, String),
     /// The message asks for REQUIRETLS, and nothing proves that the host is one of the domain's (RFC 8689 §4.2.1).
     NotNamed,
+    /// The same, and what might prove it could not be asked: the next try may.
+    NamedUnknown,
     /// TLS is asked for by policy, and the host has none.
     TlsNotOffered,
     /// The message asks for REQUIRETLS, and the host does not offer it (RFC 8689 §4.2.1).
@@ -96,6 +98,9 @@ impl Failure {
             Self::NotNamed => {
                 "REQUIRETLS is required, and neither DNSSEC nor MTA-STS says that this host is the domain's".to_owned()
             }
+            Self::NamedUnknown => {
+                "REQUIRETLS is required, and it could not be found out whether this host is the domain's (MTA-STS)".to_owned()
+            }
             Self::TlsNotOffered => "TLS is required here and not offered".to_owned(),
             Self::RequireTlsNotOffered => "REQUIRETLS is required and not offered".to_owned(),
             Self::AuthNotOffered => "no AUTH mechanism in common under TLS".to_owned(),
@@ -111,6 +116,8 @@ impl Failure {
             Self::NotSmtp(_) | Self::OutOfPlace(_) => Status::new(4, 5, 0),
             // RFC 3463 §3.8: 7.4 security features not supported, 7.5 cryptographic failure.
             Self::NotNamed | Self::TlsNotOffered | Self::RequireTlsNotOffered | Self::AuthNotOffered => Status::new(4, 7, 4),
+            // RFC 3463 §3.5: 4.3 directory server failure.
+            Self::NamedUnknown => Status::new(4, 4, 3),
             Self::Closed(status, ..) => *status,
             Self::Injected | Self::Handshake(_) | Self::Certificate(..) => Status::new(4, 7, 5),
         }

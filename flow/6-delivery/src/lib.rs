@@ -30,7 +30,7 @@ pub mod webhook;
 pub use attempt::{Counts, Delivery, Inquiry};
 pub use body::{BodyPieces, BodySource, BoxFuture, InlineBody, InlinePieces};
 pub use maildir::{Maildirs, Template};
-pub use next_hop::{Credentials, HostAddresses, HostRule, HostTls, Message, NextHop, Place, Protocol, TlsPolicy};
+pub use next_hop::{Credentials, HostAddresses, HostRule, HostTls, Message, Named, NextHop, Place, Protocol, TlsPolicy};
 pub use settings::{Settings, Timeouts};
 pub use tls_policy::{Roots, RootsFault, TlsClient};
 pub use webhook::Webhook;

@@ -32,8 +32,27 @@ pub struct HostTls {
     pub basis: TlsBasis,
     /// What.
     pub rule: HostRule,
-    /// That it is a host of the domain is configured, validated or in the domain's policy, and not only said by whoever answered in DNS.
-    pub named: bool,
+    /// Whether it is one of the domain's.
+    pub named: Named,
+}
+
+/// What says that a host is one of the domain's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// It is configured, validated or in the domain's policy.
+    Surely,
+    /// Nothing does but whoever answered in DNS.
+    ByNobody,
+    /// The same, but what might say it could not be asked just now.
+    Unknown,
+}
+
+impl Named {
+    /// By what DNS has validated, or not.
+    #[must_use]
+    pub const fn by_dns(secure: bool) -> Self {
+        if secure { Self::Surely } else { Self::ByNobody }
+    }
 }
 
 /// See [`HostTls`].
@@ -51,7 +70,7 @@ pub enum HostRule {
 
 impl HostTls {
     /// The domain says nothing, and the host is configured.
-    pub const NOTHING: Self = Self { basis: TlsBasis::Nothing, rule: HostRule::Hop, named: true };
+    pub const NOTHING: Self = Self { basis: TlsBasis::Nothing, rule: HostRule::Hop, named: Named::Surely };
 }
 
 /// Where a next hop is.

@@ -150,15 +150,18 @@ impl Delivery {
     }
 
     async fn post_one(&self, hook: &Webhook, message: &Message<'_>, envelope: &Envelope) -> Result<Outcome, Outcome> {
-        let signature = signature(hook, message, envelope).await.map_err(|error| unreadable(message, &error))?;
         let hop = NextHop { place: hook.place.clone(), protocol: Protocol::Smtp, tls: TlsPolicy::Verify, credentials: None };
-        let endpoints = connect::endpoints(&hop, self.settings())?;
+        let endpoints = connect::endpoints(&hop, self.settings()).map_err(set_up_wrongly)?;
         let mut last = None;
         for (endpoint, _) in &endpoints {
             let by = endpoint.to_string();
             // Another address is tried only as long as nothing was sent.
             match self.reach(hook, endpoint).await {
-                Ok(stream) => return Ok(self.send(hook, stream, (message, envelope), (&signature, &by)).await),
+                Ok(stream) => {
+                    // All of the message is read for it, so not before somebody listens.
+                    let signature = signature(hook, message, envelope).await.map_err(|error| unreadable(message, &error))?;
+                    return Ok(self.send(hook, stream, (message, envelope), (&signature, &by)).await);
+                }
                 Err((stage, failure)) => last = Some(classify::of_failure(stage, &failure, &by)),
             }
         }
@@ -210,11 +213,20 @@ impl Delivery {
             .header("postern-signature", signature)
             .body(Pieces { pieces, left: message.body.size() });
         let Ok(request) = request else { return failed(Failure::Lost("the request cannot be written".to_owned())) };
-        let mut unreadable = None;
-        let (answer, ()) =
-            tokio::join!(async { timeout(self.settings().timeouts.data_end, sender.send_request(request)).await }, async {
-                unreadable = feed(message, pieces_in).await.err()
-            },);
+        let (mut unreadable, mut is_fed) = (None, false);
+        let answer = {
+            let answering = timeout(self.settings().timeouts.data_end, sender.send_request(request));
+            let feeding = feed(message, pieces_in);
+            tokio::pin!(answering, feeding);
+            // An answer ends it: an application may know what it says before it has read all, and then reads no more.
+            loop {
+                tokio::select! {
+                    biased;
+                    fed = &mut feeding, if !is_fed => (unreadable, is_fed) = (fed.err(), true),
+                    answer = &mut answering => break answer,
+                }
+            }
+        };
         if let Some(error) = unreadable {
             return self::unreadable(message, &error);
         }
@@ -231,6 +243,16 @@ impl Delivery {
 
 pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+/// RFC 3463 §3.4: 3.5 system incorrectly configured. A `url` that leads nowhere is the operators' to mend, as one that leads back to us is.
+fn set_up_wrongly(outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Bounced { evidence, .. } => {
+            Outcome::Deferred { scope: Scope::Destination, status: Status::new(4, 3, 5), evidence }
+        }
+        other => other,
+    }
+}
 
 /// Our disk's trouble, and nobody else's.
 fn unreadable(message: &Message<'_>, error: &io::Error) -> Outcome {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use peer::*;
 use postern_delivery::{
-    Delivery, HostAddresses, HostRule, HostTls, InlineBody, Message, NextHop, Place, Roots, TlsClient, TlsPolicy,
+    Delivery, HostAddresses, HostRule, HostTls, InlineBody, Message, Named, NextHop, Place, Roots, TlsClient, TlsPolicy,
 };
 use postern_mail::envelope::{DsnRequest, MessageId};
 use postern_mail::{Mailbox, Recipient, Status, TlsBasis, TlsFailure, TlsSession, Tlsa, TlsaSet};
@@ -31,7 +31,7 @@ fn by_dns(peer: &Peer, record: Tlsa) -> NextHop {
         addresses: vec![peer.address.ip()],
         port: peer.address.port(),
         preference: 0,
-        tls: HostTls { basis: TlsBasis::Dane, rule, named: true },
+        tls: HostTls { basis: TlsBasis::Dane, rule, named: Named::Surely },
     };
     NextHop { place: Place::Hosts(vec![host]), ..peer.hop() }
 }
@@ -133,7 +133,7 @@ async fn a_message_that_requires_tls_does_not_go_to_a_host_that_anybody_could_ha
     let peer = Peer::start(Vec::new()).await;
     let mut hop = peer.hop();
     if let Place::Hosts(hosts) = &mut hop.place {
-        hosts[0].tls.named = false;
+        hosts[0].tls.named = Named::ByNobody;
     }
     let mut envelope = envelope();
     envelope.require_tls = true;

@@ -5,9 +5,9 @@ mod peer;
 
 use peer::*;
 use postern_delivery::{
-    Credentials, Delivery, HostAddresses, HostTls, NextHop, Place, Protocol, Roots, Settings, TlsClient, TlsPolicy,
+    Credentials, Delivery, HostAddresses, HostTls, Inquiry, NextHop, Place, Protocol, Roots, Settings, TlsClient, TlsPolicy,
 };
-use postern_mail::Secret;
+use postern_mail::{Mailbox, Secret};
 
 #[tokio::test]
 async fn two_messages_share_a_connection_and_need_no_reset() {
@@ -25,6 +25,27 @@ async fn two_messages_share_a_connection_and_need_no_reset() {
     assert_eq!((delivery.kept(), delivery.counts().opened, delivery.counts().reused), (1, 1, 1));
     delivery.close_all().await;
     assert_eq!(delivery.kept(), 0);
+    peer.done().await;
+}
+
+#[tokio::test]
+async fn an_answer_about_a_recipient_waits_for_nothing_that_comes_after_it() {
+    let peer = Peer::start(vec![script(|mut talk| async move {
+        talk.greet(FAST).await;
+        talk.hear("MAIL FROM:<>").await;
+        talk.say("250 2.1.0 ok").await;
+        talk.hear("RCPT TO:<a@x.example>").await;
+        talk.say("550 5.1.1 nobody").await;
+        // The transaction is open still, and whatever comes next ends it first.
+        talk.hear("RSET").await;
+        talk.say("250 2.0.0 ok").await;
+        assert_eq!(talk.take().await, BODY);
+    })])
+    .await;
+    let delivery = delivery(settings());
+    let asked = delivery.ask(&peer.hop(), &Mailbox::parse("a@x.example").unwrap()).await;
+    assert_eq!(asked, Inquiry::Refused("550 5.1.1 nobody".to_owned()));
+    assert_eq!(briefs(&send(&delivery, &peer.hop(), &["a@x.example"]).await), ["delivered"]);
     peer.done().await;
 }
 

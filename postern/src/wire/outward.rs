@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use postern_config::{Config, StsMode, TlsMode};
-use postern_delivery::{HostRule, HostTls, NextHop, Place, TlsPolicy};
+use postern_delivery::{HostRule, HostTls, Named, NextHop, Place, TlsPolicy};
 use postern_lookup::mta_sts::Mode;
 use postern_lookup::{Exchange, Resolver, StsFault, StsPolicy};
 use postern_mail::message::headers::{HEADER_BYTES_MAX, Headers};
@@ -23,7 +23,7 @@ pub(crate) async fn demands(
     (exchangers, secure): (&[Exchange], bool),
 ) -> Vec<HostTls> {
     let outbound = &live.config.outbound;
-    let nothing = HostTls { named: secure, ..HostTls::NOTHING };
+    let nothing = HostTls { named: Named::by_dns(secure), ..HostTls::NOTHING };
     if outbound.tls == TlsMode::None {
         return vec![nothing; exchangers.len()];
     }
@@ -48,13 +48,16 @@ pub(crate) async fn demands(
 
 /// RFC 8461 §5.
 fn by_policy(asked: &Asked, host: &Domain, secure: bool) -> HostTls {
+    // What names a host may be there and only not be had just now.
+    let in_doubt = if secure { Named::Surely } else { Named::Unknown };
     let policy = match asked {
         Asked::Nothing | Asked::Policy(StsPolicy { mode: Mode::None, .. }) => {
-            return HostTls { named: secure, ..HostTls::NOTHING };
+            return HostTls { named: Named::by_dns(secure), ..HostTls::NOTHING };
         }
+        Asked::Unknown => return HostTls { named: in_doubt, ..HostTls::NOTHING },
         // RFC 8461 §3.3: without a policy there is nothing to keep to; the domain is told of it.
         Asked::Failed(StsFault { failure, why }) => {
-            return HostTls { basis: TlsBasis::Sts, rule: HostRule::Doubted(*failure, (**why).into()), named: secure };
+            return HostTls { basis: TlsBasis::Sts, rule: HostRule::Doubted(*failure, (**why).into()), named: in_doubt };
         }
         Asked::Policy(policy) => policy,
     };
@@ -65,7 +68,7 @@ fn by_policy(asked: &Asked, host: &Domain, secure: bool) -> HostTls {
         (Mode::Testing | Mode::None, false) => HostRule::Doubted(TlsFailure::Mismatch, NOT_NAMED.into()),
         (Mode::None, true) => HostRule::Hop,
     };
-    let named = secure || (policy.mode == Mode::Enforce && policy.names(host));
+    let named = Named::by_dns(secure || (policy.mode == Mode::Enforce && policy.names(host)));
     HostTls { basis: TlsBasis::Sts, rule, named }
 }
 
@@ -100,13 +103,13 @@ async fn by_dns(resolver: &Resolver, domain: &Domain, host: &Domain, port: u16) 
         // RFC 7672 §2.1.2: an attacker who can make this question fail must not be able to make us forget the answer.
         Err(failure) => return closed(format!("what DNS says of its certificate (DANE) cannot be found out: {failure}")),
     };
-    HostTls { basis: TlsBasis::Dane, rule, named: true }
+    HostTls { basis: TlsBasis::Dane, rule, named: Named::Surely }
 }
 
 /// RFC 3463 §3.5, X.4.3: directory server failure.
 fn closed(why: String) -> HostTls {
     let rule = HostRule::Closed(Status::new(4, 4, 3), TlsFailure::DnssecInvalid, why.into());
-    HostTls { basis: TlsBasis::Dane, rule, named: true }
+    HostTls { basis: TlsBasis::Dane, rule, named: Named::Surely }
 }
 
 /// RFC 8689 §4.2.2: takes what the domain asks for away where the sender says so in the message, since what it is worth is for him to know. Gives true

@@ -35,6 +35,8 @@ pub(crate) struct Policies {
 /// What a domain asks for.
 pub(crate) enum Asked {
     Nothing,
+    /// Nothing is known, and whether it has one could not be found out.
+    Unknown,
     Policy(StsPolicy),
     /// It has one, and it cannot be had.
     Failed(StsFault),
@@ -74,9 +76,12 @@ impl Policies {
     /// What a domain asks for now.
     pub(crate) async fn of(&self, live: &Live, domain: &Domain) -> Asked {
         let Some(fetcher) = &live.policy_hosts else { return Asked::Nothing };
-        // A record that cannot be had is as good as none: what is known holds.
-        let id = fetcher.id(domain).await.unwrap_or_default();
-        let next = self.book().next(clock(), domain, id.as_deref());
+        // While the record cannot be had, what is known holds.
+        let id = fetcher.id(domain).await;
+        let next = self.book().next(clock(), domain, id.as_ref().ok().and_then(Option::as_deref));
+        if id.is_err() && matches!(next, Next::Use(None)) {
+            return Asked::Unknown;
+        }
         let Next::Fetch(id) = next else { return asked(next) };
         let turn = self.turn(domain);
         let _turn = turn.lock().await;

@@ -55,7 +55,7 @@ impl Resolver {
     /// Where the records of a host may stand, best first (RFC 7672 §2.2.2).
     async fn bases(&self, now: Instant, host: &Domain) -> Result<Vec<Domain>, LookupFailure> {
         let (v6, v4) = tokio::join!(self.known(now, host, RecordType::AAAA), self.known(now, host, RecordType::A));
-        let mut alias = None;
+        let (mut alias, mut has_address, mut failed) = (None, false, None);
         for known in [v6, v4] {
             match known {
                 // RFC 7672 §2.2.2: with no secure address there is nothing to ask for, which also spares hosts whose name servers know
@@ -63,10 +63,17 @@ impl Resolver {
                 Ok(Known { answer: Answer::Records(_), secure: true, alias_of }) => {
                     return Ok(alias_of.into_iter().chain([host.clone()]).collect());
                 }
-                Ok(Known { alias_of: Some(to), .. }) => alias = Some(to),
-                // The other family may tell. When neither does, the host has no address, and nobody connects to it.
-                _ => {}
+                Ok(Known { answer, alias_of, .. }) => {
+                    has_address |= matches!(answer, Answer::Records(_));
+                    alias = alias_of.or(alias);
+                }
+                Err(failure) => failed = failed.or(Some(failure)),
             }
+        }
+        // Its addresses were found before this: who can make them fail now must not be able to make us forget what stands beside them. An
+        // address that is not secure tells enough, as the other family of the name would not be either.
+        if let Some(failure) = failed.filter(|_| !has_address) {
+            return Err(failure);
         }
         // An alias whose target is not secure may still be secure itself, and have records at its own name.
         let Some(_) = alias else { return Ok(Vec::new()) };

@@ -18,7 +18,7 @@ choice! {
 
 section! {
     /// Whom the host of the domain takes mail for, by its own word: it is asked with `MAIL FROM:<>` and `RCPT TO` (RFC 5321, RFC 2033), and no message is
-    /// sent. Any 5yz to the recipient means that it does not exist.
+    /// sent. A 5yz that speaks of the address means that it does not exist.
     pub struct CallAhead {
         /// `true`: the host named by `deliver` (`lmtp` or `relay`) is asked.
         #[key(example = "true", why = "it says which kind of list this is")]

@@ -75,6 +75,17 @@ async fn silence_and_failure_are_not_taken_for_none() {
 }
 
 #[tokio::test]
+async fn an_address_that_fails_when_it_is_asked_for_again_is_not_taken_for_none() {
+    let fails = |zone: Zone, name: &str| zone.says(name, RecordType::A, Says::ServFail).validated_but(&[]);
+    let bound = || Zone::new().mx("d.test.", 10, "mx.d.test.").tlsa("_25._tcp.mx.d.test.", 3, 1, 1, &DIGEST);
+    assert!(matches!(ask(fails(bound(), "mx.d.test."), "mx.d.test").await, Err(LookupFailure::Temporary(_))));
+    // One family is enough, and a host that has no secure address needs no answer of the other.
+    let other_fails = |zone: Zone| zone.says("mx.d.test.", RecordType::AAAA, Says::ServFail);
+    assert!(ask(other_fails(zone()).validated_but(&[]), "mx.d.test").await.unwrap().is_some());
+    assert_eq!(ask(other_fails(zone()).validated_but(&["mx.d.test."]), "mx.d.test").await, Ok(None));
+}
+
+#[tokio::test]
 async fn an_alias_is_bound_by_its_target_and_else_by_itself() {
     let alias = || Zone::new().alias("mx.d.test.", 60, "host.e.test.").a("host.e.test.", 60, "192.0.2.1");
     let at_target = || alias().tlsa("_25._tcp.host.e.test.", 3, 1, 1, &DIGEST);
