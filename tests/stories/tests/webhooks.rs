@@ -99,3 +99,24 @@ fn nothing_is_posted_to_whoever_has_no_certificate_that_is_trusted() {
     from_stranger(&postern, ALICE, "for whom it is meant");
     assert!(app.wait_for(1)[0].is_signed_with(SECRET));
 }
+
+#[test]
+fn an_application_that_answers_before_it_has_read_all_is_heard() {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    // Reads a little, says no, and neither reads on nor closes.
+    let refuses = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let _ = stream.read(&mut [0; 1024]).unwrap();
+        stream.write_all(b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n").unwrap();
+        stream
+    });
+    let mut postern = posting(&format!("http://{address}"), |setup, _| setup);
+    let mut text = message(ALICE, ALICE, "large");
+    text.push_str(&"much more than the buffers of a connection hold, so that somebody has to read it\r\n".repeat(200_000));
+    let mut client = postern.stranger();
+    assert_eq!(client.mail(STRANGER, &[ALICE], &text).code, 250);
+    let _open = refuses.join().unwrap();
+    let _ = postern.wait_for_log("bounced");
+}
