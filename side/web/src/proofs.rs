@@ -1,18 +1,21 @@
 //! Answers authorities that ask whether a name is ours (RFC 8555 §8.3), on a port that is open to everybody. Promise: nothing is told but answers to tokens
 //! that are open; one client costs a few KiB for a few seconds, and all together have an end.
 
+use std::collections::VecDeque;
 use std::io;
-use std::net::TcpListener as StdListener;
+use std::net::{IpAddr, TcpListener as StdListener};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
-/// Clients at a time; the next is closed at once.
+/// Clients at a time; for the next, the oldest is closed: an authority asks as soon as it is there, and who only holds a place loses it.
 const CLIENTS_MAX: usize = 64;
+/// The same for those of one address.
+const OF_ADDRESS_MAX: usize = 8;
 /// For all of a connection.
 const TIME_MAX: Duration = Duration::from_secs(10);
 /// Of a request; there is nothing in one that we need but its first line.
@@ -33,23 +36,42 @@ pub async fn prove(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let (listener, answers) = (TcpListener::from_std(listener)?, Arc::<Answers>::from(answers));
-    let places = Arc::new(Semaphore::new(CLIENTS_MAX));
+    let mut clients = Clients::default();
     tokio::pin!(stop);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = &mut stop => return Ok(()),
         };
-        let Ok((stream, _)) = accepted else {
+        let Ok((stream, client)) = accepted else {
             tokio::time::sleep(PAUSE).await;
             continue;
         };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
         let answers = Arc::clone(&answers);
-        tokio::spawn(async move {
+        clients.make_room(client.ip());
+        let answering = tokio::spawn(async move {
             let _ = timeout(TIME_MAX, answer(stream, &*answers)).await;
-            drop(place);
         });
+        clients.0.push_back((client.ip(), answering.abort_handle()));
+    }
+}
+
+/// Who is there, oldest first.
+#[derive(Default)]
+struct Clients(VecDeque<(IpAddr, AbortHandle)>);
+
+impl Clients {
+    fn make_room(&mut self, address: IpAddr) {
+        self.0.retain(|(_, client)| !client.is_finished());
+        let of_address = |(client, _): &&(IpAddr, AbortHandle)| *client == address;
+        let oldest = if self.0.iter().filter(of_address).count() >= OF_ADDRESS_MAX {
+            self.0.iter().position(|(client, _)| *client == address)
+        } else {
+            (self.0.len() >= CLIENTS_MAX).then_some(0)
+        };
+        if let Some((_, client)) = oldest.and_then(|at| self.0.remove(at)) {
+            client.abort();
+        }
     }
 }
 
@@ -123,6 +145,27 @@ mod tests {
         let mut rest = Vec::new();
         let _ = stream.read_to_end(&mut rest).await;
         assert!(rest.is_empty());
+        serving.abort();
+    }
+
+    #[tokio::test]
+    async fn clients_that_hold_their_places_in_silence_shut_nobody_out() {
+        let listener = StdListener::bind("0.0.0.0:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let serving = tokio::spawn(prove(listener, Box::new(|token: &str| Some(token.to_owned())), std::future::pending()));
+        // Of one address, and of as many as it takes to have all places.
+        let mut held = Vec::new();
+        for client in (0..CLIENTS_MAX).map(|_| 1).chain(1..=u8::try_from(CLIENTS_MAX).unwrap()) {
+            let socket = tokio::net::TcpSocket::new_v4().unwrap();
+            socket.bind(([127, 0, 0, client], 0).into()).unwrap();
+            held.push(socket.connect(([127, 0, 0, 1], port).into()).await.unwrap());
+        }
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        stream.write_all(b"GET /.well-known/acme-challenge/open HTTP/1.1\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.ends_with("open"), "{answer:?}");
         serving.abort();
     }
 }
