@@ -98,7 +98,9 @@ async fn look(
     (challenges, chance): (&Challenges, u16),
     suggestion: &mut Suggestion,
 ) -> Result<bool, String> {
-    let kept = Kept::load(&settings.folder).filter(|kept| kept.is_for(&settings.names));
+    // After the directory was changed, what the one before gave is nobody's to renew and perhaps nobody's to trust.
+    let is_ours = |kept: &Kept| kept.is_for(&settings.names) && postern_acme::is_from(&settings.folder, &settings.directory);
+    let kept = Kept::load(&settings.folder).filter(is_ours);
     if let Some(kept) = &kept {
         ask_for_suggestion(settings, kept, suggestion).await;
         if renew_at(kept.life, suggestion.window, chance) > clock() {

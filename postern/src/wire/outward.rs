@@ -34,16 +34,30 @@ pub(crate) async fn demands(
         vec![nothing; exchangers.len()]
     };
     // RFC 8461 §2: what DNS says of a host comes first.
-    if demands.iter().all(|demand| demand.basis == TlsBasis::Dane) {
+    if demands.iter().all(|demand| demand.basis == TlsBasis::Dane && !validates_nothing(demand)) {
         return demands;
     }
     let asked = sts.of(live, domain).await;
     for (demand, exchange) in demands.iter_mut().zip(exchangers) {
         if demand.basis != TlsBasis::Dane {
             *demand = by_policy(&asked, &exchange.name, secure);
+        } else if validates_nothing(demand) {
+            or_enforced(demand, by_policy(&asked, &exchange.name, secure));
         }
     }
     demands
+}
+
+/// Records of which none is usable ask for TLS and look at no certificate: a policy overrides no validation there.
+fn validates_nothing(demand: &HostTls) -> bool {
+    demand.basis == TlsBasis::Dane && demand.rule == HostRule::Demand(TlsPolicy::Require)
+}
+
+/// What a policy enforces is kept to; what it only tries out is less than what DNS says.
+fn or_enforced(demand: &mut HostTls, by_policy: HostTls) {
+    if matches!(by_policy.rule, HostRule::Demand(TlsPolicy::Verify) | HostRule::Closed(..)) {
+        *demand = by_policy;
+    }
 }
 
 /// RFC 8461 §5.
@@ -162,4 +176,37 @@ pub(crate) fn own_policy(config: &Config, host: &str) -> Option<String> {
     let mx: String = hosts.iter().filter(|_| domain.mta_sts != StsMode::None).map(|host| format!("mx: {host}\r\n")).collect();
     // RFC 8461 §8.3: a policy that is taken back says so.
     Some(format!("version: STSv1\r\nmode: {mode}\r\n{mx}max_age: {OWN_MAX_AGE_S}\r\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_that_mail_cannot_use_switch_no_enforced_policy_off() {
+        let unusable = || HostTls { basis: TlsBasis::Dane, rule: HostRule::Demand(TlsPolicy::Require), named: Named::Surely };
+        assert!(validates_nothing(&unusable()) && !validates_nothing(&closed(String::new())));
+        let with = |mode: &str, host: &str| {
+            let policy = StsPolicy::read(&format!("version: STSv1\nmode: {mode}\nmx: mx.d.test\nmax_age: 86400\n")).unwrap();
+            let mut demand = unusable();
+            or_enforced(&mut demand, by_policy(&Asked::Policy(policy), &Domain::parse(host).unwrap(), true));
+            demand
+        };
+        assert_eq!(with("enforce", "mx.d.test").rule, HostRule::Demand(TlsPolicy::Verify));
+        assert!(matches!(with("enforce", "mx.e.test").rule, HostRule::Closed(..)));
+        for (mode, host) in [("testing", "mx.d.test"), ("testing", "mx.e.test"), ("none", "mx.d.test")] {
+            assert_eq!(with(mode, host), unusable(), "{mode} {host}");
+        }
+    }
+
+    #[test]
+    fn a_policy_that_cannot_be_had_leaves_open_whether_it_names_a_host() {
+        let host = Domain::parse("mx.d.test").unwrap();
+        let fault = || StsFault { failure: TlsFailure::PolicyFetch, why: "503".into() };
+        let named = |asked: Asked, secure| by_policy(&asked, &host, secure).named;
+        assert_eq!(named(Asked::Failed(fault()), false), Named::Unknown);
+        assert_eq!(named(Asked::Unknown, false), Named::Unknown);
+        assert_eq!(named(Asked::Nothing, false), Named::ByNobody);
+        assert_eq!(named(Asked::Failed(fault()), true), Named::Surely);
+    }
 }

@@ -19,8 +19,8 @@ use crate::wire::{Live, Server, clock, report, stopped};
 
 /// How often counts are written, and it is looked for what is due.
 const TICK: Duration = Duration::from_secs(5);
-/// Domains and days that are counted at the same time, each with so many kinds of failure.
-const LIMITS: TlsLimits = TlsLimits { entries_max: 20_000, rows_max: 50 };
+/// Domains and days that are counted at the same time, each with so many kinds of failure, and with so much text in all.
+const LIMITS: TlsLimits = TlsLimits { entries_max: 20_000, rows_max: 50, octets_max: 32 << 20 };
 /// How long a report waits that could not be told.
 const AGAIN_AFTER: Duration = Duration::from_secs(3600);
 /// How long one waits for which there were enough in this minute.

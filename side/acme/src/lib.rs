@@ -147,6 +147,13 @@ impl Kept {
     }
 }
 
+/// True unless the certificate that is kept is known to be from another authority than the one at `directory`.
+#[must_use]
+pub fn is_from(folder: &Path, directory: &str) -> bool {
+    // Beside one that was kept before this was written down there is nothing.
+    std::fs::read(folder.join("acme-directory")).map_or(true, |from| from == directory.as_bytes())
+}
+
 /// Orders of late, as they were written down.
 #[must_use]
 pub fn tries(folder: &Path) -> Tries {
@@ -219,6 +226,7 @@ pub async fn obtain(settings: &Settings, challenges: &Challenges) -> Result<Kept
         return Err(format!("the authority gave a certificate for {}", kept.names.join(", ")));
     }
     keep(&settings.folder, "acme.pem", pem.as_bytes())?;
+    keep(&settings.folder, "acme-directory", settings.directory.as_bytes())?;
     Ok(kept)
 }
 
@@ -299,6 +307,15 @@ mod tests {
         let (key, _) = other.split_once("-----BEGIN CERT").unwrap();
         let (_, chain) = text.split_once("-----BEGIN CERT").unwrap();
         assert!(Kept::read(format!("{key}-----BEGIN CERT{chain}").as_bytes()).is_err(), "a key of another certificate");
+    }
+
+    #[test]
+    fn a_certificate_of_another_authority_is_known_as_such() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(is_from(folder.path(), "https://real.example/"), "nothing is known");
+        keep(folder.path(), "acme-directory", b"https://staging.example/").unwrap();
+        assert!(is_from(folder.path(), "https://staging.example/"));
+        assert!(!is_from(folder.path(), "https://real.example/"));
     }
 
     #[test]

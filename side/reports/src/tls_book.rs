@@ -16,6 +16,8 @@ use crate::tls::{DateRange, FailureDetail, Policy, PolicyResult, Summary, TlsRep
 const DAYS_KEPT: u64 = 3;
 /// Characters of a reason that are kept.
 const REASON_MAX: usize = 200;
+/// Octets of a line of a policy, or of a host, that are kept: a stranger wrote it, and may have written one line of all that a policy may be long.
+const LINE_OCTETS_MAX: usize = 512;
 /// What rows of this begin with.
 const ROW: u8 = b'r';
 
@@ -26,6 +28,8 @@ pub struct TlsLimits {
     pub entries_max: usize,
     /// Kinds of failure of one of them.
     pub rows_max: usize,
+    /// Octets of text in all. Beyond them sessions are counted without what policies and failures say.
+    pub octets_max: usize,
 }
 
 /// A policy as it was applied.
@@ -71,6 +75,17 @@ pub struct TlsBook {
     entries: BTreeMap<Period, Entry>,
     dirty: BTreeSet<Period>,
     turned_away: u64,
+    /// Of text in all entries.
+    octets: usize,
+}
+
+/// Up to so many octets, whole characters.
+fn cut(mut lines: Vec<String>) -> Vec<String> {
+    for line in &mut lines {
+        line.truncate(line.floor_char_boundary(LINE_OCTETS_MAX));
+        line.shrink_to_fit();
+    }
+    lines
 }
 
 fn key((begin, domain): &Period) -> Vec<u8> {
@@ -81,7 +96,7 @@ impl TlsBook {
     /// An empty one.
     #[must_use]
     pub fn new(limits: TlsLimits) -> Self {
-        Self { limits, entries: BTreeMap::new(), dirty: BTreeSet::new(), turned_away: 0 }
+        Self { limits, entries: BTreeMap::new(), dirty: BTreeSet::new(), turned_away: 0, octets: 0 }
     }
 
     /// Takes up a row that was kept; others' rows are left alone.
@@ -93,7 +108,8 @@ impl TlsBook {
         let (begin, name) = rest.split_first_chunk::<8>().ok_or("its key is too short")?;
         let name = std::str::from_utf8(name).map_err(|error| error.to_string())?;
         let domain = Domain::parse(name).map_err(|fault| fault.to_string())?;
-        let entry = serde_json::from_slice(value).map_err(|error| error.to_string())?;
+        let entry: Entry = serde_json::from_slice(value).map_err(|error| error.to_string())?;
+        self.octets = self.octets.saturating_add(entry.octets());
         self.entries.insert((u64::from_be_bytes(*begin), domain), entry);
         Ok(())
     }
@@ -108,13 +124,18 @@ impl TlsBook {
             self.turned_away = self.turned_away.saturating_add(sessions.len() as u64);
             return;
         }
+        let is_full = self.octets >= self.limits.octets_max;
+        let rows_max = if is_full { 0 } else { self.limits.rows_max };
         let entry = self.entries.entry(period.clone()).or_default();
+        self.octets = self.octets.saturating_sub(entry.octets());
         for session in sessions {
             let under = entry.policies.entry(session.basis.as_str().to_owned()).or_default();
             // A policy that changes within the day is told as it was last.
-            let Applied { strings, hosts } = applied(session.basis);
-            if !strings.is_empty() {
-                (under.strings, under.hosts) = (strings, hosts);
+            if !is_full {
+                let Applied { strings, hosts } = applied(session.basis);
+                if !strings.is_empty() {
+                    (under.strings, under.hosts) = (cut(strings), cut(hosts));
+                }
             }
             match &session.failure {
                 None => under.good = under.good.saturating_add(1),
@@ -128,10 +149,11 @@ impl TlsBook {
                         failure_reason_code: Some(why).filter(|why| !why.is_empty()),
                         ..FailureDetail::default()
                     };
-                    under.fail(detail, self.limits.rows_max);
+                    under.fail(detail, rows_max);
                 }
             }
         }
+        self.octets = self.octets.saturating_add(entry.octets());
         self.dirty.insert(period);
     }
 
@@ -170,10 +192,17 @@ impl TlsBook {
     /// Takes what was told out again; what was counted meanwhile stays.
     pub fn forget(&mut self, told: &TlsCounted) {
         self.dirty.insert(told.period.clone());
-        let left = self.entries.get_mut(&told.period).is_some_and(|entry| entry.without(&told.entry));
-        if !left {
-            self.entries.remove(&told.period);
+        let Some(mut entry) = self.remove(&told.period) else { return };
+        if entry.without(&told.entry) {
+            self.octets = self.octets.saturating_add(entry.octets());
+            self.entries.insert(told.period.clone(), entry);
         }
+    }
+
+    fn remove(&mut self, period: &Period) -> Option<Entry> {
+        let entry = self.entries.remove(period)?;
+        self.octets = self.octets.saturating_sub(entry.octets());
+        Some(entry)
     }
 
     /// Gives up what could not be told for days.
@@ -181,7 +210,7 @@ impl TlsBook {
         let today = now.0 / 1000 / DAY;
         let over: Vec<Period> = self.entries.keys().filter(|(begin, _)| begin / DAY + DAYS_KEPT < today).cloned().collect();
         for period in &over {
-            self.entries.remove(period);
+            self.remove(period);
             self.dirty.insert(period.clone());
         }
         over.len()
@@ -224,6 +253,19 @@ impl Under {
 }
 
 impl Entry {
+    /// Of text.
+    fn octets(&self) -> usize {
+        let of_under = |under: &Under| -> usize {
+            let lines = under.strings.iter().chain(&under.hosts).map(String::len);
+            let of_detail = |detail: &FailureDetail| {
+                let texts = [&detail.receiving_mx_hostname, &detail.receiving_ip, &detail.failure_reason_code];
+                texts.into_iter().flatten().map(String::len).sum::<usize>()
+            };
+            lines.chain(under.details.iter().map(of_detail)).sum()
+        };
+        self.policies.values().map(of_under).sum()
+    }
+
     /// Takes away what was told; whether anything is left.
     fn without(&mut self, told: &Self) -> bool {
         for (kind, told) in &told.policies {
@@ -298,13 +340,32 @@ mod tests {
     }
 
     fn book(entries_max: usize, rows_max: usize) -> TlsBook {
-        TlsBook::new(TlsLimits { entries_max, rows_max })
+        TlsBook::new(TlsLimits { entries_max, rows_max, octets_max: 10_000 })
     }
 
     fn report(book: &TlsBook, name: &str) -> TlsReport {
         let from = Mailbox::parse("tls@us.test").unwrap();
         let reporter = Reporter { hostname: "mx.us.test", org_name: "Us", from: &from, now: NOW, seed: 7 };
         book.show(20_000 * 86_400, &domain(name)).unwrap().report(&reporter)
+    }
+
+    #[test]
+    fn however_long_policies_are_the_book_has_an_end() {
+        let long = |_| Applied { strings: vec!["é".repeat(30_000); 20], hosts: vec!["h".repeat(9_000)] };
+        let mut book = book(1_000, 10);
+        for number in 0..100 {
+            let failed = session(TlsBasis::Sts, &format!("mx{number}.a.test"), Some((TlsFailure::NotOffered, "why")));
+            book.count(NOW, &domain(&format!("d{number}.test")), &[failed], long);
+        }
+        // One entry may go over what all may have; the next ones have no text.
+        assert!(book.octets < 10_000 + 22 * LINE_OCTETS_MAX, "{}", book.octets);
+        assert_eq!(book.octets, book.entries.values().map(Entry::octets).sum::<usize>());
+        assert_eq!(report(&book, "d99.test").sessions(), (1, 1), "it is counted all the same");
+        for (begin, name) in book.periods() {
+            let told = book.show(begin, &name).unwrap();
+            book.forget(&told);
+        }
+        assert_eq!(book.octets, 0);
     }
 
     #[test]

@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
-/// Clients at a time. The oldest makes room for the next: whoever says nothing has had his turn, and an authority does not come a second time.
+/// Clients at a time; for the next, the oldest is closed: an authority asks as soon as it is there, and who only holds a place loses it.
 const CLIENTS_MAX: usize = 64;
-/// Of one address.
-const CLIENTS_OF_ADDRESS_MAX: usize = 4;
+/// The same for those of one address.
+const OF_ADDRESS_MAX: usize = 8;
 /// For all of a connection.
 const TIME_MAX: Duration = Duration::from_secs(10);
 /// Of a request; there is nothing in one that we need but its first line.
@@ -36,7 +36,7 @@ pub async fn prove(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let (listener, answers) = (TcpListener::from_std(listener)?, Arc::<Answers>::from(answers));
-    let (mut clients, mut places) = (JoinSet::new(), Places::default());
+    let mut clients = Clients::default();
     tokio::pin!(stop);
     loop {
         let accepted = tokio::select! {
@@ -47,32 +47,31 @@ pub async fn prove(
             tokio::time::sleep(PAUSE).await;
             continue;
         };
-        while clients.try_join_next().is_some() {}
         let answers = Arc::clone(&answers);
-        let work = clients.spawn(async move {
+        clients.make_room(client.ip());
+        let answering = tokio::spawn(async move {
             let _ = timeout(TIME_MAX, answer(stream, &*answers)).await;
         });
-        places.take(client.ip(), work);
+        clients.0.push_back((client.ip(), answering.abort_handle()));
     }
 }
 
-/// Who is being answered, the oldest first.
+/// Who is there, oldest first.
 #[derive(Default)]
-struct Places(VecDeque<(IpAddr, AbortHandle)>);
+struct Clients(VecDeque<(IpAddr, AbortHandle)>);
 
-impl Places {
-    fn take(&mut self, client: IpAddr, work: AbortHandle) {
-        self.0.retain(|(_, work)| !work.is_finished());
-        let of_client = self.0.iter().filter(|(other, _)| *other == client).count();
-        let goes = if of_client >= CLIENTS_OF_ADDRESS_MAX {
-            self.0.iter().position(|(other, _)| *other == client)
+impl Clients {
+    fn make_room(&mut self, address: IpAddr) {
+        self.0.retain(|(_, client)| !client.is_finished());
+        let of_address = |(client, _): &&(IpAddr, AbortHandle)| *client == address;
+        let oldest = if self.0.iter().filter(of_address).count() >= OF_ADDRESS_MAX {
+            self.0.iter().position(|(client, _)| *client == address)
         } else {
             (self.0.len() >= CLIENTS_MAX).then_some(0)
         };
-        if let Some((_, oldest)) = goes.and_then(|place| self.0.remove(place)) {
-            oldest.abort();
+        if let Some((_, client)) = oldest.and_then(|at| self.0.remove(at)) {
+            client.abort();
         }
-        self.0.push_back((client, work));
     }
 }
 
@@ -140,18 +139,33 @@ mod tests {
         assert!(ask("/.well-known/acme-challenge/open").await.ends_with("\r\n\r\nopen.thumb"));
         assert!(ask("/.well-known/acme-challenge/other").await.starts_with("HTTP/1.1 404"));
         assert!(ask("/metrics").await.starts_with("HTTP/1.1 404"));
-        // However many say nothing, an authority is heard: the oldest go.
-        let mut silent = Vec::new();
-        for _ in 0..CLIENTS_MAX + 6 {
-            silent.push(TcpStream::connect(address).await.unwrap());
-        }
-        assert!(ask("/.well-known/acme-challenge/open").await.ends_with("\r\n\r\nopen.thumb"));
         // One that never ends its request is closed at the limit.
         let mut stream = TcpStream::connect(address).await.unwrap();
         let _ = stream.write_all(&vec![b'x'; REQUEST_BYTES_MAX * 2]).await;
         let mut rest = Vec::new();
         let _ = stream.read_to_end(&mut rest).await;
         assert!(rest.is_empty());
+        serving.abort();
+    }
+
+    #[tokio::test]
+    async fn clients_that_hold_their_places_in_silence_shut_nobody_out() {
+        let listener = StdListener::bind("0.0.0.0:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let serving = tokio::spawn(prove(listener, Box::new(|token: &str| Some(token.to_owned())), std::future::pending()));
+        // Of one address, and of as many as it takes to have all places.
+        let mut held = Vec::new();
+        for client in (0..CLIENTS_MAX).map(|_| 1).chain(1..=u8::try_from(CLIENTS_MAX).unwrap()) {
+            let socket = tokio::net::TcpSocket::new_v4().unwrap();
+            socket.bind(([127, 0, 0, client], 0).into()).unwrap();
+            held.push(socket.connect(([127, 0, 0, 1], port).into()).await.unwrap());
+        }
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        stream.write_all(b"GET /.well-known/acme-challenge/open HTTP/1.1\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.ends_with("open"), "{answer:?}");
         serving.abort();
     }
 }
